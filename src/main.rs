@@ -1,0 +1,2 @@
+//! The `tallyd` binary.
+fn main() {}
