@@ -1,4 +1,26 @@
-//! The nouns. Here: values and the rules that hold for them by themselves. Never here: I/O, async,
-//! a clock, a format of the outside. Read next: [`time`].
+//! The nouns. Here: values and the rules that hold for them by themselves. Never here: I/O, async, a
+//! clock, a format of the outside. Read next: [`time`], then down the list.
+//!
+//! | word | means |
+//! |---|---|
+//! | usage record | an immutable fact from a source: who used how much of what, when |
+//! | journal | all usage records in the order they were booked |
+//! | route | configuration: which records go to which provider meter, and how |
+//! | booking | the fact that a route version booked a record to a balance |
+//! | balance | what a provider should hold for one destination, and what it was told |
+//! | meter event | what a provider is told: one identifier, one body, one life |
+//! | attempt, receipt | one try to tell it; what came back |
+//! | parked | a record that waits in front of a route, with the reason |
+//! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
+pub mod quantity;
+pub mod names;
+pub mod digest;
+pub mod record;
+pub mod balance;
+pub mod event;
+pub mod state;
+pub mod answer;
+pub mod provider_facts;
+pub(crate) mod closed;

@@ -1,0 +1,118 @@
+//! Meter events: what a provider is to be told. Here: an event's content and its identifier. Never
+//! here: its bytes on a provider's wire (`provider::*::encode`), its moves (`domain::state`). Read
+//! next: [`crate::ledger`].
+
+use std::fmt;
+
+use super::balance::{Balance, BalanceId};
+use super::digest::Fields;
+use super::quantity::Quantity;
+use super::time::Timestamp;
+
+/// A meter event's number in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub i64);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The ledger's own name: 16 lower-case hex digits, made once, carried in every identifier so that
+/// two ledgers never make the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerId(Box<str>);
+
+impl LedgerId {
+    /// Digits in a ledger's name. 64 bits of chance tell any two ledgers of one account apart.
+    pub const DIGITS: usize = 16;
+
+    /// Takes a stored name.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (text.len() == Self::DIGITS && text.bytes().all(hex)).then(|| Self(text.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An event's name for ever: what the provider dedupes on. It hashes the ledger, the balance, the
+/// event's ordinal in it, the records it covers, the quantity and the time. So two late `+5` never
+/// look alike, a retry always does, and after a restored backup the same place in the journal never
+/// gives the same name to other content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identifier(Box<str>);
+
+impl Identifier {
+    /// The name of the `ordinal`th event of `balance`, which says `quantity` at `occurred_at`.
+    #[must_use]
+    pub fn of(
+        ledger: &LedgerId,
+        balance: &Balance,
+        ordinal: i64,
+        quantity: &Quantity,
+        occurred_at: Timestamp,
+    ) -> Self {
+        let digest = Fields::of("meter event identifier 1")
+            .text(ledger.as_str())
+            .number(balance.id.0)
+            .number(ordinal)
+            .bytes(&balance.digest)
+            .text(&quantity.to_string())
+            .number(occurred_at.micros())
+            .finish();
+        Self(format!("tallyd-{ledger}-{}", hex::encode(digest)).into())
+    }
+
+    /// Takes a stored name.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The name as text: 56 ASCII characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The HTTP idempotency key of an attempt generation. The first equals the identifier; a later one
+    /// says which it is. Every generation is stored with its attempt.
+    #[must_use]
+    pub fn idempotency_key(&self, generation: i64) -> String {
+        if generation <= 1 { self.0.to_string() } else { format!("{}-{generation}", self.0) }
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a provider is to be told, before it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventIntent {
+    /// The balance it tells.
+    pub balance: BalanceId,
+    /// Its place among the balance's events: 1, 2, 3, …
+    pub ordinal: i64,
+    /// Its name for ever.
+    pub identifier: Identifier,
+    /// How much it says; for a delta, below zero when it takes back.
+    pub quantity: Quantity,
+    /// When it says the usage was.
+    pub occurred_at: Timestamp,
+}

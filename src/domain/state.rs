@@ -1,0 +1,218 @@
+//! A meter event's life. Here: the one state machine: the states, the legal moves between them, and
+//! what each state says about the sums. Never here: why a move is made (see `delivery::settle` and
+//! `posting::plan`). Read next: [`crate::domain::event`].
+//!
+//! ```text
+//! pending ──lease──► in_flight ──yes, or duplicate of our own attempt──► accepted ──► settled
+//!    ▲                │  │ │                                                │
+//!    ├─ definite no, ─┘  │ └── definite refusal ──► held ◄── rejected later ─┘
+//!    │  never ambiguous  └── anything else, or a crash ──► unknown ──► in_flight (same bytes)
+//!    └── held ── absence proven, or a person               unknown ──► held (window passed)
+//! void: withdrawn before it was ever leased.    dead: written off by a person or a stated policy.
+//! superseded: refused or disproved; what it said is outstanding again.
+//! ```
+//!
+//! The same set of states and moves stands in the schema's CHECK constraints and triggers; a test
+//! compares the two.
+
+use super::closed::closed;
+
+closed! {
+    /// Where a meter event is in its life.
+    EventState {
+        /// Encoded and stored, not leased. Every attempt so far, if any, was definitely not processed.
+        Pending = "pending",
+        /// Leased: the intent to send is committed, and the answer is not.
+        InFlight = "in_flight",
+        /// Sent, and what became of it is not known. Only the provider's dedupe, a read-back or a
+        /// person ends this.
+        Unknown = "unknown",
+        /// The provider said yes. It may still reject later.
+        Accepted = "accepted",
+        /// The provider's own total was seen to contain it.
+        Settled = "settled",
+        /// Waiting for a cause to be removed; see [`HoldReason`].
+        Held = "held",
+        /// Withdrawn before it was ever leased.
+        Void = "void",
+        /// Definitely not at the provider, and its quantity is outstanding again.
+        Superseded = "superseded",
+        /// Written off.
+        Dead = "dead",
+    }
+}
+
+closed! {
+    /// Why a meter event, or a balance, is held. Each names its cause and, in [`Self::ended_by`], what
+    /// ends it.
+    HoldReason {
+        /// The provider has no active meter for the event name.
+        NoMeter = "no_meter",
+        /// The provider refused the value.
+        ValueRefused = "value_refused",
+        /// The provider refused the event's time as too old.
+        TooOldRefused = "too_old_refused",
+        /// The provider refused the event's time as too far ahead.
+        AheadRefused = "ahead_refused",
+        /// The provider refused the request for another reason.
+        Refused = "refused",
+        /// Refused now, but an earlier attempt may have landed.
+        MayExist = "may_exist",
+        /// The provider says the identifier exists, and no attempt of this event can have made it.
+        IdentifierConflict = "identifier_conflict",
+        /// The provider says the idempotency key was used with other parameters.
+        KeyConflict = "key_conflict",
+        /// Unknown for longer than the provider promises to recognise the identifier.
+        WindowPassed = "window_passed",
+        /// Older than the provider takes, before it could be sent.
+        DeadlinePassed = "deadline_passed",
+        /// The balance is below what was told, and this meter has no way to say so yet.
+        CannotLower = "cannot_lower",
+        /// The provider's meter adds up in a way this balance cannot be told to.
+        MeterMismatch = "meter_mismatch",
+    }
+}
+
+closed! {
+    /// Why a record waits in front of a route.
+    ParkReason {
+        /// No route matches the record.
+        NoRoute = "no_route",
+        /// A route matches, but the customer has no account at its provider.
+        NoAccount = "no_account",
+        /// The customer's account is not of the form that the provider's accounts have.
+        AccountMalformed = "account_malformed",
+        /// Another route has already booked this record to the same meter of the same provider.
+        DestinationTaken = "destination_taken",
+    }
+}
+
+impl EventState {
+    /// Whether the state machine has a move from this state to `to`.
+    #[must_use]
+    pub const fn may_become(self, to: Self) -> bool {
+        use EventState::{
+            Accepted, Dead, Held, InFlight, Pending, Settled, Superseded, Unknown, Void,
+        };
+        match self {
+            Pending => matches!(to, InFlight | Void | Held),
+            InFlight => matches!(to, Accepted | Pending | Unknown | Held),
+            Unknown => matches!(to, InFlight | Held | Settled),
+            Accepted => matches!(to, Settled | Held | Superseded),
+            Settled => matches!(to, Held),
+            Held => matches!(to, Pending | Settled | Superseded | Dead),
+            Superseded | Dead => matches!(to, Settled),
+            Void => false,
+        }
+    }
+
+    /// Whether an event in this state counts as told, so that nothing is posted twice for it.
+    #[must_use]
+    pub const fn counts_as_told(self) -> bool {
+        match self {
+            Self::Pending
+            | Self::InFlight
+            | Self::Unknown
+            | Self::Accepted
+            | Self::Settled
+            | Self::Held => true,
+            Self::Void | Self::Superseded | Self::Dead => false,
+        }
+    }
+
+    /// Whether delivery still has to do something for an event in this state.
+    #[must_use]
+    pub const fn awaits_delivery(self) -> bool {
+        match self {
+            Self::Pending | Self::InFlight | Self::Unknown => true,
+            Self::Accepted
+            | Self::Settled
+            | Self::Held
+            | Self::Void
+            | Self::Superseded
+            | Self::Dead => false,
+        }
+    }
+}
+
+impl HoldReason {
+    /// What a person, or the passing of time, does to end such a hold.
+    #[must_use]
+    pub const fn ended_by(self) -> &'static str {
+        match self {
+            Self::NoMeter => {
+                "create or reactivate the meter at the provider, then release the event"
+            }
+            Self::ValueRefused => {
+                "find why the provider refuses the value; the answer is kept below"
+            }
+            Self::TooOldRefused | Self::DeadlinePassed => {
+                "too old for the meter: bill it outside (an invoice item) and write it off by name"
+            }
+            Self::AheadRefused => "check this host's clock, then release the event",
+            Self::Refused => {
+                "read the provider's answer below, remove the cause, release the event"
+            }
+            Self::MayExist | Self::WindowPassed => {
+                "compare the provider's total for this customer and meter, then say billed or not"
+            }
+            Self::IdentifierConflict => {
+                "another writer, or a lost ledger, used this identifier: find it before releasing"
+            }
+            Self::KeyConflict => "another writer used this key with other content: find it first",
+            Self::CannotLower => "correct the difference at the provider, or write it off by name",
+            Self::MeterMismatch => {
+                "give the route a window and an aggregate that the meter can take"
+            }
+        }
+    }
+}
+
+impl ParkReason {
+    /// What ends such a wait.
+    #[must_use]
+    pub const fn ended_by(self) -> &'static str {
+        match self {
+            Self::NoRoute => "add a route that matches the record's meter and properties",
+            Self::NoAccount => "import the customer's account (tallyd customers import FILE)",
+            Self::AccountMalformed => "correct the customer's account, or the route's account rule",
+            Self::DestinationTaken => "route it to another meter, or remove one of the two routes",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_moves_is_the_one_in_the_drawing() {
+        let mut table = String::new();
+        for from in EventState::ALL {
+            let to: Vec<&str> = EventState::ALL
+                .iter()
+                .filter(|to| from.may_become(**to))
+                .map(|to| to.as_str())
+                .collect();
+            table.push_str(&format!("{from} -> {}\n", to.join(" ")));
+        }
+        insta::assert_snapshot!(table, @r"
+        pending -> in_flight held void
+        in_flight -> pending unknown accepted held
+        unknown -> in_flight settled held
+        accepted -> settled held superseded
+        settled -> held
+        held -> pending settled superseded dead
+        void -> 
+        superseded -> settled
+        dead -> settled
+        ");
+    }
+
+    #[test]
+    fn what_is_final_is_told_or_not_for_a_reason() {
+        for state in EventState::ALL {
+            assert!(state.counts_as_told() || !state.awaits_delivery(), "{state}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What accrual asks of the ledger. Here: the journal past the watermark, parked records, and the one
+//! verb that changes balances. Never here: which route takes a record (`accrual::map`). Read next:
+//! [`super::posting`].
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use super::LedgerError;
+use crate::domain::balance::BalanceKey;
+use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
+use crate::domain::quantity::Quantity;
+use crate::domain::record::{Position, UsageRecord};
+use crate::domain::state::ParkReason;
+use crate::domain::time::Timestamp;
+
+/// A route as it stood from some journal position on: its number in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteVersionId(pub i64);
+
+/// A route as configured, in a canonical text that changes exactly when its meaning does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteDefinition {
+    /// Its name.
+    pub name: RouteName,
+    /// Its canonical text.
+    pub definition: String,
+}
+
+/// A journal entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalRecord {
+    /// Its place in the journal.
+    pub position: Position,
+    /// The record.
+    pub record: UsageRecord,
+}
+
+/// A record that waits, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedRecord {
+    /// The record.
+    pub entry: JournalRecord,
+    /// The route it waits in front of; nothing when no route matched it.
+    pub route: Option<RouteName>,
+    /// The destinations, as (provider, provider meter), that other routes booked it to.
+    pub booked: Vec<(String, String)>,
+}
+
+/// A record booked to a balance by a route version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booking {
+    /// The record.
+    pub position: Position,
+    /// The route version that books it.
+    pub route: RouteVersionId,
+    /// The balance's key; the balance is made when it is not there yet.
+    pub balance: BalanceKey,
+    /// What the record adds to the balance, after the route's scale.
+    pub quantity: Quantity,
+    /// The record's own time.
+    pub occurred_at: Timestamp,
+    /// When the balance may be posted, as far as this record says.
+    pub due_at: Timestamp,
+}
+
+/// A record parked in front of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parking {
+    /// The record.
+    pub position: Position,
+    /// The route; nothing when no route matched.
+    pub route: Option<RouteName>,
+    /// Why.
+    pub reason: ParkReason,
+    /// The particulars, for a person.
+    pub detail: String,
+}
+
+/// What a step of accrual changes, in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accrual {
+    /// The journal positions the step consumed, as (the watermark it read, the new one). Nothing when
+    /// the step looked at parked records only.
+    pub watermark: Option<(Position, Position)>,
+    /// The parkings the step looked at again: they end, and what still waits is parked anew.
+    pub unparked: Vec<(Position, Option<RouteName>)>,
+    /// What is booked.
+    pub bookings: Vec<Booking>,
+    /// What is parked.
+    pub parkings: Vec<Parking>,
+}
+
+/// What a step of accrual did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accrued {
+    /// Bookings made.
+    pub booked: u64,
+    /// Records parked.
+    pub parked: u64,
+}
+
+/// The port of the `accrual` room.
+#[async_trait]
+pub trait AccrualLedger: Send + Sync {
+    /// Adopts the routes of the present configuration: each gets the number of its version, an old one
+    /// where nothing changed. When anything did, what is parked is looked at again. A changed route
+    /// applies to what the watermark has not passed; what is booked stays booked.
+    ///
+    /// # Errors
+    /// Then nothing was adopted.
+    async fn adopt_routes(
+        &self,
+        routes: &[RouteDefinition],
+        now: Timestamp,
+    ) -> Result<Vec<RouteVersionId>, LedgerError>;
+
+    /// The journal past accrual's watermark: the watermark, and at most `limit` entries in order.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn unaccrued(&self, limit: u32) -> Result<(Position, Vec<JournalRecord>), LedgerError>;
+
+    /// At most `limit` parkings that have not been looked at since the routes or the accounts last
+    /// changed.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn parked_to_review(&self, limit: u32) -> Result<Vec<ParkedRecord>, LedgerError>;
+
+    /// The imported accounts, at `provider`, of those of `customers` that have one.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn imported_accounts(
+        &self,
+        provider: &ProviderName,
+        customers: &[CustomerName],
+    ) -> Result<HashMap<CustomerName, AccountName>, LedgerError>;
+
+    /// Books, parks, and moves the watermark. A record is booked to a provider's meter at most once
+    /// for ever: the schema holds it.
+    ///
+    /// # Errors
+    /// Then nothing was changed. [`LedgerError::Contradiction`] when the watermark is not where the
+    /// step read it.
+    async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError>;
+}

@@ -1,0 +1,79 @@
+//! What intake asks of the ledger. Here: booking records, once each, for ever. Never here: whether a
+//! record is well formed (`intake::admit`). Read next: [`super::accrual`].
+
+use async_trait::async_trait;
+
+use super::LedgerError;
+use crate::domain::digest::Digest;
+use crate::domain::record::{Position, UsageRecord};
+use crate::domain::time::Timestamp;
+
+/// A well-formed record with its two digests, made before the transaction so that the one writer does
+/// no hashing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The record.
+    pub record: UsageRecord,
+    /// [`UsageRecord::identity`].
+    pub identity: Digest,
+    /// [`UsageRecord::content`].
+    pub content: Digest,
+}
+
+impl From<UsageRecord> for Admitted {
+    fn from(record: UsageRecord) -> Self {
+        let (identity, content) = (record.identity(), record.content());
+        Self { record, identity, content }
+    }
+}
+
+/// Something that came in as a record and is not one: kept for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The source it came from.
+    pub source: String,
+    /// Its id, where one could be read.
+    pub id: Option<String>,
+    /// Where it stood: `line 7`, `record 3`.
+    pub place: String,
+    /// The field at fault.
+    pub field: String,
+    /// What is wrong with it, naming the value.
+    pub reason: String,
+    /// What came in, cut to a bound.
+    pub raw: String,
+}
+
+/// What became of an admitted record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Booked now.
+    Accepted(Position),
+    /// Booked before with the same content; acknowledged again.
+    Duplicate(Position),
+    /// Booked before with other content. The first stays booked; this copy is kept beside it.
+    Conflict(Position),
+}
+
+/// The port of the `intake` room.
+#[async_trait]
+pub trait IntakeLedger: Send + Sync {
+    /// Books each record that is new, finds the duplicates and conflicts among the others, and keeps
+    /// the conflicting copies and the rejected items. When it returns, all of that is on disk. The
+    /// answers stand in the order of the records.
+    ///
+    /// # Errors
+    /// Then nothing of the call was kept, except after [`LedgerError::Broken`].
+    async fn accept(
+        &self,
+        records: Vec<Admitted>,
+        rejected: Vec<Rejected>,
+        now: Timestamp,
+    ) -> Result<Vec<Admission>, LedgerError>;
+
+    /// Bytes free on the ledger's disk.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    fn free_bytes(&self) -> Result<u64, LedgerError>;
+}

@@ -1,0 +1,296 @@
+//! What people ask of the ledger. Here: the readings behind `status`, `books`, `trace`, `held` and
+//! `ledger verify`, and the import of accounts. Never here: how they are printed (`cli`). Read next:
+//! `store`.
+
+use async_trait::async_trait;
+
+use super::LedgerError;
+use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
+use crate::domain::quantity::Quantity;
+use crate::domain::time::Timestamp;
+
+/// One number per name, in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Of what: a state, a reason.
+    pub name: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// What `status` shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The ledger's own name.
+    pub ledger_id: String,
+    /// Records in the journal.
+    pub records: i64,
+    /// The journal position accrual has reached.
+    pub accrued_to: i64,
+    /// Copies of booked records that say something else.
+    pub conflicts: i64,
+    /// Items that came in and are no records.
+    pub rejected: i64,
+    /// Records that wait in front of a route, by reason.
+    pub parked: Vec<Count>,
+    /// Events by provider and state: (provider, state, how many).
+    pub events: Vec<(String, String, i64)>,
+    /// Balances with something outstanding.
+    pub balances_open: i64,
+    /// The oldest time, here, since which an event waits to be told.
+    pub oldest_open_at: Option<Timestamp>,
+    /// The nearest deadline of an event that waits to be told.
+    pub nearest_deadline_at: Option<Timestamp>,
+    /// What stands of each provider: (provider, account, livemode, pause).
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// What `status` shows of a provider instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderStatus {
+    /// Its name.
+    pub provider: String,
+    /// The pinned account.
+    pub account: Option<String>,
+    /// The pinned mode.
+    pub livemode: Option<bool>,
+    /// Why nothing is sent, and since when.
+    pub pause: Option<(String, Timestamp)>,
+}
+
+/// One line of the books: a balance, and the bracket that the provider's holding lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookLine {
+    /// The provider instance.
+    pub provider: String,
+    /// Who pays.
+    pub account: String,
+    /// What is counted.
+    pub meter: String,
+    /// The span of usage; the widest of the lines when several are summed.
+    pub start: Timestamp,
+    /// Its end.
+    pub end: Timestamp,
+    /// What the provider should hold.
+    pub accrued: Quantity,
+    /// What live events have said.
+    pub told: Quantity,
+    /// Seen in the provider's total.
+    pub settled: Quantity,
+    /// Said yes to.
+    pub accepted: Quantity,
+    /// Pending: certainly not there yet.
+    pub pending: Quantity,
+    /// In flight or unknown: may be there.
+    pub uncertain: Quantity,
+    /// Held.
+    pub held: Quantity,
+    /// The least the provider holds, if nobody else writes to the meter.
+    pub low: Quantity,
+    /// The most it holds.
+    pub high: Quantity,
+}
+
+/// How `books` sums its lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BookFilter {
+    /// Only this account.
+    pub account: Option<String>,
+    /// Only this meter.
+    pub meter: Option<String>,
+    /// One line per window, instead of one per account and meter.
+    pub by_window: bool,
+}
+
+/// The life of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Its place in the journal.
+    pub position: i64,
+    /// The record's fields, by name.
+    pub fields: Vec<(&'static str, String)>,
+    /// When it was booked in the journal.
+    pub recorded_at: Timestamp,
+    /// Copies that say something else: (when, how they differ).
+    pub conflicts: Vec<(Timestamp, String)>,
+    /// Where it waits: (route, reason, particulars, since).
+    pub parked: Vec<(String, String, String, Timestamp)>,
+    /// Where it was booked.
+    pub bookings: Vec<TraceBooking>,
+}
+
+/// A booking in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceBooking {
+    /// The route, and its version.
+    pub route: String,
+    /// The version's number.
+    pub route_version: i64,
+    /// The provider instance, account and meter.
+    pub destination: (String, String, String),
+    /// The balance's number.
+    pub balance: i64,
+    /// Its window.
+    pub window: (Timestamp, Timestamp),
+    /// What the record added to it.
+    pub quantity: Quantity,
+    /// The balance's sums now: accrued, told.
+    pub sums: (Quantity, Quantity),
+    /// The events that cover it, oldest first.
+    pub events: Vec<TraceEvent>,
+}
+
+/// A meter event in a trace or a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceEvent {
+    /// Its number.
+    pub id: i64,
+    /// Its identifier.
+    pub identifier: String,
+    /// Its state.
+    pub state: String,
+    /// Why it is held, and the particulars.
+    pub hold: Option<(String, String)>,
+    /// What it says.
+    pub quantity: Quantity,
+    /// When it says the usage was.
+    pub occurred_at: Timestamp,
+    /// Its attempts: (when, idempotency key, what came back).
+    pub attempts: Vec<TraceAttempt>,
+    /// Every move it made: (when, from, to, why).
+    pub moves: Vec<(Timestamp, String, String, String)>,
+}
+
+/// An attempt in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceAttempt {
+    /// When it was leased.
+    pub begun_at: Timestamp,
+    /// The key it carried.
+    pub idempotency_key: String,
+    /// What it came to; nothing when the process ended before an answer.
+    pub outcome: Option<String>,
+    /// The HTTP status.
+    pub status: Option<i64>,
+    /// The provider's name for the request.
+    pub request_id: Option<String>,
+    /// What the provider said.
+    pub message: Option<String>,
+}
+
+/// Something that waits for a person: a held event or balance, or parked records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldItem {
+    /// Its number, as `held show` takes it: `event:12`, `balance:7`.
+    pub name: String,
+    /// The provider instance.
+    pub provider: String,
+    /// Who pays.
+    pub account: String,
+    /// What is counted.
+    pub meter: String,
+    /// How much is at stake.
+    pub quantity: Quantity,
+    /// Why.
+    pub reason: String,
+    /// The particulars.
+    pub detail: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Records parked for the same reason in front of the same route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedGroup {
+    /// The route; empty when none matched.
+    pub route: String,
+    /// Why.
+    pub reason: String,
+    /// What was used.
+    pub meter: String,
+    /// Who used, for one of them.
+    pub customer: String,
+    /// The particulars of one of them.
+    pub detail: String,
+    /// How many.
+    pub count: i64,
+    /// How much, in the source's unit.
+    pub quantity: Quantity,
+}
+
+/// What `ledger verify` found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// What was looked at: (what, how many).
+    pub checked: Vec<(&'static str, i64)>,
+    /// What does not hold, each a sentence that names the row; at most [`FINDINGS_MAX`].
+    pub findings: Vec<String>,
+}
+
+/// Most findings a verification lists; past it the ledger needs a person, not a longer list.
+pub const FINDINGS_MAX: usize = 100;
+
+/// The port of the people who run the ledger.
+#[async_trait]
+pub trait OperatorLedger: Send + Sync {
+    /// Counts and ages.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn status(&self) -> Result<Status, LedgerError>;
+
+    /// The books, by provider, account and meter.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn books(&self, filter: &BookFilter) -> Result<Vec<BookLine>, LedgerError>;
+
+    /// The life of a record.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn trace(&self, source: &SourceName, id: &RecordId)
+    -> Result<Option<Trace>, LedgerError>;
+
+    /// What is held, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn held(&self, limit: u32) -> Result<Vec<HeldItem>, LedgerError>;
+
+    /// One event with its attempts and moves.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn event(&self, id: i64) -> Result<Option<TraceEvent>, LedgerError>;
+
+    /// What is parked, in groups.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn parked(&self) -> Result<Vec<ParkedGroup>, LedgerError>;
+
+    /// Adds or changes customers' accounts at a provider; what is parked is looked at again. Answers
+    /// how many changed. What is booked stays where it is booked.
+    ///
+    /// # Errors
+    /// Then nothing was changed.
+    async fn import_accounts(
+        &self,
+        provider: &ProviderName,
+        accounts: &[(CustomerName, AccountName)],
+        now: Timestamp,
+    ) -> Result<u64, LedgerError>;
+
+    /// Checks the whole ledger: its storage, and every promise that its rows make about each other.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn verify(&self) -> Result<Verification, LedgerError>;
+
+    /// Moves the write-ahead log into the ledger file and refreshes the planner's statistics.
+    ///
+    /// # Errors
+    /// When storage fails.
+    async fn maintain(&self) -> Result<(), LedgerError>;
+}

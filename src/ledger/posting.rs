@@ -1,0 +1,107 @@
+//! What posting asks of the ledger. Here: balances that are due, with their events, and the verb that
+//! applies a plan. Never here: the plan (`posting::plan`). Read next: [`super::delivery`].
+
+use async_trait::async_trait;
+
+use super::LedgerError;
+use crate::domain::balance::{Balance, BalanceId};
+use crate::domain::event::{EventId, EventIntent, LedgerId};
+use crate::domain::names::ProviderName;
+use crate::domain::quantity::Quantity;
+use crate::domain::state::{EventState, HoldReason};
+use crate::domain::time::Timestamp;
+
+/// What posting needs to know of a balance's earlier event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedEvent {
+    /// Its number.
+    pub id: EventId,
+    /// Its state.
+    pub state: EventState,
+    /// What it says.
+    pub quantity: Quantity,
+    /// Whether it was ever leased; if so, bytes of it may have left this host.
+    pub leased: bool,
+}
+
+/// A balance that is due, and the events that told it so far and still may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueBalance {
+    /// The balance.
+    pub balance: Balance,
+    /// Its events that count as told, oldest first.
+    pub events: Vec<PostedEvent>,
+}
+
+/// An event to be stored: what it says, and the bytes that say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedEvent {
+    /// What it says.
+    pub intent: EventIntent,
+    /// The request body. Delivery sends these bytes, however often.
+    pub body: Vec<u8>,
+    /// The last instant, on the provider's clock, at which the provider still takes it.
+    pub deadline_at: Timestamp,
+    /// The first instant at which it may be sent.
+    pub not_before: Timestamp,
+}
+
+/// What is done to one balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// The balance.
+    pub balance: BalanceId,
+    /// The version the plan was made from; the posting is skipped when it has changed since.
+    pub version: i64,
+    /// Events withdrawn: pending and never leased.
+    pub voided: Vec<EventId>,
+    /// Events to be told.
+    pub events: Vec<EncodedEvent>,
+    /// Why what remains cannot be told.
+    pub hold: Option<(HoldReason, String)>,
+    /// When to look at the balance again without a change to it.
+    pub due_at: Option<Timestamp>,
+}
+
+/// What a step of posting did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    /// Events stored.
+    pub events: u64,
+    /// Events withdrawn.
+    pub voided: u64,
+    /// Balances held.
+    pub held: u64,
+    /// Balances that had changed since they were read; they stay due.
+    pub skipped: u64,
+}
+
+/// The port of the `posting` room.
+#[async_trait]
+pub trait PostingLedger: Send + Sync {
+    /// The ledger's own name.
+    fn ledger_id(&self) -> &LedgerId;
+
+    /// At most `limit` balances of `provider` that are due at `now`, the longest due first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn due_balances(
+        &self,
+        provider: &ProviderName,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DueBalance>, LedgerError>;
+
+    /// When the next balance of `provider` falls due, if any will.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError>;
+
+    /// Applies plans, each whole or (where its balance has changed) not at all.
+    ///
+    /// # Errors
+    /// Then nothing was changed.
+    async fn post(&self, postings: Vec<Posting>, now: Timestamp) -> Result<Posted, LedgerError>;
+}

@@ -1,0 +1,125 @@
+//! Whom we tell: the port, and one room per provider. Here: what a provider promises, as data, and the
+//! contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`].
+//!
+//! A provider room MUST make a request's bytes in a pure `encode`, MUST send the stored bytes unchanged
+//! in exactly one wire request per attempt, MUST classify every answer into an
+//! [`Outcome`](crate::domain::answer::Outcome), and MUST answer `Unknown` for whatever it cannot prove.
+//! It MUST NOT retry by itself, follow a redirect, or let a secret or a payload into a log or an error.
+
+use async_trait::async_trait;
+
+use crate::domain::answer::Answer;
+use crate::domain::event::EventIntent;
+use crate::domain::names::{AccountName, ProviderMeter};
+use crate::domain::provider_facts::{AccountPin, MeterPin};
+use crate::domain::time::Timestamp;
+
+pub mod stripe;
+
+/// How a meter is told what it should hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldAs {
+    /// Each event adds to the total.
+    Delta,
+    /// Each record is an event of its own, and only their number counts.
+    EachRecord,
+}
+
+/// What a provider promises for a meter: the core decides from this data, never from the provider's
+/// name (design: providers differ in promises, not in flow). Times are measured on the provider's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// How the meter is told.
+    pub told_as: ToldAs,
+    /// How long, in microseconds, the provider recognises an identifier at least.
+    pub dedupe_window_micros: i64,
+    /// How much of that window is left unused: our reading of the provider's clock, and what a delayed
+    /// request may take, must fit in it.
+    pub dedupe_margin_micros: i64,
+    /// How far in the past, in microseconds, an event's time may lie.
+    pub accepts_past_micros: i64,
+    /// How much of that is left unused.
+    pub accepts_past_margin_micros: i64,
+    /// How far ahead of the provider's clock an event's time may lie, less a margin.
+    pub accepts_ahead_micros: i64,
+    /// Most significant digits of a value.
+    pub digits_max: u32,
+    /// Most digits after the point of a value.
+    pub decimals_max: u32,
+    /// Whether a value may be below zero.
+    pub negative: bool,
+    /// What an account's name starts with, where the provider has one form for them.
+    pub account_prefix: &'static str,
+}
+
+/// The bytes of a request, made once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The request body.
+    pub body: Vec<u8>,
+}
+
+/// Why an event cannot be encoded for its meter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The meter was neither learned nor declared.
+    #[error("the meter \"{0}\" is not known: it was neither found at the provider nor declared")]
+    UnknownMeter(ProviderMeter),
+}
+
+/// One attempt, as it is sent.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The stored body.
+    pub body: &'a [u8],
+    /// The attempt's idempotency key.
+    pub idempotency_key: &'a str,
+    /// The event's identifier, which the answer has to echo.
+    pub identifier: &'a str,
+}
+
+/// What first contact finds out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The account behind the key; nothing when the key may not ask.
+    pub account: Option<AccountPin>,
+    /// The meters; nothing when the key may not list them.
+    pub meters: Option<Vec<MeterPin>>,
+    /// The provider's clock, when any answer told it.
+    pub provider_at: Option<Timestamp>,
+}
+
+/// A provider instance.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What it promises for `meter`; nothing while the meter is neither learned nor declared, or when
+    /// it adds up in a way that this program cannot tell it yet (the reason says which).
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, String>;
+
+    /// Takes what is pinned of the meters; from here on they are what `encode` goes by.
+    fn adopt_meters(&self, meters: Vec<MeterPin>);
+
+    /// Makes the bytes that tell `intent` to `meter` for `account`. Pure: the same intent gives the
+    /// same bytes for as long as the meter is the same.
+    ///
+    /// # Errors
+    /// When the meter is not known.
+    fn encode(
+        &self,
+        meter: &ProviderMeter,
+        account: &AccountName,
+        intent: &EventIntent,
+    ) -> Result<Encoded, EncodeError>;
+
+    /// Sends one attempt, once, and says what came of it.
+    async fn send(&self, request: Request<'_>) -> Answer;
+
+    /// First contact: which account, which meters, what time.
+    ///
+    /// # Errors
+    /// The answer, when nobody answers or the key is not accepted.
+    async fn contact(&self) -> Result<Contact, Answer>;
+}

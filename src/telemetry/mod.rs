@@ -1,0 +1,20 @@
+//! What the daemon says of itself. Here: logs and metrics. Never here: a secret, a payload. Read next:
+//! `telemetry::metrics`.
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the operator set for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The format.
+    pub format: LogFormat,
+    /// The level, or targets with levels: `info`, `info,tallyd::delivery=debug`.
+    pub filter: String,
+}
