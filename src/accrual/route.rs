@@ -1,10 +1,13 @@
 //! Routes: which records go where. PURE. Here: a route as the operator meant it, whether it takes a
-//! record, and what it makes of one. Never here: balances, the ledger. Read next: `accrual::map`.
+//! record, and what it makes of one. Never here: balances, the ledger. Read next: [`super::map`].
 
 use std::collections::BTreeMap;
 
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
+use crate::domain::record::UsageRecord;
+use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
+use crate::ledger::accrual::RouteDefinition;
 
 /// The span of usage that one balance sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,4 +67,84 @@ pub struct Route {
     /// How long after a window's end, in microseconds, it is posted: late usage that arrives in time
     /// joins the same event.
     pub settle_micros: i64,
+}
+
+impl WindowRule {
+    /// The window that holds `at`; for [`Self::Record`], the one microsecond of the record.
+    #[must_use]
+    pub fn window_of(self, at: Timestamp) -> Window {
+        let span = match self {
+            Self::Record => return Window { start: at, end: at.plus_micros(1) },
+            Self::Minute => MICROS_PER_MINUTE,
+            Self::Hour => MICROS_PER_HOUR,
+            Self::Day => MICROS_PER_DAY,
+        };
+        let start = at.floor_to(span);
+        Window { start, end: start.plus_micros(span) }
+    }
+
+    /// Its text form in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Minute => "1m",
+            Self::Hour => "1h",
+            Self::Day => "1d",
+        }
+    }
+}
+
+impl Aggregate {
+    /// Its text form in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Count => "count",
+        }
+    }
+}
+
+impl Route {
+    /// Whether this route takes `record`.
+    #[must_use]
+    pub fn takes(&self, record: &UsageRecord) -> bool {
+        self.meter == record.meter
+            && self.matches.iter().all(|(name, wanted)| {
+                record.properties.get(name).is_some_and(|have| have.as_text() == wanted)
+            })
+    }
+
+    /// What `record` adds to its balance.
+    #[must_use]
+    pub fn contribution(&self, record: &UsageRecord) -> Quantity {
+        match self.aggregate {
+            Aggregate::Sum => &record.quantity * &self.scale,
+            Aggregate::Count => Quantity::one(),
+        }
+    }
+
+    /// The route as the ledger keeps it: a text that changes exactly when its meaning does. The form
+    /// is frozen: an old ledger's versions must still compare equal.
+    #[must_use]
+    pub fn definition(&self) -> RouteDefinition {
+        let account = match &self.account {
+            AccountRule::Identity => "identity".to_owned(),
+            AccountRule::Template(template) => format!("template:{template}"),
+            AccountRule::Imported => "imported".to_owned(),
+        };
+        let definition = serde_json::json!({
+            "meter": self.meter.as_str(),
+            "match": self.matches,
+            "to": self.provider.as_str(),
+            "event": self.provider_meter.as_str(),
+            "window": self.window.as_str(),
+            "aggregate": self.aggregate.as_str(),
+            "scale": self.scale.to_string(),
+            "account": account,
+            "settle_micros": self.settle_micros,
+        });
+        RouteDefinition { name: self.name.clone(), definition: definition.to_string() }
+    }
 }

@@ -8,8 +8,8 @@ use super::time::Timestamp;
 /// Which account a provider instance writes to: pinned, so that a changed key cannot redirect usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountPin {
-    /// The provider's id of the account.
-    pub account: String,
+    /// The provider's id of the account; nothing where the key may not read it.
+    pub account: Option<String>,
     /// Whether it is the live one.
     pub livemode: bool,
 }

@@ -77,9 +77,36 @@ pub struct Parking {
     pub detail: String,
 }
 
+/// What counts the changes of routes and accounts. A step that parks says which mapping it went by, so
+/// that a change made meanwhile brings the record up again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MappingVersion(pub i64);
+
+/// The journal past accrual's watermark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalPage {
+    /// The watermark.
+    pub watermark: Position,
+    /// The mapping in force when it was read.
+    pub mapping: MappingVersion,
+    /// The entries past it, in order.
+    pub entries: Vec<JournalRecord>,
+}
+
+/// Parkings made under an earlier mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedPage {
+    /// The mapping in force when they were read.
+    pub mapping: MappingVersion,
+    /// The parkings.
+    pub parked: Vec<ParkedRecord>,
+}
+
 /// What a step of accrual changes, in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accrual {
+    /// The mapping the step went by.
+    pub mapping: MappingVersion,
     /// The journal positions the step consumed, as (the watermark it read, the new one). Nothing when
     /// the step looked at parked records only.
     pub watermark: Option<(Position, Position)>,
@@ -115,18 +142,18 @@ pub trait AccrualLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<RouteVersionId>, LedgerError>;
 
-    /// The journal past accrual's watermark: the watermark, and at most `limit` entries in order.
+    /// At most `limit` entries of the journal past accrual's watermark.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    async fn unaccrued(&self, limit: u32) -> Result<(Position, Vec<JournalRecord>), LedgerError>;
+    async fn unaccrued(&self, limit: u32) -> Result<JournalPage, LedgerError>;
 
     /// At most `limit` parkings that have not been looked at since the routes or the accounts last
     /// changed.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    async fn parked_to_review(&self, limit: u32) -> Result<Vec<ParkedRecord>, LedgerError>;
+    async fn parked_to_review(&self, limit: u32) -> Result<ParkedPage, LedgerError>;
 
     /// The imported accounts, at `provider`, of those of `customers` that have one.
     ///

@@ -54,6 +54,15 @@ pub struct Leased {
     pub ambiguous: bool,
 }
 
+/// What a step of leasing did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// What may be sent.
+    pub leased: Vec<Leased>,
+    /// How many events were held instead, being past a window.
+    pub expired: u64,
+}
+
 /// What becomes of a leased event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
@@ -112,7 +121,7 @@ pub trait DeliveryLedger: Send + Sync {
         &self,
         provider: &ProviderName,
         terms: LeaseTerms,
-    ) -> Result<Vec<Leased>, LedgerError>;
+    ) -> Result<Leases, LedgerError>;
 
     /// Records what became of leased events, each with its receipt, and frees their lanes.
     ///

@@ -47,6 +47,29 @@ impl LedgerError {
             Self::Full(_) | Self::Busy(_) | Self::Refused(..) => false,
         }
     }
+
+    /// The same error once more, for another caller whose work shared the transaction: its kind, and
+    /// its chain as text.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let chain = |source: &Source| -> Source {
+            let mut text = source.to_string();
+            let mut next = source.source();
+            while let Some(inner) = next {
+                text.push_str(": ");
+                text.push_str(&inner.to_string());
+                next = inner.source();
+            }
+            text.into()
+        };
+        match self {
+            Self::Full(source) => Self::Full(chain(source)),
+            Self::Busy(source) => Self::Busy(chain(source)),
+            Self::Broken(source) => Self::Broken(chain(source)),
+            Self::Contradiction(text) => Self::Contradiction(text.clone()),
+            Self::Refused(text, source) => Self::Refused(text.clone(), source.as_ref().map(chain)),
+        }
+    }
 }
 
 /// All the ports of a ledger that a daemon needs.

@@ -1,7 +1,17 @@
 //! The ledger's body. Here: the only code that names sqlx. Never here: a decision about usage. Read
-//! next: `store::sqlite`.
+//! next: [`sqlite`].
 
 use std::path::PathBuf;
+
+pub mod sqlite;
+mod codec;
+mod lock;
+
+pub use lock::{Holder, LockError};
+
+/// The writer's default page cache, in KiB. Random record identities touch as many index pages as
+/// there are records in a batch; 64 MiB holds the index of some two million of them.
+pub const CACHE_KIB: u32 = 64 * 1024;
 
 /// What the operator set for the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,4 +20,27 @@ pub struct Settings {
     pub path: PathBuf,
     /// The writer's page cache, in KiB.
     pub cache_kib: u32,
+}
+
+/// Why a ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes to it.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// There is none, and none was to be made.
+    #[error("there is no ledger at {}", .0.display())]
+    Missing(PathBuf),
+    /// Its storage failed, or it is not a ledger of this program.
+    #[error("cannot open the ledger {}", path.display())]
+    Storage {
+        /// The ledger file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: crate::ledger::Source,
+    },
+    /// The storage engine does not keep a promise that the ledger rests on.
+    #[error("the ledger's storage engine {0}")]
+    Engine(String),
 }

@@ -1,0 +1,363 @@
+-- The ledger. Times are microseconds since the Unix epoch, UTC; quantities are canonical decimal
+-- text, and no statement adds them up: sums are made in exact decimals and stored. Facts (records,
+-- bookings, attempts, receipts, moves) are append-only, which triggers hold.
+
+CREATE TABLE ledger (
+  one INTEGER NOT NULL PRIMARY KEY CONSTRAINT ledger_is_one CHECK (one = 1),
+  id TEXT NOT NULL CONSTRAINT ledger_id_form CHECK (length(id) = 16),
+  created_at INTEGER NOT NULL,
+  -- Counts the runs that held the writer's lock; a lease names the run that took it.
+  epoch INTEGER NOT NULL,
+  -- Counts the changes of routes and accounts; what was parked before the last one is reviewed.
+  mapping_version INTEGER NOT NULL
+) STRICT;
+
+-- ── the journal ─────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE usage_record (
+  position INTEGER NOT NULL PRIMARY KEY,
+  identity BLOB NOT NULL CONSTRAINT usage_record_is_booked_once UNIQUE
+    CONSTRAINT usage_record_identity_form CHECK (length(identity) = 16),
+  content BLOB NOT NULL CONSTRAINT usage_record_content_form CHECK (length(content) = 16),
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  customer TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  quantity TEXT NOT NULL,
+  occurred_at INTEGER NOT NULL,
+  recorded_at INTEGER NOT NULL,
+  properties TEXT NOT NULL
+) STRICT;
+
+CREATE TRIGGER usage_record_never_changes BEFORE UPDATE ON usage_record
+BEGIN SELECT RAISE(ABORT, 'usage records are append-only'); END;
+CREATE TRIGGER usage_record_never_goes BEFORE DELETE ON usage_record
+BEGIN SELECT RAISE(ABORT, 'usage records are append-only'); END;
+
+-- A copy of a booked record that says something else: kept beside it, for a person to decide.
+CREATE TABLE conflicting_record (
+  id INTEGER NOT NULL PRIMARY KEY,
+  position INTEGER NOT NULL REFERENCES usage_record (position),
+  content BLOB NOT NULL,
+  customer TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  quantity TEXT NOT NULL,
+  occurred_at INTEGER NOT NULL,
+  properties TEXT NOT NULL,
+  recorded_at INTEGER NOT NULL,
+  -- A source that repeats itself adds no rows.
+  CONSTRAINT conflicting_record_is_kept_once UNIQUE (position, content)
+) STRICT;
+
+-- What came in as a record and is none.
+CREATE TABLE rejected_record (
+  id INTEGER NOT NULL PRIMARY KEY,
+  digest BLOB NOT NULL CONSTRAINT rejected_record_is_kept_once UNIQUE,
+  source TEXT NOT NULL,
+  record_id TEXT,
+  place TEXT NOT NULL,
+  field TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  raw TEXT NOT NULL,
+  recorded_at INTEGER NOT NULL
+) STRICT;
+
+-- ── accrual ─────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE watermark (
+  room TEXT NOT NULL PRIMARY KEY CONSTRAINT watermark_rooms CHECK (room IN ('accrual')),
+  position INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO watermark (room, position) VALUES ('accrual', 0);
+
+CREATE TABLE route_version (
+  id INTEGER NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL,
+  definition TEXT NOT NULL,
+  -- The first journal position that it may have booked.
+  applies_from INTEGER NOT NULL,
+  adopted_at INTEGER NOT NULL,
+  retired_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX route_version_in_force ON route_version (name) WHERE retired_at IS NULL;
+
+-- A customer's account at a provider instance, as imported.
+CREATE TABLE account (
+  provider TEXT NOT NULL,
+  customer TEXT NOT NULL,
+  account TEXT NOT NULL,
+  imported_at INTEGER NOT NULL,
+  PRIMARY KEY (provider, customer)
+) STRICT, WITHOUT ROWID;
+
+-- What a provider counts: (provider instance, its meter).
+CREATE TABLE destination (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  CONSTRAINT destination_is_one UNIQUE (provider, meter)
+) STRICT;
+
+CREATE TABLE balance (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  destination_id INTEGER NOT NULL REFERENCES destination (id),
+  account TEXT NOT NULL,
+  dimensions TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  window_end INTEGER NOT NULL,
+  -- The one record it stands for, where records are told one by one; else 0.
+  record_position INTEGER NOT NULL,
+  accrued TEXT NOT NULL,
+  told TEXT NOT NULL,
+  digest BLOB NOT NULL CONSTRAINT balance_digest_form CHECK (length(digest) = 16),
+  newest_at INTEGER NOT NULL,
+  -- The newest booking it holds, and the newest that an event covers.
+  booked_to INTEGER NOT NULL,
+  told_to INTEGER NOT NULL,
+  events INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  -- When posting looks at it; nothing when all is told.
+  due_at INTEGER,
+  CONSTRAINT balance_is_its_destination
+    UNIQUE (destination_id, account, window_start, window_end, record_position, dimensions),
+  CONSTRAINT balance_window_form CHECK (window_start < window_end)
+) STRICT;
+CREATE INDEX balance_due ON balance (provider, due_at) WHERE due_at IS NOT NULL;
+
+-- Which route version booked which record, and where to.
+CREATE TABLE booking (
+  id INTEGER NOT NULL PRIMARY KEY,
+  record_position INTEGER NOT NULL REFERENCES usage_record (position),
+  destination_id INTEGER NOT NULL REFERENCES destination (id),
+  route_version_id INTEGER NOT NULL REFERENCES route_version (id),
+  balance_id INTEGER NOT NULL REFERENCES balance (id),
+  quantity TEXT NOT NULL,
+  booked_at INTEGER NOT NULL,
+  CONSTRAINT booking_is_made_once UNIQUE (record_position, destination_id)
+) STRICT;
+CREATE INDEX booking_balance ON booking (balance_id, id);
+
+CREATE TRIGGER booking_never_changes BEFORE UPDATE ON booking
+BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;
+CREATE TRIGGER booking_never_goes BEFORE DELETE ON booking
+BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;
+
+-- Records that wait in front of a route; the empty route name stands for "no route matched".
+CREATE TABLE parked_record (
+  record_position INTEGER NOT NULL REFERENCES usage_record (position),
+  route TEXT NOT NULL,
+  reason TEXT NOT NULL CONSTRAINT parked_record_reasons CHECK (reason IN
+    ('no_route', 'no_account', 'account_malformed', 'destination_taken')),
+  detail TEXT NOT NULL,
+  parked_at INTEGER NOT NULL,
+  mapping_version INTEGER NOT NULL,
+  PRIMARY KEY (record_position, route)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX parked_record_review ON parked_record (mapping_version, record_position);
+
+-- ── posting ─────────────────────────────────────────────────────────────────────────────────────
+
+-- One request in flight per customer and meter: a lane.
+CREATE TABLE lane (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  destination_id INTEGER NOT NULL REFERENCES destination (id),
+  account TEXT NOT NULL,
+  -- The event in flight.
+  event_id INTEGER REFERENCES meter_event (id),
+  -- Of the events that wait: the earliest next try, whether one is unknown (0) or none (1), and the
+  -- deadline of the one that goes next. Nothing when none waits.
+  next_attempt_at INTEGER,
+  urgency INTEGER,
+  deadline_at INTEGER,
+  CONSTRAINT lane_is_one UNIQUE (destination_id, account)
+) STRICT;
+CREATE INDEX lane_ready ON lane (provider, urgency, deadline_at)
+  WHERE event_id IS NULL AND next_attempt_at IS NOT NULL;
+
+CREATE TABLE legal_move (
+  from_state TEXT NOT NULL,
+  to_state TEXT NOT NULL,
+  PRIMARY KEY (from_state, to_state)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO legal_move (from_state, to_state) VALUES
+  ('pending', 'in_flight'), ('pending', 'void'), ('pending', 'held'),
+  ('in_flight', 'accepted'), ('in_flight', 'pending'), ('in_flight', 'unknown'),
+  ('in_flight', 'held'),
+  ('unknown', 'in_flight'), ('unknown', 'held'), ('unknown', 'settled'),
+  ('accepted', 'settled'), ('accepted', 'held'), ('accepted', 'superseded'),
+  ('settled', 'held'),
+  ('held', 'pending'), ('held', 'settled'), ('held', 'superseded'), ('held', 'dead'),
+  ('superseded', 'settled'), ('dead', 'settled');
+
+CREATE TABLE meter_event (
+  id INTEGER NOT NULL PRIMARY KEY,
+  balance_id INTEGER NOT NULL REFERENCES balance (id),
+  lane_id INTEGER NOT NULL REFERENCES lane (id),
+  ordinal INTEGER NOT NULL CONSTRAINT meter_event_ordinal_form CHECK (ordinal > 0),
+  -- The bookings it covers: those of its balance in (covers_from, covers_to].
+  covers_from INTEGER NOT NULL,
+  covers_to INTEGER NOT NULL,
+  identifier TEXT NOT NULL CONSTRAINT meter_event_identifier_is_one UNIQUE
+    CONSTRAINT meter_event_identifier_form CHECK (length(identifier) BETWEEN 1 AND 100),
+  quantity TEXT NOT NULL,
+  occurred_at INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  deadline_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  state TEXT NOT NULL CONSTRAINT meter_event_states CHECK (state IN ('pending', 'in_flight',
+    'unknown', 'accepted', 'settled', 'held', 'void', 'superseded', 'dead')),
+  moved_at INTEGER NOT NULL,
+  why TEXT NOT NULL,
+  hold_reason TEXT CONSTRAINT meter_event_hold_reasons CHECK (hold_reason IN ('no_meter',
+    'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
+    'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
+    'meter_mismatch')),
+  hold_detail TEXT,
+  -- Whether some attempt may have landed.
+  ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
+  generation INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  -- On the provider's clock: no later than the first attempt; no earlier than the last could land.
+  first_attempt_at INTEGER,
+  last_attempt_at INTEGER,
+  -- On this host's clock.
+  next_attempt_at INTEGER,
+  -- The run and the attempt of the lease.
+  epoch INTEGER,
+  attempt_id INTEGER,
+  CONSTRAINT meter_event_ordinal_is_one UNIQUE (balance_id, ordinal),
+  CONSTRAINT meter_event_covers_form CHECK (covers_from <= covers_to),
+  CONSTRAINT meter_event_held_says_why CHECK
+    ((state = 'held') = (hold_reason IS NOT NULL) AND (state = 'held') = (hold_detail IS NOT NULL)),
+  CONSTRAINT meter_event_lease_form CHECK
+    ((state = 'in_flight') = (epoch IS NOT NULL) AND (state = 'in_flight') = (attempt_id IS NOT NULL)),
+  CONSTRAINT meter_event_wait_form CHECK
+    ((state IN ('pending', 'unknown')) = (next_attempt_at IS NOT NULL)),
+  CONSTRAINT meter_event_pending_never_landed CHECK (state <> 'pending' OR ambiguous = 0),
+  CONSTRAINT meter_event_unknown_may_exist CHECK (state <> 'unknown' OR ambiguous = 1),
+  CONSTRAINT meter_event_void_never_left CHECK (state <> 'void' OR attempts = 0),
+  CONSTRAINT meter_event_clocks_form CHECK
+    ((attempts = 0) = (first_attempt_at IS NULL) AND (attempts = 0) = (last_attempt_at IS NULL))
+) STRICT;
+CREATE INDEX meter_event_waits ON meter_event (lane_id, ambiguous DESC, deadline_at, id)
+  WHERE state IN ('pending', 'unknown');
+CREATE INDEX meter_event_next ON meter_event (lane_id, next_attempt_at)
+  WHERE state IN ('pending', 'unknown');
+CREATE INDEX meter_event_in_flight ON meter_event (lane_id) WHERE state = 'in_flight';
+CREATE INDEX meter_event_held ON meter_event (moved_at) WHERE state = 'held';
+
+CREATE TRIGGER meter_event_content_never_changes BEFORE UPDATE OF balance_id, ordinal, covers_from,
+  covers_to, identifier, quantity, occurred_at, body, created_at ON meter_event
+BEGIN SELECT RAISE(ABORT, 'what a meter event says is sealed'); END;
+CREATE TRIGGER meter_event_never_goes BEFORE DELETE ON meter_event
+BEGIN SELECT RAISE(ABORT, 'meter events are append-only'); END;
+CREATE TRIGGER meter_event_moves_legally BEFORE UPDATE OF state ON meter_event
+WHEN OLD.state <> NEW.state AND NOT EXISTS (SELECT 1 FROM legal_move
+  WHERE from_state = OLD.state AND to_state = NEW.state)
+BEGIN SELECT RAISE(ABORT, 'the state machine has no such move'); END;
+
+-- Every move, appended by the database itself, so that no statement can forget it.
+CREATE TABLE event_move (
+  id INTEGER NOT NULL PRIMARY KEY,
+  event_id INTEGER NOT NULL,
+  from_state TEXT NOT NULL,
+  to_state TEXT NOT NULL,
+  why TEXT NOT NULL,
+  moved_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX event_move_event ON event_move (event_id, id);
+
+CREATE TRIGGER meter_event_begins AFTER INSERT ON meter_event
+BEGIN
+  INSERT INTO event_move (event_id, from_state, to_state, why, moved_at)
+  VALUES (NEW.id, '', NEW.state, NEW.why, NEW.moved_at);
+END;
+CREATE TRIGGER meter_event_moves AFTER UPDATE OF state ON meter_event
+BEGIN
+  INSERT INTO event_move (event_id, from_state, to_state, why, moved_at)
+  VALUES (NEW.id, OLD.state, NEW.state, NEW.why, NEW.moved_at);
+END;
+CREATE TRIGGER event_move_never_changes BEFORE UPDATE ON event_move
+BEGIN SELECT RAISE(ABORT, 'moves are append-only'); END;
+CREATE TRIGGER event_move_never_goes BEFORE DELETE ON event_move
+BEGIN SELECT RAISE(ABORT, 'moves are append-only'); END;
+
+-- A balance with something outstanding that cannot be told.
+CREATE TABLE balance_hold (
+  balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
+  reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
+    ('cannot_lower', 'meter_mismatch', 'deadline_passed')),
+  detail TEXT NOT NULL,
+  since INTEGER NOT NULL
+) STRICT;
+
+-- ── delivery ────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE attempt (
+  id INTEGER NOT NULL PRIMARY KEY,
+  event_id INTEGER NOT NULL REFERENCES meter_event (id),
+  number INTEGER NOT NULL,
+  idempotency_key TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  begun_at INTEGER NOT NULL,
+  CONSTRAINT attempt_number_is_one UNIQUE (event_id, number)
+) STRICT;
+
+CREATE TABLE receipt (
+  attempt_id INTEGER NOT NULL PRIMARY KEY REFERENCES attempt (id),
+  outcome TEXT NOT NULL CONSTRAINT receipt_outcomes CHECK (outcome IN ('accepted', 'duplicate',
+    'refused', 'busy', 'rate_limited', 'unauthorized', 'not_sent', 'failed', 'unknown',
+    'wrong_account')),
+  status INTEGER,
+  request_id TEXT,
+  code TEXT,
+  message TEXT,
+  provider_at INTEGER,
+  answered_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER attempt_never_changes BEFORE UPDATE ON attempt
+BEGIN SELECT RAISE(ABORT, 'attempts are append-only'); END;
+CREATE TRIGGER attempt_never_goes BEFORE DELETE ON attempt
+BEGIN SELECT RAISE(ABORT, 'attempts are append-only'); END;
+CREATE TRIGGER receipt_never_changes BEFORE UPDATE ON receipt
+BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END;
+CREATE TRIGGER receipt_never_goes BEFORE DELETE ON receipt
+BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END;
+
+CREATE TABLE provider (
+  name TEXT NOT NULL PRIMARY KEY,
+  -- Nothing where the key may not read it; the mode is always known.
+  account TEXT,
+  livemode INTEGER CONSTRAINT provider_livemode_form CHECK (livemode IN (0, 1)),
+  pinned_at INTEGER,
+  -- The newest reading of its clock, and this host's clock at that moment.
+  clock_provider_at INTEGER,
+  clock_local_at INTEGER,
+  pause_reason TEXT,
+  paused_at INTEGER,
+  CONSTRAINT provider_pin_form CHECK
+    ((livemode IS NULL) = (pinned_at IS NULL) AND (account IS NULL OR livemode IS NOT NULL)),
+  CONSTRAINT provider_clock_form CHECK ((clock_provider_at IS NULL) = (clock_local_at IS NULL)),
+  CONSTRAINT provider_pause_form CHECK ((pause_reason IS NULL) = (paused_at IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE provider_meter (
+  provider TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  id TEXT,
+  formula TEXT NOT NULL
+    CONSTRAINT provider_meter_formulas CHECK (formula IN ('sum', 'count', 'last')),
+  customer_key TEXT NOT NULL,
+  value_key TEXT NOT NULL,
+  span TEXT CONSTRAINT provider_meter_spans CHECK (span IN ('hour', 'day')),
+  active INTEGER NOT NULL CONSTRAINT provider_meter_active_form CHECK (active IN (0, 1)),
+  learned INTEGER NOT NULL CONSTRAINT provider_meter_learned_form CHECK (learned IN (0, 1)),
+  pinned_at INTEGER NOT NULL,
+  PRIMARY KEY (provider, meter)
+) STRICT, WITHOUT ROWID;

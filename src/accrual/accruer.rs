@@ -1,0 +1,141 @@
+//! The step of accrual. Here: reading past the watermark, mapping, writing back. Never here: the
+//! mapping itself. Read next: [`super::map`].
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::map::{Mapped, Mapping};
+use super::route::{AccountRule, Route};
+use crate::domain::names::{AccountName, CustomerName, ProviderName};
+use crate::domain::record::UsageRecord;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::accrual::{Accrual, AccrualLedger, RouteVersionId};
+use crate::service::{Service, Step, StepError};
+
+/// Records in one step: enough that the transaction's flush is paid off, few enough that posting and
+/// intake are not kept waiting for the writer.
+pub const BATCH_RECORDS: u32 = 2_000;
+
+/// The service that books the journal.
+pub struct Accruer {
+    ledger: Arc<dyn AccrualLedger>,
+    routes: Vec<(Route, RouteVersionId)>,
+    account_prefixes: HashMap<ProviderName, &'static str>,
+}
+
+impl Accruer {
+    /// Adopts `routes` in the ledger, and books by them from then on.
+    ///
+    /// # Errors
+    /// When the ledger failed.
+    pub async fn adopt(
+        ledger: Arc<dyn AccrualLedger>,
+        routes: Vec<Route>,
+        account_prefixes: HashMap<ProviderName, &'static str>,
+        now: Timestamp,
+    ) -> Result<Self, LedgerError> {
+        let definitions: Vec<_> = routes.iter().map(Route::definition).collect();
+        let versions = ledger.adopt_routes(&definitions, now).await?;
+        let routes = routes.into_iter().zip(versions).collect();
+        Ok(Self { ledger, routes, account_prefixes })
+    }
+
+    /// The imported accounts that the routes ask for.
+    async fn imported<'a>(
+        &self,
+        records: impl Iterator<Item = &'a UsageRecord>,
+    ) -> Result<HashMap<(ProviderName, CustomerName), AccountName>, LedgerError> {
+        let mut asked: HashMap<&ProviderName, BTreeSet<&CustomerName>> = HashMap::new();
+        for record in records {
+            for (route, _) in &self.routes {
+                if route.account == AccountRule::Imported && route.takes(record) {
+                    asked.entry(&route.provider).or_default().insert(&record.customer);
+                }
+            }
+        }
+        let mut imported = HashMap::new();
+        for (provider, customers) in asked {
+            let customers: Vec<CustomerName> = customers.into_iter().cloned().collect();
+            for (customer, account) in self.ledger.imported_accounts(provider, &customers).await? {
+                imported.insert((provider.clone(), customer), account);
+            }
+        }
+        Ok(imported)
+    }
+
+    async fn book_journal(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
+        let page = self.ledger.unaccrued(BATCH_RECORDS).await?;
+        let Some(last) = page.entries.last() else { return Ok(None) };
+        let to = last.position;
+        let imported = self.imported(page.entries.iter().map(|entry| &entry.record)).await?;
+        let mapping = self.mapping(&imported);
+        let mut mapped = Mapped::default();
+        for entry in &page.entries {
+            mapping.map(entry, now, &mut mapped);
+        }
+        Ok(Some(Accrual {
+            mapping: page.mapping,
+            watermark: Some((page.watermark, to)),
+            unparked: Vec::new(),
+            bookings: mapped.bookings,
+            parkings: mapped.parkings,
+        }))
+    }
+
+    async fn review_parked(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
+        let page = self.ledger.parked_to_review(BATCH_RECORDS).await?;
+        if page.parked.is_empty() {
+            return Ok(None);
+        }
+        let imported = self.imported(page.parked.iter().map(|each| &each.entry.record)).await?;
+        let mapping = self.mapping(&imported);
+        let mut mapped = Mapped::default();
+        let mut seen = BTreeSet::new();
+        let mut unparked = Vec::new();
+        for parked in &page.parked {
+            // One parking of a record at a time: what one books, the next has to know of.
+            if seen.insert(parked.entry.position) {
+                mapping.map_parked(parked, now, &mut mapped);
+                unparked.push((parked.entry.position, parked.route.clone()));
+            }
+        }
+        Ok(Some(Accrual {
+            mapping: page.mapping,
+            watermark: None,
+            unparked,
+            bookings: mapped.bookings,
+            parkings: mapped.parkings,
+        }))
+    }
+
+    fn mapping<'a>(
+        &'a self,
+        imported: &'a HashMap<(ProviderName, CustomerName), AccountName>,
+    ) -> Mapping<'a> {
+        Mapping { routes: &self.routes, account_prefixes: &self.account_prefixes, imported }
+    }
+}
+
+#[async_trait]
+impl Service for Accruer {
+    fn name(&self) -> &str {
+        "accrual"
+    }
+
+    async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
+        let accrual = match self.book_journal(now).await? {
+            Some(accrual) => Some(accrual),
+            None => self.review_parked(now).await?,
+        };
+        let Some(accrual) = accrual else { return Ok(Step::default()) };
+        let done = self.ledger.accrue(accrual, now).await?;
+        Ok(Step {
+            counts: vec![("booked", done.booked), ("parked", done.parked)],
+            more: true,
+            wake_at: None,
+        })
+    }
+}

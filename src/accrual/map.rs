@@ -1,0 +1,171 @@
+//! The mapping. PURE. Here: from records and routes to bookings and parkings. Never here: reading or
+//! writing the ledger. Read next: [`super::accruer`].
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::route::{AccountRule, Route, WindowRule};
+use crate::domain::balance::BalanceKey;
+use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
+use crate::domain::state::ParkReason;
+use crate::domain::time::Timestamp;
+use crate::ledger::accrual::{Booking, JournalRecord, ParkedRecord, Parking, RouteVersionId};
+
+/// What the mapping goes by: the routes in force, and the accounts that were imported.
+#[derive(Clone, Debug)]
+pub struct Mapping<'a> {
+    /// The routes, each with the number of its version.
+    pub routes: &'a [(Route, RouteVersionId)],
+    /// What each provider's accounts start with, where they have one form.
+    pub account_prefixes: &'a HashMap<ProviderName, &'static str>,
+    /// The imported accounts of the customers at hand.
+    pub imported: &'a HashMap<(ProviderName, CustomerName), AccountName>,
+}
+
+/// What becomes of records: each is booked or parked at least once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mapped {
+    /// What is booked.
+    pub bookings: Vec<Booking>,
+    /// What is parked.
+    pub parkings: Vec<Parking>,
+}
+
+impl Mapping<'_> {
+    /// Maps a record that was never looked at before.
+    pub fn map(&self, entry: &JournalRecord, now: Timestamp, into: &mut Mapped) {
+        let taking = self.routes.iter().filter(|(route, _)| route.takes(&entry.record));
+        self.book_or_park(entry, taking, &mut BTreeSet::new(), now, into);
+    }
+
+    /// Maps a parked record again, in front of the route it waits for. A route that is gone, or takes
+    /// it no longer, leaves the question to all routes; what was booked elsewhere stays booked, and is
+    /// not booked again under another name, because a destination takes a record once.
+    pub fn map_parked(&self, parked: &ParkedRecord, now: Timestamp, into: &mut Mapped) {
+        let record = &parked.entry.record;
+        let mut taken: BTreeSet<(String, String)> = parked.booked.iter().cloned().collect();
+        let own = parked.route.as_ref().and_then(|name| {
+            self.routes.iter().find(|(route, _)| route.name == *name && route.takes(record))
+        });
+        if let Some(own) = own {
+            self.book_or_park(&parked.entry, std::iter::once(own), &mut taken, now, into);
+            return;
+        }
+        let free: Vec<&(Route, RouteVersionId)> = self
+            .routes
+            .iter()
+            .filter(|(route, _)| route.takes(record) && !taken.contains(&destination(route)))
+            .collect();
+        // Booked elsewhere, and nothing else asks for it: the wait simply ends.
+        if free.is_empty() && !taken.is_empty() {
+            return;
+        }
+        self.book_or_park(&parked.entry, free.into_iter(), &mut taken, now, into);
+    }
+
+    fn book_or_park<'r>(
+        &self,
+        entry: &JournalRecord,
+        routes: impl Iterator<Item = &'r (Route, RouteVersionId)>,
+        taken: &mut BTreeSet<(String, String)>,
+        now: Timestamp,
+        into: &mut Mapped,
+    ) {
+        let mut any = false;
+        for (route, version) in routes {
+            any = true;
+            let parking = |reason, detail| Parking {
+                position: entry.position,
+                route: Some(route.name.clone()),
+                reason,
+                detail,
+            };
+            match self.account(route, &entry.record.customer) {
+                Ok(account) if taken.insert(destination(route)) => {
+                    into.bookings.push(booking(entry, route, *version, account, now));
+                }
+                Ok(_) => into.parkings.push(parking(
+                    ParkReason::DestinationTaken,
+                    format!("{} {} has it already", route.provider, route.provider_meter),
+                )),
+                Err((reason, detail)) => into.parkings.push(parking(reason, detail)),
+            }
+        }
+        if !any {
+            into.parkings.push(Parking {
+                position: entry.position,
+                route: None::<RouteName>,
+                reason: ParkReason::NoRoute,
+                detail: format!("no route takes the meter \"{}\"", entry.record.meter),
+            });
+        }
+    }
+
+    fn account(
+        &self,
+        route: &Route,
+        customer: &CustomerName,
+    ) -> Result<AccountName, (ParkReason, String)> {
+        let text = match &route.account {
+            AccountRule::Identity => {
+                let kind = route.provider.as_str().split('.').next().unwrap_or_default();
+                let name = customer.as_str();
+                let bare = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'));
+                bare.unwrap_or(name).to_owned()
+            }
+            AccountRule::Template(template) => template.replace("{customer}", customer.as_str()),
+            AccountRule::Imported => {
+                let place = (route.provider.clone(), customer.clone());
+                let account = self.imported.get(&place).ok_or_else(|| {
+                    let why = format!("no account of \"{customer}\" at {}", route.provider);
+                    (ParkReason::NoAccount, why)
+                })?;
+                account.as_str().to_owned()
+            }
+        };
+        let malformed = |why: String| (ParkReason::AccountMalformed, why);
+        let prefix = self.account_prefixes.get(&route.provider).copied().unwrap_or_default();
+        if !text.starts_with(prefix) {
+            let why = format!("\"{text}\" is no account of {}: {prefix}…", route.provider);
+            return Err(malformed(why));
+        }
+        AccountName::new(&text).map_err(|error| malformed(format!("\"{text}\" {error}")))
+    }
+}
+
+fn destination(route: &Route) -> (String, String) {
+    (route.provider.as_str().to_owned(), route.provider_meter.as_str().to_owned())
+}
+
+fn booking(
+    entry: &JournalRecord,
+    route: &Route,
+    version: RouteVersionId,
+    account: AccountName,
+    now: Timestamp,
+) -> Booking {
+    let record = &entry.record;
+    let window = route.window.window_of(record.occurred_at);
+    // Late usage waits as long as usage in time: what arrives together is told together.
+    let (of_record, settle) = match route.window {
+        WindowRule::Record => (Some(entry.position), 0),
+        WindowRule::Minute | WindowRule::Hour | WindowRule::Day => (None, route.settle_micros),
+    };
+    Booking {
+        position: entry.position,
+        route: version,
+        quantity: route.contribution(record),
+        occurred_at: record.occurred_at,
+        due_at: window.end.max(now).plus_micros(settle),
+        balance: BalanceKey {
+            provider: route.provider.clone(),
+            account,
+            meter: route.provider_meter.clone(),
+            dimensions: String::new(),
+            window,
+            record: of_record,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

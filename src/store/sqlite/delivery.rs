@@ -1,0 +1,504 @@
+//! Delivery's verbs: leases, answers, what is pinned of a provider. Here: their statements. Never here:
+//! what an answer means. Read next: [`super::operator`].
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::posting::refresh_lanes;
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::event::{EventId, Identifier};
+use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::provider_facts::{AccountPin, ClockReading, Formula, MeterPin, Span};
+use crate::domain::state::{EventState, HoldReason};
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::delivery::{
+    AttemptId, DeliveryLedger, LeaseTerms, Leased, Leases, MeterChange, PinCheck, ProviderFacts,
+    Settlement,
+};
+use crate::store::codec::{Columns, ledger_error};
+
+#[async_trait]
+impl DeliveryLedger for SqliteLedger {
+    async fn recover_in_flight(&self, now: Timestamp) -> Result<u64, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let recovered = sqlx::query(sql!("in_flight_recover"))
+            .bind(now.micros())
+            .bind(self.epoch)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let lanes: Vec<i64> =
+            recovered.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
+        free_lanes(&mut transaction, &lanes).await?;
+        commit(transaction).await?;
+        Ok(u64::try_from(lanes.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn lease(
+        &self,
+        provider: &ProviderName,
+        terms: LeaseTerms,
+    ) -> Result<Leases, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let rows = sqlx::query(sql!("lanes_ready"))
+            .bind(provider.as_str())
+            .bind(terms.now.micros())
+            .bind(terms.limit)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let candidates: Vec<Candidate> =
+            rows.iter().map(candidate).collect::<Result<_, LedgerError>>()?;
+        let estimate = terms.provider_clock.estimate(terms.now);
+        let (expired, ready): (Vec<Candidate>, Vec<Candidate>) = candidates
+            .into_iter()
+            .partition(|candidate| candidate.expiry(terms.dedupe_floor, estimate).is_some());
+        hold_expired(&mut transaction, &expired, &terms, estimate).await?;
+        let leased = lease_ready(&mut transaction, ready, &terms, estimate, self.epoch).await?;
+        commit(transaction).await?;
+        Ok(Leases { leased, expired: u64::try_from(expired.len()).unwrap_or(u64::MAX) })
+    }
+
+    async fn settle(
+        &self,
+        provider: &ProviderName,
+        settlements: Vec<Settlement>,
+        clock: Option<ClockReading>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        insert_receipts(&mut transaction, &settlements).await?;
+        let rows: Vec<Value> = settlements.iter().map(settlement_row).collect();
+        let moved = sqlx::query(sql!("events_settle"))
+            .bind(Value::from(rows).to_string())
+            .bind(now.micros())
+            .bind(self.epoch)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        // An answer to a lease that is no longer this run's own must not move anything.
+        if moved.len() != settlements.len() {
+            let why = format!(
+                "{} answers came for {} leases of this run",
+                settlements.len(),
+                moved.len()
+            );
+            return Err(LedgerError::Contradiction(why));
+        }
+        let lanes: Vec<i64> =
+            moved.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
+        free_lanes(&mut transaction, &lanes).await?;
+        if let Some(reading) = clock {
+            keep_clock(&mut transaction, provider, reading).await?;
+        }
+        commit(transaction).await
+    }
+
+    async fn next_attempt_at(
+        &self,
+        provider: &ProviderName,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        sqlx::query(sql!("lane_next_attempt"))
+            .bind(provider.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(ledger_error)?
+            .maybe_time("next_attempt_at")
+    }
+
+    async fn provider_facts(&self, provider: &ProviderName) -> Result<ProviderFacts, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let row = sqlx::query(sql!("provider_read"))
+            .bind(provider.as_str())
+            .fetch_optional(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let mut facts = match row {
+            Some(row) => provider_facts(&row)?,
+            None => ProviderFacts::default(),
+        };
+        let rows = sqlx::query(sql!("provider_meters"))
+            .bind(provider.as_str())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        facts.meters = rows.iter().map(meter_pin).collect::<Result<_, _>>()?;
+        Ok(facts)
+    }
+
+    async fn pin_account(
+        &self,
+        provider: &ProviderName,
+        pin: &AccountPin,
+        now: Timestamp,
+    ) -> Result<PinCheck, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let row = sqlx::query(sql!("provider_read"))
+            .bind(provider.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let pinned = row.as_ref().map(provider_facts).transpose()?.and_then(|facts| facts.pin);
+        let check = match pinned {
+            None => PinCheck::Pinned,
+            Some(pinned) if pinned.livemode != pin.livemode => PinCheck::Other(pinned),
+            Some(pinned) if pinned.account == pin.account || pin.account.is_none() => {
+                PinCheck::Same
+            }
+            // An earlier key could not tell the account; this one can.
+            Some(AccountPin { account: None, .. }) => PinCheck::Pinned,
+            Some(pinned) => PinCheck::Other(pinned),
+        };
+        if check == PinCheck::Pinned {
+            sqlx::query(sql!("provider_pin"))
+                .bind(provider.as_str())
+                .bind(pin.account.as_deref())
+                .bind(pin.livemode)
+                .bind(now.micros())
+                .execute(&mut *transaction)
+                .await
+                .map_err(ledger_error)?;
+            commit(transaction).await?;
+        }
+        Ok(check)
+    }
+
+    async fn pin_meters(
+        &self,
+        provider: &ProviderName,
+        meters: &[MeterPin],
+        now: Timestamp,
+    ) -> Result<Vec<MeterChange>, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let rows = sqlx::query(sql!("provider_meters"))
+            .bind(provider.as_str())
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let pinned: Vec<MeterPin> = rows.iter().map(meter_pin).collect::<Result<_, _>>()?;
+        let mut changes = Vec::new();
+        let mut kept = Vec::new();
+        for found in meters {
+            match pinned.iter().find(|pinned| pinned.meter == found.meter) {
+                Some(pinned) if !pinned.means_the_same(found) => {
+                    changes.push(MeterChange { pinned: pinned.clone(), found: found.clone() })
+                }
+                Some(_) | None => kept.push(json!([
+                    found.meter.as_str(),
+                    found.id,
+                    found.formula.as_str(),
+                    found.customer_key,
+                    found.value_key,
+                    found.span.map(Span::as_str),
+                    i64::from(found.active),
+                    i64::from(found.learned),
+                ])),
+            }
+        }
+        sqlx::query(sql!("provider_meters_pin"))
+            .bind(provider.as_str())
+            .bind(Value::from(kept).to_string())
+            .bind(now.micros())
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        commit(transaction).await?;
+        Ok(changes)
+    }
+
+    async fn read_clock(
+        &self,
+        provider: &ProviderName,
+        reading: ClockReading,
+    ) -> Result<(), LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        keep_clock(&mut transaction, provider, reading).await?;
+        commit(transaction).await
+    }
+
+    async fn pause(
+        &self,
+        provider: &ProviderName,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        sqlx::query(sql!("provider_pause"))
+            .bind(provider.as_str())
+            .bind(reason)
+            .bind(reason.map(|_| now.micros()))
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        commit(transaction).await
+    }
+}
+
+/// An event that may be leased.
+struct Candidate {
+    leased: Leased,
+    lane: i64,
+    first_attempt_at: Option<Timestamp>,
+    deadline_at: Timestamp,
+}
+
+impl Candidate {
+    /// Why it must not be sent any more, if so.
+    fn expiry(&self, dedupe_floor: Timestamp, provider_now: Timestamp) -> Option<HoldReason> {
+        let forgotten =
+            self.leased.ambiguous && self.first_attempt_at.is_some_and(|at| at < dedupe_floor);
+        if forgotten {
+            Some(HoldReason::WindowPassed)
+        } else if self.deadline_at < provider_now {
+            // What may be there already is a question for the provider's totals, not for its age.
+            let reason = HoldReason::DeadlinePassed;
+            Some(if self.leased.ambiguous { HoldReason::WindowPassed } else { reason })
+        } else {
+            None
+        }
+    }
+}
+
+fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
+    let identifier = Identifier::stored(&row.text("identifier")?);
+    let idempotency_key = identifier.idempotency_key(row.integer("generation")?);
+    Ok(Candidate {
+        leased: Leased {
+            event: EventId(row.integer("id")?),
+            // Numbered when it is leased.
+            attempt: AttemptId(0),
+            attempt_number: row.integer("attempts")? + 1,
+            failures: row.integer("failures")?,
+            identifier,
+            idempotency_key,
+            meter: row.name("meter", ProviderMeter::new)?,
+            body: row.blob("body")?,
+            ambiguous: row.flag("ambiguous")?,
+        },
+        lane: row.integer("lane_id")?,
+        first_attempt_at: row.maybe_time("first_attempt_at")?,
+        deadline_at: row.time("deadline_at")?,
+    })
+}
+
+async fn hold_expired(
+    connection: &mut SqliteConnection,
+    expired: &[Candidate],
+    terms: &LeaseTerms,
+    provider_now: Timestamp,
+) -> Result<(), LedgerError> {
+    if expired.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Value> = expired
+        .iter()
+        .filter_map(|candidate| {
+            let reason = candidate.expiry(terms.dedupe_floor, provider_now)?;
+            let first = candidate.first_attempt_at;
+            let detail = match first {
+                Some(first) if candidate.leased.ambiguous => format!(
+                    "first tried at {first}; the provider may have forgotten the identifier"
+                ),
+                Some(_) | None => {
+                    format!("the provider took it until {}", candidate.deadline_at)
+                }
+            };
+            Some(json!([candidate.leased.event.0, reason.as_str(), detail]))
+        })
+        .collect();
+    sqlx::query(sql!("events_expire"))
+        .bind(Value::from(rows).to_string())
+        .bind(terms.now.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let lanes: Vec<i64> = expired.iter().map(|candidate| candidate.lane).collect();
+    refresh_lanes(connection, &lanes).await
+}
+
+/// Commits the intent to send: the attempts, the leases, the lanes.
+async fn lease_ready(
+    connection: &mut SqliteConnection,
+    ready: Vec<Candidate>,
+    terms: &LeaseTerms,
+    provider_now: Timestamp,
+    epoch: i64,
+) -> Result<Vec<Leased>, LedgerError> {
+    if ready.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut attempt = sqlx::query(sql!("attempt_end"))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("id")?;
+    let mut leased = Vec::with_capacity(ready.len());
+    let mut rows = Vec::with_capacity(ready.len());
+    for mut candidate in ready {
+        attempt += 1;
+        candidate.leased.attempt = AttemptId(attempt);
+        rows.push(json!([
+            attempt,
+            candidate.leased.event.0,
+            candidate.leased.attempt_number,
+            candidate.leased.idempotency_key,
+            candidate.lane,
+        ]));
+        leased.push(candidate.leased);
+    }
+    let rows = Value::from(rows).to_string();
+    sqlx::query(sql!("attempts_insert"))
+        .bind(&rows)
+        .bind(epoch)
+        .bind(terms.now.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let last_attempt_at = provider_now.plus_micros(terms.attempt_span_micros);
+    let done = sqlx::query(sql!("events_lease"))
+        .bind(&rows)
+        .bind(epoch)
+        .bind(terms.now.micros())
+        .bind(terms.provider_clock.provider_at.micros())
+        .bind(last_attempt_at.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    if usize::try_from(done.rows_affected()).ok() != Some(leased.len()) {
+        let why = "an event that waited could not be leased".to_owned();
+        return Err(LedgerError::Contradiction(why));
+    }
+    sqlx::query(sql!("lanes_lease"))
+        .bind(&rows)
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(leased)
+}
+
+fn settlement_row(settlement: &Settlement) -> Value {
+    let (reason, detail) = match &settlement.hold {
+        Some((reason, detail)) => (Some(reason.as_str()), Some(detail.as_str())),
+        None => (None, None),
+    };
+    let waits = match settlement.to {
+        EventState::Pending | EventState::Unknown => {
+            Some(settlement.next_attempt_at.unwrap_or(settlement.answered_at).micros())
+        }
+        EventState::InFlight
+        | EventState::Accepted
+        | EventState::Settled
+        | EventState::Held
+        | EventState::Void
+        | EventState::Superseded
+        | EventState::Dead => None,
+    };
+    json!([
+        settlement.event.0,
+        settlement.attempt.0,
+        settlement.to.as_str(),
+        settlement.answer.outcome.kind().as_str(),
+        reason,
+        detail,
+        waits,
+        i64::from(settlement.ambiguous),
+        i64::from(settlement.new_key),
+        i64::from(settlement.failed),
+    ])
+}
+
+async fn insert_receipts(
+    connection: &mut SqliteConnection,
+    settlements: &[Settlement],
+) -> Result<(), LedgerError> {
+    let rows: Vec<Value> = settlements
+        .iter()
+        .map(|settlement| {
+            let answer = &settlement.answer;
+            json!([
+                settlement.attempt.0,
+                answer.outcome.kind().as_str(),
+                answer.status,
+                answer.request_id,
+                answer.code,
+                answer.message,
+                answer.provider_at.map(Timestamp::micros),
+                settlement.answered_at.micros(),
+            ])
+        })
+        .collect();
+    sqlx::query(sql!("receipts_insert"))
+        .bind(Value::from(rows).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}
+
+async fn free_lanes(connection: &mut SqliteConnection, lanes: &[i64]) -> Result<(), LedgerError> {
+    sqlx::query(sql!("lanes_free"))
+        .bind(json!(lanes).to_string())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    refresh_lanes(connection, lanes).await
+}
+
+async fn keep_clock(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+    reading: ClockReading,
+) -> Result<(), LedgerError> {
+    sqlx::query(sql!("provider_clock"))
+        .bind(provider.as_str())
+        .bind(reading.provider_at.micros())
+        .bind(reading.local_at.micros())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}
+
+fn provider_facts(row: &SqliteRow) -> Result<ProviderFacts, LedgerError> {
+    let pin = match row.maybe_integer("livemode")? {
+        Some(livemode) => {
+            Some(AccountPin { account: row.maybe_text("account")?, livemode: livemode != 0 })
+        }
+        None => None,
+    };
+    let clock = match (row.maybe_time("clock_provider_at")?, row.maybe_time("clock_local_at")?) {
+        (Some(provider_at), Some(local_at)) => Some(ClockReading { provider_at, local_at }),
+        (None, _) | (_, None) => None,
+    };
+    let pause = match (row.maybe_text("pause_reason")?, row.maybe_time("paused_at")?) {
+        (Some(reason), Some(at)) => Some((reason, at)),
+        (None, _) | (_, None) => None,
+    };
+    Ok(ProviderFacts { pin, clock, pause, meters: Vec::new() })
+}
+
+fn meter_pin(row: &SqliteRow) -> Result<MeterPin, LedgerError> {
+    let span = match row.maybe_text("span")? {
+        Some(_) => Some(row.member("span", Span::parse)?),
+        None => None,
+    };
+    Ok(MeterPin {
+        meter: row.name("meter", ProviderMeter::new)?,
+        id: row.maybe_text("id")?,
+        formula: row.member("formula", Formula::parse)?,
+        customer_key: row.text("customer_key")?,
+        value_key: row.text("value_key")?,
+        span,
+        active: row.flag("active")?,
+        learned: row.flag("learned")?,
+    })
+}

@@ -1,0 +1,292 @@
+//! Intake's verb: booking records. Here: the group commit and its statements. Never here: what a
+//! record means. Read next: [`super::accrual`].
+//!
+//! Callers that wait for the writer at the same moment share one transaction, and so one flush of the
+//! disk: each leaves its batch in a queue and asks for the writer; whoever gets it takes what is
+//! queued, commits it, and hands out the answers. There is no timer: an idle ledger answers at once, a
+//! busy one groups by itself.
+
+use std::collections::HashMap;
+use std::sync::{Mutex as Queue, MutexGuard as QueueGuard, PoisonError};
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::oneshot;
+
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::digest::{Digest, Fields};
+use crate::domain::record::Position;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use crate::store::codec::{Columns, ledger_error, properties_to_text};
+
+/// Most records in one transaction. Past some thousands the flush is paid off, and a longer
+/// transaction only lets the others wait.
+const GROUP_RECORDS_MAX: usize = 10_000;
+/// Records in one statement: the largest of these that a batch still fills. Few sizes, so that the
+/// engine's prepared statements are found again; 512 records bind 5,120 values, under SQLite's 32,766.
+const ROWS_PER_STATEMENT: [usize; 5] = [512, 128, 32, 8, 1];
+/// Columns bound for each record.
+const ROW: &str = "(?,?,?,?,?,?,?,?,?,?)";
+
+/// The batches that wait for the writer.
+#[derive(Debug, Default)]
+pub(super) struct Group(Queue<Vec<Waiting>>);
+
+#[derive(Debug)]
+struct Waiting {
+    records: Vec<Admitted>,
+    rejected: Vec<Rejected>,
+    now: Timestamp,
+    answer: oneshot::Sender<Result<Vec<Admission>, LedgerError>>,
+}
+
+impl Group {
+    fn queue(&self) -> QueueGuard<'_, Vec<Waiting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The oldest batches, together at most [`GROUP_RECORDS_MAX`] records, but at least one.
+    fn take(&self) -> Vec<Waiting> {
+        let mut queue = self.queue();
+        let mut records = 0;
+        let count = queue
+            .iter()
+            .take_while(|waiting| {
+                let first = records == 0;
+                records += waiting.records.len().max(1);
+                first || records <= GROUP_RECORDS_MAX
+            })
+            .count();
+        queue.drain(..count).collect()
+    }
+}
+
+#[async_trait]
+impl IntakeLedger for SqliteLedger {
+    async fn accept(
+        &self,
+        records: Vec<Admitted>,
+        rejected: Vec<Rejected>,
+        now: Timestamp,
+    ) -> Result<Vec<Admission>, LedgerError> {
+        let (answer, mut mine) = oneshot::channel();
+        self.group.queue().push(Waiting { records, rejected, now, answer });
+        let mut writer = self.writer().await?;
+        loop {
+            match mine.try_recv() {
+                Ok(result) => return result,
+                Err(oneshot::error::TryRecvError::Empty) => {}
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    // Whoever led the group was cancelled: its transaction rolled back.
+                    let why = "the group commit was abandoned; nothing was booked".to_owned();
+                    return Err(LedgerError::Refused(why, None));
+                }
+            }
+            let group = self.group.take();
+            let result = book(&mut writer, &group).await;
+            hand_out(group, result);
+        }
+    }
+
+    fn free_bytes(&self) -> Result<u64, LedgerError> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| std::path::Path::new("."));
+        let stat = rustix::fs::statvfs(folder)
+            .map_err(|error| LedgerError::Refused(error.to_string(), Some(error.into())))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+fn hand_out(group: Vec<Waiting>, result: Result<Vec<Admission>, LedgerError>) {
+    match result {
+        Ok(mut admissions) => {
+            for waiting in group {
+                let rest = admissions.split_off(waiting.records.len());
+                // A caller that is gone needs no answer; its records are booked.
+                drop(waiting.answer.send(Ok(admissions)));
+                admissions = rest;
+            }
+        }
+        Err(error) => {
+            for waiting in group {
+                drop(waiting.answer.send(Err(error.repeated())));
+            }
+        }
+    }
+}
+
+async fn book(
+    writer: &mut SqliteConnection,
+    group: &[Waiting],
+) -> Result<Vec<Admission>, LedgerError> {
+    let rows: Vec<(&Admitted, Timestamp)> = group
+        .iter()
+        .flat_map(|waiting| waiting.records.iter().map(|record| (record, waiting.now)))
+        .collect();
+    let mut transaction = begin(writer).await?;
+    let before = sqlx::query(sql!("journal_end"))
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(ledger_error)?
+        .integer("position")?;
+    let mut inserted = 0;
+    let mut rest = rows.as_slice();
+    while let Some(size) = ROWS_PER_STATEMENT.iter().find(|size| **size <= rest.len()) {
+        let (chunk, after) = rest.split_at(*size);
+        inserted += insert_records(&mut transaction, chunk).await?;
+        rest = after;
+    }
+    let all_new = usize::try_from(inserted).is_ok_and(|inserted| inserted == rows.len());
+    let admissions = if all_new {
+        // The engine numbers rows in the order they were given, and nobody else writes.
+        (before + 1..)
+            .map(|position| Admission::Accepted(Position(position)))
+            .take(rows.len())
+            .collect()
+    } else {
+        tell_apart(&mut transaction, &rows, before).await?
+    };
+    keep_conflicts(&mut transaction, &rows, &admissions).await?;
+    keep_rejected(&mut transaction, group).await?;
+    commit(transaction).await?;
+    Ok(admissions)
+}
+
+async fn insert_records(
+    connection: &mut SqliteConnection,
+    rows: &[(&Admitted, Timestamp)],
+) -> Result<u64, LedgerError> {
+    let mut query = sqlx::query(statement_for(rows.len()));
+    for (admitted, now) in rows {
+        let record = &admitted.record;
+        query = query
+            .bind(admitted.identity.as_slice())
+            .bind(admitted.content.as_slice())
+            .bind(record.source.as_str())
+            .bind(record.id.as_str())
+            .bind(record.customer.as_str())
+            .bind(record.meter.as_str())
+            .bind(record.quantity.to_string())
+            .bind(record.occurred_at.micros())
+            .bind(now.micros())
+            .bind(properties_to_text(&record.properties));
+    }
+    let done = query.execute(connection).await.map_err(ledger_error)?;
+    Ok(done.rows_affected())
+}
+
+/// The insert with `rows` rows of placeholders. It is the statement in `queries/records_insert.sql`
+/// with its one row repeated: a JSON array would keep one text, and costs a quarter of the rate.
+fn statement_for(rows: usize) -> sqlx::AssertSqlSafe<String> {
+    let repeated = vec![ROW; rows].join(",");
+    sqlx::AssertSqlSafe(sql!("records_insert").replacen(ROW, &repeated, 1))
+}
+
+/// Finds out which of `rows` were booked before this transaction, and whether they say the same.
+async fn tell_apart(
+    connection: &mut SqliteConnection,
+    rows: &[(&Admitted, Timestamp)],
+    before: i64,
+) -> Result<Vec<Admission>, LedgerError> {
+    let identities: Vec<String> =
+        rows.iter().map(|(admitted, _)| hex::encode(admitted.identity)).collect();
+    let found = sqlx::query(sql!("records_by_identity"))
+        .bind(serde_json::Value::from(identities).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut booked: HashMap<Digest, (i64, Digest)> = HashMap::with_capacity(found.len());
+    for row in found {
+        booked.insert(row.digest("identity")?, (row.integer("position")?, row.digest("content")?));
+    }
+    let mut first_seen: HashMap<Digest, ()> = HashMap::new();
+    rows.iter()
+        .map(|(admitted, _)| {
+            let (position, content) = booked.get(&admitted.identity).copied().ok_or_else(|| {
+                LedgerError::Contradiction("a record just booked is not there".to_owned())
+            })?;
+            // The first of several copies in this transaction is the one that was booked.
+            let is_first = first_seen.insert(admitted.identity, ()).is_none();
+            let position_now = Position(position);
+            Ok(if position > before && is_first {
+                Admission::Accepted(position_now)
+            } else if content == admitted.content {
+                Admission::Duplicate(position_now)
+            } else {
+                Admission::Conflict(position_now)
+            })
+        })
+        .collect()
+}
+
+async fn keep_conflicts(
+    connection: &mut SqliteConnection,
+    rows: &[(&Admitted, Timestamp)],
+    admissions: &[Admission],
+) -> Result<(), LedgerError> {
+    let conflicts: Vec<serde_json::Value> = rows
+        .iter()
+        .zip(admissions)
+        .filter_map(|((admitted, now), admission)| match admission {
+            Admission::Conflict(position) => Some(serde_json::json!([
+                position.0,
+                hex::encode(admitted.content),
+                admitted.record.customer.as_str(),
+                admitted.record.meter.as_str(),
+                admitted.record.quantity.to_string(),
+                admitted.record.occurred_at.micros(),
+                properties_to_text(&admitted.record.properties),
+                now.micros(),
+            ])),
+            Admission::Accepted(_) | Admission::Duplicate(_) => None,
+        })
+        .collect();
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("conflicts_insert"))
+        .bind(serde_json::Value::from(conflicts).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}
+
+async fn keep_rejected(
+    connection: &mut SqliteConnection,
+    group: &[Waiting],
+) -> Result<(), LedgerError> {
+    let rejected: Vec<serde_json::Value> = group
+        .iter()
+        .flat_map(|waiting| waiting.rejected.iter().map(|item| (item, waiting.now)))
+        .map(|(item, now)| {
+            let digest = Fields::of("rejected record 1")
+                .text(&item.source)
+                .text(&item.field)
+                .text(&item.reason)
+                .text(&item.raw)
+                .finish();
+            serde_json::json!([
+                hex::encode(digest),
+                item.source,
+                item.id,
+                item.place,
+                item.field,
+                item.reason,
+                item.raw,
+                now.micros(),
+            ])
+        })
+        .collect();
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("rejected_insert"))
+        .bind(serde_json::Value::from(rejected).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}

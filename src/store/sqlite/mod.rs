@@ -1,0 +1,241 @@
+//! The ledger on SQLite. Here: opening it, its promises to the engine, the one writer's connection and
+//! the readers'. Never here: a statement (each stands in its own file under `queries/`). Read next:
+//! [`intake`], then the other rooms' verbs.
+//!
+//! One connection writes, behind a lock, so a verb is one transaction and verbs never interleave.
+//! Readers see the last committed state through the write-ahead log and never wait for the writer.
+//! sqlx pays some 55 µs for each execute, so a verb takes one statement per batch: many rows travel as
+//! one JSON array, or as one statement with many rows of values.
+
+mod accrual;
+mod delivery;
+mod intake;
+mod operator;
+mod posting;
+mod verify;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::codec::{Columns, commit_error, ledger_error};
+use super::{Holder, OpenError, Settings};
+use crate::domain::digest::Fields;
+use crate::domain::event::LedgerId;
+use crate::domain::time::Timestamp;
+use crate::ledger::{LedgerError, Source};
+
+/// The statement in `queries/NAME.sql`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("queries/", $name, ".sql"))
+    };
+}
+pub(crate) use sql;
+
+/// How long a statement waits for another process's lock on the file, in milliseconds. Only operators'
+/// tools can hold one, and only for an instant.
+const BUSY_MILLIS: u64 = 5_000;
+/// Readers' connections: an operator's listing, the metrics and two steps can read at once.
+const READERS_MAX: u32 = 4;
+/// How long a reader waits for one of them, in seconds.
+const READER_SECONDS_MAX: u64 = 10;
+/// Pages in the write-ahead log before it is moved into the file: 64 MiB. Random record identities
+/// dirty a page a record, and a small log would be moved at every commit.
+const CHECKPOINT_PAGES: &str = "16384";
+/// SQLite before this may corrupt a ledger when a checkpoint meets a write (its WAL-reset bug).
+const ENGINE_VERSION_MIN: [u32; 3] = [3, 51, 3];
+
+/// A ledger in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    path: PathBuf,
+    id: LedgerId,
+    epoch: i64,
+    writer: Option<Mutex<SqliteConnection>>,
+    readers: SqlitePool,
+    group: intake::Group,
+    _holder: Option<Holder>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger for writing, and makes it when there is none. `who` is shown to whoever tries
+    /// to open it meanwhile.
+    ///
+    /// # Errors
+    /// When another process writes to it, or its storage or engine cannot be trusted.
+    pub async fn open(settings: &Settings, who: &str, now: Timestamp) -> Result<Self, OpenError> {
+        let holder = Holder::take(&settings.path, who)?;
+        let path = settings.path.clone();
+        let storage = |source: Source| OpenError::Storage { path: path.clone(), source };
+        let cache = format!("-{}", settings.cache_kib);
+        let mut writer = connect_options(&settings.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("cache_size", cache)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .connect()
+            .await
+            .map_err(|error| storage(error.into()))?;
+        check_engine(&mut writer).await?;
+        migrator().run(&mut writer).await.map_err(|error| storage(error.into()))?;
+        let (id, epoch) = begin_run(&mut writer, &settings.path, now)
+            .await
+            .map_err(|error| storage(error.into()))?;
+        let readers = readers(&settings.path).await.map_err(|error| storage(error.into()))?;
+        Ok(Self {
+            path: settings.path.clone(),
+            id,
+            epoch,
+            writer: Some(Mutex::new(writer)),
+            readers,
+            group: intake::Group::default(),
+            _holder: Some(holder),
+        })
+    }
+
+    /// Opens an existing ledger for reading, beside whoever writes to it. Verbs that write answer
+    /// [`LedgerError::Refused`].
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub async fn open_to_read(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        let storage = |source: Source| OpenError::Storage { path: path.to_owned(), source };
+        let readers = readers(path).await.map_err(|error| storage(error.into()))?;
+        let row = sqlx::query(sql!("ledger_read"))
+            .fetch_one(&readers)
+            .await
+            .map_err(|error| storage(error.into()))?;
+        let id = row.text("id").map_err(|error| storage(error.into()))?;
+        let id = LedgerId::new(&id).ok_or_else(|| storage("its id is malformed".into()))?;
+        let epoch = row.integer("epoch").map_err(|error| storage(error.into()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            id,
+            epoch,
+            writer: None,
+            readers,
+            group: intake::Group::default(),
+            _holder: None,
+        })
+    }
+
+    /// Closes every connection, so that the write-ahead log is moved into the file.
+    pub async fn close(self) {
+        self.readers.close().await;
+        if let Some(writer) = self.writer
+            && let Err(error) = writer.into_inner().close().await
+        {
+            // Nothing is lost: the log is read again at the next start.
+            tracing::warn!(error = %error, "the ledger did not close cleanly");
+        }
+    }
+
+    async fn writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, LedgerError> {
+        match &self.writer {
+            Some(writer) => Ok(writer.lock().await),
+            None => Err(LedgerError::Refused("it is open for reading only".to_owned(), None)),
+        }
+    }
+}
+
+/// Begins a transaction that takes the file's write lock at once, so that it cannot fail half way for
+/// want of it.
+async fn begin(writer: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, LedgerError> {
+    writer.begin_with("BEGIN IMMEDIATE").await.map_err(ledger_error)
+}
+
+async fn commit(transaction: Transaction<'_, Sqlite>) -> Result<(), LedgerError> {
+    transaction.commit().await.map_err(commit_error)
+}
+
+fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(BUSY_MILLIS))
+}
+
+async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(Duration::from_secs(READER_SECONDS_MAX))
+        .connect_with(connect_options(path).read_only(true))
+        .await
+}
+
+fn migrator() -> Migrator {
+    let migration = |version, name: &'static str, sql: &'static str| {
+        let name = Cow::Borrowed(name);
+        Migration::new(version, name, MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![migration(
+        1,
+        "ledger",
+        include_str!("../../../migrations/sqlite/0001_ledger.sql"),
+    )])
+}
+
+/// Asserts what every promise of the ledger rests on.
+async fn check_engine(writer: &mut SqliteConnection) -> Result<(), OpenError> {
+    let engine = |error: sqlx::Error| OpenError::Engine(format!("cannot be asked: {error}"));
+    let row = sqlx::query(sql!("engine")).fetch_one(&mut *writer).await.map_err(engine)?;
+    let version: String = row.try_get("version").map_err(engine)?;
+    let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    if parts.as_slice() < ENGINE_VERSION_MIN.as_slice() {
+        return Err(OpenError::Engine(format!("is SQLite {version}, older than 3.51.3")));
+    }
+    let synchronous: i64 = row.try_get("synchronous").map_err(engine)?;
+    let journal: String = row.try_get("journal").map_err(engine)?;
+    if synchronous != 2 || journal != "wal" {
+        return Err(OpenError::Engine(format!(
+            "runs with synchronous={synchronous}, journal_mode={journal}; it must be FULL and WAL"
+        )));
+    }
+    Ok(())
+}
+
+/// Makes the ledger's name at its first run, and counts this run.
+async fn begin_run(
+    writer: &mut SqliteConnection,
+    path: &Path,
+    now: Timestamp,
+) -> Result<(LedgerId, i64), LedgerError> {
+    // Two ledgers of one account must never share a name. The engine's random bytes decide; the path
+    // and the time only join them.
+    let mut transaction = begin(writer).await?;
+    let seed: Vec<u8> = sqlx::query(sql!("random_seed"))
+        .fetch_one(&mut *transaction)
+        .await
+        .and_then(|row| row.try_get("seed"))
+        .map_err(ledger_error)?;
+    let digest = Fields::of("ledger id 1")
+        .bytes(&seed)
+        .text(&path.to_string_lossy())
+        .number(now.micros())
+        .finish();
+    let fresh = &hex::encode(digest)[..LedgerId::DIGITS];
+    let row = sqlx::query(sql!("ledger_begin"))
+        .bind(fresh)
+        .bind(now.micros())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(ledger_error)?;
+    let (id, epoch) = (row.text("id")?, row.integer("epoch")?);
+    commit(transaction).await?;
+    let id = LedgerId::new(&id)
+        .ok_or_else(|| LedgerError::Contradiction(format!("the ledger's id is \"{id}\"")))?;
+    Ok((id, epoch))
+}

@@ -1,0 +1,320 @@
+//! Posting's verbs: balances that are due, and the plans applied to them. Here: their statements, and
+//! the one place that changes what a balance was told. Never here: the plan. Read next:
+//! [`super::delivery`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::balance::{Balance, BalanceId, BalanceKey};
+use crate::domain::event::{EventId, LedgerId};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::quantity::Quantity;
+use crate::domain::record::Position;
+use crate::domain::state::EventState;
+use crate::domain::time::{Timestamp, Window};
+use crate::ledger::LedgerError;
+use crate::ledger::posting::{DueBalance, Posted, PostedEvent, Posting, PostingLedger};
+use crate::store::codec::{Columns, ledger_error};
+
+#[async_trait]
+impl PostingLedger for SqliteLedger {
+    fn ledger_id(&self) -> &LedgerId {
+        &self.id
+    }
+
+    async fn due_balances(
+        &self,
+        provider: &ProviderName,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DueBalance>, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let rows = sqlx::query(sql!("balances_due"))
+            .bind(provider.as_str())
+            .bind(now.micros())
+            .bind(limit)
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let mut due: Vec<DueBalance> = rows
+            .iter()
+            .map(|row| Ok(DueBalance { balance: balance(row)?, events: Vec::new() }))
+            .collect::<Result<_, LedgerError>>()?;
+        let ids: Vec<i64> = due.iter().map(|each| each.balance.id.0).collect();
+        let rows = sqlx::query(sql!("events_told"))
+            .bind(json!(ids).to_string())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let mut events: HashMap<i64, Vec<PostedEvent>> = HashMap::new();
+        for row in rows {
+            events.entry(row.integer("balance_id")?).or_default().push(PostedEvent {
+                id: EventId(row.integer("id")?),
+                state: row.member("state", EventState::parse)?,
+                quantity: row.quantity("quantity")?,
+                leased: row.integer("attempts")? > 0,
+            });
+        }
+        for each in &mut due {
+            each.events = events.remove(&each.balance.id.0).unwrap_or_default();
+        }
+        Ok(due)
+    }
+
+    async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError> {
+        sqlx::query(sql!("balance_next_due"))
+            .bind(provider.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(ledger_error)?
+            .maybe_time("due_at")
+    }
+
+    async fn post(&self, postings: Vec<Posting>, now: Timestamp) -> Result<Posted, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let mut present = present_balances(&mut transaction, &postings).await?;
+        let voidable = voidable(&mut transaction, &postings).await?;
+        // A plan is whole or not at all: one whose balance changed, or whose event was leased since it
+        // was read, stays due and is made again.
+        let (current, stale): (Vec<&Posting>, Vec<&Posting>) =
+            postings.iter().partition(|posting| {
+                let unchanged = |now: &Present| now.version == posting.version;
+                present.get(&posting.balance.0).is_some_and(unchanged)
+                    && posting.voided.iter().all(|id| voidable.contains(&id.0))
+            });
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let mut posted = Posted { skipped: count(stale.len()), ..Posted::default() };
+        let voided = void(&mut transaction, &current, &mut present, now).await?;
+        posted.voided = count(voided.len());
+        posted.events = insert_events(&mut transaction, &current, &present, now).await?;
+        posted.held = hold(&mut transaction, &current, now).await?;
+        let told: Vec<Value> = current
+            .iter()
+            .map(|posting| {
+                let before = &present[&posting.balance.0];
+                let said: Quantity =
+                    posting.events.iter().map(|event| &event.intent.quantity).sum();
+                let withdrawn: Quantity =
+                    posting.voided.iter().filter_map(|id| voided.get(&id.0)).sum();
+                let told = &(&before.told + &said) - &withdrawn;
+                let told_to =
+                    if posting.events.is_empty() { before.told_to } else { before.booked_to };
+                json!([
+                    posting.balance.0,
+                    told.to_string(),
+                    told_to,
+                    posting.events.len(),
+                    posting.due_at.map(Timestamp::micros),
+                ])
+            })
+            .collect();
+        sqlx::query(sql!("balances_tell"))
+            .bind(Value::from(told).to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        commit(transaction).await?;
+        Ok(posted)
+    }
+}
+
+fn balance(row: &SqliteRow) -> Result<Balance, LedgerError> {
+    let record = row.integer("record_position")?;
+    Ok(Balance {
+        id: BalanceId(row.integer("id")?),
+        key: BalanceKey {
+            provider: row.name("provider", ProviderName::new)?,
+            account: row.name("account", AccountName::new)?,
+            meter: row.name("meter", ProviderMeter::new)?,
+            dimensions: row.text("dimensions")?,
+            window: Window { start: row.time("window_start")?, end: row.time("window_end")? },
+            record: (record != 0).then_some(Position(record)),
+        },
+        accrued: row.quantity("accrued")?,
+        told: row.quantity("told")?,
+        digest: row.digest("digest")?,
+        newest_at: row.time("newest_at")?,
+        booked_to: row.integer("booked_to")?,
+        told_to: row.integer("told_to")?,
+        events: row.integer("events")?,
+        version: row.integer("version")?,
+    })
+}
+
+/// What a posting needs of its balance as it stands in this transaction.
+struct Present {
+    version: i64,
+    told: Quantity,
+    told_to: i64,
+    booked_to: i64,
+}
+
+async fn present_balances(
+    connection: &mut SqliteConnection,
+    postings: &[Posting],
+) -> Result<BTreeMap<i64, Present>, LedgerError> {
+    let ids: Vec<i64> = postings.iter().map(|posting| posting.balance.0).collect();
+    let rows = sqlx::query(sql!("balances_present"))
+        .bind(json!(ids).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter()
+        .map(|row| {
+            let present = Present {
+                version: row.integer("version")?,
+                told: row.quantity("told")?,
+                told_to: row.integer("told_to")?,
+                booked_to: row.integer("booked_to")?,
+            };
+            Ok((row.integer("id")?, present))
+        })
+        .collect()
+}
+
+/// Of the events that plans withdraw, those that were still never leased.
+async fn voidable(
+    connection: &mut SqliteConnection,
+    postings: &[Posting],
+) -> Result<BTreeSet<i64>, LedgerError> {
+    let ids: Vec<i64> =
+        postings.iter().flat_map(|posting| posting.voided.iter().map(|id| id.0)).collect();
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rows = sqlx::query(sql!("events_voidable"))
+        .bind(json!(ids).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter().map(|row| row.integer("id")).collect()
+}
+
+/// Withdraws events; answers what each of them said. What they covered is to be told again.
+async fn void(
+    connection: &mut SqliteConnection,
+    postings: &[&Posting],
+    present: &mut BTreeMap<i64, Present>,
+    now: Timestamp,
+) -> Result<BTreeMap<i64, Quantity>, LedgerError> {
+    let ids: Vec<i64> =
+        postings.iter().flat_map(|posting| posting.voided.iter().map(|id| id.0)).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query(sql!("events_void"))
+        .bind(json!(ids).to_string())
+        .bind(now.micros())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut lanes = Vec::new();
+    let mut voided = BTreeMap::new();
+    for row in rows {
+        lanes.push(row.integer("lane_id")?);
+        voided.insert(row.integer("id")?, row.quantity("quantity")?);
+        if let Some(balance) = present.get_mut(&row.integer("balance_id")?) {
+            balance.told_to = balance.told_to.min(row.integer("covers_from")?);
+        }
+    }
+    refresh_lanes(connection, &lanes).await?;
+    Ok(voided)
+}
+
+async fn insert_events(
+    connection: &mut SqliteConnection,
+    postings: &[&Posting],
+    present: &BTreeMap<i64, Present>,
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
+    let rows: Vec<Value> = postings
+        .iter()
+        .flat_map(|posting| posting.events.iter().map(move |event| (posting, event)))
+        .map(|(posting, event)| {
+            let balance = &present[&posting.balance.0];
+            json!([
+                event.intent.balance.0,
+                event.intent.ordinal,
+                balance.told_to,
+                balance.booked_to,
+                event.intent.identifier.as_str(),
+                event.intent.quantity.to_string(),
+                event.intent.occurred_at.micros(),
+                hex::encode(&event.body),
+                event.deadline_at.micros(),
+                event.not_before.micros(),
+            ])
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let rows = Value::from(rows).to_string();
+    sqlx::query(sql!("lanes_make"))
+        .bind(&rows)
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let inserted = sqlx::query(sql!("events_insert"))
+        .bind(&rows)
+        .bind(now.micros())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let lanes: Vec<i64> =
+        inserted.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
+    refresh_lanes(connection, &lanes).await?;
+    Ok(count)
+}
+
+async fn hold(
+    connection: &mut SqliteConnection,
+    postings: &[&Posting],
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
+    let all: Vec<i64> = postings.iter().map(|posting| posting.balance.0).collect();
+    let held: Vec<Value> = postings
+        .iter()
+        .filter_map(|posting| {
+            let (reason, detail) = posting.hold.as_ref()?;
+            Some(json!([posting.balance.0, reason.as_str(), detail]))
+        })
+        .collect();
+    let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
+    let held = Value::from(held).to_string();
+    sqlx::query(sql!("balance_holds_end"))
+        .bind(json!(all).to_string())
+        .bind(&held)
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    sqlx::query(sql!("balance_holds_make"))
+        .bind(&held)
+        .bind(now.micros())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(count)
+}
+
+/// Derives again, for each of `lanes`, what waits in it.
+pub(super) async fn refresh_lanes(
+    connection: &mut SqliteConnection,
+    lanes: &[i64],
+) -> Result<(), LedgerError> {
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("lanes_refresh"))
+        .bind(json!(lanes).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}

@@ -1,0 +1,2 @@
+SELECT position, source, id, customer, meter, quantity, occurred_at, properties
+FROM usage_record WHERE position > ?1 ORDER BY position LIMIT ?2

@@ -1,0 +1,1 @@
+SELECT id, epoch, mapping_version FROM ledger WHERE one = 1
