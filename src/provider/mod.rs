@@ -87,6 +87,22 @@ pub struct Contact {
     pub meters: Option<Vec<MeterPin>>,
     /// The provider's clock, when any answer told it.
     pub provider_at: Option<Timestamp>,
+    /// Which mode the key is for, also when the key may not ask for its account.
+    pub livemode: bool,
+    /// The account that the operator declared, when the one behind the key is another: then nothing
+    /// may be sent.
+    pub declared_other: Option<String>,
+    /// Meters that the provider has and this program cannot tell.
+    pub unusable: Vec<UnusableMeter>,
+}
+
+/// A meter that was found and cannot be pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableMeter {
+    /// What events would name.
+    pub meter: String,
+    /// Why it cannot be told, as the end of a sentence about it.
+    pub reason: String,
 }
 
 /// A provider instance.

@@ -1,4 +1,191 @@
-//! Stripe's room. Here: capabilities and assembly. Never here: when to send. Read next: [`settings`],
-//! `encode`, `classify`, `client`.
+//! Stripe's room. Here: what the rest of the program sees of a Stripe account. Never here: when to
+//! send, or what an answer leads to. Read next: [`settings`], then down the list.
+//!
+//! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
+//! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
+
+use super::{Capabilities, Contact, EncodeError, Encoded, Provider, Request, UnusableMeter};
+use crate::domain::answer::{Answer, Outcome};
+use crate::domain::event::EventIntent;
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::provider_facts::{AccountPin, MeterPin};
 
 pub mod settings;
+pub mod promises;
+pub mod meters;
+pub mod encode;
+pub mod classify;
+pub mod client;
+
+use client::{Client, Reading};
+use settings::Settings;
+
+/// Why a Stripe account cannot be worked with as it is set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The key does not say what it is. The key itself is never shown.
+    #[error(
+        "the key of {0} is no secret or restricted key: it has to start with sk_live_, rk_live_, \
+         sk_test_ or rk_test_"
+    )]
+    Key(ProviderName),
+    /// The address is none that a key may be sent to.
+    #[error("the api address of {0} {1}")]
+    Api(ProviderName, &'static str),
+    /// The HTTP client could not be made.
+    #[error("the HTTP client of {0} cannot be made: {1}")]
+    Http(ProviderName, String),
+}
+
+/// Which mode a key is for, by how it starts; nothing when it starts like no usable key. Stripe's
+/// account object has no mode, so the key's own prefix is the only word on it before the first answer.
+#[must_use]
+pub fn key_livemode(key: &str) -> Option<bool> {
+    let starts = |prefixes: [&str; 2]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+    if starts(["sk_live_", "rk_live_"]) {
+        Some(true)
+    } else if starts(["sk_test_", "rk_test_"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// What is known of the meters.
+#[derive(Debug, Default)]
+struct Meters {
+    pinned: BTreeMap<ProviderMeter, MeterPin>,
+    unusable: Vec<UnusableMeter>,
+}
+
+/// One Stripe account.
+pub struct Stripe {
+    name: ProviderName,
+    declared_account: Option<String>,
+    livemode: bool,
+    client: Client,
+    meters: RwLock<Meters>,
+}
+
+impl fmt::Debug for Stripe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stripe")
+            .field("name", &self.name)
+            .field("livemode", &self.livemode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stripe {
+    /// Makes ready to talk to the account; nothing is sent yet. Declared meters are known from here on.
+    ///
+    /// # Errors
+    /// When the key does not say what it is, or must not be sent to the address that is set.
+    pub fn new(settings: &Settings) -> Result<Self, BuildError> {
+        let livemode = key_livemode(settings.key.expose_secret())
+            .ok_or_else(|| BuildError::Key(settings.name.clone()))?;
+        let client = Client::new(settings, livemode)?;
+        let declared = settings.meters.iter().map(|pin| (pin.meter.clone(), pin.clone())).collect();
+        Ok(Self {
+            name: settings.name.clone(),
+            declared_account: settings.account.clone(),
+            livemode,
+            client,
+            meters: RwLock::new(Meters { pinned: declared, unusable: Vec::new() }),
+        })
+    }
+
+    /// Whether the key is a live one.
+    #[must_use]
+    pub const fn livemode(&self) -> bool {
+        self.livemode
+    }
+
+    /// Reads what is known of the meters. A panic elsewhere cannot leave it half changed, so a poisoned
+    /// lock is read all the same.
+    fn with_meters<T>(&self, read: impl FnOnce(&Meters) -> T) -> T {
+        read(&self.meters.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn mode(&self) -> &'static str {
+        if self.livemode { "live" } else { "test" }
+    }
+}
+
+#[async_trait]
+impl Provider for Stripe {
+    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, String> {
+        self.with_meters(|meters| match meters.pinned.get(meter) {
+            Some(pin) => promises::of(pin),
+            None => Err(match meters.unusable.iter().find(|each| each.meter == meter.as_str()) {
+                Some(unusable) => format!("the meter \"{meter}\" {}", unusable.reason),
+                None => EncodeError::UnknownMeter(meter.clone()).to_string(),
+            }),
+        })
+    }
+
+    fn adopt_meters(&self, meters: Vec<MeterPin>) {
+        let mut known = self.meters.write().unwrap_or_else(PoisonError::into_inner);
+        // What was declared and is not pinned yet stays known.
+        known.pinned.extend(meters.into_iter().map(|pin| (pin.meter.clone(), pin)));
+    }
+
+    fn encode(
+        &self,
+        meter: &ProviderMeter,
+        account: &AccountName,
+        intent: &EventIntent,
+    ) -> Result<Encoded, EncodeError> {
+        self.with_meters(|meters| match meters.pinned.get(meter) {
+            Some(pin) => Ok(Encoded { body: encode::meter_event(pin, account, intent) }),
+            None => Err(EncodeError::UnknownMeter(meter.clone())),
+        })
+    }
+
+    async fn send(&self, request: Request<'_>) -> Answer {
+        let expected =
+            classify::Expected { identifier: request.identifier, livemode: self.livemode };
+        match self.client.post_meter_event(request.body, request.idempotency_key).await {
+            Ok(received) => classify::meter_event(&received, expected),
+            Err(not_answered) => *not_answered,
+        }
+    }
+
+    async fn contact(&self) -> Result<Contact, Answer> {
+        let reading = Reading::new(&self.client);
+        let account = reading.account().await.map_err(|answer| *answer)?;
+        let listed = reading.meters().await.map_err(|answer| *answer)?;
+        let meters = match listed {
+            Some(listed) => {
+                if listed.iter().any(|meter| meter.livemode != self.livemode) {
+                    let mode = self.mode();
+                    let message = format!("the key is a {mode} key, but its meters are not");
+                    return Err(Answer::bare(Outcome::WrongAccount, message));
+                }
+                let (pins, unusable) = meters::read(&listed);
+                self.meters.write().unwrap_or_else(PoisonError::into_inner).unusable = unusable;
+                Some(pins)
+            }
+            None => None,
+        };
+        let declared_other = match (&self.declared_account, &account) {
+            (Some(declared), Some(found)) if declared != found => Some(declared.clone()),
+            (Some(_) | None, _) => None,
+        };
+        Ok(Contact {
+            account: account.map(|account| AccountPin { account, livemode: self.livemode }),
+            meters,
+            provider_at: reading.provider_at(),
+            livemode: self.livemode,
+            declared_other,
+            unusable: self.with_meters(|meters| meters.unusable.clone()),
+        })
+    }
+}

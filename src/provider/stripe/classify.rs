@@ -1,0 +1,354 @@
+//! What an answer of Stripe's means. Here: status, headers and body become an [`Answer`], purely.
+//! Never here: what follows from it (`delivery::settle`). Read next: [`super::client`].
+//!
+//! Only what Stripe itself said is believed. A refusal, a "busy" or a "not accepted" counts when its
+//! body has the shape of a Stripe error: a proxy's own page may stand in front of a request that Stripe
+//! processed, so it proves nothing and comes to [`Outcome::Unknown`]. Stripe's version 1 gives most
+//! refusals no code, only a sentence; where the sentence is matched, a miss costs precision of the
+//! reason, never safety, with one exception: the duplicate, which is matched in full.
+
+use chrono::DateTime;
+use serde::Deserialize;
+
+use crate::domain::answer::{Answer, Outcome, cut};
+use crate::domain::state::HoldReason;
+use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
+
+/// Longest header value that is kept, in bytes: a request id has about 20, a limiter's reason fewer.
+const HEADER_BYTES_MAX: usize = 100;
+
+/// An answer as it came over the wire.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Request-Id`.
+    pub request_id: Option<String>,
+    /// `Stripe-Should-Retry`.
+    pub should_retry: Option<String>,
+    /// `Stripe-Rate-Limited-Reason`.
+    pub rate_limited_reason: Option<String>,
+    /// `Retry-After`.
+    pub retry_after: Option<String>,
+    /// `Date`.
+    pub date: Option<String>,
+    /// The body; as much of it as came when it broke off.
+    pub body: Vec<u8>,
+    /// Why the body is not whole, when it is not.
+    pub broken: Option<String>,
+}
+
+/// What the answer has to echo.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The event's identifier.
+    pub identifier: &'a str,
+    /// Whether the key is a live one.
+    pub livemode: bool,
+}
+
+/// A meter event, as far as the answer is checked.
+#[derive(Deserialize)]
+struct MeterEvent {
+    object: String,
+    identifier: String,
+    livemode: bool,
+}
+
+/// The envelope of every Stripe error, of either API version.
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: StripeError,
+}
+
+#[derive(Deserialize)]
+struct StripeError {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl StripeError {
+    fn read(received: &Received) -> Option<Self> {
+        if received.broken.is_some() {
+            return None;
+        }
+        let body: ErrorBody = serde_json::from_slice(&received.body).ok()?;
+        (body.error.kind.is_some() || body.error.code.is_some()).then_some(body.error)
+    }
+
+    fn is_kind(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+
+    fn is_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    /// Whether it says that `identifier` exists. Version 1 says so in words only, and they have to
+    /// name our identifier: a sentence about another one is no answer to this request.
+    fn is_duplicate_of(&self, identifier: &str) -> bool {
+        let said = self.is_kind("invalid_request_error")
+            && self
+                .message
+                .as_deref()
+                .is_some_and(|message| is_about_duplicates(message) && names(message, identifier));
+        said || self.is_code("duplicate_meter_event")
+    }
+}
+
+/// What the answer to one `POST /v1/billing/meter_events` comes to.
+#[must_use]
+pub fn meter_event(received: &Received, expected: Expected<'_>) -> Answer {
+    if received.status == 200 { booked(received, expected) } else { not_booked(received, expected) }
+}
+
+/// What an answer other than 200 to a reading request comes to.
+#[must_use]
+pub fn reading(received: &Received) -> Answer {
+    // A reading request has no identifier, and no text names the empty one as a duplicate.
+    not_booked(received, Expected { identifier: "", livemode: false })
+}
+
+/// The provider's clock, as the answer tells it; nothing when that is no time of this age.
+#[must_use]
+pub fn provider_at(received: &Received) -> Option<Timestamp> {
+    let at = http_date(received.date.as_deref()?)?;
+    // A date from outside these bounds would poison the kept clock, which never goes back.
+    (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&at).then_some(at)
+}
+
+fn booked(received: &Received, expected: Expected<'_>) -> Answer {
+    let unreadable = |why: &str| Answer {
+        message: Some(cut(format!("answered 200, but {why}"))),
+        ..head(received, Outcome::Unknown)
+    };
+    if let Some(why) = &received.broken {
+        return unreadable(why);
+    }
+    let Ok(event) = serde_json::from_slice::<MeterEvent>(&received.body) else {
+        return unreadable("the body is no meter event");
+    };
+    if event.object != "billing.meter_event" || event.identifier != expected.identifier {
+        return unreadable("the body is about something else");
+    }
+    let outcome =
+        if event.livemode == expected.livemode { Outcome::Accepted } else { Outcome::WrongAccount };
+    Answer { provider_at: provider_at(received), ..head(received, outcome) }
+}
+
+fn not_booked(received: &Received, expected: Expected<'_>) -> Answer {
+    let error = StripeError::read(received);
+    let outcome = outcome(received, error.as_ref(), expected);
+    let message = match &error {
+        Some(error) => error.message.as_deref().map(redacted),
+        None => Some(stranger(received)),
+    };
+    let code = match outcome {
+        Outcome::RateLimited => received.rate_limited_reason.clone(),
+        Outcome::Accepted
+        | Outcome::Duplicate
+        | Outcome::Refused(_)
+        | Outcome::Busy
+        | Outcome::Unauthorized
+        | Outcome::NotSent
+        | Outcome::Failed
+        | Outcome::Unknown
+        | Outcome::WrongAccount => None,
+    };
+    let said = error.as_ref().and_then(|error| error.code.clone());
+    Answer {
+        code: code.or(said).map(short),
+        message: message.map(cut),
+        // A proxy's clock is not the provider's.
+        provider_at: error.as_ref().and_then(|_| provider_at(received)),
+        ..head(received, outcome)
+    }
+}
+
+/// The status decides, once it is known that Stripe spoke.
+fn outcome(received: &Received, error: Option<&StripeError>, expected: Expected<'_>) -> Outcome {
+    let Some(error) = error else {
+        return match received.status {
+            // Stripe puts this header on what its limiters turned away before it was looked at.
+            429 if received.rate_limited_reason.is_some() => Outcome::RateLimited,
+            500..=599 => Outcome::Failed,
+            // A redirect is never followed: Stripe sends none, so it comes from something in between,
+            // which may have passed the request on. A refusal would free the usage for a new
+            // identifier; only `Unknown` keeps this one.
+            _ => Outcome::Unknown,
+        };
+    };
+    match received.status {
+        // `Stripe-Should-Retry: false` cannot be obeyed after a 5xx: the event may have been counted,
+        // and only the same identifier again, while it is recognised, can tell.
+        500..=599 => Outcome::Failed,
+        // 424: something Stripe relies on failed under way. How far the request got is not said, and
+        // the answer may be pinned to the key like a 5xx.
+        424 => Outcome::Failed,
+        401 | 403 => Outcome::Unauthorized,
+        // Another call for this customer and meter, or an earlier attempt with this key that is still
+        // running. Either way this request was not processed a second time; what the earlier attempt
+        // comes to stays as uncertain as it was. `Stripe-Should-Retry: false` asks not to repeat at
+        // once; the lane and the backoff see to that.
+        409 => Outcome::Busy,
+        429 if received.rate_limited_reason.is_some() || error.is_code("rate_limit") => {
+            Outcome::RateLimited
+        }
+        // Without the header no limiter spoke: a lock on the object was not to be had.
+        429 => Outcome::Busy,
+        // The server gave up waiting for a request that it may have had in full.
+        408 => Outcome::Unknown,
+        400..=499 => refusal(received, error, expected),
+        _ => Outcome::Unknown,
+    }
+}
+
+/// A 4xx that looked at the request.
+fn refusal(received: &Received, error: &StripeError, expected: Expected<'_>) -> Outcome {
+    if received.status == 400 && error.is_duplicate_of(expected.identifier) {
+        return Outcome::Duplicate;
+    }
+    if error.is_kind("api_error") {
+        // Stripe's own failure under a client's status.
+        return Outcome::Failed;
+    }
+    if error.message.as_deref().is_some_and(is_about_duplicates) {
+        // A duplicate of something that is not clearly ours. Refused would free the usage for a new
+        // identifier, and bill it twice if this is our event after all.
+        return Outcome::Unknown;
+    }
+    if received.should_retry.as_deref() == Some("true") {
+        // Stripe asks for the same request again: then this was no final no.
+        return Outcome::Unknown;
+    }
+    if error.is_kind("idempotency_error") || error.is_code("idempotency_error") {
+        return Outcome::Refused(HoldReason::KeyConflict);
+    }
+    Outcome::Refused(reason(error))
+}
+
+/// Why it was refused: by code where there is one, else by the words that were seen.
+fn reason(error: &StripeError) -> HoldReason {
+    let by_code = match error.code.as_deref() {
+        Some("no_meter" | "archived_meter") => Some(HoldReason::NoMeter),
+        Some("timestamp_too_far_in_past") => Some(HoldReason::TooOldRefused),
+        Some("timestamp_in_future") => Some(HoldReason::AheadRefused),
+        Some(
+            "payload_invalid_value"
+            | "payload_no_value_defined"
+            | "meter_event_invalid_value"
+            | "meter_event_value_not_found"
+            | "meter_event_value_too_many_digits",
+        ) => Some(HoldReason::ValueRefused),
+        Some(_) | None => None,
+    };
+    by_code.unwrap_or_else(|| {
+        let message = error.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().all(|word| message.contains(word));
+        if says(&["timestamp", "past"]) {
+            HoldReason::TooOldRefused
+        } else if says(&["timestamp", "future"]) {
+            HoldReason::AheadRefused
+        } else if says(&["no active meter"]) || says(&["no meter"]) {
+            HoldReason::NoMeter
+        } else if says(&["value", "digits"]) || says(&["payload", "value"]) {
+            HoldReason::ValueRefused
+        } else {
+            HoldReason::Refused
+        }
+    })
+}
+
+fn is_about_duplicates(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("already exists with identifier")
+}
+
+/// Whether `message` names `identifier` whole, and not merely a longer name that begins like it.
+fn names(message: &str, identifier: &str) -> bool {
+    !identifier.is_empty()
+        && message.split(|each: char| !is_name_character(each)).any(|word| word == identifier)
+}
+
+fn is_name_character(each: char) -> bool {
+    each.is_ascii_alphanumeric() || matches!(each, '-' | '_')
+}
+
+/// What every answer carries, whoever sent it.
+fn head(received: &Received, outcome: Outcome) -> Answer {
+    Answer {
+        outcome,
+        status: Some(received.status),
+        request_id: received.request_id.clone().map(short),
+        code: None,
+        message: None,
+        provider_at: None,
+        retry_after_seconds: retry_after(received),
+    }
+}
+
+/// A sentence about an answer that is not Stripe's. The body is not quoted: it is a stranger's page.
+fn stranger(received: &Received) -> String {
+    let status = received.status;
+    match &received.broken {
+        Some(why) => format!("answered {status}, but {why}"),
+        None if (300..400).contains(&status) => {
+            format!("answered {status}, a redirect, which is never followed")
+        }
+        None => format!("answered {status} without a Stripe error in the body"),
+    }
+}
+
+/// How long to wait, in seconds: as a number, or as a date against the answer's own `Date`.
+fn retry_after(received: &Received) -> Option<u32> {
+    let text = received.retry_after.as_deref()?.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return Some(text.parse().unwrap_or(u32::MAX));
+    }
+    let wait = http_date(text)?.seconds() - http_date(received.date.as_deref()?)?.seconds();
+    Some(u32::try_from(wait.max(0)).unwrap_or(u32::MAX))
+}
+
+/// The one form of an HTTP date that is still sent.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let at = DateTime::parse_from_rfc2822(text.trim()).ok()?;
+    Some(Timestamp::from_seconds(at.timestamp()))
+}
+
+fn short(value: String) -> String {
+    let mut value = cut(value);
+    let mut end = value.len().min(HEADER_BYTES_MAX);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    value.truncate(end);
+    value
+}
+
+/// `message` with every secret key in it replaced: Stripe quotes a bad key, in part, in its refusal.
+#[must_use]
+pub fn redacted(message: &str) -> String {
+    let mut safe = String::with_capacity(message.len());
+    let mut rest = message;
+    let mut after_word = false;
+    while let Some(first) = rest.chars().next() {
+        let secret = !after_word && ["sk_", "rk_", "whsec_"].iter().any(|p| rest.starts_with(p));
+        if secret {
+            let end = rest
+                .find(|each: char| !is_name_character(each) && each != '*')
+                .unwrap_or(rest.len());
+            safe.push_str("[key]");
+            rest = &rest[end..];
+            after_word = false;
+        } else {
+            safe.push(first);
+            after_word = first.is_ascii_alphanumeric();
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,351 @@
+//! The wire to Stripe. Here: the one file that knows the HTTP client, and that async-stripe's requests
+//! run over it. Never here: the bytes of a meter event (`super::encode`), what an answer means
+//! (`super::classify`). Read next: `crate::delivery`.
+//!
+//! One call is one wire request. Redirects, proxies, and the HTTP client's retries are off. One
+//! repetition cannot be switched off and need not be: a request that was handed to a pooled connection
+//! which closed before the first byte of it was written goes to another connection.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, Url};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use stripe_billing::BillingMeter;
+use stripe_billing::billing_meter::ListBillingMeter;
+use stripe_client_core::{
+    CustomizedStripeRequest, StripeClient, StripeClientErr, StripeMethod, VERSION,
+};
+
+use super::BuildError;
+use super::classify::{self, Received};
+use super::settings::{API, Settings};
+use crate::domain::answer::{Answer, Outcome};
+use crate::domain::time::Timestamp;
+
+/// Largest answer to a meter event that is read, in bytes: real ones have under a thousand.
+const EVENT_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Largest answer to a reading request that is read, in bytes: a page of 100 meters has about 100,000.
+const READING_BYTES_MAX: usize = 1024 * 1024;
+/// Meters asked for in one page: the most that Stripe gives.
+const METERS_PER_PAGE: i64 = 100;
+/// Most pages of meters that are read. 10,000 meters are past any price list; a list without an end is
+/// a fault, and must not keep the program from starting for ever.
+const METER_PAGES_MAX: usize = 100;
+/// Longest wait for a connection. Half of the whole request's time at most, so that it is the one to
+/// run out first: then the request was certainly not sent.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept. Servers close idle connections after a minute or so; one that
+/// is closed under a request leaves that request's fate unknown, so ours goes first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Most idle connections that are kept: as many as may be busy at once against Stripe's highest rate,
+/// at a fifth of a second a call.
+const IDLE_CONNECTIONS_MAX: usize = 200;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const STRIPE_VERSION: &str = "stripe-version";
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const USER_AGENT: &str = concat!("tallyd/", env!("CARGO_PKG_VERSION"));
+
+/// A connection to Stripe, with its key.
+pub struct Client {
+    http: reqwest::Client,
+    api: String,
+}
+
+/// One wire request.
+struct Call<'a> {
+    method: Method,
+    /// The path behind `/v1`, with its query.
+    path: String,
+    body: Option<Vec<u8>>,
+    idempotency_key: Option<&'a str>,
+    answer_bytes_max: usize,
+}
+
+impl Client {
+    /// Makes ready to call; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the key must not be sent to the address, or no HTTP client can be made.
+    pub fn new(settings: &Settings, livemode: bool) -> Result<Self, BuildError> {
+        check_address(&settings.api, livemode)
+            .map_err(|why| BuildError::Api(settings.name.clone(), why))?;
+        let mut key = HeaderValue::from_str(&format!("Bearer {}", settings.key.expose_secret()))
+            .map_err(|_| BuildError::Key(settings.name.clone()))?;
+        key.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, key);
+        headers.insert(STRIPE_VERSION, HeaderValue::from_static(VERSION.as_str()));
+        let timeout = Duration::from_millis(u64::from(settings.timeout_millis));
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Losing this race means that another client chose, the same one: there is no other here.
+            drop(rustls::crypto::ring::default_provider().install_default());
+        }
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .user_agent(USER_AGENT)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout / 2))
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .build()
+            .map_err(|error| BuildError::Http(settings.name.clone(), told(error)))?;
+        Ok(Self { http, api: settings.api.clone() })
+    }
+
+    /// Sends a stored meter event, unchanged, once.
+    ///
+    /// # Errors
+    /// An answer of our own, when none came.
+    pub async fn post_meter_event(
+        &self,
+        body: &[u8],
+        idempotency_key: &str,
+    ) -> Result<Received, Box<Answer>> {
+        self.call(Call {
+            method: Method::POST,
+            path: "/billing/meter_events".to_owned(),
+            body: Some(body.to_vec()),
+            idempotency_key: Some(idempotency_key),
+            answer_bytes_max: EVENT_ANSWER_BYTES_MAX,
+        })
+        .await
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
+        let mut request = self.http.request(call.method, format!("{}/v1{}", self.api, call.path));
+        if let Some(body) = call.body {
+            request = request.header(CONTENT_TYPE, FORM).body(body);
+        }
+        if let Some(key) = call.idempotency_key {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        let not_sent = |error| Box::new(Answer::bare(Outcome::NotSent, told(error)));
+        let request = request.build().map_err(not_sent)?;
+        match self.http.execute(request).await {
+            Ok(response) => Ok(receive(response, call.answer_bytes_max).await),
+            // Name, TCP and TLS all come before the first byte of a request, also when they take too
+            // long. Everything else, the whole request's timeout included, may have come after it.
+            Err(error) if error.is_connect() => Err(not_sent(error)),
+            Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error)))),
+        }
+    }
+}
+
+/// Whether a key may be sent to `api`; if not, why not. The address itself is not repeated: it may
+/// hold a password.
+fn check_address(api: &str, livemode: bool) -> Result<(), &'static str> {
+    let url = Url::parse(api).map_err(|_| "is no address")?;
+    let host = url.host_str().ok_or("has no host")?;
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    let loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a name or password");
+    }
+    if url.query().is_some() || url.fragment().is_some() || api.ends_with('/') {
+        return Err("must end after its host, port and path");
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err("has to begin with https://, as the key would cross the network in clear"),
+    }
+    if livemode && api != API && !loopback {
+        return Err("is not Stripe's own, and a live key is sent nowhere else");
+    }
+    Ok(())
+}
+
+/// What came back: the headers of interest, and the body as far as it came and is read.
+async fn receive(mut response: Response, bytes_max: usize) -> Received {
+    let text = |name: &str| {
+        let value = response.headers().get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let mut received = Received {
+        status: response.status().as_u16(),
+        request_id: text("request-id"),
+        should_retry: text("stripe-should-retry"),
+        rate_limited_reason: text("stripe-rate-limited-reason"),
+        retry_after: text(RETRY_AFTER.as_str()),
+        date: text(DATE.as_str()),
+        body: Vec::new(),
+        broken: None,
+    };
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if received.body.len() + chunk.len() > bytes_max => {
+                received.broken = Some(format!("the body is longer than {bytes_max} bytes"));
+                return received;
+            }
+            Ok(Some(chunk)) => received.body.extend_from_slice(&chunk),
+            Ok(None) => return received,
+            Err(error) => {
+                received.broken = Some(format!("the body broke off: {}", told(error)));
+                return received;
+            }
+        }
+    }
+}
+
+/// What the transport says happened, with its causes, without the address and without a key.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some layers repeat what is below them.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    classify::redacted(&text)
+}
+
+/// A few reading requests in a row, and the newest time that their answers told.
+pub struct Reading<'a> {
+    client: &'a Client,
+    provider_at: Mutex<Option<Timestamp>>,
+}
+
+/// An account, as far as it is read: async-stripe's billing crate has no accounts.
+#[derive(Deserialize)]
+struct Account {
+    id: String,
+    object: String,
+}
+
+/// Why a reading request has no result.
+#[derive(Debug)]
+pub struct Unread(Box<Answer>);
+
+impl StripeClientErr for Unread {
+    fn deserialize_err(message: impl std::fmt::Display) -> Self {
+        let message = format!("the answer cannot be read: {message}");
+        Self(Box::new(Answer::bare(Outcome::Unknown, message)))
+    }
+}
+
+impl StripeClient for Reading<'_> {
+    type Err = Unread;
+
+    /// Runs one of async-stripe's requests, once.
+    async fn execute(&self, request: CustomizedStripeRequest) -> Result<Bytes, Unread> {
+        let (request, options) = request.into_pieces();
+        let method = match request.method {
+            StripeMethod::Get => Method::GET,
+            StripeMethod::Post => Method::POST,
+            StripeMethod::Delete => Method::DELETE,
+        };
+        let path = match request.query.as_deref() {
+            None | Some("") => request.path,
+            Some(query) => format!("{}?{query}", request.path),
+        };
+        let key = options.request_strategy.and_then(|strategy| strategy.get_key());
+        let call = Call {
+            method,
+            path,
+            body: request.body.map(String::into_bytes),
+            idempotency_key: key.as_ref().map(|key| key.as_str()),
+            answer_bytes_max: READING_BYTES_MAX,
+        };
+        self.read(call).await.map_err(Unread)
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// Starts without a time.
+    #[must_use]
+    pub fn new(client: &'a Client) -> Self {
+        Self { client, provider_at: Mutex::new(None) }
+    }
+
+    /// The newest time that an answer told.
+    #[must_use]
+    pub fn provider_at(&self) -> Option<Timestamp> {
+        *self.provider_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of the account behind the key; nothing when the key may not ask.
+    ///
+    /// # Errors
+    /// The answer, when it is neither an account nor a 403.
+    pub async fn account(&self) -> Result<Option<String>, Box<Answer>> {
+        let call = Call {
+            method: Method::GET,
+            path: "/account".to_owned(),
+            body: None,
+            idempotency_key: None,
+            answer_bytes_max: READING_BYTES_MAX,
+        };
+        let Some(body) = permitted(self.read(call).await)? else { return Ok(None) };
+        match serde_json::from_slice::<Account>(&body) {
+            Ok(account) if account.object == "account" => Ok(Some(account.id)),
+            Ok(_) | Err(_) => Err(Unread::deserialize_err("it is no account").0),
+        }
+    }
+
+    /// All meters, whatever their status; nothing when the key may not list them.
+    ///
+    /// # Errors
+    /// The answer, when it is neither a list nor a 403, or a list without an end.
+    pub async fn meters(&self) -> Result<Option<Vec<BillingMeter>>, Box<Answer>> {
+        let mut meters: Vec<BillingMeter> = Vec::new();
+        for _ in 0..METER_PAGES_MAX {
+            let mut request = ListBillingMeter::new().limit(METERS_PER_PAGE);
+            if let Some(last) = meters.last() {
+                request = request.starting_after(last.id.as_str());
+            }
+            let Some(page) = permitted(request.send(self).await.map_err(|unread| unread.0))? else {
+                return Ok(None);
+            };
+            let ended = !page.has_more || page.data.is_empty();
+            meters.extend(page.data);
+            if ended {
+                return Ok(Some(meters));
+            }
+        }
+        Err(Unread::deserialize_err("the list of meters has no end").0)
+    }
+
+    async fn read(&self, call: Call<'_>) -> Result<Bytes, Box<Answer>> {
+        let received = self.client.call(call).await?;
+        let answer = if received.status == 200 && received.broken.is_none() {
+            self.note(classify::provider_at(&received));
+            return Ok(Bytes::from(received.body));
+        } else {
+            classify::reading(&received)
+        };
+        self.note(answer.provider_at);
+        Err(Box::new(answer))
+    }
+
+    fn note(&self, told: Option<Timestamp>) {
+        let mut newest = self.provider_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = (*newest).max(told);
+    }
+}
+
+/// A key that may not ask for something is no fault: restricted keys are made to be.
+fn permitted<T>(read: Result<T, Box<Answer>>) -> Result<Option<T>, Box<Answer>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(answer) if answer.outcome == Outcome::Unauthorized && answer.status == Some(403) => {
+            Ok(None)
+        }
+        Err(answer) => Err(answer),
+    }
+}
