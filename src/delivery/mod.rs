@@ -1,8 +1,11 @@
 //! The fourth room: events leave. Here: the courier of each provider instance, what an answer leads to,
-//! when to try again, how fast. Never here: a provider's wire. Read next: `delivery::settle`.
+//! when to try again, how fast. Never here: a provider's wire. Read next: [`settle`], then [`courier`].
 
 use crate::domain::names::ProviderName;
 
+pub mod settle;
+pub mod backoff;
+pub mod breaker;
 /// What the operator set for the delivery to one provider instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -180,7 +180,8 @@ impl Provider for Stripe {
             (Some(_) | None, _) => None,
         };
         Ok(Contact {
-            account: account.map(|account| AccountPin { account, livemode: self.livemode }),
+            account: account
+                .map(|account| AccountPin { account: Some(account), livemode: self.livemode }),
             meters,
             provider_at: reading.provider_at(),
             livemode: self.livemode,
