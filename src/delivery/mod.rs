@@ -6,6 +6,7 @@ use crate::domain::names::ProviderName;
 pub mod settle;
 pub mod backoff;
 pub mod breaker;
+pub mod budget;
 /// What the operator set for the delivery to one provider instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
