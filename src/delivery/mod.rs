@@ -7,6 +7,9 @@ pub mod settle;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
+pub mod courier;
+mod contact;
+mod pipeline;
 /// What the operator set for the delivery to one provider instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -100,18 +100,6 @@ pub fn give_back(leased: &Leased, why: &str, now: Timestamp, not_before: Timesta
     }
 }
 
-/// What becomes of an event whose sending was cut short by a stop: unknown, and nothing is held against
-/// its retries.
-#[must_use]
-pub fn cut_short(leased: &Leased, now: Timestamp) -> Settlement {
-    Settlement {
-        answer: Answer::bare(Outcome::Unknown, "cut short by a stop"),
-        to: EventState::Unknown,
-        ambiguous: true,
-        ..give_back(leased, "", now, now)
-    }
-}
-
 fn hold(settlement: &mut Settlement, reason: HoldReason, answer: &Answer, why: &str) {
     let said = answer.message.as_deref().unwrap_or_default();
     let detail = if said.is_empty() { why.to_owned() } else { format!("{why}: {said}") };

@@ -104,6 +104,12 @@ pub struct ProviderFacts {
 /// The port of the `delivery` room.
 #[async_trait]
 pub trait DeliveryLedger: Send + Sync {
+    /// Bytes free on the ledger's disk.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    fn free_bytes(&self) -> Result<u64, LedgerError>;
+
     /// At start: whatever an earlier run left in flight was perhaps sent, and becomes unknown. Answers
     /// how many there were.
     ///

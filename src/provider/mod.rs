@@ -81,14 +81,12 @@ pub struct Request<'a> {
 /// What first contact finds out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// The account behind the key; nothing when the key may not ask.
-    pub account: Option<AccountPin>,
-    /// The meters; nothing when the key may not list them.
-    pub meters: Option<Vec<MeterPin>>,
+    /// The account behind the key, and its mode.
+    pub account: AccountPin,
+    /// The meters: those that the key may list, and those that were declared beside them.
+    pub meters: Vec<MeterPin>,
     /// The provider's clock, when any answer told it.
     pub provider_at: Option<Timestamp>,
-    /// Which mode the key is for, also when the key may not ask for its account.
-    pub livemode: bool,
     /// The account that the operator declared, when the one behind the key is another: then nothing
     /// may be sent.
     pub declared_other: Option<String>,
@@ -114,6 +112,10 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// A sentence for a person.
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, String>;
+
+    /// How long after the first attempt, in microseconds, an identifier is certainly recognised: the
+    /// provider's window less its margin, whatever the meter.
+    fn recognises_for_micros(&self) -> i64;
 
     /// Takes what is pinned of the meters; from here on they are what `encode` goes by.
     fn adopt_meters(&self, meters: Vec<MeterPin>);

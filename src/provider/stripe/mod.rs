@@ -69,6 +69,7 @@ struct Meters {
 pub struct Stripe {
     name: ProviderName,
     declared_account: Option<String>,
+    declared: Vec<MeterPin>,
     livemode: bool,
     client: Client,
     meters: RwLock<Meters>,
@@ -96,6 +97,7 @@ impl Stripe {
         Ok(Self {
             name: settings.name.clone(),
             declared_account: settings.account.clone(),
+            declared: settings.meters.clone(),
             livemode,
             client,
             meters: RwLock::new(Meters { pinned: declared, unusable: Vec::new() }),
@@ -131,6 +133,10 @@ impl Provider for Stripe {
         })
     }
 
+    fn recognises_for_micros(&self) -> i64 {
+        promises::DEDUPE_WINDOW_MICROS - promises::DEDUPE_MARGIN_MICROS
+    }
+
     fn adopt_meters(&self, meters: Vec<MeterPin>) {
         let mut known = self.meters.write().unwrap_or_else(PoisonError::into_inner);
         // What was declared and is not pinned yet stays known.
@@ -162,7 +168,7 @@ impl Provider for Stripe {
         let reading = Reading::new(&self.client);
         let account = reading.account().await.map_err(|answer| *answer)?;
         let listed = reading.meters().await.map_err(|answer| *answer)?;
-        let meters = match listed {
+        let mut meters = match listed {
             Some(listed) => {
                 if listed.iter().any(|meter| meter.livemode != self.livemode) {
                     let mode = self.mode();
@@ -171,20 +177,23 @@ impl Provider for Stripe {
                 }
                 let (pins, unusable) = meters::read(&listed);
                 self.meters.write().unwrap_or_else(PoisonError::into_inner).unusable = unusable;
-                Some(pins)
+                pins
             }
-            None => None,
+            None => Vec::new(),
         };
+        // What Stripe says of a meter outranks what was declared of it.
+        let undeclared = |meter: &ProviderMeter| meters.iter().all(|found| found.meter != *meter);
+        let declared: Vec<MeterPin> =
+            self.declared.iter().filter(|pin| undeclared(&pin.meter)).cloned().collect();
+        meters.extend(declared);
         let declared_other = match (&self.declared_account, &account) {
             (Some(declared), Some(found)) if declared != found => Some(declared.clone()),
             (Some(_) | None, _) => None,
         };
         Ok(Contact {
-            account: account
-                .map(|account| AccountPin { account: Some(account), livemode: self.livemode }),
+            account: AccountPin { account, livemode: self.livemode },
             meters,
             provider_at: reading.provider_at(),
-            livemode: self.livemode,
             declared_other,
             unusable: self.with_meters(|meters| meters.unusable.clone()),
         })

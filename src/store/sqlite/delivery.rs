@@ -21,6 +21,10 @@ use crate::store::codec::{Columns, ledger_error};
 
 #[async_trait]
 impl DeliveryLedger for SqliteLedger {
+    fn free_bytes(&self) -> Result<u64, LedgerError> {
+        self.free_bytes_on_disk()
+    }
+
     async fn recover_in_flight(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;

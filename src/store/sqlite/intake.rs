@@ -91,11 +91,7 @@ impl IntakeLedger for SqliteLedger {
     }
 
     fn free_bytes(&self) -> Result<u64, LedgerError> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or_else(|| std::path::Path::new("."));
-        let stat = rustix::fs::statvfs(folder)
-            .map_err(|error| LedgerError::Refused(error.to_string(), Some(error.into())))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.free_bytes_on_disk()
     }
 }
 

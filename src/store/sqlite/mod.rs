@@ -143,6 +143,14 @@ impl SqliteLedger {
         }
     }
 
+    /// Bytes that the ledger's disk still has for this process.
+    fn free_bytes_on_disk(&self) -> Result<u64, LedgerError> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let stat = rustix::fs::statvfs(folder.unwrap_or_else(|| Path::new(".")))
+            .map_err(|error| LedgerError::Refused(error.to_string(), Some(error.into())))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     async fn writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, LedgerError> {
         match &self.writer {
             Some(writer) => Ok(writer.lock().await),

@@ -1,0 +1,285 @@
+//! The courier of one provider instance. Here: leasing, sending, recording, and one bounded step of all
+//! three. Never here: what an answer leads to ([`super::settle`]), a provider's wire. Read next:
+//! [`super::contact`], then [`super::pipeline`], the loop that overlaps the three.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::Settings;
+use super::breaker::{Admittance, Breaker};
+use super::budget::Budget;
+use super::contact::{Contacting, Readiness};
+use super::settle::{give_back, settle};
+use crate::clock::Clock;
+use crate::domain::answer::{Answer, Outcome, OutcomeKind};
+use crate::domain::provider_facts::ClockReading;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::delivery::{DeliveryLedger, LeaseTerms, Leased, Settlement};
+use crate::provider::{Provider, Request};
+use crate::service::{Service, Step, StepError};
+
+/// Longest time between a lease and its send, in microseconds. It bounds how late a request may land,
+/// and how many events a crash leaves unknown; a lease that waited longer is given back unsent.
+pub const LEASE_WAIT_MICROS_MAX: i64 = 5_000_000;
+
+/// Told of every outcome; for the metrics.
+pub type Observer = Arc<dyn Fn(OutcomeKind) + Send + Sync>;
+
+/// What a courier works with.
+pub struct Courier {
+    name: String,
+    pub(super) settings: Settings,
+    pub(super) ledger: Arc<dyn DeliveryLedger>,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) clock: Arc<dyn Clock>,
+    observer: Observer,
+    state: Mutex<State>,
+}
+
+/// What a courier remembers between steps. None of it is needed for correctness: a new process starts
+/// with the full budget, a closed breaker and a new contact.
+pub(super) struct State {
+    pub(super) budget: Budget,
+    pub(super) breaker: Breaker,
+    pub(super) contacting: Contacting,
+    pub(super) clock: Option<ClockReading>,
+}
+
+/// A lease and when it was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    pub(super) leased: Leased,
+    pub(super) leased_at: Timestamp,
+}
+
+/// An attempt that came to its end.
+pub(super) struct Ended {
+    pub(super) leased: Leased,
+    pub(super) answer: Answer,
+    pub(super) at: Timestamp,
+}
+
+impl Courier {
+    /// The courier for `provider`.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        ledger: Arc<dyn DeliveryLedger>,
+        provider: Arc<dyn Provider>,
+        clock: Arc<dyn Clock>,
+        observer: Observer,
+    ) -> Self {
+        let state = State {
+            budget: Budget::new(settings.rate_per_second),
+            breaker: Breaker::default(),
+            contacting: Contacting::default(),
+            clock: None,
+        };
+        let name = format!("delivery to {}", settings.provider);
+        Self { name, settings, ledger, provider, clock, observer, state: Mutex::new(state) }
+    }
+
+    /// The requests a second that the provider is sent at present.
+    #[must_use]
+    pub fn current_rate(&self) -> u32 {
+        self.state().budget.current_rate()
+    }
+
+    /// What is remembered. A panic elsewhere ends the process, so a poisoned lock is read all the same.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many attempts may begin at `now`, and when to ask again if none may.
+    pub(super) async fn readiness(&self, now: Timestamp) -> Result<Readiness, LedgerError> {
+        if self.ledger.free_bytes()? < self.settings.free_bytes_min {
+            // An answer that cannot be recorded leaves an unknown behind: rather nothing is sent.
+            tracing::warn!(provider = %self.settings.provider, "disk is low; nothing is sent");
+            return Ok(Readiness::Wait(now.plus_seconds(crate::service::IDLE_SECONDS_MAX)));
+        }
+        match self.contact_readiness(now).await? {
+            Readiness::Open(_) => {}
+            wait @ Readiness::Wait(_) => return Ok(wait),
+        }
+        Ok(match self.state().breaker.admittance(now) {
+            Admittance::Open => Readiness::Open(self.settings.concurrency),
+            Admittance::Trial => Readiness::Open(1),
+            Admittance::Until(at) => Readiness::Wait(at),
+        })
+    }
+
+    /// Leases at most `limit` events.
+    pub(super) async fn lease(
+        &self,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<(Vec<Lease>, u64), LedgerError> {
+        let Some(provider_clock) = self.state().clock else { return Ok((Vec::new(), 0)) };
+        let provider_now = provider_clock.estimate(now);
+        let timeout = i64::from(self.settings.attempt_timeout_millis) * 1_000;
+        let terms = LeaseTerms {
+            now,
+            provider_clock,
+            dedupe_floor: provider_now.plus_micros(-self.provider.recognises_for_micros()),
+            attempt_span_micros: LEASE_WAIT_MICROS_MAX + timeout,
+            limit,
+        };
+        let leases = self.ledger.lease(&self.settings.provider, terms).await?;
+        if leases.expired > 0 {
+            let provider = &self.settings.provider;
+            tracing::warn!(%provider, count = leases.expired, "held, being past a window");
+        }
+        let lease = |leased| Lease { leased, leased_at: now };
+        Ok((leases.leased.into_iter().map(lease).collect(), leases.expired))
+    }
+
+    /// One attempt: the stored bytes, once.
+    pub(super) async fn attempt(&self, lease: Lease) -> Ended {
+        let Lease { leased, leased_at } = lease;
+        // The process may have been stopped since the lease: then the request would land later than
+        // the ledger allows for.
+        let waited = self.clock.now().micros_since(leased_at);
+        let answer = if (0..=LEASE_WAIT_MICROS_MAX).contains(&waited) {
+            let request = Request {
+                body: &leased.body,
+                idempotency_key: &leased.idempotency_key,
+                identifier: leased.identifier.as_str(),
+            };
+            self.provider.send(request).await
+        } else {
+            Answer::bare(Outcome::NotSent, "leased too long ago to be sent")
+        };
+        Ended { leased, answer, at: self.clock.now() }
+    }
+
+    /// Takes note of an answer for what is common to all events; answers why the provider must be
+    /// paused, if so.
+    fn note(&self, ended: &Ended, now_nanos: u64) -> Option<String> {
+        let mut state = self.state();
+        (self.observer)(ended.answer.outcome.kind());
+        state.breaker.note(ended.answer.outcome, ended.at);
+        if let Some(provider_at) = ended.answer.provider_at
+            && state.clock.is_none_or(|reading| reading.provider_at <= provider_at)
+        {
+            state.clock = Some(ClockReading { provider_at, local_at: ended.at });
+        }
+        let said = ended.answer.message.as_deref().unwrap_or_default();
+        match ended.answer.outcome {
+            Outcome::RateLimited => {
+                state.budget.rate_limited(now_nanos, ended.answer.retry_after_seconds);
+                None
+            }
+            Outcome::Unauthorized => Some(format!("the key is not accepted: {said}")),
+            Outcome::WrongAccount => Some(format!("another account answered: {said}")),
+            Outcome::Accepted
+            | Outcome::Duplicate
+            | Outcome::Refused(_)
+            | Outcome::Busy
+            | Outcome::NotSent
+            | Outcome::Failed
+            | Outcome::Unknown => None,
+        }
+    }
+
+    /// Decides what becomes of ended attempts: to be recorded with [`Self::record`].
+    pub(super) fn judge(&self, ended: Vec<Ended>, now_nanos: u64) -> Judged {
+        let mut judged = Judged::default();
+        for each in ended {
+            if let Some(reason) = self.note(&each, now_nanos) {
+                judged.pause = Some(reason);
+            }
+            let Ended { leased, answer, at } = each;
+            let settlement = settle(&leased, answer, &self.settings, at);
+            if let Some((reason, detail)) = &settlement.hold {
+                let identifier = leased.identifier.as_str();
+                tracing::warn!(identifier, %reason, detail, "held");
+            }
+            judged.settlements.push(settlement);
+        }
+        judged
+    }
+
+    /// What becomes of leases that are not sent after all.
+    pub(super) fn judge_unsent(&self, leases: Vec<Lease>, why: &str, now: Timestamp) -> Judged {
+        let settlements =
+            leases.into_iter().map(|lease| give_back(&lease.leased, why, now, now)).collect();
+        Judged { settlements, pause: None }
+    }
+
+    /// Records what was judged, in one transaction.
+    pub(super) async fn record(&self, judged: &Judged, now: Timestamp) -> Result<(), LedgerError> {
+        let clock = self.state().clock;
+        let provider = &self.settings.provider;
+        self.ledger.settle(provider, judged.settlements.clone(), clock, now).await?;
+        if let Some(reason) = &judged.pause {
+            self.pause(reason, now).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Decided, and not recorded yet.
+#[derive(Default)]
+pub(super) struct Judged {
+    pub(super) settlements: Vec<Settlement>,
+    pub(super) pause: Option<String>,
+}
+
+#[async_trait]
+impl Service for Courier {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One bounded step: leases what the budget allows, sends it, records every answer. For stepping
+    /// by hand, where the caller's `now` is also the budget's clock; the daemon overlaps the three
+    /// (see [`super::pipeline`]).
+    async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
+        let limit = match self.readiness(now).await? {
+            Readiness::Open(limit) => limit,
+            Readiness::Wait(at) => return Ok(Step { wake_at: Some(at), ..Step::default() }),
+        };
+        let now_nanos = u64::try_from(now.micros()).unwrap_or_default().saturating_mul(1_000);
+        let (mut permits, mut wait) = (0, None);
+        while permits < limit && wait.is_none() {
+            match self.state().budget.try_take(now_nanos) {
+                Ok(()) => permits += 1,
+                Err(nanos) => wait = Some(now.plus_micros(micros_up(nanos))),
+            }
+        }
+        if permits == 0 {
+            return Ok(Step { wake_at: wait, ..Step::default() });
+        }
+        let (leases, expired) = self.lease(permits, now).await?;
+        if leases.is_empty() {
+            let wake_at = self.ledger.next_attempt_at(&self.settings.provider).await?;
+            return Ok(Step { counts: vec![("expired", expired)], more: expired > 0, wake_at });
+        }
+        let full = leases.len() >= usize::try_from(permits).unwrap_or(usize::MAX);
+        let sending: FuturesUnordered<_> =
+            leases.into_iter().map(|lease| self.attempt(lease)).collect();
+        let ended: Vec<Ended> = sending.collect().await;
+        let sent = u64::try_from(ended.len()).unwrap_or(u64::MAX);
+        let judged = self.judge(ended, now_nanos);
+        self.record(&judged, self.clock.now()).await?;
+        let next = self.ledger.next_attempt_at(&self.settings.provider).await?;
+        let wake_at = match (wait, next) {
+            (Some(wait), Some(next)) => Some(wait.max(next)),
+            (None, next) => next,
+            (Some(_), None) => None,
+        };
+        Ok(Step {
+            counts: vec![("sent", sent), ("expired", expired)],
+            more: full && wait.is_none(),
+            wake_at,
+        })
+    }
+}
+
+/// Whole microseconds that cover `nanos`.
+fn micros_up(nanos: u64) -> i64 {
+    i64::try_from(nanos.div_ceil(1_000)).unwrap_or(i64::MAX)
+}

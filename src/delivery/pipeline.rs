@@ -1,0 +1,295 @@
+//! The courier's loop: leasing, sending and recording, overlapped. Here: what runs beside what, and the
+//! two phases of a stop. Never here: a decision about an event. Read next: [`super::courier`].
+//!
+//! Stop-and-wait would leave the quota unused while the ledger writes. So leases are taken a little
+//! ahead of the budget, answers are recorded in batches, and neither waits for the other; all of it in
+//! one task, so that nothing is shared but the ledger.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::contact::Readiness;
+use super::courier::{Courier, Ended, Judged, Lease};
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::service::{Bell, FAILURE_SECONDS, IDLE_SECONDS_MAX, StepError};
+
+/// Leases taken ahead of the budget, as a part of a second's worth: what the ledger's writer may take
+/// for a transaction beside a full intake.
+const LEASE_AHEAD_PARTS: u32 = 4;
+/// Most leases taken in one transaction.
+const LEASES_MAX: u32 = 500;
+/// Answers that make a batch worth recording at once.
+const ANSWERS_FULL: usize = 128;
+/// Longest time that an answer waits for a batch, in milliseconds. Its lane is busy meanwhile.
+const ANSWERS_MILLIS_MAX: u64 = 10;
+
+type Bookkeeping<'a> = Pin<Box<dyn Future<Output = Result<Book, LedgerError>> + Send + 'a>>;
+type Sending<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send + 'a>>>;
+
+/// What a piece of bookkeeping came to.
+enum Book {
+    /// Leases, and when there may be more.
+    Leased(Vec<Lease>, Option<Timestamp>),
+    /// Answers were recorded.
+    Recorded,
+}
+
+/// The loop's state.
+struct Pipeline<'a> {
+    courier: &'a Courier,
+    started: Instant,
+    queue: VecDeque<Lease>,
+    sending: Sending<'a>,
+    ended: Vec<Ended>,
+    ended_since: Option<Instant>,
+    /// Judged, and not recorded yet: kept until the ledger has it.
+    unrecorded: Option<Judged>,
+    book: Option<Bookkeeping<'a>>,
+    /// No lease is taken before this.
+    lease_at: Instant,
+    /// No bookkeeping is tried before this: the ledger just failed.
+    book_at: Instant,
+    stopping: bool,
+}
+
+impl Courier {
+    /// Delivers until `stop`; then finishes what is in flight, for at most `drain`, and gives back the
+    /// rest.
+    ///
+    /// # Errors
+    /// When the ledger can no longer be trusted; any other failure is logged here and tried again.
+    pub async fn run(
+        &self,
+        bell: Bell,
+        stop: CancellationToken,
+        drain: Duration,
+    ) -> Result<(), StepError> {
+        let started = Instant::now();
+        let mut pipeline = Pipeline {
+            courier: self,
+            started,
+            queue: VecDeque::new(),
+            sending: FuturesUnordered::new(),
+            ended: Vec::new(),
+            ended_since: None,
+            unrecorded: None,
+            book: None,
+            lease_at: started,
+            book_at: started,
+            stopping: false,
+        };
+        while !stop.is_cancelled() {
+            let wake = pipeline.advance();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = bell.rung() => pipeline.lease_at = Instant::now(),
+                result = pipeline.progress() => result?,
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+        pipeline.stop(Instant::now() + drain).await
+    }
+}
+
+impl<'a> Pipeline<'a> {
+    /// Starts whatever can be started now; answers when something else can.
+    fn advance(&mut self) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + Duration::from_secs(IDLE_SECONDS_MAX.unsigned_abs());
+        if let Some(at) = self.send(now) {
+            wake = wake.min(at);
+        }
+        if let Some(since) = self.ended_since {
+            wake = wake.min(since + Duration::from_millis(ANSWERS_MILLIS_MAX));
+        }
+        if self.book.is_none() {
+            if self.book_at > now {
+                return wake.min(self.book_at);
+            }
+            self.keep_books(now);
+            if self.book.is_none() && !self.stopping && self.wants_leases() {
+                wake = wake.min(self.lease_at);
+            }
+        }
+        wake
+    }
+
+    /// Sends what is leased, as the budget allows; answers when it allows more.
+    fn send(&mut self, now: Instant) -> Option<Instant> {
+        let concurrency = usize::try_from(self.courier.settings.concurrency).unwrap_or(usize::MAX);
+        while !self.queue.is_empty() && self.sending.len() < concurrency {
+            let taken = self.courier.state().budget.try_take(self.nanos(now));
+            match taken {
+                Ok(()) => {}
+                Err(wait) => return Some(now + Duration::from_nanos(wait)),
+            }
+            if let Some(lease) = self.queue.pop_front() {
+                self.sending.push(Box::pin(self.courier.attempt(lease)));
+            }
+        }
+        None
+    }
+
+    /// Nanoseconds since the loop began: the budget's clock, which no step of a wall clock moves.
+    fn nanos(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// How many leases are wanted in the queue.
+    fn lease_ahead(&self) -> u32 {
+        let rate = self.courier.current_rate();
+        (rate / LEASE_AHEAD_PARTS).clamp(1, LEASES_MAX)
+    }
+
+    fn wants_leases(&self) -> bool {
+        let half = usize::try_from(self.lease_ahead().div_ceil(2)).unwrap_or(usize::MAX);
+        self.queue.len() < half
+    }
+
+    /// Begins the next piece of bookkeeping: answers first, since they free lanes.
+    fn keep_books(&mut self, now: Instant) {
+        let courier = self.courier;
+        let full = self.ended.len() >= ANSWERS_FULL;
+        let waited = self
+            .ended_since
+            .is_some_and(|since| now >= since + Duration::from_millis(ANSWERS_MILLIS_MAX));
+        if self.unrecorded.is_none()
+            && (full || waited || (self.stopping && !self.ended.is_empty()))
+        {
+            let ended = std::mem::take(&mut self.ended);
+            self.ended_since = None;
+            self.unrecorded = Some(courier.judge(ended, self.nanos(now)));
+        }
+        if let Some(judged) = &self.unrecorded {
+            let judged =
+                Judged { settlements: judged.settlements.clone(), pause: judged.pause.clone() };
+            self.book = Some(Box::pin(async move {
+                courier.record(&judged, courier.clock.now()).await?;
+                Ok(Book::Recorded)
+            }));
+        } else if !self.stopping && now >= self.lease_at && self.wants_leases() {
+            let limit = self.lease_ahead();
+            self.book = Some(Box::pin(lease(courier, limit)));
+        }
+    }
+
+    /// Waits for an answer or for the bookkeeping.
+    async fn progress(&mut self) -> Result<(), StepError> {
+        let book = async {
+            match &mut self.book {
+                Some(book) => book.await,
+                None => std::future::pending().await,
+            }
+        };
+        let next = async {
+            match self.sending.next().await {
+                Some(ended) => ended,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = next => {
+                self.ended.push(ended);
+                self.ended_since.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            result = book => {
+                self.book = None;
+                self.booked(result)
+            }
+        }
+    }
+
+    fn booked(&mut self, result: Result<Book, LedgerError>) -> Result<(), StepError> {
+        match result {
+            Ok(Book::Recorded) => self.unrecorded = None,
+            Ok(Book::Leased(leases, wait_until)) => {
+                let got_none = leases.is_empty();
+                self.queue.extend(leases);
+                let now = self.courier.clock.now();
+                let most = IDLE_SECONDS_MAX * 1_000_000;
+                let micros = match wait_until {
+                    Some(at) => at.micros_since(now).clamp(0, most),
+                    None if got_none => most,
+                    None => 0,
+                };
+                self.lease_at = Instant::now() + Duration::from_micros(micros.unsigned_abs());
+            }
+            Err(error) if error.is_fatal() => return Err(StepError::Fatal(error)),
+            Err(error) => {
+                let provider = &self.courier.settings.provider;
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(%provider, error, "delivery's bookkeeping failed; tried again");
+                let wait = Duration::from_secs(FAILURE_SECONDS.unsigned_abs());
+                self.book_at = Instant::now() + wait;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stop: what was not sent goes back, what is in flight may finish until `deadline`, and what
+    /// does not is unknown. Everything is recorded.
+    async fn stop(mut self, deadline: Instant) -> Result<(), StepError> {
+        self.stopping = true;
+        let courier = self.courier;
+        let now = courier.clock.now();
+        // A lease under way may still hand out leases: they are given back below.
+        while let Some(book) = self.book.take() {
+            let result = book.await;
+            self.booked(result)?;
+        }
+        let unsent: Vec<Lease> = self.queue.drain(..).collect();
+        if !unsent.is_empty() {
+            let judged = courier.judge_unsent(unsent, "not sent before the stop", now);
+            courier.record(&judged, now).await?;
+        }
+        let drained = async {
+            while !self.sending.is_empty() {
+                if let Some(ended) = self.sending.next().await {
+                    self.ended.push(ended);
+                }
+            }
+        };
+        let cut = tokio::time::timeout_at(deadline, drained).await.is_err();
+        if let Some(judged) = self.unrecorded.take() {
+            courier.record(&judged, courier.clock.now()).await?;
+        }
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.is_empty() {
+            let judged = courier.judge(ended, self.nanos(Instant::now()));
+            courier.record(&judged, courier.clock.now()).await?;
+        }
+        if cut {
+            // The requests are dropped with the loop; the next start finds their leases and takes them
+            // for unknown, which is what they are.
+            let count = self.sending.len();
+            tracing::warn!(count, "requests were cut short by the stop; they are unknown");
+        }
+        Ok(())
+    }
+}
+
+/// Leases at most `limit` events, if the provider may be written to.
+async fn lease(courier: &Courier, limit: u32) -> Result<Book, LedgerError> {
+    let now = courier.clock.now();
+    let allowed = match courier.readiness(now).await? {
+        Readiness::Open(concurrency) if concurrency < courier.settings.concurrency => concurrency,
+        Readiness::Open(_) => limit,
+        Readiness::Wait(at) => return Ok(Book::Leased(Vec::new(), Some(at))),
+    };
+    let (leases, expired) = courier.lease(allowed.min(limit), now).await?;
+    let more_at = if leases.is_empty() && expired == 0 {
+        courier.ledger.next_attempt_at(&courier.settings.provider).await?
+    } else {
+        Some(now)
+    };
+    Ok(Book::Leased(leases, more_at))
+}
