@@ -1,23 +1,23 @@
-//! How fast. Here: the request budget of one provider instance, a pure state machine over a clock that
-//! the caller tells it. Never here: a timer, a lane, when to try an event again (`delivery::settle`).
-//! Read next: [`crate::ledger::delivery`].
+//! How fast. Here: the request budget of one provider instance, a pure state machine over a clock
+//! that the caller tells it. Never here: a timer, a lane, when to try an event again
+//! (`delivery::settle`). Read next: [`crate::ledger::delivery`].
 //!
 //! Two promises, for a quota of Q requests a second:
 //!
 //! - the receiver never sees more than Q in any second, wherever that second starts, as long as the
 //!   way there makes no request more than [`JITTER_NANOS`] later than another;
-//! - at least 98 % of Q is used, when there is work and the caller wakes within
-//!   [`TOLERANCE_NANOS`] of the time it was told.
+//! - at least 98 % of Q is used, when there is work and the caller wakes within [`TOLERANCE_NANOS`]
+//!   of the time it was told.
 //!
 //! So a bucket is not enough: one that holds a second's worth lets 2·Q through in its first second,
 //! and one that holds a single request loses a timer tick with each. This one holds the tolerance's
 //! worth, and spaces requests by `(1 s + tolerance + jitter) / Q`: any Q + 1 in a row then span at
 //! least a second and the jitter. The rule is the same for every Q. A quota too small to have more
-//! than one request in the tolerance has no burst at all, and its requests are evenly spaced: at 1 a
-//! second one leaves every 1.016 s, at 25 one every 40.6 ms.
+//! than one request in the tolerance has no burst at all, and its requests are evenly spaced: at 1
+//! a second one leaves every 1.016 s, at 25 one every 40.6 ms.
 //!
-//! Others may use the same quota. So a 429 lowers the rate, at once and for long, and time without one
-//! raises it slowly.
+//! Others may use the same quota. So a 429 lowers the rate, at once and for long, and time without
+//! one raises it slowly.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -36,29 +36,30 @@ const SECOND: u64 = 1_000_000_000;
 /// How late a caller may wake without losing its turn, in nanoseconds: a few ticks of a timer that
 /// ticks every millisecond. It is also the burst's worth.
 pub const TOLERANCE_NANOS: u64 = 5_000_000;
-/// How much later than another a request may arrive, in nanoseconds. On a loopback 0.9 % of a second
-/// was measured.
+/// How much later than another a request may arrive, in nanoseconds. On a loopback 0.9 % of a
+/// second was measured.
 pub const JITTER_NANOS: u64 = 11_000_000;
 /// The rate is kept in thousandths of a request a second, so that small rates can rise slowly too.
 const MILLI: u64 = 1000;
-/// The rate that a lowered budget never falls below, in thousandths of a request a second: slow enough
-/// for any provider, and fast enough to notice that the storm is over.
+/// The rate that a lowered budget never falls below, in thousandths of a request a second: slow
+/// enough for any provider, and fast enough to notice that the storm is over.
 const RATE_MIN: u64 = MILLI;
 /// What is left of the rate after a 429, in tenths.
 const LOWERED_TENTHS: u64 = 7;
 /// The rate is lowered at most once in this time, in nanoseconds: what was in flight when the first
 /// 429 came back is answered by more of them, which say nothing new.
 const LOWERED_EVERY: u64 = SECOND;
-/// Time without a 429 after which the rate rises by a step, in nanoseconds: long enough to see whether
-/// the last step was one too many.
+/// Time without a 429 after which the rate rises by a step, in nanoseconds: long enough to see
+/// whether the last step was one too many.
 const RAISED_EVERY: u64 = 10 * SECOND;
 /// A step upwards is the configured rate divided by this: from the floor to the full rate in 200 s.
 const RAISED_PARTS: u64 = 20;
-/// Nothing is sent for this long after a 429 that names no time, in nanoseconds: the provider's current
-/// second passes.
+/// Nothing is sent for this long after a 429 that names no time, in nanoseconds: the provider's
+/// current second passes.
 const PAUSE_UNASKED: u64 = SECOND;
-/// Longest time that a provider's wish to wait is honoured for, in seconds: an hour. A longer one would
-/// stop a provider's delivery for longer than an operator overlooks; the next 429 may ask again.
+/// Longest time that a provider's wish to wait is honoured for, in seconds: an hour. A longer one
+/// would stop a provider's delivery for longer than an operator overlooks; the next 429 may ask
+/// again.
 const PAUSE_SECONDS_MAX: u32 = 3600;
 /// A clock that goes back by more than this was set back, and time goes on from there; less is the
 /// order in which callers read it. In nanoseconds.
@@ -90,8 +91,8 @@ impl Clock for ToldClock {
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, ToldClock, NoOpMiddleware<Nanos>>;
 
-/// How many requests may go to one provider instance, and when. Times are nanoseconds of any one clock
-/// that does not run backwards; a monotonic one is best.
+/// How many requests may go to one provider instance, and when. Times are nanoseconds of any one
+/// clock that does not run backwards; a monotonic one is best.
 pub struct Budget {
     clock: ToldClock,
     limiter: Limiter,
@@ -153,8 +154,8 @@ impl Budget {
         }
     }
 
-    /// Takes note of a 429: nothing is sent until what the provider asked for has passed, and then more
-    /// slowly than before.
+    /// Takes note of a 429: nothing is sent until what the provider asked for has passed, and then
+    /// more slowly than before.
     pub fn rate_limited(&mut self, now: u64, retry_after_seconds: Option<u32>) {
         let now = self.advance(now);
         self.recover(now);
@@ -206,8 +207,8 @@ impl Budget {
         debug_assert!(taken.is_ok(), "a limiter that was just made is full");
     }
 
-    /// The time to go by. It never goes back, unless the clock was set back: then everything this budget
-    /// waits for moves with it, and the burst is forgotten.
+    /// The time to go by. It never goes back, unless the clock was set back: then everything this
+    /// budget waits for moves with it, and the burst is forgotten.
     fn advance(&mut self, now: u64) -> u64 {
         let newest = self.clock.get();
         if now >= newest {
@@ -264,7 +265,8 @@ mod tests {
         }
     }
 
-    /// Takes whatever can be had at each tick of a millisecond; `wanted` says whether there is work.
+    /// Takes whatever can be had at each tick of a millisecond; `wanted` says whether there is
+    /// work.
     fn run(
         budget: &mut Budget,
         from: u64,

@@ -1,1 +1,4 @@
 //! One test binary.
+
+mod provider_stripe;
+mod support;

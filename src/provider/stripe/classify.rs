@@ -1,11 +1,12 @@
 //! What an answer of Stripe's means. Here: status, headers and body become an [`Answer`], purely.
 //! Never here: what follows from it (`delivery::settle`). Read next: [`super::client`].
 //!
-//! Only what Stripe itself said is believed. A refusal, a "busy" or a "not accepted" counts when its
-//! body has the shape of a Stripe error: a proxy's own page may stand in front of a request that Stripe
-//! processed, so it proves nothing and comes to [`Outcome::Unknown`]. Stripe's version 1 gives most
-//! refusals no code, only a sentence; where the sentence is matched, a miss costs precision of the
-//! reason, never safety, with one exception: the duplicate, which is matched in full.
+//! Only what Stripe itself said is believed. A refusal, a "busy" or a "not accepted" counts when
+//! its body has the shape of a Stripe error: a proxy's own page may stand in front of a request
+//! that Stripe processed, so it proves nothing and comes to [`Outcome::Unknown`]. Stripe's version
+//! 1 gives most refusals no code, only a sentence; where the sentence is matched, a miss costs
+//! precision of the reason, never safety, with one exception: the duplicate, which is matched in
+//! full.
 
 use chrono::DateTime;
 use serde::Deserialize;
@@ -14,7 +15,8 @@ use crate::domain::answer::{Answer, Outcome, cut};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 
-/// Longest header value that is kept, in bytes: a request id has about 20, a limiter's reason fewer.
+/// Longest header value that is kept, in bytes: a request id has about 20, a limiter's reason
+/// fewer.
 const HEADER_BYTES_MAX: usize = 100;
 
 /// An answer as it came over the wire.
@@ -174,24 +176,24 @@ fn outcome(received: &Received, error: Option<&StripeError>, expected: Expected<
             // Stripe puts this header on what its limiters turned away before it was looked at.
             429 if received.rate_limited_reason.is_some() => Outcome::RateLimited,
             500..=599 => Outcome::Failed,
-            // A redirect is never followed: Stripe sends none, so it comes from something in between,
-            // which may have passed the request on. A refusal would free the usage for a new
-            // identifier; only `Unknown` keeps this one.
+            // A redirect is never followed: Stripe sends none, so it comes from something in
+            // between, which may have passed the request on. A refusal would free the usage for a
+            // new identifier; only `Unknown` keeps this one.
             _ => Outcome::Unknown,
         };
     };
     match received.status {
-        // `Stripe-Should-Retry: false` cannot be obeyed after a 5xx: the event may have been counted,
-        // and only the same identifier again, while it is recognised, can tell.
+        // `Stripe-Should-Retry: false` cannot be obeyed after a 5xx: the event may have been
+        // counted, and only the same identifier again, while it is recognised, can tell.
         500..=599 => Outcome::Failed,
-        // 424: something Stripe relies on failed under way. How far the request got is not said, and
-        // the answer may be pinned to the key like a 5xx.
+        // 424: something Stripe relies on failed under way. How far the request got is not said,
+        // and the answer may be pinned to the key like a 5xx.
         424 => Outcome::Failed,
         401 | 403 => Outcome::Unauthorized,
-        // Another call for this customer and meter, or an earlier attempt with this key that is still
-        // running. Either way this request was not processed a second time; what the earlier attempt
-        // comes to stays as uncertain as it was. `Stripe-Should-Retry: false` asks not to repeat at
-        // once; the lane and the backoff see to that.
+        // Another call for this customer and meter, or an earlier attempt with this key that is
+        // still running. Either way this request was not processed a second time; what the earlier
+        // attempt comes to stays as uncertain as it was. `Stripe-Should-Retry: false` asks not to
+        // repeat at once; the lane and the backoff see to that.
         409 => Outcome::Busy,
         429 if received.rate_limited_reason.is_some() || error.is_code("rate_limit") => {
             Outcome::RateLimited
@@ -288,7 +290,8 @@ fn head(received: &Received, outcome: Outcome) -> Answer {
     }
 }
 
-/// A sentence about an answer that is not Stripe's. The body is not quoted: it is a stranger's page.
+/// A sentence about an answer that is not Stripe's. The body is not quoted: it is a stranger's
+/// page.
 fn stranger(received: &Received) -> String {
     let status = received.status;
     match &received.broken {
@@ -326,7 +329,8 @@ fn short(value: String) -> String {
     value
 }
 
-/// `message` with every secret key in it replaced: Stripe quotes a bad key, in part, in its refusal.
+/// `message` with every secret key in it replaced: Stripe quotes a bad key, in part, in its
+/// refusal.
 #[must_use]
 pub fn redacted(message: &str) -> String {
     let mut safe = String::with_capacity(message.len());

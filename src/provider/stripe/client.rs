@@ -1,10 +1,10 @@
-//! The wire to Stripe. Here: the one file that knows the HTTP client, and that async-stripe's requests
-//! run over it. Never here: the bytes of a meter event (`super::encode`), what an answer means
-//! (`super::classify`). Read next: `crate::delivery`.
+//! The wire to Stripe. Here: the one file that knows the HTTP client, and that async-stripe's
+//! requests run over it. Never here: the bytes of a meter event (`super::encode`), what an answer
+//! means (`super::classify`). Read next: `crate::delivery`.
 //!
 //! One call is one wire request. Redirects, proxies, and the HTTP client's retries are off. One
-//! repetition cannot be switched off and need not be: a request that was handed to a pooled connection
-//! which closed before the first byte of it was written goes to another connection.
+//! repetition cannot be switched off and need not be: a request that was handed to a pooled
+//! connection which closed before the first byte of it was written goes to another connection.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -29,21 +29,22 @@ use crate::domain::time::Timestamp;
 
 /// Largest answer to a meter event that is read, in bytes: real ones have under a thousand.
 const EVENT_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Largest answer to a reading request that is read, in bytes: a page of 100 meters has about 100,000.
+/// Largest answer to a reading request that is read, in bytes: a page of 100 meters has about
+/// 100,000.
 const READING_BYTES_MAX: usize = 1024 * 1024;
 /// Meters asked for in one page: the most that Stripe gives.
 const METERS_PER_PAGE: i64 = 100;
-/// Most pages of meters that are read. 10,000 meters are past any price list; a list without an end is
-/// a fault, and must not keep the program from starting for ever.
+/// Most pages of meters that are read. 10,000 meters are past any price list; a list without an end
+/// is a fault, and must not keep the program from starting for ever.
 const METER_PAGES_MAX: usize = 100;
-/// Longest wait for a connection. Half of the whole request's time at most, so that it is the one to
-/// run out first: then the request was certainly not sent.
+/// Longest wait for a connection. Half of the whole request's time at most, so that it is the one
+/// to run out first: then the request was certainly not sent.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept. Servers close idle connections after a minute or so; one that
-/// is closed under a request leaves that request's fate unknown, so ours goes first.
+/// How long an idle connection is kept. Servers close idle connections after a minute or so; one
+/// that is closed under a request leaves that request's fate unknown, so ours goes first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Most idle connections that are kept: as many as may be busy at once against Stripe's highest rate,
-/// at a fifth of a second a call.
+/// Most idle connections that are kept: as many as may be busy at once against Stripe's highest
+/// rate, at a fifth of a second a call.
 const IDLE_CONNECTIONS_MAX: usize = 200;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -83,7 +84,8 @@ impl Client {
         headers.insert(STRIPE_VERSION, HeaderValue::from_static(VERSION.as_str()));
         let timeout = Duration::from_millis(u64::from(settings.timeout_millis));
         if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Losing this race means that another client chose, the same one: there is no other here.
+            // Losing this race means that another client chose, the same one: there is no other
+            // here.
             drop(rustls::crypto::ring::default_provider().install_default());
         }
         let http = reqwest::Client::builder()
@@ -134,8 +136,9 @@ impl Client {
         let request = request.build().map_err(not_sent)?;
         match self.http.execute(request).await {
             Ok(response) => Ok(receive(response, call.answer_bytes_max).await),
-            // Name, TCP and TLS all come before the first byte of a request, also when they take too
-            // long. Everything else, the whole request's timeout included, may have come after it.
+            // Name, TCP and TLS all come before the first byte of a request, also when they take
+            // too long. Everything else, the whole request's timeout included, may have come after
+            // it.
             Err(error) if error.is_connect() => Err(not_sent(error)),
             Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error)))),
         }

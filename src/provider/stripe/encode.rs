@@ -1,6 +1,6 @@
-//! The bytes of a Stripe meter event. Here: an intent and a pinned meter become a form body, purely.
-//! Never here: sending it, or anything that could make the same intent come out differently. Read
-//! next: [`super::classify`].
+//! The bytes of a Stripe meter event. Here: an intent and a pinned meter become a form body,
+//! purely. Never here: sending it, or anything that could make the same intent come out
+//! differently. Read next: [`super::classify`].
 
 use std::collections::HashMap;
 
@@ -13,8 +13,8 @@ use crate::domain::provider_facts::MeterPin;
 
 /// The form body of `POST /v1/billing/meter_events` that tells `intent` to `meter` for `account`.
 ///
-/// The time goes as whole seconds, rounded towards the past, so that it stays inside its window. The
-/// value goes as the quantity's canonical text: one amount, one spelling.
+/// The time goes as whole seconds, rounded towards the past, so that it stays inside its window.
+/// The value goes as the quantity's canonical text: one amount, one spelling.
 #[must_use]
 pub fn meter_event(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Vec<u8> {
     let payload = HashMap::from([
@@ -26,8 +26,9 @@ pub fn meter_event(meter: &MeterPin, account: &AccountName, intent: &EventIntent
         .timestamp(intent.occurred_at.seconds())
         .build();
     let body = request.body.expect("a meter event is a POST, and its builder always makes a form");
-    // The payload is a hash map, whose order differs from one process to the next. Encoded pairs hold
-    // no bare `&`, so cutting there is safe; sorted, the same intent always gives the same bytes.
+    // The payload is a hash map, whose order differs from one process to the next. Encoded pairs
+    // hold no bare `&`, so cutting there is safe; sorted, the same intent always gives the same
+    // bytes.
     let mut pairs: Vec<&str> = body.split('&').collect();
     pairs.sort_unstable();
     pairs.join("&").into_bytes()

@@ -1,6 +1,6 @@
-//! What Stripe says of its meters. Here: its meter objects become pins, purely, or a reason why not.
-//! Never here: what is pinned already (the ledger), what a meter can be told (`super::promises`).
-//! Read next: [`super::classify`].
+//! What Stripe says of its meters. Here: its meter objects become pins, purely, or a reason why
+//! not. Never here: what is pinned already (the ledger), what a meter can be told
+//! (`super::promises`). Read next: [`super::classify`].
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,8 @@ fn is_active(meter: &BillingMeter) -> bool {
     meter.status.as_str() == "active"
 }
 
-/// Stripe's sets of words are open, so each is read by its text: a word that is new here is a reason.
+/// Stripe's sets of words are open, so each is read by its text: a word that is new here is a
+/// reason.
 fn pin(meter: &BillingMeter) -> Result<MeterPin, String> {
     let unknown = |does: &str, word: &str| {
         Err(format!("{does} \"{word}\", which this program does not know"))

@@ -45,7 +45,8 @@ pub enum BuildError {
 }
 
 /// Which mode a key is for, by how it starts; nothing when it starts like no usable key. Stripe's
-/// account object has no mode, so the key's own prefix is the only word on it before the first answer.
+/// account object has no mode, so the key's own prefix is the only word on it before the first
+/// answer.
 #[must_use]
 pub fn key_livemode(key: &str) -> Option<bool> {
     let starts = |prefixes: [&str; 2]| prefixes.iter().any(|prefix| key.starts_with(prefix));
@@ -85,7 +86,8 @@ impl fmt::Debug for Stripe {
 }
 
 impl Stripe {
-    /// Makes ready to talk to the account; nothing is sent yet. Declared meters are known from here on.
+    /// Makes ready to talk to the account; nothing is sent yet. Declared meters are known from here
+    /// on.
     ///
     /// # Errors
     /// When the key does not say what it is, or must not be sent to the address that is set.
@@ -110,8 +112,8 @@ impl Stripe {
         self.livemode
     }
 
-    /// Reads what is known of the meters. A panic elsewhere cannot leave it half changed, so a poisoned
-    /// lock is read all the same.
+    /// Reads what is known of the meters. A panic elsewhere cannot leave it half changed, so a
+    /// poisoned lock is read all the same.
     fn with_meters<T>(&self, read: impl FnOnce(&Meters) -> T) -> T {
         read(&self.meters.read().unwrap_or_else(PoisonError::into_inner))
     }

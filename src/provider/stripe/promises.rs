@@ -1,37 +1,38 @@
-//! What Stripe promises for a meter, as data. Here: each limit with its unit, its reason and where it
-//! was read, and which meters can be told. Never here: a decision taken from them. Read next:
+//! What Stripe promises for a meter, as data. Here: each limit with its unit, its reason and where
+//! it was read, and which meters can be told. Never here: a decision taken from them. Read next:
 //! [`super::encode`].
 
 use crate::domain::provider_facts::{Formula, MeterPin};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
 use crate::provider::{Capabilities, ToldAs};
 
-/// How long an identifier is recognised at least: 24 hours, in microseconds ("a rolling period of at
-/// least 24 hours": Stripe's OpenAPI document, `POST /v1/billing/meter_events`, `identifier`).
+/// How long an identifier is recognised at least: 24 hours, in microseconds ("a rolling period of
+/// at least 24 hours": Stripe's OpenAPI document, `POST /v1/billing/meter_events`, `identifier`).
 pub const DEDUPE_WINDOW_MICROS: i64 = 24 * MICROS_PER_HOUR;
-/// How much of that window is left unused: an hour, in microseconds. It has to hold a stale reading of
-/// Stripe's clock, the longest attempt, and a request that the network delays.
+/// How much of that window is left unused: an hour, in microseconds. It has to hold a stale reading
+/// of Stripe's clock, the longest attempt, and a request that the network delays.
 pub const DEDUPE_MARGIN_MICROS: i64 = MICROS_PER_HOUR;
-/// How far in the past an event may lie: 35 days, in microseconds ("within the past 35 calendar days":
-/// same document, `timestamp`).
+/// How far in the past an event may lie: 35 days, in microseconds ("within the past 35 calendar
+/// days": same document, `timestamp`).
 pub const ACCEPTS_PAST_MICROS: i64 = 35 * MICROS_PER_DAY;
-/// How much of that is left unused: an hour, in microseconds. "Calendar days" may be counted in a zone
-/// that moves its clocks by one, and the event has to arrive before the limit, not only leave.
+/// How much of that is left unused: an hour, in microseconds. "Calendar days" may be counted in a
+/// zone that moves its clocks by one, and the event has to arrive before the limit, not only leave.
 pub const ACCEPTS_PAST_MARGIN_MICROS: i64 = MICROS_PER_HOUR;
-/// How far ahead of Stripe's clock an event may lie: 5 minutes (same place) less one for our reading of
-/// that clock, which is exact to a second and a round trip; in microseconds.
+/// How far ahead of Stripe's clock an event may lie: 5 minutes (same place) less one for our
+/// reading of that clock, which is exact to a second and a round trip; in microseconds.
 pub const ACCEPTS_AHEAD_MICROS: i64 = 4 * MICROS_PER_MINUTE;
-/// Most significant digits of a value: 15 (Stripe's changelog of 2026-04-22, "billing meter event values
-/// validation"; more is refused). It is also what survives the float that Stripe's totals are read as.
+/// Most significant digits of a value: 15 (Stripe's changelog of 2026-04-22, "billing meter event
+/// values validation"; more is refused). It is also what survives the float that Stripe's totals
+/// are read as.
 pub const DIGITS_MAX: u32 = 15;
-/// Most digits after the point of a value: 12, as invoice lines carry no more (`quantity_decimal`, API
-/// version 2026-03-25). More is not known to be refused, but would be lost on the bill.
+/// Most digits after the point of a value: 12, as invoice lines carry no more (`quantity_decimal`,
+/// API version 2026-03-25). More is not known to be refused, but would be lost on the bill.
 pub const DECIMALS_MAX: u32 = 12;
-/// A value may be below zero: Stripe takes it as a correction and bills a period's total below zero as
-/// nothing (Stripe's guide "Record usage for billing", copy of 2026-05-05).
+/// A value may be below zero: Stripe takes it as a correction and bills a period's total below zero
+/// as nothing (Stripe's guide "Record usage for billing", copy of 2026-05-05).
 pub const NEGATIVE: bool = true;
-/// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be refused
-/// as a meter's customer, and are not taken until that is known to be otherwise.
+/// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be
+/// refused as a meter's customer, and are not taken until that is known to be otherwise.
 pub const ACCOUNT_PREFIX: &str = "cus_";
 
 /// What Stripe promises for `meter`.
@@ -52,8 +53,8 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, String> {
     }
     if let Some(span) = meter.span {
         return Err(format!(
-            "the meter \"{name}\" takes one total per {span} instead of single events, which is not \
-             supported yet"
+            "the meter \"{name}\" takes one total per {span} instead of single events, which is \
+             not supported yet"
         ));
     }
     let told_as = match meter.formula {

@@ -1,0 +1,392 @@
+//! Stripe's room at its edge: what goes over the wire, once, and what every kind of answer or
+//! silence comes to. The servers here are raw: they cut, hang and lie as no sandbox would.
+
+#![expect(clippy::unwrap_used, reason = "what a test prepares has to be there")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use tallyd::domain::answer::{Answer, Outcome};
+use tallyd::domain::names::ProviderName;
+use tallyd::domain::state::HoldReason;
+use tallyd::domain::time::Timestamp;
+use tallyd::provider::stripe::settings::Settings;
+use tallyd::provider::stripe::{BuildError, Stripe};
+use tallyd::provider::{Provider as _, Request};
+use tokio::net::TcpSocket;
+
+use crate::support::raw_server::{RawServer, Step};
+
+mod contact;
+
+/// A key that must not be seen anywhere but in the one header.
+const KEY: &str = "sk_test_canary4242";
+const IDENTIFIER: &str = "tallyd-00112233445566aa-ffeeddccbbaa99887766554433221100";
+/// Bytes that no encoder of ours would make: they have to arrive as they are.
+const BODY: &[u8] = b"b=2&a=%31&payload[value]=5&a=1 ";
+/// Long enough for any machine; nothing waits for it but a failing test.
+const PATIENT: u32 = 20_000;
+/// For the tests that wait for it.
+const HASTY: u32 = 250;
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn settings(api: &str, timeout_millis: u32) -> Settings {
+    Settings {
+        name: ProviderName::new("stripe.main").unwrap(),
+        api: api.to_owned(),
+        key: KEY.into(),
+        account: None,
+        meters: vec![],
+        timeout_millis,
+    }
+}
+
+fn stripe(api: &str, timeout_millis: u32) -> Stripe {
+    Stripe::new(&settings(api, timeout_millis)).unwrap()
+}
+
+async fn send(stripe: &Stripe, key: &str) -> Answer {
+    let answer =
+        stripe.send(Request { body: BODY, idempotency_key: key, identifier: IDENTIFIER }).await;
+    assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
+    answer
+}
+
+fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nDate: Fri, 20 Nov 2026 10:00:00 GMT\r\nRequest-Id: req_1\r\n\
+         Content-Type: application/json\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn event() -> serde_json::Value {
+    serde_json::json!({
+        "object": "billing.meter_event", "created": 1_795_168_800, "event_name": "tokens",
+        "identifier": IDENTIFIER, "livemode": false, "timestamp": 1_795_168_000,
+        "payload": {"stripe_customer_id": "cus_1", "value": "5"},
+    })
+}
+
+fn accepted() -> Vec<u8> {
+    http("200 OK", "", &event().to_string())
+}
+
+fn error(message: &str) -> serde_json::Value {
+    serde_json::json!({"error": {"type": "invalid_request_error", "message": message}})
+}
+
+fn refused(status: &str, headers: &str, message: &str) -> Vec<u8> {
+    http(status, headers, &error(message).to_string())
+}
+
+/// One attempt at a server that follows `script`: what it comes to, and that it was one wire
+/// request over one connection, however it ended.
+fn check(script: Vec<Step>, timeout_millis: u32, outcome: Outcome) -> Answer {
+    let told = format!("{script:?}");
+    let server = RawServer::start(vec![script]);
+    let answer = run(send(&stripe(&server.url(), timeout_millis), "key-1"));
+    let record = server.finish();
+    assert_eq!(answer.outcome, outcome, "{told}: {answer:?}");
+    assert_eq!(record.connections, 1, "{told}");
+    assert!(record.requests.len() <= 1, "{told}");
+    answer
+}
+
+fn part(bytes: &[u8], of_it: usize) -> Vec<u8> {
+    bytes[..of_it].to_vec()
+}
+
+#[test]
+fn the_stored_bytes_arrive_unchanged_and_once() {
+    let server = RawServer::start(vec![vec![Step::Read, Step::Write(accepted())]]);
+    let url = server.url();
+    let answer = run(send(&stripe(&url, PATIENT), "key-1"));
+    assert_eq!(answer.outcome, Outcome::Accepted);
+    assert_eq!(answer.request_id.as_deref(), Some("req_1"));
+    assert_eq!(answer.provider_at, Timestamp::parse_rfc3339("2026-11-20T10:00:00Z"));
+
+    let requests = server.finish().requests;
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].ends_with(&[b"\r\n\r\n", BODY].concat()));
+    let text = String::from_utf8(requests[0].clone()).unwrap();
+    let (head, _) = text.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.lines();
+    let first = lines.next().unwrap();
+    let headers: BTreeMap<&str, &str> = lines.map(|line| line.split_once(": ").unwrap()).collect();
+    assert_eq!(first, "POST /v1/billing/meter_events HTTP/1.1");
+    let host = url.strip_prefix("http://").unwrap();
+    let length = BODY.len().to_string();
+    let agent = format!("tallyd/{}", env!("CARGO_PKG_VERSION"));
+    let bearer = format!("Bearer {KEY}");
+    let expected = BTreeMap::from([
+        ("accept", "*/*"),
+        ("authorization", bearer.as_str()),
+        ("content-length", length.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("host", host),
+        ("idempotency-key", "key-1"),
+        ("stripe-version", "2026-09-30.endive"),
+        ("user-agent", agent.as_str()),
+    ]);
+    assert_eq!(headers, expected);
+}
+
+#[test]
+fn a_connection_is_used_again_for_the_next_attempt() {
+    let call = [Step::Read, Step::Write(accepted())];
+    let server = RawServer::start(vec![[call.clone(), call.clone(), call].concat()]);
+    run(async {
+        let stripe = stripe(&server.url(), PATIENT);
+        for key in ["key-1", "key-2", "key-3"] {
+            assert_eq!(send(&stripe, key).await.outcome, Outcome::Accepted);
+        }
+    });
+    let record = server.finish();
+    assert_eq!((record.connections, record.requests.len()), (1, 3));
+}
+
+#[test]
+fn an_answer_that_is_cut_anywhere_is_unknown_and_not_asked_for_again() {
+    let whole = accepted();
+    let body_at = whole.len() - event().to_string().len();
+    let cuts = (0..body_at).step_by(23).chain([body_at - 1, body_at, body_at + 1, whole.len() - 1]);
+    for cut in cuts {
+        check(vec![Step::Read, Step::Write(part(&whole, cut))], PATIENT, Outcome::Unknown);
+    }
+    check(vec![], PATIENT, Outcome::Unknown);
+    check(vec![Step::ReadHead], PATIENT, Outcome::Unknown);
+    let failed = http("500 Internal Server Error", "", &"x".repeat(100));
+    let answer = check(
+        vec![Step::Read, Step::Write(part(&failed, failed.len() - 1))],
+        PATIENT,
+        Outcome::Failed,
+    );
+    assert_eq!((answer.status, answer.request_id.as_deref()), (Some(500), Some("req_1")));
+}
+
+#[test]
+fn an_answer_that_is_no_answer_is_unknown() {
+    for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/9.9 999 \r\n\r\n", "\0\0\0\0\0\0\0\0\r\n\r\n"]
+    {
+        check(vec![Step::Read, Step::Write(garbage.into())], PATIENT, Outcome::Unknown);
+    }
+    let flood = http("200 OK", "", &format!("{}{}", event(), " ".repeat(70_000)));
+    let answer = check(vec![Step::Read, Step::Write(flood)], PATIENT, Outcome::Unknown);
+    assert!(answer.message.unwrap().contains("longer than 65536 bytes"));
+    // An answer before the question was read is no answer to it that we would believe less:
+    // Stripe's limiter may speak first.
+    let limited = refused("429 Too Many Requests", "Retry-After: 3\r\n", "Slow down.");
+    let answer = check(vec![Step::Read, Step::Write(limited)], PATIENT, Outcome::Busy);
+    assert_eq!(answer.retry_after_seconds, Some(3));
+}
+
+#[test]
+fn an_answer_that_does_not_come_in_time_is_unknown() {
+    let whole = accepted();
+    check(vec![Step::Hang], HASTY, Outcome::Unknown);
+    check(vec![Step::Read, Step::Hang], HASTY, Outcome::Unknown);
+    let late = vec![Step::Read, Step::Write(part(&whole, 30)), Step::Hang];
+    check(late, HASTY, Outcome::Unknown);
+    let slow = vec![Step::Read, Step::Write(part(&whole, whole.len() - 1)), Step::Hang];
+    assert_eq!(check(slow, HASTY, Outcome::Unknown).status, Some(200));
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let target = RawServer::start(vec![]);
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
+        let location = format!("Location: {}/v1/billing/meter_events\r\n", target.url());
+        let redirect = http(status, &location, "");
+        let answer = check(vec![Step::Read, Step::Write(redirect)], PATIENT, Outcome::Unknown);
+        assert!(answer.message.unwrap().contains("redirect"));
+    }
+    assert_eq!(target.finish().connections, 0);
+}
+
+#[test]
+fn no_answer_makes_the_client_try_again_by_itself() {
+    for (status, headers, outcome) in [
+        ("400 Bad Request", "", Outcome::Refused(HoldReason::Refused)),
+        ("401 Unauthorized", "", Outcome::Unauthorized),
+        ("408 Request Timeout", "Connection: close\r\n", Outcome::Unknown),
+        ("409 Conflict", "Stripe-Should-Retry: true\r\n", Outcome::Busy),
+        ("421 Misdirected Request", "", Outcome::Refused(HoldReason::Refused)),
+        ("425 Too Early", "Stripe-Should-Retry: true\r\n", Outcome::Unknown),
+        ("429 Too Many Requests", "Stripe-Rate-Limited-Reason: a\r\n", Outcome::RateLimited),
+        ("500 Internal Server Error", "Stripe-Should-Retry: true\r\n", Outcome::Failed),
+        ("503 Service Unavailable", "Retry-After: 0\r\n", Outcome::Failed),
+    ] {
+        let answer = refused(status, headers, "No.");
+        check(vec![Step::Read, Step::Write(answer), Step::Read], PATIENT, outcome);
+    }
+}
+
+#[test]
+fn a_kept_connection_that_closes_under_a_request_is_not_replaced_by_another() {
+    let first = [Step::Read, Step::Write(accepted())];
+    for under in [vec![Step::ReadHead], vec![Step::Read], vec![Step::Read, Step::Write("H".into())]]
+    {
+        let server = RawServer::start(vec![[first.to_vec(), under.clone()].concat()]);
+        run(async {
+            let stripe = stripe(&server.url(), PATIENT);
+            assert_eq!(send(&stripe, "key-1").await.outcome, Outcome::Accepted);
+            assert_eq!(send(&stripe, "key-2").await.outcome, Outcome::Unknown, "{under:?}");
+        });
+        let record = server.finish();
+        assert_eq!((record.connections, record.requests.len()), (1, 2), "{under:?}");
+    }
+}
+
+#[test]
+fn a_kept_connection_that_closes_between_requests_loses_none_and_doubles_none() {
+    let call = vec![Step::Read, Step::Write(accepted())];
+    for _ in 0..50 {
+        let server = RawServer::start(vec![call.clone(), call.clone()]);
+        let outcome = run(async {
+            let stripe = stripe(&server.url(), PATIENT);
+            assert_eq!(send(&stripe, "key-1").await.outcome, Outcome::Accepted);
+            send(&stripe, "key-2").await.outcome
+        });
+        let record = server.finish();
+        let seen = record
+            .requests
+            .iter()
+            .filter(|request| String::from_utf8_lossy(request).contains("key-2"))
+            .count();
+        // Whether the close is noticed in time is a race; that the request is sent once is not.
+        match outcome {
+            Outcome::Accepted => assert_eq!((seen, record.connections), (1, 2)),
+            Outcome::Unknown => assert_eq!((seen, record.connections), (0, 1)),
+            Outcome::Duplicate
+            | Outcome::Refused(_)
+            | Outcome::Busy
+            | Outcome::RateLimited
+            | Outcome::Unauthorized
+            | Outcome::NotSent
+            | Outcome::Failed
+            | Outcome::WrongAccount => panic!("{outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_request_that_never_left_is_known_not_to_have() {
+    run(async {
+        // Bound and not listening: nobody else gets the port, and connections to it are refused.
+        let deaf = TcpSocket::new_v4().unwrap();
+        deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let api = format!("http://{}", deaf.local_addr().unwrap());
+        let answer = send(&stripe(&api, PATIENT), "key-1").await;
+        assert_eq!(answer.outcome, Outcome::NotSent, "refused: {answer:?}");
+    });
+    let answer = run(send(&stripe("https://stripe.invalid", PATIENT), "key-1"));
+    assert_eq!(answer.outcome, Outcome::NotSent, "no such name: {answer:?}");
+    for (script, timeout_millis, why) in [
+        (vec![Step::Write(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())], PATIENT, "no TLS"),
+        (vec![], PATIENT, "closed in the handshake"),
+        (vec![Step::Hang], HASTY, "silent in the handshake"),
+    ] {
+        let server = RawServer::start(vec![script]);
+        let api = format!("https://{}", server.address());
+        let answer = run(send(&stripe(&api, timeout_millis), "key-1"));
+        assert_eq!(answer.outcome, Outcome::NotSent, "{why}: {answer:?}");
+        assert_eq!(server.finish().connections, 1, "{why}");
+    }
+    let server = RawServer::start(vec![]);
+    let answer = run(send(&stripe(&server.url(), PATIENT), "no\nkey"));
+    assert_eq!(answer.outcome, Outcome::NotSent, "no such header: {answer:?}");
+    assert_eq!(server.finish().connections, 0);
+}
+
+/// Everything that is logged, as text.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_key_and_no_payload_gets_into_a_log_an_error_or_a_receipt() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let mut told = tracing::subscriber::with_default(subscriber, || {
+        let message = format!("Invalid API Key provided: {KEY}");
+        let mut told = String::new();
+        for script in [
+            vec![Step::Read, Step::Write(accepted())],
+            vec![Step::Read, Step::Write(refused("401 Unauthorized", "", &message))],
+            vec![Step::Read, Step::Write(refused("400 Bad Request", "", &message))],
+            vec![Step::Read, Step::Write(http("503 Service Unavailable", "", &message))],
+            vec![Step::Read, Step::Write(message.clone().into_bytes())],
+            vec![Step::Read],
+        ] {
+            let server = RawServer::start(vec![script]);
+            let stripe = stripe(&server.url(), PATIENT);
+            told += &format!("{stripe:?} {:?}\n", run(send(&stripe, "key-1")));
+            server.finish();
+        }
+        told
+    });
+    for api in ["https://stripe.invalid?x", "nowhere", "https://u:sk_test_canary@stripe.invalid"] {
+        let settings = settings(api, PATIENT);
+        told += &format!("{settings:?} {}\n", Stripe::new(&settings).unwrap_err());
+    }
+    let odd = Settings { key: "canary".into(), ..settings("https://api.stripe.com", PATIENT) };
+    told += &format!("{odd:?} {}\n", Stripe::new(&odd).unwrap_err());
+    told += &String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for secret in ["canary4242", "payload[value]", "\"canary\""] {
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[test]
+fn a_key_is_sent_only_where_it_belongs() {
+    let check = |api: &str, key: &str, refused: Option<&str>| {
+        let settings = Settings { key: key.into(), ..settings(api, PATIENT) };
+        match (Stripe::new(&settings), refused) {
+            (Ok(stripe), None) => assert_eq!(stripe.livemode(), key.contains("live"), "{api}"),
+            (Err(error), Some(why)) => assert!(error.to_string().contains(why), "{error}"),
+            (Ok(_), Some(why)) => panic!("{api}: {why}"),
+            (Err(error), None) => panic!("{error}"),
+        }
+    };
+    for key in ["sk_test_1", "rk_test_1", "sk_live_1", "rk_live_1"] {
+        check("https://api.stripe.com", key, None);
+        check("http://127.0.0.1:12111", key, None);
+        check("http://[::1]:12111", key, None);
+        check("http://localhost:12111", key, None);
+        check("http://api.stripe.com", key, Some("https://"));
+        check("http://127.0.0.1.evil.example", key, Some("https://"));
+        check("ftp://127.0.0.1", key, Some("https://"));
+        check("https://api.stripe.com/", key, Some("must end"));
+        check("https://api.stripe.com?a=b", key, Some("must end"));
+        check("https://user:word@api.stripe.com", key, Some("password"));
+        check("stripe", key, Some("no address"));
+    }
+    check("https://stripe.internal.example", "sk_test_1", None);
+    check("https://stripe.internal.example", "sk_live_1", Some("live key"));
+    check("https://api.stripe.com.evil.example", "rk_live_1", Some("live key"));
+    for key in ["", "pk_live_1", "sk_1", "SK_LIVE_1", " sk_live_1"] {
+        check("https://api.stripe.com", key, Some("has to start with sk_live_"));
+    }
+    let odd = Settings { key: "sk_test_\n".into(), ..settings("https://api.stripe.com", PATIENT) };
+    assert!(matches!(Stripe::new(&odd), Err(BuildError::Key(_))));
+}

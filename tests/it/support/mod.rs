@@ -1,0 +1,4 @@
+//! What several tests need. Here: servers that misbehave on purpose. Never here: an expectation of
+//! its own. Read next: [`raw_server`].
+
+pub(crate) mod raw_server;
