@@ -12,7 +12,8 @@ use tallyd::provider::stripe::Stripe;
 use tallyd::provider::stripe::settings::Settings;
 use tallyd::provider::{Contact, Provider as _};
 
-use super::{IDENTIFIER, PATIENT, http, refused, run, settings, stripe};
+use super::{IDENTIFIER, PATIENT, event, http, refused, run, settings, stripe};
+use crate::support::openapi;
 use crate::support::raw_server::{RawServer, Step};
 
 fn meter(id: &str, name: &str, livemode: bool) -> serde_json::Value {
@@ -155,4 +156,25 @@ fn a_meter_is_encoded_by_its_pin_once_it_is_known() {
     let encoded = stripe.encode(&tokens, &payer, &intent("-5")).unwrap();
     let text = String::from_utf8(encoded.body).unwrap();
     assert!(text.contains("payload[how_much]=-5&payload[who]=cus_1&"), "{text}");
+}
+
+#[test]
+fn what_is_sent_and_what_these_tests_answer_fit_stripes_own_schema() {
+    let tokens = ProviderMeter::new("tokens").unwrap();
+    let payer = AccountName::new("cus_1").unwrap();
+    let stripe = stripe("https://api.stripe.com", PATIENT);
+    stripe.adopt_meters(vec![pin(&tokens)]);
+    for quantity in ["5", "-5", "0.000000000001", "999999999999999"] {
+        let encoded = stripe.encode(&tokens, &payer, &intent(quantity)).unwrap();
+        let pairs: Vec<(String, String)> =
+            form_urlencoded::parse(&encoded.body).into_owned().collect();
+        openapi::check_request("POST", "/v1/billing/meter_events", &pairs).unwrap();
+    }
+    let listing = [("limit".to_owned(), "100".to_owned())];
+    openapi::check_request("GET", "/v1/billing/meters", &listing).unwrap();
+
+    let listed = page(&[meter("mtr_1", "a", false)], false);
+    assert!(openapi::knows("GET", "/v1/billing/meters"));
+    openapi::check_response("GET", "/v1/billing/meters", 200, &listed).unwrap();
+    openapi::check_response("POST", "/v1/billing/meter_events", 200, &event()).unwrap();
 }
