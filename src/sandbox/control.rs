@@ -1,0 +1,159 @@
+//! The control over HTTP, for harnesses that run the real binary. Here: `/_sandbox/…` and its JSON.
+//! Never here: a rule of a provider. Read next: [`crate::sandbox::stripe`].
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /_sandbox/books` | | `{"books":[{"event_name","customer","total","events"}]}` |
+//! | `GET /_sandbox/events` | | `{"events":[{"identifier","event_name","customer",…}]}` |
+//! | `GET /_sandbox/statistics` | | [`crate::sandbox::statistics::Statistics`] |
+//! | `GET`, `POST /_sandbox/faults` | [`Faults`] | the faults now set |
+//! | `GET`, `POST /_sandbox/clock` | `{"advance_micros":n}` or `{"set_micros":n}` | `{"now_micros","now"}` |
+//! | `GET`, `POST /_sandbox/meters` | [`NewMeter`] | the meters, or the one created |
+//! | `POST /_sandbox/settings` | `{"lag_micros"?,"customers"?}` | what was set |
+//! | `POST /_sandbox/answers` | `{"held":bool}` | `{"held":bool}` |
+//!
+//! Totals and values are exact decimal text, never JSON numbers. Errors are `{"error":"…"}`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::faults::Faults;
+use super::handle::{SandboxHandle, Shared};
+use super::stripe::{Customers, NewMeter};
+use super::wire::{Answer, Request};
+use crate::domain::time::Timestamp;
+
+/// What every control path begins with.
+pub(super) const PREFIX: &str = "/_sandbox/";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum ClockMove {
+    AdvanceMicros(u64),
+    SetMicros(i64),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Held {
+    held: bool,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lag_micros: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customers: Option<KnownCustomers>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum KnownCustomers {
+    Any,
+    Only(BTreeSet<String>),
+}
+
+/// Answers one control request.
+pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
+    let handle = SandboxHandle::new(Arc::clone(shared));
+    let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
+    let answered = if request.method == Method::GET {
+        read(&handle, name)
+    } else if request.method == Method::POST {
+        change(&handle, name, &request.body)
+    } else {
+        Err(refusal(405, "the control knows GET and POST"))
+    };
+    answered.unwrap_or_else(|refusal| refusal)
+}
+
+/// An error in the control's own form.
+pub(super) fn refusal(status: u16, reason: &str) -> Answer {
+    Answer::json(status, json!({ "error": reason }).to_string())
+}
+
+fn read(handle: &SandboxHandle, name: &str) -> Result<Answer, Answer> {
+    match name {
+        "books" => Ok(ok(&json!({ "books": handle.books() }))),
+        "events" => Ok(ok(&json!({ "events": handle.events() }))),
+        "statistics" => Ok(ok(&handle.statistics())),
+        "faults" => Ok(ok(&handle.faults())),
+        "clock" => Ok(clock(handle)),
+        "meters" => Ok(ok(&json!({ "meters": handle.meters() }))),
+        unknown => Err(refusal(404, &format!("the control has no {unknown:?} to read"))),
+    }
+}
+
+fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Answer> {
+    match name {
+        "faults" => {
+            let faults: Faults = parse(body)?;
+            handle.set_faults(faults).map_err(|reason| refusal(400, &reason))?;
+            Ok(ok(&handle.faults()))
+        }
+        "clock" => {
+            match parse(body)? {
+                ClockMove::AdvanceMicros(micros) => handle.advance(Duration::from_micros(micros)),
+                ClockMove::SetMicros(micros) => {
+                    handle
+                        .advance_to(Timestamp::from_micros(micros))
+                        .map_err(|error| refusal(409, &error.to_string()))?
+                }
+            }
+            Ok(clock(handle))
+        }
+        "meters" => {
+            let meter: NewMeter = parse(body)?;
+            let created = handle.create_meter(meter).map_err(|reason| refusal(400, &reason))?;
+            Ok(ok(&created))
+        }
+        "settings" => Ok(apply(handle, parse(body)?)),
+        "answers" => {
+            let Held { held } = parse(body)?;
+            if held {
+                handle.hold_answers()
+            } else {
+                handle.release_answers()
+            }
+            Ok(ok(&json!({ "held": held })))
+        }
+        unknown => Err(refusal(404, &format!("the control has no {unknown:?} to change"))),
+    }
+}
+
+fn apply(handle: &SandboxHandle, changes: Changes) -> Answer {
+    let answer = ok(&changes);
+    if let Some(micros) = changes.lag_micros {
+        handle.set_lag(Duration::from_micros(micros));
+    }
+    match changes.customers {
+        Some(KnownCustomers::Any) => handle.set_customers(Customers::Any),
+        Some(KnownCustomers::Only(known)) => handle.set_customers(Customers::Only(known)),
+        None => {}
+    }
+    answer
+}
+
+fn clock(handle: &SandboxHandle) -> Answer {
+    let now = handle.now();
+    ok(&json!({ "now_micros": now.micros(), "now": now.to_rfc3339() }))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
+    serde_json::from_slice(body).map_err(|error| refusal(400, &error.to_string()))
+}
+
+fn ok<T: Serialize>(value: &T) -> Answer {
+    match serde_json::to_value(value) {
+        Ok(value) => Answer::json(200, Value::to_string(&value)),
+        Err(error) => refusal(500, &error.to_string()),
+    }
+}

@@ -1,0 +1,177 @@
+//! The control for code in the same process. Here: what the server and its owner share, and the
+//! handle on it. Never here: HTTP. Read next: [`crate::sandbox::control`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use super::clock::ShiftedClock;
+use super::faults::Faults;
+use super::server::Job;
+use super::statistics::Statistics;
+use super::stripe::{self, BookLine, Customers, EventLine, Limits, Meter, NewMeter, Stripe};
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+
+/// What the server's tasks and the handles share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: ShiftedClock,
+    stripe: Mutex<Stripe>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) hold: watch::Sender<bool>,
+    pub(super) in_flight: watch::Sender<usize>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        settings: stripe::Settings,
+        clock: Arc<dyn Clock>,
+        jobs: mpsc::Sender<Job>,
+    ) -> Result<Self, super::Error> {
+        let clock = ShiftedClock::new(clock);
+        let stripe = Mutex::new(Stripe::new(settings, clock.now())?);
+        let (hold, in_flight) = (watch::Sender::new(false), watch::Sender::new(0));
+        Ok(Self { clock, stripe, jobs, hold, in_flight })
+    }
+
+    /// The rules and books of the stand-in. One lock for all: a request holds it for microseconds
+    /// and never across an await. A panic under it ends one request; the books are only ever
+    /// changed after every check has passed, so they are still whole.
+    pub(super) fn stripe(&self) -> MutexGuard<'_, Stripe> {
+        self.stripe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the sandbox's clock was not moved.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ClockError {
+    /// The clock only moves forward.
+    #[error("the sandbox's clock shows {now} and cannot be set back to {asked}")]
+    Backwards {
+        /// What the clock shows.
+        now: Timestamp,
+        /// What was asked for.
+        asked: Timestamp,
+    },
+}
+
+/// Controls a running sandbox and reads its books, without HTTP. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SandboxHandle(Arc<Shared>);
+
+impl SandboxHandle {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// What the sandbox's clock shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Moves the sandbox's clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.clock.advance_micros(i64::try_from(by.as_micros()).unwrap_or(i64::MAX));
+    }
+
+    /// Moves the sandbox's clock forward to `at`.
+    ///
+    /// # Errors
+    /// `at` has passed already.
+    pub fn advance_to(&self, at: Timestamp) -> Result<(), ClockError> {
+        if self.0.clock.advance_to(at) {
+            return Ok(());
+        }
+        Err(ClockError::Backwards { now: self.now(), asked: at })
+    }
+
+    /// What is set to go wrong; scripted faults leave `next` as they are used.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.0.stripe().faults().clone()
+    }
+
+    /// Sets what goes wrong from now on. The count of attempts starts afresh.
+    ///
+    /// # Errors
+    /// A rate or a delay is out of range.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), String> {
+        faults.check()?;
+        self.0.stripe().set_faults(faults);
+        Ok(())
+    }
+
+    /// Sets how long an accepted event or cancellation waits before it counts. What was accepted
+    /// earlier keeps its time.
+    pub fn set_lag(&self, lag: Duration) {
+        self.0.stripe().set_lag(lag);
+    }
+
+    /// Sets which customers exist.
+    pub fn set_customers(&self, customers: Customers) {
+        self.0.stripe().set_customers(customers);
+    }
+
+    /// Sets the rate limits.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0.stripe().set_limits(limits);
+    }
+
+    /// Creates a meter, as the API would.
+    ///
+    /// # Errors
+    /// What the API would answer.
+    pub fn create_meter(&self, meter: NewMeter) -> Result<Meter, String> {
+        let now = self.now();
+        self.0.stripe().create_meter(meter, now)
+    }
+
+    /// Every meter, oldest first.
+    #[must_use]
+    pub fn meters(&self) -> Vec<Meter> {
+        self.0.stripe().meters()
+    }
+
+    /// What counts by now, per event name and customer, in that order. Events whose lag has not
+    /// passed are not in it; see [`SandboxHandle::events`].
+    #[must_use]
+    pub fn books(&self) -> Vec<BookLine> {
+        let now = self.now();
+        self.0.stripe().books(now)
+    }
+
+    /// Every accepted event in order of receipt, and what has become of it.
+    #[must_use]
+    pub fn events(&self) -> Vec<EventLine> {
+        let now = self.now();
+        self.0.stripe().events(now)
+    }
+
+    /// What the sandbox saw so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.0.stripe().statistics()
+    }
+
+    /// Holds back the answer of every write that is carried out from now on. The write itself
+    /// happens, and its customer and meter stay occupied until [`SandboxHandle::release_answers`].
+    pub fn hold_answers(&self) {
+        self.0.hold.send_replace(true);
+    }
+
+    /// Lets held answers go.
+    pub fn release_answers(&self) {
+        self.0.hold.send_replace(false);
+    }
+
+    /// Waits until exactly `count` requests are being held or answered late.
+    pub async fn wait_for_in_flight(&self, count: usize) {
+        let mut level = self.0.in_flight.subscribe();
+        // The sender lives in `self`, so the channel cannot close while this waits.
+        level.wait_for(|now| *now == count).await.expect("the handle holds the sender");
+    }
+}

@@ -1,0 +1,456 @@
+//! The way in and out. Here: authentication, limits, idempotency keys, lanes, injected faults and
+//! the headers of answers. Never here: what a request does. Read next: [`super::perform`].
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::DateTime;
+
+use super::auth::authenticate;
+use super::form::Params;
+use super::ledger::{BookLine, EventLine};
+use super::limiter::Limiter;
+use super::meter::{Meter, NewMeter};
+use super::operation::{NewEvent, Operation, Route};
+use super::perform::Account;
+use super::pins::{KEY_LENGTH_MAX, Pinned, Pins};
+use super::refusal::{Refusal, Reply};
+use super::settings::{Customers, Limits, Settings};
+use crate::domain::time::Timestamp;
+use crate::sandbox::faults::{Dice, FaultKind, Faults, Reach};
+use crate::sandbox::statistics::{CLOSED, Counters, Statistics};
+use crate::sandbox::wire::{Answer, Delivery, Request};
+
+/// The version that answers name when the request names none.
+const VERSION_DEFAULT: &str = "2026-10-28.endive";
+
+/// The limiter's reason for the limit over everything, and for an endpoint's own.
+const GLOBAL_RATE: &str = "global-rate";
+const ENDPOINT_RATE: &str = "endpoint-rate";
+
+/// A customer on a meter: calls for it go one at a time.
+type Lane = (String, String);
+
+/// What becomes of a request at the door.
+#[derive(Debug)]
+pub(in crate::sandbox) enum Admission {
+    /// It is over already.
+    Refused(Delivery),
+    /// It is to be executed and then finished.
+    Admitted(Box<Admitted>),
+}
+
+/// How fast a request is carried out and answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum Pace {
+    AtOnce,
+    SlowBefore(Duration),
+    SlowAfter(Duration),
+}
+
+/// A request past the door.
+#[derive(Debug)]
+pub(in crate::sandbox) struct Admitted {
+    route: &'static str,
+    work: Work,
+    fault: Option<FaultKind>,
+    lane: Option<Lane>,
+    key: Option<String>,
+    /// Whether the key waits for this request's answer.
+    occupies_key: bool,
+    request_id: String,
+    version: String,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// Nothing is to be done: this is the answer.
+    Answer(Reply),
+    Perform(Operation),
+}
+
+impl Admitted {
+    /// Whether it may change something.
+    pub(in crate::sandbox) const fn is_write(&self) -> bool {
+        match &self.work {
+            Work::Answer(_) => false,
+            Work::Perform(operation) => operation.is_write(),
+        }
+    }
+}
+
+/// The stand-in for Stripe: one account, its door and its counters.
+#[derive(Debug)]
+pub(in crate::sandbox) struct Stripe {
+    account: Account,
+    meter_event_limiter: Option<Limiter>,
+    global_limiter: Limiter,
+    pins: Pins,
+    lanes: HashSet<Lane>,
+    dice: Dice,
+    counters: Counters,
+    requests: u64,
+}
+
+impl Stripe {
+    pub(in crate::sandbox) fn new(
+        mut settings: Settings,
+        now: Timestamp,
+    ) -> Result<Self, crate::sandbox::Error> {
+        let faults = std::mem::take(&mut settings.faults);
+        faults.check().map_err(crate::sandbox::Error::Faults)?;
+        let meters = std::mem::take(&mut settings.meters);
+        let limits = settings.limits;
+        let mut stripe = Self {
+            account: Account::new(settings),
+            meter_event_limiter: None,
+            global_limiter: Limiter::new(None),
+            pins: Pins::default(),
+            lanes: HashSet::new(),
+            dice: Dice::default(),
+            counters: Counters::default(),
+            requests: 0,
+        };
+        stripe.set_limits(limits);
+        stripe.dice.load(faults);
+        for meter in meters {
+            let event_name = meter.event_name.clone();
+            stripe
+                .create_meter(meter, now)
+                .map_err(|reason| crate::sandbox::Error::Meter { event_name, reason })?;
+        }
+        Ok(stripe)
+    }
+
+    /// Takes a request through the door.
+    pub(in crate::sandbox) fn admit(&mut self, request: &Request, now: Timestamp) -> Admission {
+        let route = Route::find(&request.method, &request.path);
+        let name = route.name();
+        self.requests += 1;
+        if self.dice.faults.is_outage(now) {
+            self.counters.count_fault("outage");
+            self.counters.count_request(name, CLOSED);
+            return Admission::Refused(Delivery::Closed);
+        }
+        let params = Params::parse(request.query.as_bytes(), &request.body);
+        let is_in_reach = self.is_in_reach(&route, request);
+        let fault = if is_in_reach { self.roll(name, &params) } else { None };
+        if fault == Some(FaultKind::ClosedBefore) {
+            self.counters.count_fault(FaultKind::ClosedBefore.name());
+            self.counters.count_request(name, CLOSED);
+            return Admission::Refused(Delivery::Closed);
+        }
+        let mut admitted = Admitted {
+            route: name,
+            work: Work::Answer(Refusal::internal().reply()),
+            fault,
+            lane: None,
+            key: None,
+            occupies_key: false,
+            request_id: format!("req_sandbox{:012}", self.requests),
+            version: request.header("stripe-version").unwrap_or(VERSION_DEFAULT).to_owned(),
+        };
+        let is_storm = is_in_reach && self.dice.faults.is_storm(now);
+        let work = self.check_in(&mut admitted, request, route, params, is_storm, now);
+        admitted.work = work.unwrap_or_else(|refusal| Work::Answer(refusal.reply()));
+        Admission::Admitted(Box::new(admitted))
+    }
+
+    fn is_in_reach(&self, route: &Route, request: &Request) -> bool {
+        match self.dice.faults.reach {
+            Reach::MeterEvents => *route == Route::CreateEvent,
+            Reach::Writes => request.method == hyper::Method::POST,
+            Reach::Everything => true,
+        }
+    }
+
+    /// Draws by the event's identifier where there is one, so that the draw does not depend on the
+    /// order in which requests happen to arrive; by the route otherwise.
+    fn roll(&mut self, route: &'static str, params: &Params) -> Option<FaultKind> {
+        self.dice.roll(params.peek("identifier").unwrap_or(route))
+    }
+
+    /// The checks at the door, in Stripe's order as far as it is known.
+    fn check_in(
+        &mut self,
+        admitted: &mut Admitted,
+        request: &Request,
+        route: Route,
+        params: Params,
+        is_storm: bool,
+        now: Timestamp,
+    ) -> Result<Work, Refusal> {
+        authenticate(&self.account.settings, request)?;
+        if is_storm {
+            self.counters.count_fault("storm");
+            return Err(Refusal::rate_limited(GLOBAL_RATE));
+        }
+        self.limit(&route, now)?;
+        if let Some(reply) = self.fault_at_the_door(admitted.fault) {
+            return Ok(Work::Answer(reply));
+        }
+        check_content_type(request)?;
+        // Keys mean nothing on reads.
+        let is_post = request.method == hyper::Method::POST;
+        admitted.key = request.header("idempotency-key").filter(|_| is_post).map(str::to_owned);
+        let mut fingerprint = [0; 32];
+        if let Some(key) = &admitted.key {
+            if key.is_empty() || key.chars().count() > KEY_LENGTH_MAX {
+                let message = format!("An Idempotency-Key has 1 to {KEY_LENGTH_MAX} characters");
+                return Err(Refusal::invalid(message));
+            }
+            fingerprint = params.fingerprint(request.method.as_str(), &request.path);
+            match self.pins.look_up(key, &fingerprint, now) {
+                Pinned::Free => {}
+                Pinned::InUse => return Err(Refusal::key_in_use()),
+                Pinned::Other => return Err(Refusal::key_reused(key)),
+                Pinned::Replay(reply) => {
+                    self.counters.replays += 1;
+                    return Ok(Work::Answer(reply));
+                }
+            }
+        }
+        let operation = Operation::read(route, params, &request.method, &request.path)?;
+        if let Operation::CreateEvent(event) = &operation {
+            admitted.lane = self.enter_lane(event)?;
+        }
+        if let Some(key) = &admitted.key {
+            self.pins.occupy(key, fingerprint);
+            admitted.occupies_key = true;
+        }
+        Ok(Work::Perform(operation))
+    }
+
+    fn limit(&mut self, route: &Route, now: Timestamp) -> Result<(), Refusal> {
+        if let (Route::CreateEvent, Some(limiter)) = (route, &mut self.meter_event_limiter) {
+            return if limiter.admit(now) {
+                Ok(())
+            } else {
+                Err(Refusal::rate_limited(ENDPOINT_RATE))
+            };
+        }
+        if self.global_limiter.admit(now) {
+            return Ok(());
+        }
+        Err(Refusal::rate_limited(GLOBAL_RATE))
+    }
+
+    /// The answer of a fault that strikes before the request is looked at.
+    fn fault_at_the_door(&mut self, fault: Option<FaultKind>) -> Option<Reply> {
+        let kind = fault?;
+        let reply = match kind {
+            FaultKind::ErrorBefore => Refusal::internal().reply(),
+            FaultKind::Conflict => Refusal::lane_occupied().reply(),
+            FaultKind::RateLimited => Refusal::rate_limited(GLOBAL_RATE).reply(),
+            FaultKind::LockTimeout => Refusal::lock_timeout().reply(),
+            FaultKind::UnavailableHtml => Reply::unavailable_html(),
+            FaultKind::ClosedBefore
+            | FaultKind::AnswerLost
+            | FaultKind::AnswerCut
+            | FaultKind::SlowBefore
+            | FaultKind::SlowAfter
+            | FaultKind::ErrorAfter
+            | FaultKind::PinnedErrorBefore
+            | FaultKind::PinnedErrorAfter
+            | FaultKind::RejectedLater => return None,
+        };
+        self.counters.count_fault(kind.name());
+        Some(reply)
+    }
+
+    /// Occupies the event's lane. An event without a meter or customer has none and is refused when
+    /// it is carried out.
+    fn enter_lane(&mut self, event: &NewEvent) -> Result<Option<Lane>, Refusal> {
+        let meter = self.account.meters.active(&event.event_name);
+        let key = meter.map(|(_, meter)| meter.settings.customer_key.as_str());
+        let Some(customer) = key.and_then(|key| event.payload.get(key)) else { return Ok(None) };
+        let lane = (customer.clone(), event.event_name.clone());
+        if !self.lanes.insert(lane.clone()) {
+            return Err(Refusal::lane_occupied());
+        }
+        Ok(Some(lane))
+    }
+
+    /// How fast an admitted request is to go.
+    pub(in crate::sandbox) fn pace(&mut self, admitted: &Admitted) -> Pace {
+        let delay = Duration::from_millis(self.dice.faults.slow_millis);
+        match admitted.fault {
+            Some(FaultKind::SlowBefore) => Pace::SlowBefore(delay),
+            Some(FaultKind::SlowAfter) => Pace::SlowAfter(delay),
+            Some(_) | None => Pace::AtOnce,
+        }
+    }
+
+    /// Carries out an admitted request and says how its answer leaves.
+    pub(in crate::sandbox) fn execute(
+        &mut self,
+        admitted: &mut Admitted,
+        now: Timestamp,
+    ) -> Delivery {
+        let reply = match &admitted.work {
+            Work::Answer(reply) => reply.clone(),
+            Work::Perform(operation) => self.carry_out(operation, admitted, now),
+        };
+        let kind = admitted.fault;
+        let answer = dress(reply, admitted, now);
+        let status = answer.status;
+        let delivery = match kind {
+            Some(FaultKind::AnswerLost) => Delivery::Closed,
+            Some(FaultKind::AnswerCut) => Delivery::Cut(answer),
+            Some(_) | None => Delivery::Whole(answer),
+        };
+        if let Some(
+            kind @ (FaultKind::AnswerLost
+            | FaultKind::AnswerCut
+            | FaultKind::SlowBefore
+            | FaultKind::SlowAfter),
+        ) = kind
+        {
+            self.counters.count_fault(kind.name());
+        }
+        let is_closed = matches!(delivery, Delivery::Closed);
+        self.counters.count_request(admitted.route, if is_closed { CLOSED } else { status });
+        delivery
+    }
+
+    /// Does what the request asks for, within the faults that concern the doing, and remembers the
+    /// answer under its key.
+    ///
+    /// A 400 that needed the account or the clock to be found out is remembered as well, as the
+    /// documents have it; a client must take a new key after it.
+    fn carry_out(&mut self, operation: &Operation, admitted: &Admitted, now: Timestamp) -> Reply {
+        let fault = admitted.fault.filter(|_| operation.is_write());
+        let is_doomed = fault == Some(FaultKind::RejectedLater);
+        let (skips, fails, forgets) = match fault {
+            Some(FaultKind::PinnedErrorBefore) => (true, true, false),
+            Some(FaultKind::PinnedErrorAfter) => (false, true, false),
+            Some(FaultKind::ErrorAfter) => (false, true, true),
+            Some(_) | None => (false, false, false),
+        };
+        let mut reply = Refusal::internal().reply();
+        if !skips {
+            let performed = self.account.perform(operation, is_doomed, now);
+            if performed.accepted {
+                self.counters.count_accepted(now);
+            }
+            if performed.duplicate {
+                self.counters.duplicates_refused += 1;
+            }
+            if !fails {
+                reply = performed.reply;
+            }
+        }
+        if let (true, Some(kind)) = (fails || is_doomed, fault) {
+            self.counters.count_fault(kind.name());
+        }
+        if let (false, Some(key)) = (forgets, &admitted.key) {
+            let mut remembered = reply.clone();
+            remembered.replay_of = Some(admitted.request_id.clone());
+            self.pins.pin(key, &remembered, now);
+        }
+        reply
+    }
+
+    /// Frees what an admitted request occupies.
+    pub(in crate::sandbox) fn finish(&mut self, admitted: &Admitted) {
+        if let Some(lane) = &admitted.lane {
+            self.lanes.remove(lane);
+        }
+        if let (true, Some(key)) = (admitted.occupies_key, &admitted.key) {
+            self.pins.release(key);
+        }
+    }
+}
+
+/// Reading and changing the stand-in from outside its wire.
+impl Stripe {
+    pub(in crate::sandbox) const fn faults(&self) -> &Faults {
+        &self.dice.faults
+    }
+
+    pub(in crate::sandbox) fn set_faults(&mut self, faults: Faults) {
+        self.dice.load(faults);
+    }
+
+    pub(in crate::sandbox) const fn set_lag(&mut self, lag: Duration) {
+        self.account.settings.lag = lag;
+    }
+
+    pub(in crate::sandbox) fn set_customers(&mut self, customers: Customers) {
+        self.account.settings.customers = customers;
+    }
+
+    pub(in crate::sandbox) fn set_limits(&mut self, limits: Limits) {
+        self.account.settings.limits = limits;
+        self.meter_event_limiter = limits.meter_events.map(|limit| Limiter::new(Some(limit)));
+        self.global_limiter = Limiter::new(limits.global);
+    }
+
+    pub(in crate::sandbox) fn create_meter(
+        &mut self,
+        meter: NewMeter,
+        now: Timestamp,
+    ) -> Result<Meter, String> {
+        let created = self.account.meters.create(meter, now);
+        created.cloned().map_err(|refusal| refusal.message().to_owned())
+    }
+
+    pub(in crate::sandbox) fn meters(&self) -> Vec<Meter> {
+        self.account.meters.all.clone()
+    }
+
+    pub(in crate::sandbox) fn books(&mut self, now: Timestamp) -> Vec<BookLine> {
+        self.account.settle(now);
+        self.account.ledger.books(&self.account.meters)
+    }
+
+    pub(in crate::sandbox) fn events(&mut self, now: Timestamp) -> Vec<EventLine> {
+        self.account.settle(now);
+        self.account.ledger.lines(&self.account.meters)
+    }
+
+    pub(in crate::sandbox) fn statistics(&self) -> Statistics {
+        self.counters.view()
+    }
+}
+
+/// v1 takes forms. A JSON body would parse as one odd parameter, and the message would mislead.
+fn check_content_type(request: &Request) -> Result<(), Refusal> {
+    let kind = request.header("content-type").unwrap_or_default();
+    if request.body.is_empty() || kind.starts_with("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    let message = format!("v1 takes application/x-www-form-urlencoded, and this is {kind:?}");
+    Err(Refusal::invalid(message))
+}
+
+fn dress(reply: Reply, admitted: &Admitted, now: Timestamp) -> Answer {
+    let mut answer = Answer::json(reply.status, reply.body)
+        .with("date", http_date(now))
+        .with("request-id", admitted.request_id.as_str());
+    answer.content_type = reply.content_type;
+    // The page of a proxy: Stripe has not seen the request and adds nothing.
+    if reply.content_type != "application/json" {
+        return answer;
+    }
+    answer = answer.with("stripe-version", admitted.version.as_str());
+    if let Some(key) = &admitted.key {
+        answer = answer.with("idempotency-key", key.as_str());
+    }
+    if let Some(should_retry) = reply.should_retry {
+        answer = answer.with("stripe-should-retry", should_retry.to_string());
+    }
+    if let Some(reason) = reply.limited {
+        answer = answer.with("stripe-rate-limited-reason", reason);
+    }
+    if let Some(original) = reply.replay_of {
+        answer = answer.with("idempotent-replayed", "true").with("original-request", original);
+    }
+    answer
+}
+
+/// The form of dates in HTTP headers.
+fn http_date(at: Timestamp) -> String {
+    let at = DateTime::from_timestamp(at.seconds(), 0).unwrap_or_default();
+    at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}

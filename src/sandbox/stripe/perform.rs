@@ -1,0 +1,245 @@
+//! Carrying out. Here: what each sound request does to the account, and its answer. Never here:
+//! keys, limits, faults; those are at the [`super::gate`]. Read next: [`super::ledger`].
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::ledger::{Accepted, Ledger, NoCancel};
+use super::meter::{Meter, Meters};
+use super::operation::{NewEvent, Operation, SummaryQuery};
+use super::refusal::{Refusal, Reply};
+use super::settings::{Customers, Settings};
+use super::summary::{self, Row};
+use super::value;
+use crate::domain::time::Timestamp;
+
+/// How far in the past an event may lie, in seconds. "35 calendar days" is read as 35 times 24
+/// hours: whether the day's beginning counts is unconfirmed, and this is the stricter reading.
+const PAST_SECONDS_MAX: i64 = 35 * 24 * 60 * 60;
+/// How far ahead an event may lie, in seconds.
+const AHEAD_SECONDS_MAX: i64 = 5 * 60;
+
+/// Everything an account holds.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) settings: Settings,
+    pub(super) meters: Meters,
+    pub(super) ledger: Ledger,
+}
+
+/// What came of a request that was carried out.
+#[derive(Debug)]
+pub(super) struct Performed {
+    pub(super) reply: Reply,
+    /// Whether a meter event was accepted.
+    pub(super) accepted: bool,
+    /// Whether a meter event was refused as a duplicate.
+    pub(super) duplicate: bool,
+}
+
+impl Performed {
+    fn plain(reply: Reply) -> Self {
+        Self { reply, accepted: false, duplicate: false }
+    }
+}
+
+impl Account {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, meters: Meters::default(), ledger: Ledger::default() }
+    }
+
+    /// Lets everything take effect whose time has come.
+    pub(super) fn settle(&mut self, now: Timestamp) {
+        self.ledger.settle(&self.meters, &self.settings.customers, now);
+        self.ledger.forget_identifiers(self.uniqueness_micros(), now);
+    }
+
+    fn uniqueness_micros(&self) -> i64 {
+        i64::try_from(self.settings.uniqueness_window.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn due_at(&self, now: Timestamp) -> Timestamp {
+        now.plus_micros(i64::try_from(self.settings.lag.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Carries out a sound request. `is_doomed` marks an event for rejection after its acceptance.
+    pub(super) fn perform(
+        &mut self,
+        operation: &Operation,
+        is_doomed: bool,
+        now: Timestamp,
+    ) -> Performed {
+        self.settle(now);
+        if let Operation::CreateEvent(event) = operation {
+            return self.create_event(event, is_doomed, now);
+        }
+        let done = self.perform_other(operation, now);
+        Performed::plain(done.map_or_else(|refusal| refusal.reply(), |object| Reply::ok(&object)))
+    }
+
+    fn perform_other(&mut self, operation: &Operation, now: Timestamp) -> Result<Value, Refusal> {
+        match operation {
+            Operation::CreateEvent(_) => Err(Refusal::internal()),
+            Operation::Account => Ok(json!({
+                "id": self.settings.account,
+                "object": "account",
+                "type": "standard",
+            })),
+            Operation::CancelEvent { event_name, identifier } => {
+                self.cancel_event(event_name, identifier, now)
+            }
+            Operation::CreateMeter(new) => self.meters.create(new.clone(), now).map(Meter::object),
+            Operation::ListMeters { active, page } => {
+                let wanted = |meter: &&Meter| active.is_none_or(|it| it == meter.is_active());
+                let newest_first = self.meters.all.iter().rev().filter(wanted);
+                let row = |meter: &Meter| Row { id: meter.id.clone(), object: meter.object() };
+                summary::page(newest_first.map(row).collect(), page, "/v1/billing/meters")
+            }
+            Operation::RetrieveMeter(id) => Ok(self.meters.find(id)?.1.object()),
+            Operation::UpdateMeter { id, display_name } => {
+                self.meters.rename(id, display_name.clone(), now).map(Meter::object)
+            }
+            Operation::DeactivateMeter(id) => self.meters.switch(id, false, now).map(Meter::object),
+            Operation::ReactivateMeter(id) => self.meters.switch(id, true, now).map(Meter::object),
+            Operation::Summaries { id, query } => self.summaries(id, query),
+        }
+    }
+
+    fn summaries(&self, id: &str, query: &SummaryQuery) -> Result<Value, Refusal> {
+        let (index, meter) = self.meters.find(id)?;
+        let customers: &Customers = &self.settings.customers;
+        if !customers.know(&query.customer) {
+            return Err(Refusal::no_reference("customer", &query.customer, "customer"));
+        }
+        let tally = self.ledger.tally(index, &query.customer);
+        let url = format!("/v1/billing/meters/{id}/event_summaries");
+        summary::page(summary::rows(meter, tally, query), &query.page, &url)
+    }
+
+    fn create_event(&mut self, event: &NewEvent, is_doomed: bool, now: Timestamp) -> Performed {
+        let timestamp = event.timestamp.unwrap_or_else(|| now.seconds());
+        let identifier = match &event.identifier {
+            Some(identifier) => identifier.clone(),
+            None => self.generate_identifier(),
+        };
+        let (meter, customer, value) = match self.check_event(event, timestamp, now) {
+            Ok(checked) => checked,
+            Err(refusal) => return Performed::plain(refusal.reply()),
+        };
+        if self.ledger.is_taken(&identifier, self.uniqueness_micros(), now) {
+            let reply = Refusal::duplicate(&identifier).reply();
+            return Performed { reply, accepted: false, duplicate: true };
+        }
+        let object = json!({
+            "object": "billing.meter_event",
+            "created": now.seconds(),
+            "event_name": event.event_name,
+            "identifier": identifier,
+            "livemode": false,
+            "payload": event.payload,
+            "timestamp": timestamp,
+        });
+        let identifier = identifier.as_str();
+        let accepted = Accepted { meter, customer, value, identifier, timestamp, is_doomed };
+        let due_at = self.due_at(now);
+        self.ledger.book(&accepted, now, due_at);
+        Performed { reply: Reply::ok(&object), accepted: true, duplicate: false }
+    }
+
+    /// The checks of an event that look at the account or the clock, in the order in which they are
+    /// made here; Stripe's own order is unconfirmed, and only matters for an event that breaks two.
+    fn check_event<'a>(
+        &self,
+        event: &'a NewEvent,
+        timestamp: i64,
+        now: Timestamp,
+    ) -> Result<(usize, &'a str, &'a str), Refusal> {
+        let name = &event.event_name;
+        let (index, meter) = self.meters.active(name).ok_or_else(|| {
+            Refusal::invalid(format!("No active meter found for event name \"{name}\""))
+        })?;
+        check_time(timestamp, now)?;
+        let payload = |key: &str| event.payload.get(key).map(String::as_str);
+        let customer = payload(&meter.settings.customer_key).ok_or_else(|| {
+            let key = &meter.settings.customer_key;
+            let message = format!("Customer mapping key {key} not found in payload.");
+            Refusal::invalid(message).param("payload")
+        })?;
+        // A count meter asks for the key as well: the schema says that a payload must have it.
+        let value = payload(&meter.settings.value_key).ok_or_else(|| {
+            let key = &meter.settings.value_key;
+            Refusal::invalid(format!("Value key {key} not found in payload.")).param("payload")
+        })?;
+        if value::has_too_many_digits(value) {
+            let most = value::DIGITS_MAX;
+            let message = format!("The payload value can have at most {most} digits");
+            return Err(Refusal::invalid(message).param("payload"));
+        }
+        Ok((index, customer, value))
+    }
+
+    /// A name for an event that came without one, in the form of a UUID. It hashes the account and
+    /// the event's place in it, so that a replayed run names the same event alike.
+    fn generate_identifier(&self) -> String {
+        let account = &self.settings.account;
+        let digest = Sha256::digest(format!("{account}\n{}", self.ledger.next_receipt()));
+        let text = hex::encode(digest);
+        let part = |from: usize, until: usize| text.get(from..until).unwrap_or_default();
+        let parts = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)];
+        parts.join("-")
+    }
+
+    /// Cancels one event. Which errors Stripe answers is unpublished, so all are plain 400s; that
+    /// cancelling twice is one of them is the stricter reading.
+    fn cancel_event(
+        &mut self,
+        event_name: &str,
+        identifier: &str,
+        now: Timestamp,
+    ) -> Result<Value, Refusal> {
+        // An inactive meter's events can be cancelled: only new events are said to be refused.
+        let (meter, _) = self.meters.named(event_name).ok_or_else(|| {
+            Refusal::invalid(format!("No meter found for event name \"{event_name}\""))
+        })?;
+        let due_at = self.due_at(now);
+        self.ledger.cancel(meter, identifier, now, due_at).map_err(|why| {
+            let message = match why {
+                NoCancel::Unknown => format!("No event found with identifier {identifier}."),
+                NoCancel::TooLate => {
+                    format!("The event {identifier} was received more than 24 hours ago.")
+                }
+                NoCancel::Already => format!("The event {identifier} is cancelled already."),
+            };
+            Refusal::invalid(message).param("cancel[identifier]")
+        })?;
+        Ok(json!({
+            "object": "billing.meter_event_adjustment",
+            "cancel": { "identifier": identifier },
+            "event_name": event_name,
+            "livemode": false,
+            "status": if due_at > now { "pending" } else { "complete" },
+            "type": "cancel",
+        }))
+    }
+}
+
+fn check_time(timestamp: i64, now: Timestamp) -> Result<(), Refusal> {
+    let earliest = now.seconds() - PAST_SECONDS_MAX;
+    if timestamp < earliest {
+        let message = format!(
+            "The event timestamp cannot be more than 35 days in past. \
+             Expected a timestamp greater than or equal to {earliest}."
+        );
+        return Err(Refusal::invalid(message).param("timestamp"));
+    }
+    let latest = now.seconds() + AHEAD_SECONDS_MAX;
+    if timestamp > latest {
+        // This text is ours, after the other; the real one has not been seen.
+        let message = format!(
+            "The event timestamp cannot be more than 5 minutes in the future. \
+             Expected a timestamp less than or equal to {latest}."
+        );
+        return Err(Refusal::invalid(message).param("timestamp"));
+    }
+    Ok(())
+}

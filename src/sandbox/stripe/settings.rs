@@ -1,0 +1,95 @@
+//! What the stand-in for Stripe is to be. Here: typed settings and their defaults. Never here: TOML,
+//! flags, a rule. Read next: [`super::gate`].
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::meter::NewMeter;
+use crate::sandbox::faults::Faults;
+
+/// How long an identifier stays taken by default: Stripe promises at least 24 hours and no more,
+/// so a client that leans on more is found out.
+pub const UNIQUENESS_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The settings of the stand-in for Stripe.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The account's id, as `GET /v1/account` answers it. Default: `acct_1TallydSandbox`.
+    pub account: String,
+    /// Which API keys are accepted. Default: every test key.
+    pub keys: Keys,
+    /// The rate limits. Default: those of a Stripe sandbox.
+    pub limits: Limits,
+    /// How long an accepted event or cancellation waits before it counts. Default: none.
+    pub lag: Duration,
+    /// Which customers exist. Default: any `cus_…`.
+    pub customers: Customers,
+    /// How long an identifier stays taken, from its receipt. Default:
+    /// [`UNIQUENESS_WINDOW_DEFAULT`].
+    pub uniqueness_window: Duration,
+    /// Meters that exist from the start. Default: none.
+    pub meters: Vec<NewMeter>,
+    /// What goes wrong. Default: nothing.
+    pub faults: Faults,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account: "acct_1TallydSandbox".to_owned(),
+            keys: Keys::AnyTest,
+            limits: Limits::SANDBOX,
+            lag: Duration::ZERO,
+            customers: Customers::Any,
+            uniqueness_window: UNIQUENESS_WINDOW_DEFAULT,
+            meters: Vec::new(),
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// Which API keys are accepted. A live key never is: it has no business here, and whoever sent one
+/// has a real account in their configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Every `sk_test_…` and `rk_test_…`.
+    AnyTest,
+    /// These, as far as they are test keys.
+    Only(BTreeSet<String>),
+}
+
+/// Which customers exist. An event for another one is accepted and rejected later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Customers {
+    /// Every id that begins with `cus_`.
+    Any,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Customers {
+    pub(super) fn know(&self, id: &str) -> bool {
+        match self {
+            Self::Any => id.strip_prefix("cus_").is_some_and(|rest| !rest.is_empty()),
+            Self::Only(known) => known.contains(id),
+        }
+    }
+}
+
+/// Requests admitted in any one second of the sandbox's clock. `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A limit of their own for `POST /v1/billing/meter_events`; they are then outside `global`.
+    pub meter_events: Option<u32>,
+    /// The limit over all requests that have no limit of their own.
+    pub global: Option<u32>,
+}
+
+impl Limits {
+    /// A live account: 1,000 meter events beside 100 other requests a second.
+    pub const LIVE: Self = Self { meter_events: Some(1_000), global: Some(100) };
+    /// A Stripe sandbox: 25 requests a second, meter events among them.
+    pub const SANDBOX: Self = Self { meter_events: None, global: Some(25) };
+    /// No limits.
+    pub const NONE: Self = Self { meter_events: None, global: None };
+}
