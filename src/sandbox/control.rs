@@ -76,7 +76,7 @@ pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
 }
 
 /// An error in the control's own form.
-pub(super) fn refusal(status: u16, reason: &str) -> Answer {
+fn refusal(status: u16, reason: &str) -> Answer {
     Answer::json(status, json!({ "error": reason }).to_string())
 }
 

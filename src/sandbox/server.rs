@@ -26,7 +26,7 @@ use tracing::debug;
 
 use super::control;
 use super::handle::Shared;
-use super::stripe::{Admission, Admitted, Pace};
+use super::stripe::{self, Admission, Admitted, Pace};
 use super::wire::{Answer, Delivery, Request};
 use crate::clock::Clock;
 
@@ -152,11 +152,11 @@ async fn answer(
 ) -> Result<Response<Body>, Closed> {
     let request = read(request).await?;
     let delivery = match request {
-        Ok(request) if request.path.starts_with(control::PREFIX) => {
+        Some(request) if request.path.starts_with(control::PREFIX) => {
             Delivery::Whole(control::answer(&shared, &request))
         }
-        Ok(request) => ask_stripe(shared, request).await,
-        Err(refusal) => Delivery::Whole(refusal),
+        Some(request) => ask_stripe(shared, request).await,
+        None => Delivery::Whole(stripe::too_large(shared.clock.now())),
     };
     match delivery {
         Delivery::Whole(answer) => Ok(respond(answer, false)),
@@ -165,18 +165,18 @@ async fn answer(
     }
 }
 
-/// Reads a request in full, or answers that it is too large.
-async fn read(request: hyper::Request<Incoming>) -> Result<Result<Request, Answer>, Closed> {
+/// Reads a request in full; `None` when its body is too large.
+async fn read(request: hyper::Request<Incoming>) -> Result<Option<Request>, Closed> {
     let (head, body) = request.into_parts();
     let whole = timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
     let body = match whole {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Ok(Err(control::refusal(413, "the request's body is too large")));
+            return Ok(None);
         }
         Ok(Err(_)) | Err(_) => return Err(Closed::BodyMissing),
     };
-    Ok(Ok(Request {
+    Ok(Some(Request {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
@@ -189,25 +189,27 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Result<Request, Answe
 async fn ask_stripe(shared: Arc<Shared>, request: Request) -> Delivery {
     let now = shared.clock.now();
     let held = *shared.hold.borrow();
-    let (admitted, pace) = {
-        let mut stripe = shared.stripe();
-        let mut admitted = match stripe.admit(&request, now) {
+    let (mut admitted, pace) = {
+        let mut rules = shared.stripe();
+        let mut admitted = match rules.admit(&request, now) {
             Admission::Refused(delivery) => return delivery,
             Admission::Admitted(admitted) => admitted,
         };
-        let pace = stripe.pace(&admitted);
+        let pace = rules.pace(&admitted);
         if pace == Pace::AtOnce && !(held && admitted.is_write()) {
-            let delivery = stripe.execute(&mut admitted, now);
-            stripe.finish(&admitted);
+            let delivery = rules.execute(&mut admitted, now);
+            rules.finish(&mut admitted);
             return delivery;
         }
         (admitted, pace)
     };
-    let (sender, receiver) = oneshot::channel();
-    let job: Job = Box::pin(answer_late(Arc::clone(&shared), admitted, pace, sender));
-    if shared.jobs.send(job).await.is_err() {
+    // A client that leaves while this waited for room would leave its lane occupied for ever.
+    let Ok(room) = shared.jobs.try_reserve() else {
+        shared.stripe().finish(&mut admitted);
         return Delivery::Closed;
-    }
+    };
+    let (sender, receiver) = oneshot::channel();
+    room.send(Box::pin(answer_late(Arc::clone(&shared), admitted, pace, sender)));
     receiver.await.unwrap_or(Delivery::Closed)
 }
 
@@ -234,7 +236,7 @@ async fn answer_late(
             debug!("the sandbox is going away with an answer held");
         }
     }
-    shared.stripe().finish(&admitted);
+    shared.stripe().finish(&mut admitted);
     shared.in_flight.send_modify(|count| *count -= 1);
     if client.send(delivery).is_err() {
         debug!("a client left before its late answer");

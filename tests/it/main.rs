@@ -1,4 +1,5 @@
 //! One test binary.
 
 mod provider_stripe;
+mod sandbox;
 mod support;

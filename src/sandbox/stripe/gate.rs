@@ -58,6 +58,8 @@ pub(in crate::sandbox) struct Admitted {
     key: Option<String>,
     /// Whether the key waits for this request's answer.
     occupies_key: bool,
+    /// What the key is to remember from when on, once the request is finished.
+    remembered: Option<(Reply, Timestamp)>,
     request_id: String,
     version: String,
 }
@@ -147,6 +149,7 @@ impl Stripe {
             lane: None,
             key: None,
             occupies_key: false,
+            remembered: None,
             request_id: format!("req_sandbox{:012}", self.requests),
             version: request.header("stripe-version").unwrap_or(VERSION_DEFAULT).to_owned(),
         };
@@ -287,10 +290,14 @@ impl Stripe {
         admitted: &mut Admitted,
         now: Timestamp,
     ) -> Delivery {
-        let reply = match &admitted.work {
-            Work::Answer(reply) => reply.clone(),
+        let (reply, is_remembered) = match &admitted.work {
+            Work::Answer(reply) => (reply.clone(), false),
             Work::Perform(operation) => self.carry_out(operation, admitted, now),
         };
+        if is_remembered && admitted.occupies_key {
+            let replay_of = Some(admitted.request_id.clone());
+            admitted.remembered = Some((Reply { replay_of, ..reply.clone() }, now));
+        }
         let kind = admitted.fault;
         let answer = dress(reply, admitted, now);
         let status = answer.status;
@@ -313,12 +320,17 @@ impl Stripe {
         delivery
     }
 
-    /// Does what the request asks for, within the faults that concern the doing, and remembers the
-    /// answer under its key.
+    /// Does what the request asks for, within the faults that concern the doing; says as well
+    /// whether the answer is to be remembered under the request's key.
     ///
     /// A 400 that needed the account or the clock to be found out is remembered as well, as the
     /// documents have it; a client must take a new key after it.
-    fn carry_out(&mut self, operation: &Operation, admitted: &Admitted, now: Timestamp) -> Reply {
+    fn carry_out(
+        &mut self,
+        operation: &Operation,
+        admitted: &Admitted,
+        now: Timestamp,
+    ) -> (Reply, bool) {
         let fault = admitted.fault.filter(|_| operation.is_write());
         let is_doomed = fault == Some(FaultKind::RejectedLater);
         let (skips, fails, forgets) = match fault {
@@ -343,21 +355,19 @@ impl Stripe {
         if let (true, Some(kind)) = (fails || is_doomed, fault) {
             self.counters.count_fault(kind.name());
         }
-        if let (false, Some(key)) = (forgets, &admitted.key) {
-            let mut remembered = reply.clone();
-            remembered.replay_of = Some(admitted.request_id.clone());
-            self.pins.pin(key, &remembered, now);
-        }
-        reply
+        (reply, !forgets)
     }
 
-    /// Frees what an admitted request occupies.
-    pub(in crate::sandbox) fn finish(&mut self, admitted: &Admitted) {
+    /// Frees what an admitted request occupies. Its key replays the answer from here on; until then
+    /// the key is in use.
+    pub(in crate::sandbox) fn finish(&mut self, admitted: &mut Admitted) {
         if let Some(lane) = &admitted.lane {
             self.lanes.remove(lane);
         }
-        if let (true, Some(key)) = (admitted.occupies_key, &admitted.key) {
-            self.pins.release(key);
+        let Some(key) = admitted.key.as_ref().filter(|_| admitted.occupies_key) else { return };
+        match admitted.remembered.take() {
+            Some((reply, at)) => self.pins.pin(key, reply, at),
+            None => self.pins.release(key),
         }
     }
 }
@@ -447,6 +457,12 @@ fn dress(reply: Reply, admitted: &Admitted, now: Timestamp) -> Answer {
         answer = answer.with("idempotent-replayed", "true").with("original-request", original);
     }
     answer
+}
+
+/// The answer to a body that was not read to its end.
+pub(in crate::sandbox) fn too_large(now: Timestamp) -> Answer {
+    let reply = Refusal::too_large().reply();
+    Answer::json(reply.status, reply.body).with("date", http_date(now))
 }
 
 /// The form of dates in HTTP headers.

@@ -24,4 +24,4 @@ pub use ledger::{BookLine, EventLine, EventStatus, RejectionCode};
 pub use meter::{Formula, Meter, NewMeter, TimeWindow};
 pub use settings::{Customers, Keys, Limits, Settings, UNIQUENESS_WINDOW_DEFAULT};
 
-pub(super) use gate::{Admission, Admitted, Pace, Stripe};
+pub(super) use gate::{Admission, Admitted, Pace, Stripe, too_large};

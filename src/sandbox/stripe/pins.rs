@@ -57,12 +57,12 @@ impl Pins {
         self.pins.insert(Arc::from(key), Pin { fingerprint, reply: None });
     }
 
-    /// Remembers the answer of the key's first request.
-    pub(super) fn pin(&mut self, key: &str, reply: &Reply, now: Timestamp) {
+    /// Remembers the answer of the key's first request, which was carried out at `at`.
+    pub(super) fn pin(&mut self, key: &str, reply: Reply, at: Timestamp) {
         let Some((name, _)) = self.pins.get_key_value(key) else { return };
-        self.by_age.push_back((now, Arc::clone(name)));
+        self.by_age.push_back((at, Arc::clone(name)));
         if let Some(pin) = self.pins.get_mut(key) {
-            pin.reply = Some(reply.clone());
+            pin.reply = Some(reply);
         }
     }
 

@@ -113,6 +113,10 @@ impl Refusal {
         Self::invalid(format!("Unrecognized request URL ({method}: {path}).")).status(404)
     }
 
+    pub(super) fn too_large() -> Self {
+        Self::invalid("The request's body is too large.").status(413)
+    }
+
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
         Self::invalid(message).status(401)
     }

@@ -1,0 +1,12 @@
+//! The sandbox against the rules it stands in for. Here: one file a rule book. Never here: tallyd's
+//! own provider code. Read next: [`events`].
+
+mod adjustments;
+mod control;
+mod events;
+mod faults;
+mod idempotency;
+mod limits;
+mod meters;
+mod summaries;
+mod surroundings;
