@@ -8,5 +8,6 @@ mod faults;
 mod idempotency;
 mod limits;
 mod meters;
+mod referee;
 mod summaries;
 mod surroundings;
