@@ -4,12 +4,12 @@
 //! | request | body | answer |
 //! |---|---|---|
 //! | `GET /_sandbox/books` | | `{"books":[{"event_name","customer","total","events"}]}` |
-//! | `GET /_sandbox/events` | | `{"events":[{"identifier","event_name","customer",…}]}` |
+//! | `GET /_sandbox/events` | `?from=&limit=` | `{"events":[{"identifier","value","status",…}]}` |
 //! | `GET /_sandbox/statistics` | | [`crate::sandbox::statistics::Statistics`] |
 //! | `GET`, `POST /_sandbox/faults` | [`Faults`] | the faults now set |
-//! | `GET`, `POST /_sandbox/clock` | `{"advance_micros":n}` or `{"set_micros":n}` | `{"now_micros","now"}` |
+//! | `GET`, `POST /_sandbox/clock` | `{"advance_micros"}` or `{"set_micros"}` | `{"now_micros","now"}` |
 //! | `GET`, `POST /_sandbox/meters` | [`NewMeter`] | the meters, or the one created |
-//! | `POST /_sandbox/settings` | `{"lag_micros"?,"customers"?}` | what was set |
+//! | `POST /_sandbox/settings` | [`Changes`]: each part may be absent | what was set |
 //! | `POST /_sandbox/answers` | `{"held":bool}` | `{"held":bool}` |
 //!
 //! Totals and values are exact decimal text, never JSON numbers. Errors are `{"error":"…"}`.
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::faults::Faults;
 use super::handle::{SandboxHandle, Shared};
-use super::stripe::{Customers, NewMeter};
+use super::stripe::{Customers, Limits, NewMeter};
 use super::wire::{Answer, Request};
 use crate::domain::time::Timestamp;
 
@@ -45,15 +45,31 @@ struct Held {
     held: bool,
 }
 
+/// What `POST /_sandbox/settings` may change.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Changes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lag_micros: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    latency_micros: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<NamedLimits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     customers: Option<KnownCustomers>,
 }
 
+/// `"live"`, `"sandbox"`, `"none"` or `{"custom":{"meter_events":n,"global":n}}`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum NamedLimits {
+    Live,
+    Sandbox,
+    None,
+    Custom { meter_events: Option<u32>, global: Option<u32> },
+}
+
+/// `"any"` or `{"only":["cus_1"]}`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum KnownCustomers {
@@ -66,7 +82,7 @@ pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
     let handle = SandboxHandle::new(Arc::clone(shared));
     let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
     let answered = if request.method == Method::GET {
-        read(&handle, name)
+        read(&handle, name, &request.query)
     } else if request.method == Method::POST {
         change(&handle, name, &request.body)
     } else {
@@ -80,16 +96,34 @@ fn refusal(status: u16, reason: &str) -> Answer {
     Answer::json(status, json!({ "error": reason }).to_string())
 }
 
-fn read(handle: &SandboxHandle, name: &str) -> Result<Answer, Answer> {
+fn read(handle: &SandboxHandle, name: &str, query: &str) -> Result<Answer, Answer> {
     match name {
         "books" => Ok(ok(&json!({ "books": handle.books() }))),
-        "events" => Ok(ok(&json!({ "events": handle.events() }))),
+        "events" => {
+            let (from, until) = places(query)?;
+            Ok(ok(&json!({ "events": handle.events_between(from, until) })))
+        }
         "statistics" => Ok(ok(&handle.statistics())),
         "faults" => Ok(ok(&handle.faults())),
         "clock" => Ok(clock(handle)),
         "meters" => Ok(ok(&json!({ "meters": handle.meters() }))),
         unknown => Err(refusal(404, &format!("the control has no {unknown:?} to read"))),
     }
+}
+
+/// The places that `from=…&limit=…` asks for; without them, all.
+fn places(query: &str) -> Result<(usize, usize), Answer> {
+    let (mut from, mut limit) = (0_usize, usize::MAX);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let number = value.parse();
+        let number = number.map_err(|_| refusal(400, &format!("{name} is no number: {value}")))?;
+        match name.as_ref() {
+            "from" => from = number,
+            "limit" => limit = number,
+            other => return Err(refusal(400, &format!("there is no parameter {other:?}"))),
+        }
+    }
+    Ok((from, from.saturating_add(limit)))
 }
 
 fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Answer> {
@@ -133,6 +167,18 @@ fn apply(handle: &SandboxHandle, changes: Changes) -> Answer {
     let answer = ok(&changes);
     if let Some(micros) = changes.lag_micros {
         handle.set_lag(Duration::from_micros(micros));
+    }
+    if let Some(micros) = changes.latency_micros {
+        handle.set_latency(Duration::from_micros(micros));
+    }
+    match changes.limits {
+        Some(NamedLimits::Live) => handle.set_limits(Limits::LIVE),
+        Some(NamedLimits::Sandbox) => handle.set_limits(Limits::SANDBOX),
+        Some(NamedLimits::None) => handle.set_limits(Limits::NONE),
+        Some(NamedLimits::Custom { meter_events, global }) => {
+            handle.set_limits(Limits { meter_events, global });
+        }
+        None => {}
     }
     match changes.customers {
         Some(KnownCustomers::Any) => handle.set_customers(Customers::Any),

@@ -1,9 +1,8 @@
-//! Faults on purpose. Here: the kinds of fault, their rates, and the seeded draw. Never here: what a
-//! fault does to a request; each stand-in carries that out. Read next: [`crate::sandbox::stripe`].
+//! Faults on purpose. Here: the kinds of fault, their rates, and the seeded draw. Never here: what
+//! a fault does to a request; each stand-in carries that out. Read next: [`crate::sandbox::stripe`].
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -192,7 +191,8 @@ impl Faults {
 pub(super) struct Dice {
     pub(super) faults: Faults,
     attempts: HashMap<u64, u64>,
-    hasher: RandomState,
+    /// Fixed keys, unlike a map's usual hasher: two runs count alike.
+    hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 impl Dice {
@@ -202,9 +202,14 @@ impl Dice {
         self.attempts.clear();
     }
 
+    /// Whether no request can be hit, so that nothing needs to be named or counted.
+    pub(super) fn is_idle(&self) -> bool {
+        self.faults.next.is_empty() && self.faults.basis_points.is_empty()
+    }
+
     /// The fault for the next request called `subject`: the scripted one, else the first drawn.
     pub(super) fn roll(&mut self, subject: &str) -> Option<FaultKind> {
-        if self.faults.next.is_empty() && self.faults.basis_points.is_empty() {
+        if self.is_idle() {
             return None;
         }
         let attempt = self.count_attempt(subject);

@@ -111,6 +111,11 @@ impl SandboxHandle {
         self.0.stripe().set_lag(lag);
     }
 
+    /// Sets how long a write takes from now on, in real time.
+    pub fn set_latency(&self, latency: Duration) {
+        self.0.stripe().set_latency(latency);
+    }
+
     /// Sets which customers exist.
     pub fn set_customers(&self, customers: Customers) {
         self.0.stripe().set_customers(customers);
@@ -147,8 +152,14 @@ impl SandboxHandle {
     /// Every accepted event in order of receipt, and what has become of it.
     #[must_use]
     pub fn events(&self) -> Vec<EventLine> {
+        self.events_between(0, usize::MAX)
+    }
+
+    /// The accepted events from the `from`th on, counted from zero, and before the `until`th.
+    #[must_use]
+    pub fn events_between(&self, from: usize, until: usize) -> Vec<EventLine> {
         let now = self.now();
-        self.0.stripe().events(now)
+        self.0.stripe().events(from..until, now)
     }
 
     /// What the sandbox saw so far.

@@ -2,6 +2,7 @@
 //! the headers of answers. Never here: what a request does. Read next: [`super::perform`].
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -142,12 +143,14 @@ impl Stripe {
             self.counters.count_request(name, CLOSED);
             return Admission::Refused(Delivery::Closed);
         }
+        // Keys mean nothing on reads.
+        let is_post = request.method == hyper::Method::POST;
         let mut admitted = Admitted {
             route: name,
             work: Work::Answer(Refusal::internal().reply()),
             fault,
             lane: None,
-            key: None,
+            key: request.header("idempotency-key").filter(|_| is_post).map(str::to_owned),
             occupies_key: false,
             remembered: None,
             request_id: format!("req_sandbox{:012}", self.requests),
@@ -170,7 +173,11 @@ impl Stripe {
     /// Draws by the event's identifier where there is one, so that the draw does not depend on the
     /// order in which requests happen to arrive; by the route otherwise.
     fn roll(&mut self, route: &'static str, params: &Params) -> Option<FaultKind> {
-        self.dice.roll(params.peek("identifier").unwrap_or(route))
+        if self.dice.is_idle() {
+            return None;
+        }
+        let named = params.peek("identifier").or_else(|| params.peek("cancel[identifier]"));
+        self.dice.roll(&format!("{route}\n{}", named.unwrap_or_default()))
     }
 
     /// The checks at the door, in Stripe's order as far as it is known.
@@ -193,9 +200,6 @@ impl Stripe {
             return Ok(Work::Answer(reply));
         }
         check_content_type(request)?;
-        // Keys mean nothing on reads.
-        let is_post = request.method == hyper::Method::POST;
-        admitted.key = request.header("idempotency-key").filter(|_| is_post).map(str::to_owned);
         let mut fingerprint = [0; 32];
         if let Some(key) = &admitted.key {
             if key.is_empty() || key.chars().count() > KEY_LENGTH_MAX {
@@ -275,11 +279,13 @@ impl Stripe {
     }
 
     /// How fast an admitted request is to go.
-    pub(in crate::sandbox) fn pace(&mut self, admitted: &Admitted) -> Pace {
+    pub(in crate::sandbox) fn pace(&self, admitted: &Admitted) -> Pace {
         let delay = Duration::from_millis(self.dice.faults.slow_millis);
+        let latency = self.account.settings.latency;
         match admitted.fault {
             Some(FaultKind::SlowBefore) => Pace::SlowBefore(delay),
             Some(FaultKind::SlowAfter) => Pace::SlowAfter(delay),
+            Some(_) | None if admitted.is_write() && !latency.is_zero() => Pace::SlowAfter(latency),
             Some(_) | None => Pace::AtOnce,
         }
     }
@@ -386,6 +392,10 @@ impl Stripe {
         self.account.settings.lag = lag;
     }
 
+    pub(in crate::sandbox) const fn set_latency(&mut self, latency: Duration) {
+        self.account.settings.latency = latency;
+    }
+
     pub(in crate::sandbox) fn set_customers(&mut self, customers: Customers) {
         self.account.settings.customers = customers;
     }
@@ -414,9 +424,13 @@ impl Stripe {
         self.account.ledger.books(&self.account.meters)
     }
 
-    pub(in crate::sandbox) fn events(&mut self, now: Timestamp) -> Vec<EventLine> {
+    pub(in crate::sandbox) fn events(
+        &mut self,
+        places: Range<usize>,
+        now: Timestamp,
+    ) -> Vec<EventLine> {
         self.account.settle(now);
-        self.account.ledger.lines(&self.account.meters)
+        self.account.ledger.lines(places, &self.account.meters)
     }
 
     pub(in crate::sandbox) fn statistics(&self) -> Statistics {

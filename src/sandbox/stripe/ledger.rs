@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bigdecimal::BigDecimal;
@@ -303,11 +304,13 @@ impl Ledger {
         lines
     }
 
-    pub(super) fn lines(&self, meters: &Meters) -> Vec<EventLine> {
+    /// The events at these places in the order of receipt, as far as there are any.
+    pub(super) fn lines(&self, places: Range<usize>, meters: &Meters) -> Vec<EventLine> {
         let winners: BTreeMap<_, _> =
             self.tallies.iter().filter_map(|(key, tally)| Some((*key, tally.winners()?))).collect();
-        let mut lines = Vec::with_capacity(self.events.len());
-        for (receipt, event) in self.events.iter().enumerate() {
+        let mut lines = Vec::new();
+        let places = places.start..places.end.min(self.events.len());
+        for (receipt, event) in places.clone().zip(self.events.get(places).unwrap_or_default()) {
             let is_overwritten = || {
                 let winners = winners.get(&(event.meter, event.customer));
                 winners.is_some_and(|winners| !winners.contains(&receipt))

@@ -205,8 +205,8 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// Creates a meter. An event name belongs to one meter; whether an inactive meter gives its name
-    /// back is unconfirmed, so it does not: a client that relies on it is found out.
+    /// Creates a meter. An event name belongs to one meter; whether an inactive meter gives its
+    /// name back is unconfirmed, so it does not: a client that relies on it is found out.
     pub(super) fn create(&mut self, new: NewMeter, now: Timestamp) -> Result<&Meter, Refusal> {
         new.check()?;
         if self.by_event_name.contains_key(&new.event_name) {

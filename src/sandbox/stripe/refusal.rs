@@ -1,5 +1,5 @@
-//! Errors as Stripe writes them. Here: the error object, its statuses and messages. Never here: when
-//! one is due. Read next: [`super::gate`].
+//! Errors as Stripe writes them. Here: the error object, its statuses and messages. Never here:
+//! when one is due. Read next: [`super::gate`].
 
 use bytes::Bytes;
 use serde_json::{Map, Value};

@@ -1,5 +1,5 @@
-//! What the stand-in for Stripe is to be. Here: typed settings and their defaults. Never here: TOML,
-//! flags, a rule. Read next: [`super::gate`].
+//! What the stand-in for Stripe is to be. Here: typed settings and their defaults. Never here:
+//! TOML, flags, a rule. Read next: [`super::gate`].
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +20,9 @@ pub struct Settings {
     pub keys: Keys,
     /// The rate limits. Default: those of a Stripe sandbox.
     pub limits: Limits,
+    /// How long a write takes, in real time. Its customer and meter stay occupied meanwhile, which
+    /// is what finds out a client that sends two at a time. Default: none.
+    pub latency: Duration,
     /// How long an accepted event or cancellation waits before it counts. Default: none.
     pub lag: Duration,
     /// Which customers exist. Default: any `cus_…`.
@@ -39,6 +42,7 @@ impl Default for Settings {
             account: "acct_1TallydSandbox".to_owned(),
             keys: Keys::AnyTest,
             limits: Limits::SANDBOX,
+            latency: Duration::ZERO,
             lag: Duration::ZERO,
             customers: Customers::Any,
             uniqueness_window: UNIQUENESS_WINDOW_DEFAULT,

@@ -8,6 +8,10 @@ use bigdecimal::BigDecimal;
 /// The most significant digits a value may have; Stripe refuses more at once.
 pub(super) const DIGITS_MAX: usize = 15;
 
+/// The longest text that can be a value. Zeros are not significant digits, so the limit above would
+/// let a megabyte of them through; no value that a meter can use needs more than this.
+const TEXT_LENGTH_MAX: usize = 100;
+
 /// Splits plain decimal text into the digits before and after the point. A leading plus, an
 /// exponent, spaces and a bare point are refused: whether Stripe takes them is unconfirmed.
 fn digits(text: &str) -> Option<(&str, &str)> {
@@ -31,6 +35,6 @@ pub(super) fn has_too_many_digits(text: &str) -> bool {
 
 /// The exact number that `text` writes, if it is one.
 pub(super) fn parse(text: &str) -> Option<BigDecimal> {
-    digits(text)?;
+    digits(text).filter(|_| text.len() <= TEXT_LENGTH_MAX)?;
     BigDecimal::from_str(text).ok()
 }

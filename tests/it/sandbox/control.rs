@@ -151,6 +151,34 @@ async fn meters_lag_and_customers_are_set_from_outside() {
 }
 
 #[tokio::test]
+async fn limits_and_latency_are_set_from_outside() {
+    let sandbox = start().await;
+    let changes = json!({ "latency_micros": 1, "limits": { "custom": { "meter_events": 1,
+        "global": null } } });
+    assert_eq!(change(&sandbox, "settings", changes.clone()).await, changes);
+    sandbox.accept(&event("a", "1")).await;
+    assert_eq!(sandbox.post(EVENTS, &event("b", "1")).await.status, 429);
+    for (name, status) in [("none", 200), ("live", 200), ("sandbox", 200)] {
+        change(&sandbox, "settings", json!({ "limits": name })).await;
+        assert_eq!(sandbox.post(EVENTS, &event(name, "1")).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn events_are_listed_in_parts() {
+    let sandbox = start().await;
+    for place in 0..5 {
+        sandbox.accept(&event(&place.to_string(), "1")).await;
+    }
+    let part = read(&sandbox, "events?from=1&limit=2").await;
+    let names: Vec<_> = part["events"].as_array().expect("rows").iter().collect();
+    assert_eq!((names.len(), &names[0]["identifier"]), (2, &json!("1")));
+    assert_eq!(read(&sandbox, "events?from=9").await, json!({ "events": [] }));
+    assert_eq!(call(&sandbox, "GET", "events?from=x", &Value::Null).await.0, 400);
+    assert_eq!(call(&sandbox, "GET", "events?form=1", &Value::Null).await.0, 400);
+}
+
+#[tokio::test]
 async fn answers_are_held_from_outside() {
     let sandbox = start().await;
     change(&sandbox, "answers", json!({ "held": true })).await;

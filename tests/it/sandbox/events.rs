@@ -236,6 +236,19 @@ async fn one_call_at_a_time_for_a_customer_and_meter() {
 }
 
 #[tokio::test]
+async fn a_write_that_takes_its_time_occupies_its_customer_and_meter() {
+    let latency = std::time::Duration::from_millis(20);
+    let sandbox = start_with(|settings| settings.latency = latency).await;
+    let (first, second) = (event("a", "1"), event("b", "1"));
+    let other = async {
+        sandbox.handle.wait_for_in_flight(1).await;
+        sandbox.post(EVENTS, &second).await.status
+    };
+    let (_, status) = tokio::join!(sandbox.accept(&first), other);
+    assert_eq!(status, 409);
+}
+
+#[tokio::test]
 async fn each_formula_makes_its_own_number() {
     let sandbox = start_with(|settings| {
         settings.meters.push(NewMeter::new("calls", Formula::Count));
@@ -301,9 +314,11 @@ async fn an_event_counts_only_after_the_lag() {
 #[tokio::test]
 async fn an_unknown_customer_or_a_value_that_is_no_number_is_rejected_later() {
     let known = ["cus_1".to_owned()].into();
+    let zeros = format!("0.{}1", "0".repeat(100));
     let sandbox = start_with(|settings| settings.customers = Customers::Only(known)).await;
     sandbox.accept(&event_of("tokens", "cus_2", "stranger", "1", NOON)).await;
-    for (place, value) in ["five", "1e3", "+1", "1.", ".5", " 1", "1,5"].iter().enumerate() {
+    for (place, value) in ["five", "1e3", "+1", "1.", ".5", " 1", "1,5", &zeros].iter().enumerate()
+    {
         sandbox.accept(&event(&format!("text-{place}"), value)).await;
     }
     assert!(sandbox.books().is_empty());
