@@ -7,7 +7,7 @@
 //! | `GET /_sandbox/events` | `?from=&limit=` | `{"events":[{"identifier","value","status",…}]}` |
 //! | `GET /_sandbox/statistics` | | [`crate::sandbox::statistics::Statistics`] |
 //! | `GET`, `POST /_sandbox/faults` | [`Faults`] | the faults now set |
-//! | `GET`, `POST /_sandbox/clock` | `{"advance_micros"}` or `{"set_micros"}` | `{"now_micros","now"}` |
+//! | `GET`, `POST /_sandbox/clock` | [`ClockMove`] | `{"now_micros","now"}` |
 //! | `GET`, `POST /_sandbox/meters` | [`NewMeter`] | the meters, or the one created |
 //! | `POST /_sandbox/settings` | [`Changes`]: each part may be absent | what was set |
 //! | `POST /_sandbox/answers` | `{"held":bool}` | `{"held":bool}` |
@@ -32,6 +32,7 @@ use crate::domain::time::Timestamp;
 /// What every control path begins with.
 pub(super) const PREFIX: &str = "/_sandbox/";
 
+/// `{"advance_micros":n}` or `{"set_micros":n}`: by how much to move the clock, or to where.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum ClockMove {

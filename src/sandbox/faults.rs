@@ -1,5 +1,5 @@
 //! Faults on purpose. Here: the kinds of fault, their rates, and the seeded draw. Never here: what
-//! a fault does to a request; each stand-in carries that out. Read next: [`crate::sandbox::stripe`].
+//! a fault does to a request; each stand-in does that. Read next: [`crate::sandbox::stripe`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};

@@ -98,6 +98,8 @@ async fn a_slow_request_goes_on_when_its_client_has_left() {
         let sandbox = start().await;
         let faults = Faults { slow_millis: 50, next: [kind].into(), ..Faults::default() };
         sandbox.handle.set_faults(faults).expect("sound faults");
+        // Held as well, so that nothing below depends on how long the delay is.
+        sandbox.handle.hold_answers();
         let sent = event("a", "1");
         tokio::select! {
             _ = sandbox.post(EVENTS, &sent) => panic!("the answer is slow"),
@@ -107,6 +109,7 @@ async fn a_slow_request_goes_on_when_its_client_has_left() {
         assert_eq!(sandbox.books().len(), landed, "{}", kind.name());
         // The lane stays occupied while the request goes on.
         assert_eq!(sandbox.post(EVENTS, &event("b", "1")).await.status, 409);
+        sandbox.handle.release_answers();
         sandbox.handle.wait_for_in_flight(0).await;
         assert_eq!(sandbox.books(), ["tokens cus_1 1 1"]);
         sandbox.accept(&event("b", "1")).await;

@@ -8,6 +8,7 @@ mod faults;
 mod idempotency;
 mod limits;
 mod meters;
+mod model;
 mod referee;
 mod summaries;
 mod surroundings;
