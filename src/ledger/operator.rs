@@ -155,10 +155,23 @@ pub struct TraceEvent {
     pub quantity: Quantity,
     /// When it says the usage was.
     pub occurred_at: Timestamp,
-    /// Its attempts: (when, idempotency key, what came back).
+    /// Its attempts.
     pub attempts: Vec<TraceAttempt>,
-    /// Every move it made: (when, from, to, why).
-    pub moves: Vec<(Timestamp, String, String, String)>,
+    /// Every move it made.
+    pub moves: Vec<TraceMove>,
+}
+
+/// A move in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceMove {
+    /// When.
+    pub at: Timestamp,
+    /// From which state; empty when it began.
+    pub from: String,
+    /// To which.
+    pub to: String,
+    /// Why.
+    pub why: String,
 }
 
 /// An attempt in a trace.

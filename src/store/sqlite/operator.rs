@@ -1,1 +1,375 @@
-//! operator
+//! What people ask. Here: the readings behind the listings, and the import of accounts. Never here: how
+//! they are printed. Read next: [`super::verify`].
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
+use crate::domain::quantity::Quantity;
+use crate::domain::record::identity;
+use crate::domain::state::EventState;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::operator::{
+    BookFilter, BookLine, Count, HeldItem, OperatorLedger, ParkedGroup, ProviderStatus, Status,
+    Trace, TraceAttempt, TraceBooking, TraceEvent, TraceMove, Verification,
+};
+use crate::store::codec::{Columns, ledger_error};
+
+#[async_trait]
+impl OperatorLedger for SqliteLedger {
+    async fn status(&self) -> Result<Status, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let row =
+            sqlx::query(sql!("status")).fetch_one(&mut *reader).await.map_err(ledger_error)?;
+        let mut status = Status {
+            ledger_id: row.text("ledger_id")?,
+            records: row.integer("records")?,
+            accrued_to: row.integer("accrued_to")?,
+            conflicts: row.integer("conflicts")?,
+            rejected: row.integer("rejected")?,
+            balances_open: row.integer("balances_open")?,
+            oldest_open_at: row.maybe_time("oldest_open_at")?,
+            nearest_deadline_at: row.maybe_time("nearest_deadline_at")?,
+            ..Status::default()
+        };
+        for row in rows(&mut reader, sql!("status_parked")).await? {
+            let (name, count) = (row.text("reason")?, row.integer("count")?);
+            status.parked.push(Count { name, count });
+        }
+        for row in rows(&mut reader, sql!("status_events")).await? {
+            let place = (row.text("provider")?, row.text("state")?);
+            status.events.push((place.0, place.1, row.integer("count")?));
+        }
+        for row in rows(&mut reader, sql!("status_providers")).await? {
+            let pause = match (row.maybe_text("pause_reason")?, row.maybe_time("paused_at")?) {
+                (Some(reason), Some(at)) => Some((reason, at)),
+                (None, _) | (_, None) => None,
+            };
+            status.providers.push(ProviderStatus {
+                provider: row.text("name")?,
+                account: row.maybe_text("account")?,
+                livemode: row.maybe_integer("livemode")?.map(|mode| mode != 0),
+                pause,
+            });
+        }
+        Ok(status)
+    }
+
+    async fn books(&self, filter: &BookFilter) -> Result<Vec<BookLine>, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let balances = sqlx::query(sql!("books_balances"))
+            .bind(filter.account.as_deref())
+            .bind(filter.meter.as_deref())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let mut lines: BTreeMap<BookKey, BookLine> = BTreeMap::new();
+        for row in &balances {
+            let line = line_of(&mut lines, row, filter.by_window)?;
+            line.accrued = &line.accrued + &row.quantity("accrued")?;
+            line.told = &line.told + &row.quantity("told")?;
+        }
+        let events = sqlx::query(sql!("books_events"))
+            .bind(filter.account.as_deref())
+            .bind(filter.meter.as_deref())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        for row in &events {
+            let quantity = row.quantity("quantity")?;
+            let state = row.member("state", EventState::parse)?;
+            let ambiguous = row.flag("ambiguous")?;
+            add_event(line_of(&mut lines, row, filter.by_window)?, state, ambiguous, &quantity);
+        }
+        Ok(lines.into_values().collect())
+    }
+
+    async fn trace(
+        &self,
+        source: &SourceName,
+        id: &RecordId,
+    ) -> Result<Option<Trace>, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let row = sqlx::query(sql!("trace_record"))
+            .bind(identity(source, id).as_slice())
+            .fetch_optional(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let Some(row) = row else { return Ok(None) };
+        let position = row.integer("position")?;
+        let mut trace = Trace {
+            position,
+            fields: vec![
+                ("source", row.text("source")?),
+                ("id", row.text("id")?),
+                ("customer", row.text("customer")?),
+                ("meter", row.text("meter")?),
+                ("quantity", row.text("quantity")?),
+                ("time", row.time("occurred_at")?.to_rfc3339()),
+                ("properties", row.text("properties")?),
+            ],
+            recorded_at: row.time("recorded_at")?,
+            conflicts: Vec::new(),
+            parked: Vec::new(),
+            bookings: Vec::new(),
+        };
+        for row in rows_of(&mut reader, sql!("trace_conflicts"), position).await? {
+            trace.conflicts.push((row.time("recorded_at")?, row.text("says")?));
+        }
+        for row in rows_of(&mut reader, sql!("trace_parked"), position).await? {
+            trace.parked.push((
+                row.text("route")?,
+                row.text("reason")?,
+                row.text("detail")?,
+                row.time("parked_at")?,
+            ));
+        }
+        for row in rows_of(&mut reader, sql!("trace_bookings"), position).await? {
+            trace.bookings.push(booking(&mut reader, &row).await?);
+        }
+        Ok(Some(trace))
+    }
+
+    async fn held(&self, limit: u32) -> Result<Vec<HeldItem>, LedgerError> {
+        let found = sqlx::query(sql!("held"))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        found
+            .iter()
+            .map(|row| {
+                let quantity = match row.maybe_text("quantity")? {
+                    Some(_) => row.quantity("quantity")?,
+                    None => &row.quantity("accrued")? - &row.quantity("told")?,
+                };
+                Ok(HeldItem {
+                    name: row.text("name")?,
+                    provider: row.text("provider")?,
+                    account: row.text("account")?,
+                    meter: row.text("meter")?,
+                    quantity,
+                    reason: row.text("reason")?,
+                    detail: row.text("detail")?,
+                    since: row.time("since")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn event(&self, id: i64) -> Result<Option<TraceEvent>, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        match rows_of(&mut reader, sql!("trace_event"), id).await?.first() {
+            Some(row) => Ok(Some(event(&mut reader, row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedGroup>, LedgerError> {
+        let found =
+            sqlx::query(sql!("parked")).fetch_all(&self.readers).await.map_err(ledger_error)?;
+        let mut groups: BTreeMap<(String, String, String), ParkedGroup> = BTreeMap::new();
+        for row in &found {
+            let (route, reason) = (row.text("route")?, row.text("reason")?);
+            let meter = row.text("meter")?;
+            let key = (route.clone(), reason.clone(), meter.clone());
+            let (customer, detail) = (row.text("customer")?, row.text("detail")?);
+            let group = groups.entry(key).or_insert_with(|| ParkedGroup {
+                route,
+                reason,
+                meter,
+                customer,
+                detail,
+                count: 0,
+                quantity: Quantity::zero(),
+            });
+            group.count += 1;
+            group.quantity = &group.quantity + &row.quantity("quantity")?;
+        }
+        Ok(groups.into_values().collect())
+    }
+
+    async fn import_accounts(
+        &self,
+        provider: &ProviderName,
+        accounts: &[(CustomerName, AccountName)],
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let wanted: Vec<Value> = accounts
+            .iter()
+            .map(|(customer, account)| json!([customer.as_str(), account.as_str()]))
+            .collect();
+        let changed = sqlx::query(sql!("accounts_import"))
+            .bind(provider.as_str())
+            .bind(Value::from(wanted).to_string())
+            .bind(now.micros())
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?
+            .rows_affected();
+        if changed > 0 {
+            sqlx::query(sql!("mapping_changed"))
+                .execute(&mut *transaction)
+                .await
+                .map_err(ledger_error)?;
+        }
+        commit(transaction).await?;
+        Ok(changed)
+    }
+
+    async fn verify(&self) -> Result<Verification, LedgerError> {
+        self.verify_all().await
+    }
+
+    async fn maintain(&self) -> Result<(), LedgerError> {
+        let mut writer = self.writer().await?;
+        for statement in [sql!("checkpoint"), sql!("optimize")] {
+            sqlx::query(statement).fetch_all(&mut *writer).await.map_err(ledger_error)?;
+        }
+        Ok(())
+    }
+}
+
+async fn rows(
+    reader: &mut SqliteConnection,
+    statement: &'static str,
+) -> Result<Vec<SqliteRow>, LedgerError> {
+    sqlx::query(statement).fetch_all(reader).await.map_err(ledger_error)
+}
+
+async fn rows_of(
+    reader: &mut SqliteConnection,
+    statement: &'static str,
+    id: i64,
+) -> Result<Vec<SqliteRow>, LedgerError> {
+    sqlx::query(statement).bind(id).fetch_all(reader).await.map_err(ledger_error)
+}
+
+/// Where a line of the books stands: provider, account, meter, and the window when lines have one.
+type BookKey = (String, String, String, Option<(Timestamp, Timestamp)>);
+
+fn line_of<'l>(
+    lines: &'l mut BTreeMap<BookKey, BookLine>,
+    row: &SqliteRow,
+    by_window: bool,
+) -> Result<&'l mut BookLine, LedgerError> {
+    let (provider, account) = (row.text("provider")?, row.text("account")?);
+    let meter = row.text("meter")?;
+    let (start, end) = (row.time("window_start")?, row.time("window_end")?);
+    let key = (provider.clone(), account.clone(), meter.clone(), by_window.then_some((start, end)));
+    let line = lines.entry(key).or_insert_with(|| BookLine {
+        provider,
+        account,
+        meter,
+        start,
+        end,
+        accrued: Quantity::zero(),
+        told: Quantity::zero(),
+        settled: Quantity::zero(),
+        accepted: Quantity::zero(),
+        pending: Quantity::zero(),
+        uncertain: Quantity::zero(),
+        held: Quantity::zero(),
+        low: Quantity::zero(),
+        high: Quantity::zero(),
+    });
+    line.start = line.start.min(start);
+    line.end = line.end.max(end);
+    Ok(line)
+}
+
+/// Adds an event to a line: to its state's sum, and to the bracket that the provider's holding lies in.
+fn add_event(line: &mut BookLine, state: EventState, ambiguous: bool, quantity: &Quantity) {
+    let sum = match state {
+        EventState::Settled => &mut line.settled,
+        EventState::Accepted => &mut line.accepted,
+        EventState::Pending => &mut line.pending,
+        EventState::InFlight | EventState::Unknown => &mut line.uncertain,
+        EventState::Held => &mut line.held,
+        EventState::Void | EventState::Superseded | EventState::Dead => return,
+    };
+    *sum = &*sum + quantity;
+    match state {
+        EventState::Settled => {
+            line.low = &line.low + quantity;
+            line.high = &line.high + quantity;
+        }
+        EventState::Held if !ambiguous => {}
+        EventState::Pending | EventState::Void | EventState::Superseded | EventState::Dead => {}
+        EventState::Accepted | EventState::InFlight | EventState::Unknown | EventState::Held => {
+            let end = if quantity.is_negative() { &mut line.low } else { &mut line.high };
+            *end = &*end + quantity;
+        }
+    }
+}
+
+async fn booking(
+    reader: &mut SqliteConnection,
+    row: &SqliteRow,
+) -> Result<TraceBooking, LedgerError> {
+    let (balance, number) = (row.integer("balance_id")?, row.integer("id")?);
+    let covering = sqlx::query(sql!("trace_events"))
+        .bind(balance)
+        .bind(number)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(ledger_error)?;
+    let mut events = Vec::with_capacity(covering.len());
+    for row in &covering {
+        events.push(event(reader, row).await?);
+    }
+    Ok(TraceBooking {
+        route: row.text("route")?,
+        route_version: row.integer("route_version_id")?,
+        destination: (row.text("provider")?, row.text("account")?, row.text("meter")?),
+        balance,
+        window: (row.time("window_start")?, row.time("window_end")?),
+        quantity: row.quantity("quantity")?,
+        sums: (row.quantity("accrued")?, row.quantity("told")?),
+        events,
+    })
+}
+
+async fn event(reader: &mut SqliteConnection, row: &SqliteRow) -> Result<TraceEvent, LedgerError> {
+    let id = row.integer("id")?;
+    let hold = match (row.maybe_text("hold_reason")?, row.maybe_text("hold_detail")?) {
+        (Some(reason), Some(detail)) => Some((reason, detail)),
+        (None, _) | (_, None) => None,
+    };
+    let mut traced = TraceEvent {
+        id,
+        identifier: row.text("identifier")?,
+        state: row.text("state")?,
+        hold,
+        quantity: row.quantity("quantity")?,
+        occurred_at: row.time("occurred_at")?,
+        attempts: Vec::new(),
+        moves: Vec::new(),
+    };
+    for row in rows_of(reader, sql!("trace_attempts"), id).await? {
+        traced.attempts.push(TraceAttempt {
+            begun_at: row.time("begun_at")?,
+            idempotency_key: row.text("idempotency_key")?,
+            outcome: row.maybe_text("outcome")?,
+            status: row.maybe_integer("status")?,
+            request_id: row.maybe_text("request_id")?,
+            message: row.maybe_text("message")?,
+        });
+    }
+    for row in rows_of(reader, sql!("trace_moves"), id).await? {
+        traced.moves.push(TraceMove {
+            at: row.time("moved_at")?,
+            from: row.text("from_state")?,
+            to: row.text("to_state")?,
+            why: row.text("why")?,
+        });
+    }
+    Ok(traced)
+}

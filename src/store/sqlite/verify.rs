@@ -1,1 +1,233 @@
-//! verify
+//! Checking the whole ledger. Here: the storage's own check, and every promise that rows make about
+//! each other, with sums in exact decimals. Never here: a repair. Read next:
+//! `crate::ledger::operator`.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::accrual::chain;
+use super::{SqliteLedger, sql};
+use crate::domain::digest::Digest;
+use crate::domain::names::{CustomerName, MeterName, RecordId, SourceName};
+use crate::domain::quantity::Quantity;
+use crate::domain::record::UsageRecord;
+use crate::domain::state::EventState;
+use crate::ledger::LedgerError;
+use crate::ledger::operator::{FINDINGS_MAX, Verification};
+use crate::store::codec::{Columns, ledger_error, properties_from_text};
+
+/// A balance as its bookings and events make it.
+struct Fold {
+    accrued: Quantity,
+    digest: Digest,
+    booked_to: i64,
+    told: Quantity,
+    events: i64,
+}
+
+impl Default for Fold {
+    fn default() -> Self {
+        Self {
+            accrued: Quantity::zero(),
+            digest: Digest::default(),
+            booked_to: 0,
+            told: Quantity::zero(),
+            events: 0,
+        }
+    }
+}
+
+impl SqliteLedger {
+    pub(super) async fn verify_all(&self) -> Result<Verification, LedgerError> {
+        // One snapshot for all of it: a daemon may be writing beside.
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let mut found = Verification::default();
+        check_storage(&mut reader, &mut found).await?;
+        check_records(&mut reader, &mut found).await?;
+        let folds = check_bookings(&mut reader, &mut found).await?;
+        let folds = fold_events(&mut reader, folds, &mut found).await?;
+        check_balances(&mut reader, folds, &mut found).await?;
+        check_rows(&mut reader, &mut found).await?;
+        Ok(found)
+    }
+}
+
+fn note(found: &mut Verification, finding: String) {
+    if found.findings.len() < FINDINGS_MAX {
+        found.findings.push(finding);
+    }
+}
+
+/// The storage engine's own checks: pages, indexes, constraints, references.
+async fn check_storage(
+    reader: &mut SqliteConnection,
+    found: &mut Verification,
+) -> Result<(), LedgerError> {
+    let rows =
+        sqlx::query(sql!("verify_storage")).fetch_all(&mut *reader).await.map_err(ledger_error)?;
+    for row in &rows {
+        let text: String = row.try_get(0).map_err(ledger_error)?;
+        if text != "ok" {
+            note(found, format!("storage: {text}"));
+        }
+    }
+    let rows = sqlx::query(sql!("verify_references"))
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(ledger_error)?;
+    for row in &rows {
+        let table: String = row.try_get("table").map_err(ledger_error)?;
+        note(found, format!("storage: a row of {table} names another that is not there"));
+    }
+    Ok(())
+}
+
+/// Every record is what its digests say, and stands in the journal without a gap.
+async fn check_records(
+    reader: &mut SqliteConnection,
+    found: &mut Verification,
+) -> Result<(), LedgerError> {
+    let mut rows = sqlx::query(sql!("verify_records")).fetch(&mut *reader);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
+        count += 1;
+        let position = row.integer("position")?;
+        if position != count {
+            note(found, format!("journal: {position} stands where {count} should"));
+            count = position;
+        }
+        let record = record(&row)?;
+        if record.identity() != row.digest("identity")? {
+            note(found, format!("record {position}: its identity is not that of source and id"));
+        }
+        if record.content() != row.digest("content")? {
+            note(found, format!("record {position}: its content is not what was booked"));
+        }
+    }
+    found.checked.push(("records", count));
+    Ok(())
+}
+
+fn record(row: &SqliteRow) -> Result<UsageRecord, LedgerError> {
+    Ok(UsageRecord {
+        source: row.name("source", SourceName::new)?,
+        id: row.name("id", RecordId::new)?,
+        customer: row.name("customer", CustomerName::new)?,
+        meter: row.name("meter", MeterName::new)?,
+        quantity: row.quantity("quantity")?,
+        occurred_at: row.time("occurred_at")?,
+        properties: properties_from_text(&row.text("properties")?)?,
+    })
+}
+
+/// Folds the bookings of each balance, in their order.
+async fn check_bookings(
+    reader: &mut SqliteConnection,
+    found: &mut Verification,
+) -> Result<HashMap<i64, Fold>, LedgerError> {
+    let mut folds: HashMap<i64, Fold> = HashMap::new();
+    let mut rows = sqlx::query(sql!("verify_bookings")).fetch(&mut *reader);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
+        count += 1;
+        let fold = folds.entry(row.integer("balance_id")?).or_default();
+        let quantity = row.quantity("quantity")?;
+        fold.accrued = &fold.accrued + &quantity;
+        fold.digest =
+            chain(&fold.digest, &row.blob("identity")?, &quantity, row.time("occurred_at")?);
+        fold.booked_to = row.integer("id")?;
+    }
+    found.checked.push(("bookings", count));
+    Ok(folds)
+}
+
+/// Folds the events of each balance.
+async fn fold_events(
+    reader: &mut SqliteConnection,
+    mut folds: HashMap<i64, Fold>,
+    found: &mut Verification,
+) -> Result<HashMap<i64, Fold>, LedgerError> {
+    let mut rows = sqlx::query(sql!("verify_events")).fetch(&mut *reader);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
+        count += 1;
+        let fold = folds.entry(row.integer("balance_id")?).or_default();
+        fold.events += 1;
+        if row.member("state", EventState::parse)?.counts_as_told() {
+            fold.told = &fold.told + &row.quantity("quantity")?;
+        }
+    }
+    found.checked.push(("meter events", count));
+    Ok(folds)
+}
+
+/// Conservation: what a balance says is the fold of what made it.
+async fn check_balances(
+    reader: &mut SqliteConnection,
+    mut folds: HashMap<i64, Fold>,
+    found: &mut Verification,
+) -> Result<(), LedgerError> {
+    let mut rows = sqlx::query(sql!("verify_balances")).fetch(&mut *reader);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
+        count += 1;
+        let id = row.integer("id")?;
+        let fold = folds.remove(&id).unwrap_or_default();
+        let (accrued, told) = (row.quantity("accrued")?, row.quantity("told")?);
+        if accrued != fold.accrued {
+            let made = &fold.accrued;
+            note(found, format!("balance {id}: accrued {accrued}, but its bookings make {made}"));
+        }
+        if told != fold.told {
+            let made = &fold.told;
+            note(found, format!("balance {id}: told {told}, but its live events make {made}"));
+        }
+        if row.digest("digest")? != fold.digest || row.integer("booked_to")? != fold.booked_to {
+            note(found, format!("balance {id}: its digest is not that of its bookings"));
+        }
+        if row.integer("events")? != fold.events {
+            note(found, format!("balance {id}: it does not count {} events", fold.events));
+        }
+        let idle = row.maybe_integer("due_at")?.is_none() && row.integer("held")? == 0;
+        // What is finer than a provider's digits stays outstanding without being due.
+        let rest = &accrued - &told;
+        if idle && !rest.cut_to_decimals(FINEST_DECIMALS).is_zero() {
+            note(found, format!("balance {id}: {rest} is outstanding, and nothing is due or held"));
+        }
+    }
+    drop(rows);
+    for id in folds.keys() {
+        note(found, format!("balance {id}: it has bookings or events, and is not there"));
+    }
+    found.checked.push(("balances", count));
+    Ok(())
+}
+
+/// The finest decimals that any provider so far is told. Only what is finer may wait without a date.
+const FINEST_DECIMALS: u32 = 12;
+
+/// Promises of single rows, each a statement that finds what breaks it.
+async fn check_rows(
+    reader: &mut SqliteConnection,
+    found: &mut Verification,
+) -> Result<(), LedgerError> {
+    let checks = [
+        ("a record that accrual passed is neither booked nor parked", sql!("verify_passed")),
+        ("a lane and the event in flight in it do not name each other", sql!("verify_lanes")),
+        ("a lane does not know what waits in it", sql!("verify_waiting")),
+        ("an event's last move is not its state", sql!("verify_moves")),
+        ("an event does not count its attempts", sql!("verify_attempts")),
+        ("an accepted event has no receipt that says so", sql!("verify_receipts")),
+        ("an event made a move that the state machine does not have", sql!("verify_legal")),
+    ];
+    for (what, statement) in checks {
+        let rows = sqlx::query(statement).fetch_all(&mut *reader).await.map_err(ledger_error)?;
+        for row in rows {
+            note(found, format!("{what}: {}", row.text("row")?));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+SELECT name, account, livemode, pause_reason, paused_at FROM provider ORDER BY name

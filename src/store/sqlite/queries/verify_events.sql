@@ -1,0 +1,1 @@
+SELECT balance_id, state, quantity FROM meter_event

@@ -1,0 +1,191 @@
+//! The rooms of the journey, stepped by hand over a real ledger and the sandbox. Here: the world that a
+//! test drives. Never here: an expectation of its own. Read next: `crate::journey`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use tallyd::accrual::accruer::Accruer;
+use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
+use tallyd::clock::{Clock, ManualClock};
+use tallyd::delivery::courier::Courier;
+use tallyd::domain::names::{
+    CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
+};
+use tallyd::domain::quantity::Quantity;
+use tallyd::domain::record::{Properties, UsageRecord};
+use tallyd::domain::time::Timestamp;
+use tallyd::ledger::intake::{Admission, IntakeLedger};
+use tallyd::ledger::operator::{BookFilter, OperatorLedger};
+use tallyd::posting::poster::Poster;
+use tallyd::provider::Provider;
+use tallyd::provider::stripe::{Stripe, settings};
+use tallyd::sandbox::stripe::BookLine;
+use tallyd::service::{Service, Step};
+use tallyd::store::sqlite::SqliteLedger;
+
+use super::stripe::Running;
+
+/// The instant at which a test's world begins.
+pub(crate) const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+/// The one provider instance of a test's world.
+pub(crate) fn provider_name() -> ProviderName {
+    ProviderName::new("stripe.main").unwrap()
+}
+
+/// A route of hourly sums from `meter` to the meter of the same name.
+pub(crate) fn route(meter: &str) -> Route {
+    Route {
+        name: RouteName::new(meter).unwrap(),
+        meter: MeterName::new(meter).unwrap(),
+        matches: BTreeMap::new(),
+        provider: provider_name(),
+        provider_meter: ProviderMeter::new(meter).unwrap(),
+        window: WindowRule::Hour,
+        aggregate: Aggregate::Sum,
+        scale: Quantity::one(),
+        account: AccountRule::Identity,
+        settle_micros: 0,
+    }
+}
+
+/// A usage record from the source `web`.
+pub(crate) fn record(
+    id: &str,
+    customer: &str,
+    meter: &str,
+    quantity: &str,
+    occurred_at: Timestamp,
+) -> UsageRecord {
+    UsageRecord {
+        source: SourceName::new("web").unwrap(),
+        id: RecordId::new(id).unwrap(),
+        customer: CustomerName::new(customer).unwrap(),
+        meter: MeterName::new(meter).unwrap(),
+        quantity: Quantity::parse(quantity).unwrap(),
+        occurred_at,
+        properties: Properties::new(),
+    }
+}
+
+/// What a test may set of its world.
+pub(crate) struct Setting {
+    pub(crate) rate_per_second: u32,
+    pub(crate) timeout_millis: u32,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { rate_per_second: 1_000, timeout_millis: 2_000 }
+    }
+}
+
+/// One run of the daemon's rooms over a ledger. Dropping it without [`World::close`] is a crash.
+pub(crate) struct World {
+    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) accruer: Accruer,
+    pub(crate) poster: Poster,
+    pub(crate) courier: Courier,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub(crate) async fn open(
+        folder: &Path,
+        sandbox: &Running,
+        clock: &Arc<ManualClock>,
+        routes: Vec<Route>,
+        setting: Setting,
+    ) -> Self {
+        let store = tallyd::store::Settings { path: folder.join("ledger"), cache_kib: 2_048 };
+        let ledger = Arc::new(SqliteLedger::open(&store, "a test", clock.now()).await.unwrap());
+        use tallyd::ledger::delivery::DeliveryLedger;
+        ledger.recover_in_flight(clock.now()).await.unwrap();
+        let stripe = Stripe::new(&settings::Settings {
+            name: provider_name(),
+            api: sandbox.handle_url(),
+            key: "sk_test_journey".to_owned().into(),
+            account: None,
+            meters: Vec::new(),
+            timeout_millis: setting.timeout_millis,
+        });
+        let stripe: Arc<dyn Provider> = Arc::new(stripe.unwrap());
+        let prefixes = HashMap::from([(provider_name(), "cus_")]);
+        let accruer =
+            Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
+        let poster = Poster::new(provider_name(), ledger.clone(), stripe.clone());
+        let delivery = tallyd::delivery::Settings {
+            provider: provider_name(),
+            rate_per_second: setting.rate_per_second,
+            concurrency: 32,
+            attempt_timeout_millis: setting.timeout_millis,
+            backoff_first_millis: 500,
+            backoff_seconds_max: 300,
+            free_bytes_min: 0,
+        };
+        let observer = Arc::new(|_| ());
+        let courier =
+            Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
+        Self { ledger, accruer, poster, courier, clock: clock.clone() }
+    }
+
+    pub(crate) async fn accept(&self, records: Vec<UsageRecord>) -> Vec<Admission> {
+        let records = records.into_iter().map(Into::into).collect();
+        self.ledger.accept(records, Vec::new(), self.clock.now()).await.unwrap()
+    }
+
+    /// Steps every room once; answers what they did.
+    pub(crate) async fn step(&self) -> Vec<Step> {
+        let rooms: [&dyn Service; 3] = [&self.accruer, &self.poster, &self.courier];
+        let mut steps = Vec::new();
+        for room in rooms {
+            steps.push(room.run_once(self.clock.now()).await.unwrap());
+        }
+        steps
+    }
+
+    /// Steps until nothing is left to do, moving the clock to whatever falls due next, but not past
+    /// `until`.
+    pub(crate) async fn run_until(&self, until: Timestamp) {
+        loop {
+            let steps = self.step().await;
+            if steps.iter().any(|step| step.more || step.did_something()) {
+                continue;
+            }
+            let next = steps.iter().filter_map(|step| step.wake_at).min();
+            match next {
+                Some(at) if at <= until => {
+                    self.clock.set(at.max(self.clock.now().plus_micros(1_000)));
+                }
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    /// The ledger's verification must find nothing.
+    pub(crate) async fn verify(&self) {
+        let verification = self.ledger.verify().await.unwrap();
+        assert_eq!(verification.findings, Vec::<String>::new());
+    }
+
+    /// The ledger's books, by (meter, account): what is accrued, and what certainly arrived or may have.
+    pub(crate) async fn accrued(&self) -> BTreeMap<(String, String), String> {
+        let lines = self.ledger.books(&BookFilter::default()).await.unwrap();
+        lines
+            .into_iter()
+            .map(|line| ((line.meter, line.account), line.accrued.to_string()))
+            .collect()
+    }
+}
+
+/// The sandbox's books in the same form.
+pub(crate) fn provider_books(lines: Vec<BookLine>) -> BTreeMap<(String, String), String> {
+    lines
+        .into_iter()
+        .map(|line| {
+            let total = line.total.normalized().to_plain_string();
+            ((line.event_name, line.customer), total)
+        })
+        .collect()
+}
