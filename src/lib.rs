@@ -3,6 +3,7 @@
 
 pub mod domain;
 pub mod clock;
+pub mod schedule;
 pub mod ledger;
 pub mod service;
 pub mod provider;

@@ -9,6 +9,15 @@ use crate::domain::record::UsageRecord;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::accrual::RouteDefinition;
 
+/// The span summed when the operator set none: fine enough for any invoice, and a few hundred events a
+/// customer and month.
+pub const WINDOW: WindowRule = WindowRule::Hour;
+/// What a record adds when the operator set nothing.
+pub const AGGREGATE: Aggregate = Aggregate::Sum;
+/// How long after a window's end it is posted, in microseconds, when the operator set none: sources
+/// that report every minute have then been heard several times.
+pub const SETTLE_MICROS: i64 = 5 * MICROS_PER_MINUTE;
+
 /// The span of usage that one balance sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowRule {

@@ -1,1 +1,72 @@
-//! config.
+//! What the operator said. Here: the config file, read into every room's settings, and every
+//! problem found in it. Never here: what a setting leads to. TOML lives only here, and no room
+//! knows this one. Read next: [`load()`], then `raw`, `resolve`, [`problem`].
+//!
+//! The file is read in two levels. `raw` says what was typed, with its place; `resolve` says what
+//! it means, or what is wrong with it. Nothing stops at the first problem. Secrets are looked up
+//! last.
+
+use std::path::PathBuf;
+
+use crate::accrual::route::Route;
+use crate::schedule::Schedule;
+use crate::{delivery, intake, provider, store, telemetry, web};
+
+pub mod load;
+pub mod problem;
+mod raw;
+mod resolve;
+mod field;
+mod finding;
+mod misspelt;
+mod redact;
+mod secret;
+
+pub use load::{Outside, Overrides, load, load_text};
+pub use problem::{Problem, Problems};
+
+/// What the daemon runs by: every room's settings, valid by themselves and with one another.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file this was read from.
+    pub file: PathBuf,
+    /// The ledger's.
+    pub store: store::Settings,
+    /// When the ledger is maintained.
+    pub maintenance: Schedule,
+    /// The listeners'.
+    pub web: web::Settings,
+    /// Intake's.
+    pub intake: intake::Settings,
+    /// Each Stripe account, in the order of the names.
+    pub stripe: Vec<Stripe>,
+    /// The routes, in the order of the names.
+    pub routes: Vec<Route>,
+    /// How files become records, in the order of the names.
+    pub imports: Vec<intake::import::Mapping>,
+    /// The logs'.
+    pub telemetry: telemetry::Settings,
+    /// What was done about secrets. Only with [`SecretPolicy::Resolve`] are they here.
+    pub secrets: SecretPolicy,
+    /// What is allowed but may not be meant. It holds no error.
+    pub warnings: Problems,
+}
+
+/// One Stripe account, and how it is delivered to.
+#[derive(Clone, Debug)]
+pub struct Stripe {
+    /// The account.
+    pub provider: provider::stripe::settings::Settings,
+    /// The delivery to it.
+    pub delivery: delivery::Settings,
+}
+
+/// What to do about the secrets that the config refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretPolicy {
+    /// Read and judge them: to run.
+    Resolve,
+    /// See that they are there, without reading them: to check a config. The secrets of the
+    /// [`Config`] are empty, and what depends on them (live or test) is taken for test.
+    CheckPresence,
+}

@@ -4,6 +4,7 @@
 use crate::domain::names::SourceName;
 
 pub mod admit;
+pub mod import;
 
 /// What the operator set for intake.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,8 @@ mod lock;
 
 pub use lock::{Holder, LockError};
 
+/// The ledger file's name when the operator gave none; it lies beside the config file.
+pub const PATH: &str = "tallyd.ledger";
 /// The writer's default page cache, in KiB. Random record identities touch as many index pages as
 /// there are records in a batch; 64 MiB holds the index of some two million of them.
 pub const CACHE_KIB: u32 = 64 * 1024;

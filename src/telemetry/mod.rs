@@ -10,6 +10,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged when the operator set nothing.
+pub const FILTER: &str = "info";
+
 /// What the operator set for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -17,4 +20,10 @@ pub struct Settings {
     pub format: LogFormat,
     /// The level, or targets with levels: `info`, `info,tallyd::delivery=debug`.
     pub filter: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: FILTER.to_owned() }
+    }
 }

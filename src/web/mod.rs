@@ -1,12 +1,29 @@
 //! The listeners. Here: HTTP in, for usage, health and metrics, and the operator's socket. Never here:
 //! what a record means. Read next: `web::server`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 
 use crate::domain::names::SourceName;
+
+/// Where HTTP is served when the operator did not say: on this host only.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
+/// Seconds for a request's head: a client on a slow line needs one or two.
+pub const HEAD_SECONDS_MAX: u32 = 5;
+/// Seconds for a whole request: the largest body over a slow line, and its commit.
+pub const REQUEST_SECONDS_MAX: u32 = 20;
+/// Seconds between two requests of a connection: below the minute at which common proxies give up,
+/// so that a silent peer does not hold a place.
+pub const IDLE_SECONDS_MAX: u32 = 15;
+/// Connections at once: the default limit of open files of a service, shared with the ledger.
+pub const CONNECTIONS_MAX: u32 = 1024;
+/// Shortest bearer token, in bytes: 16 random letters and digits hold more than 80 bits, which
+/// nobody guesses over a network.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// Longest path of a Unix socket, in bytes: the kernel's 108 with the closing zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// What the operator set for the listeners.
 #[derive(Clone, Debug)]

@@ -9,13 +9,27 @@ use crate::domain::provider_facts::MeterPin;
 /// Where Stripe's API is.
 pub const API: &str = "https://api.stripe.com";
 
+/// Requests a second with a live key, when the operator set none. Stripe takes 1,000 meter event
+/// calls a second from an account; a tenth is left to its other users and to bursts.
+pub const RATE_PER_SECOND_LIVE: u32 = 900;
+/// Requests a second with a test key, when the operator set none. A sandbox takes 25 calls a second of
+/// every kind together.
+pub const RATE_PER_SECOND_TEST: u32 = 20;
+/// Longest event name of a meter, in characters.
+pub const EVENT_NAME_CHARS_MAX: usize = 100;
+/// Longest payload key of a meter, in characters.
+pub const PAYLOAD_KEY_CHARS_MAX: usize = 100;
+/// The payload key that carries the customer, unless the meter was made with another.
+pub const CUSTOMER_KEY: &str = "stripe_customer_id";
+/// The payload key that carries the value, unless the meter was made with another.
+pub const VALUE_KEY: &str = "value";
+
 /// One Stripe account.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The provider instance's name, such as `stripe.main`.
     pub name: ProviderName,
-    /// The API's base address, without a slash at its end. Anything but [`API`] is refused with a live
-    /// key, unless it is a loopback address.
+    /// The API's base address, without a slash at its end. With a live key it is [`API`].
     pub api: String,
     /// The secret or restricted key.
     pub key: SecretString,

@@ -1,0 +1,27 @@
+//! What reading finds. PURE. Here: the two lists that problems are put on while a config is read.
+//! Never here: how they are drawn (see `problem`). Read next: `field`.
+
+use std::collections::BTreeSet;
+
+use super::problem::Problem;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What keeps the daemon from running.
+    pub(super) errors: Vec<Problem>,
+    /// What is allowed but may not be meant.
+    pub(super) warnings: Vec<Problem>,
+    /// Keys that stand in the file and could not be read, by path. They are not missing too.
+    pub(super) unread: BTreeSet<String>,
+}
+
+impl Findings {
+    pub(super) fn error(&mut self, problem: Problem) {
+        self.errors.push(problem);
+    }
+
+    pub(super) fn warning(&mut self, problem: Problem) {
+        self.warnings.push(problem);
+    }
+}

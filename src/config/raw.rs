@@ -1,0 +1,225 @@
+//! What was typed. PURE. Here: the file's shape, key for key, with places. Never here: a default, a
+//! judgement. Read next: `load`, `resolve`.
+//!
+//! Every key may be missing: `resolve` says which must not be, so that a missing key is one problem
+//! among others. Values of several shapes are read by hand: `toml::Spanned` does not survive
+//! serde's `untagged`, `tag` and `flatten`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use toml::Spanned;
+
+/// A key that may be missing.
+pub(super) type Key<T> = Option<Spanned<T>>;
+/// Tables by name: `[route.NAME]`.
+pub(super) type Named<T> = BTreeMap<Spanned<String>, T>;
+
+/// Declares tables of the file. Each reads only the keys it names, and none has to be there.
+macro_rules! tables {
+    ($($(#[$doc:meta])+ $name:ident { $($key:ident: $kind:ty,)+ })+) => {$(
+        $(#[$doc])+
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $name { $(pub(super) $key: $kind,)+ }
+    )+};
+}
+
+tables! {
+    /// The whole file.
+    File {
+        ledger: Ledger,
+        http: Http,
+        intake: Intake,
+        source: Named<Source>,
+        stripe: Named<Stripe>,
+        route: Named<Route>,
+        import: Named<Import>,
+        log: Log,
+    }
+    /// `[ledger]`
+    Ledger {
+        path: Key<String>,
+        cache_kib: Key<i64>,
+        maintenance: Key<String>,
+    }
+    /// `[http]`
+    Http {
+        listen: Key<String>,
+        operator_socket: Key<String>,
+        head_seconds_max: Key<i64>,
+        request_seconds_max: Key<i64>,
+        idle_seconds_max: Key<i64>,
+        connections_max: Key<i64>,
+        token: Vec<Spanned<Token>>,
+    }
+    /// `[[http.token]]`
+    Token {
+        secret: Key<Secret>,
+        sources: Key<Vec<Spanned<String>>>,
+    }
+    /// `[intake]`
+    Intake {
+        body_bytes_max: Key<i64>,
+        batch_records_max: Key<i64>,
+        record_bytes_max: Key<i64>,
+        properties_max: Key<i64>,
+        ahead_seconds_max: Key<i64>,
+        free_bytes_min: Key<i64>,
+        inflight_bytes_max: Key<i64>,
+    }
+    /// `[source.NAME]`
+    Source {
+        zone: Key<String>,
+    }
+    /// `[stripe.NAME]`
+    Stripe {
+        key: Key<Secret>,
+        api: Key<String>,
+        account: Key<String>,
+        rate_per_second: Key<i64>,
+        concurrency: Key<i64>,
+        attempt_timeout_seconds: Key<i64>,
+        backoff_first_millis: Key<i64>,
+        backoff_seconds_max: Key<i64>,
+        meter: Named<StripeMeter>,
+    }
+    /// `[stripe.NAME.meter.EVENT_NAME]`
+    StripeMeter {
+        id: Key<String>,
+        formula: Key<String>,
+        customer_key: Key<String>,
+        value_key: Key<String>,
+        span: Key<String>,
+    }
+    /// `[route.NAME]`
+    Route {
+        meter: Key<String>,
+        r#match: BTreeMap<Spanned<String>, Spanned<String>>,
+        to: Key<String>,
+        event: Key<String>,
+        window: Key<String>,
+        aggregate: Key<String>,
+        scale: Key<Decimal>,
+        account: Key<Account>,
+        settle: Key<String>,
+    }
+    /// `account = { template = "…" }`
+    AccountTemplate {
+        template: Key<String>,
+    }
+    /// `[import.NAME]`
+    Import {
+        format: Key<String>,
+        delimiter: Key<String>,
+        id: Key<String>,
+        time: Key<String>,
+        customer: Key<String>,
+        properties: Key<Vec<Spanned<String>>>,
+        record: Vec<Spanned<ImportRecord>>,
+    }
+    /// `[[import.NAME.record]]`
+    ImportRecord {
+        meter: Key<String>,
+        quantity: Key<Decimal>,
+        column: Key<String>,
+        id_suffix: Key<String>,
+        when_empty: Key<String>,
+    }
+    /// `[log]`
+    Log {
+        format: Key<String>,
+        filter: Key<String>,
+    }
+    /// `{ env = "NAME" }`, `{ file = "path" }` or `{ credential = "name" }`
+    Reference {
+        env: Key<String>,
+        file: Key<String>,
+        credential: Key<String>,
+    }
+}
+
+/// Where a secret is, or that one was written down. What was written is not kept.
+#[derive(Debug)]
+pub(super) enum Secret {
+    Reference(Reference),
+    Literal,
+}
+
+/// How an account is found: a word, or a template.
+#[derive(Debug)]
+pub(super) enum Account {
+    Word(String),
+    Template(AccountTemplate),
+}
+
+/// An exact decimal as text or integer. A float is no exact decimal, and its digits are not kept.
+#[derive(Debug)]
+pub(super) enum Decimal {
+    Text(String),
+    Integer(i64),
+    Float,
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl<'de> Visitor<'de> for Shape {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a reference such as { env = \"NAME\" }")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
+                Reference::deserialize(MapAccessDeserializer::new(map)).map(Secret::Reference)
+            }
+            fn visit_str<E: Error>(self, _secret: &str) -> Result<Secret, E> {
+                Ok(Secret::Literal)
+            }
+        }
+        deserializer.deserialize_any(Shape)
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl<'de> Visitor<'de> for Shape {
+            type Value = Account;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"identity\", \"imported\" or { template = \"…{customer}…\" }")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Account, A::Error> {
+                AccountTemplate::deserialize(MapAccessDeserializer::new(map)).map(Account::Template)
+            }
+            fn visit_str<E: Error>(self, word: &str) -> Result<Account, E> {
+                Ok(Account::Word(word.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Shape)
+    }
+}
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl Visitor<'_> for Shape {
+            type Value = Decimal;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal number in quotes")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Decimal, E> {
+                Ok(Decimal::Text(text.to_owned()))
+            }
+            fn visit_i64<E: Error>(self, integer: i64) -> Result<Decimal, E> {
+                Ok(Decimal::Integer(integer))
+            }
+            fn visit_f64<E: Error>(self, _float: f64) -> Result<Decimal, E> {
+                Ok(Decimal::Float)
+            }
+        }
+        deserializer.deserialize_any(Shape)
+    }
+}

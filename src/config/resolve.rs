@@ -1,0 +1,80 @@
+//! What was typed becomes what it means. Here: the order in which the parts of a config are judged,
+//! and what concerns it as a whole. Never here: TOML, the secrets' content. Read next: [`ledger`],
+//! then down the list.
+//!
+//! The secrets come last, so that a config is judged the same with and without them.
+
+use std::path::Path;
+
+use super::finding::Findings;
+use super::load::Overrides;
+use super::problem::Problem;
+use super::{SecretPolicy, Stripe, raw};
+use crate::accrual::route::Route;
+use crate::intake::import::Mapping;
+use crate::schedule::Schedule;
+use crate::{intake, store, telemetry, web};
+
+mod ledger;
+mod log;
+mod inlet;
+mod route;
+mod collision;
+mod import;
+mod account;
+mod http;
+
+/// What counts besides the file's content.
+pub(super) struct Given<'a> {
+    /// Where the file lies: its relative paths begin here.
+    pub(super) folder: &'a Path,
+    /// What was given by flags and environment.
+    pub(super) overrides: Overrides,
+    /// The environment, for secrets.
+    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+    /// What to do about secrets.
+    pub(super) secrets: SecretPolicy,
+}
+
+/// Every room's settings. Where something was wrong, a default stands, and an error was put on the
+/// list.
+pub(super) struct Resolved {
+    pub(super) store: store::Settings,
+    pub(super) maintenance: Schedule,
+    pub(super) web: web::Settings,
+    pub(super) intake: intake::Settings,
+    pub(super) stripe: Vec<Stripe>,
+    pub(super) routes: Vec<Route>,
+    pub(super) imports: Vec<Mapping>,
+    pub(super) telemetry: telemetry::Settings,
+}
+
+/// Judges the whole file.
+pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings) -> Resolved {
+    let store = ledger::store(&file.ledger, given, found);
+    let maintenance = ledger::maintenance(&file.ledger, found);
+    let telemetry = log::telemetry(&file.log, given, found);
+    let intake = inlet::intake(&file.intake, &file.source, found);
+    let imports = import::mappings(&file.import, found);
+    let routes = route::routes(&file.route, &file.stripe, found);
+    emptiness(file, found);
+    let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
+    let web = http::web(&file.http, &file.ledger, &store.path, given, found);
+    Resolved { store, maintenance, web, intake, stripe, routes, imports, telemetry }
+}
+
+/// What is allowed to be missing, but hardly meant to be.
+fn emptiness(file: &raw::File, found: &mut Findings) {
+    if file.stripe.is_empty() {
+        let problem = Problem::nowhere("no provider is configured")
+            .label("usage is booked, and nobody is told")
+            .help("add a table such as [stripe.main] with a key");
+        found.warning(problem);
+    }
+    if file.route.is_empty() {
+        let problem = Problem::nowhere("no route is configured")
+            .label("usage is booked and waits, until a route takes it")
+            .help("add a table such as [route.requests] with `meter` and `to`");
+        found.warning(problem);
+    }
+}

@@ -1,0 +1,307 @@
+//! `[stripe.NAME]`. Here: a Stripe account, its declared meters, and how it is delivered to. Never
+//! here: whether Stripe agrees (`tallyd check --online`). Read next: `http`.
+
+use secrecy::{ExposeSecret, SecretString};
+use toml::Spanned;
+
+use super::Given;
+use crate::config::field::{Table, Whole, name, word};
+use crate::config::finding::Findings;
+use crate::config::problem::Problem;
+use crate::config::secret::secret;
+use crate::config::{SecretPolicy, Stripe, raw};
+use crate::delivery;
+use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::provider_facts::{Formula, MeterPin, Span};
+use crate::provider::stripe::settings as stripe;
+
+/// How a meter adds up, in the words of the file.
+pub(super) const FORMULAS: [(&str, Formula); 3] =
+    [("sum", Formula::Sum), ("count", Formula::Count), ("last", Formula::Last)];
+const SPANS: [(&str, Span); 2] = [("hour", Span::Hour), ("day", Span::Day)];
+
+/// Most requests a second: ten times what Stripe grants any account for meter events.
+const RATE_MAX: i64 = 10_000;
+/// Most requests at once: each holds a connection and a place in memory.
+const CONCURRENCY_MAX: i64 = 1_024;
+/// Shortest attempt, in seconds: it has to hold a margin and a request.
+const ATTEMPT_SECONDS_MIN: i64 = 2;
+/// Longest attempt, in seconds: the customer's other usage for the meter waits meanwhile.
+const ATTEMPT_SECONDS_MAX: i64 = 120;
+/// Longest first wait, in milliseconds: ten minutes.
+const BACKOFF_FIRST_MILLIS_MAX: i64 = 600_000;
+/// Longest wait between two attempts, in seconds: an hour, so that an unknown answer is cleared
+/// many times over while the provider still recognises the identifier.
+const BACKOFF_SECONDS_MAX: i64 = 3_600;
+
+/// Whether a key moves money.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyKind {
+    Live,
+    Test,
+}
+
+pub(super) fn accounts(
+    accounts: &raw::Named<raw::Stripe>,
+    free_bytes_min: u64,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Vec<Stripe> {
+    let mut all = Vec::new();
+    for (key, raw) in accounts {
+        let table = Table { path: format!("stripe.{}", key.get_ref()), span: key.span() };
+        let Some(name) =
+            name("the account's name", &table.path, key.span(), ProviderName::new, found)
+        else {
+            continue;
+        };
+        all.push(account(&table, name, raw, free_bytes_min, given, found));
+    }
+    all
+}
+
+fn account(
+    table: &Table,
+    name: ProviderName,
+    raw: &raw::Stripe,
+    free_bytes_min: u64,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Stripe {
+    let meters = raw.meter.iter().filter_map(|(key, raw)| meter(table, key, raw, found)).collect();
+    let api = api(table, raw, found);
+    let account = own_id(table, raw, found);
+    let (key, kind) = key(table, raw, given, found);
+    if let (Some(KeyKind::Live), Some(field)) = (kind, &raw.api)
+        && api != stripe::API
+    {
+        let title = format!("`{}` has a live key, and its `api` is not Stripe's", table.path);
+        let label = "the key that moves money would be sent there";
+        let help = "remove `api`, or use a test key";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    let rate = match kind {
+        Some(KeyKind::Live) => stripe::RATE_PER_SECOND_LIVE,
+        Some(KeyKind::Test) | None => stripe::RATE_PER_SECOND_TEST,
+    };
+    let delivery = delivery(table, name.clone(), raw, rate, free_bytes_min, found);
+    let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
+    let provider = stripe::Settings { name, api, key, account, meters, timeout_millis };
+    Stripe { provider, delivery }
+}
+
+fn delivery(
+    table: &Table,
+    provider: ProviderName,
+    raw: &raw::Stripe,
+    rate: u32,
+    free_bytes_min: u64,
+    found: &mut Findings,
+) -> delivery::Settings {
+    let bound =
+        |key: &str, least, most, otherwise| Whole::new(table.key(key), least, most, otherwise);
+    let rate_per_second =
+        bound("rate_per_second", 1, RATE_MAX, "nothing would be sent, or most of it refused").read(
+            &raw.rate_per_second,
+            rate,
+            found,
+        );
+    let concurrency =
+        bound("concurrency", 1, CONCURRENCY_MAX, "nothing would be sent, or too much at once")
+            .read(&raw.concurrency, delivery::CONCURRENCY, found);
+    let attempt = bound(
+        "attempt_timeout_seconds",
+        ATTEMPT_SECONDS_MIN,
+        ATTEMPT_SECONDS_MAX,
+        "every answer would be missed, or one lost answer hold up its customer",
+    )
+    .read(&raw.attempt_timeout_seconds, delivery::ATTEMPT_TIMEOUT_SECONDS, found);
+    let first = bound(
+        "backoff_first_millis",
+        10,
+        BACKOFF_FIRST_MILLIS_MAX,
+        "a failing provider would be hammered, or left alone for too long",
+    )
+    .read(&raw.backoff_first_millis, delivery::BACKOFF_FIRST_MILLIS, found);
+    let most = bound(
+        "backoff_seconds_max",
+        1,
+        BACKOFF_SECONDS_MAX,
+        "a failing provider would be hammered, or an unknown answer outlive its dedupe window",
+    )
+    .read(&raw.backoff_seconds_max, delivery::BACKOFF_SECONDS_MAX, found);
+    let place = raw.backoff_first_millis.as_ref().or(raw.backoff_seconds_max.as_ref());
+    if u64::from(first) > u64::from(most) * 1_000
+        && let Some(place) = place
+    {
+        let title = format!("`{}` waits longer first than at most", table.path);
+        let label = format!("the first wait is {first} ms, and the longest {most} s");
+        let help = format!("set `backoff_first_millis` to at most {}", u64::from(most) * 1_000);
+        found.error(Problem::at(place.span(), title).label(label).help(help));
+    }
+    delivery::Settings {
+        provider,
+        rate_per_second,
+        concurrency,
+        attempt_timeout_millis: attempt.saturating_mul(1_000),
+        backoff_first_millis: first,
+        backoff_seconds_max: most,
+        // Where intake goes on with less, delivery does too: it was meant to be so.
+        free_bytes_min: delivery::FREE_BYTES_MIN.min(free_bytes_min),
+    }
+}
+
+fn key(
+    table: &Table,
+    raw: &raw::Stripe,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> (SecretString, Option<KeyKind>) {
+    let none = || (SecretString::from(String::new()), None);
+    let Some((key, span)) = secret(table, "key", &raw.key, given, found) else { return none() };
+    if given.secrets == SecretPolicy::CheckPresence {
+        return none();
+    }
+    let starts =
+        |prefixes: [&str; 2]| prefixes.iter().any(|prefix| key.expose_secret().starts_with(prefix));
+    let kind = if starts(["sk_live_", "rk_live_"]) {
+        Some(KeyKind::Live)
+    } else if starts(["sk_test_", "rk_test_"]) {
+        Some(KeyKind::Test)
+    } else {
+        let title = format!("`{}` is no secret or restricted key of Stripe", table.key("key"));
+        let label = "Stripe would refuse every request";
+        let help = "use a key that starts with rk_live_, sk_live_, rk_test_ or sk_test_";
+        found.error(Problem::at(span, title).label(label).help(help));
+        None
+    };
+    (key, kind)
+}
+
+/// The API's address. A mistake in it would send the key elsewhere, so it has one plain form.
+fn api(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> String {
+    let Some(field) = &raw.api else { return stripe::API.to_owned() };
+    let text = field.get_ref().strip_suffix('/').unwrap_or(field.get_ref());
+    let path = table.key("api");
+    let (problem, label) = match text.split_once("://") {
+        Some(("https", host)) if plain_host(host) => return text.to_owned(),
+        Some(("http", host)) if plain_host(host) && is_loopback(host) => return text.to_owned(),
+        Some(("http", host)) if plain_host(host) => (
+            format!("`{path}` is not encrypted, and not on this host"),
+            "everybody on the way could read the key",
+        ),
+        Some(_) | None => (
+            format!("`{path}` is not the plain address of a server"),
+            "it is not clear where the key would be sent",
+        ),
+    };
+    let help = "write https://HOST, or http://127.0.0.1:PORT for a stand-in on this host";
+    found.error(Problem::at(field.span(), problem).label(label).help(help));
+    stripe::API.to_owned()
+}
+
+/// Whether this is a host, perhaps with a port, and nothing else.
+fn plain_host(host: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    !host.is_empty() && host.chars().all(plain)
+}
+
+fn is_loopback(host: &str) -> bool {
+    if let Ok(address) = host.parse::<std::net::SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn own_id(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> Option<String> {
+    let field = raw.account.as_ref()?;
+    let text = field.get_ref();
+    let id = text.strip_prefix("acct_");
+    if !id.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        let title = format!("`{}` is {text:?}, and no account id", table.key("account"));
+        let label = "no key belongs to it: nothing would be sent";
+        let help = "copy the id from Stripe's settings: it starts with acct_";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    Some(text.clone())
+}
+
+fn meter(
+    table: &Table,
+    key: &Spanned<String>,
+    raw: &raw::StripeMeter,
+    found: &mut Findings,
+) -> Option<MeterPin> {
+    let inner = Table { path: table.key(&format!("meter.{}", key.get_ref())), span: key.span() };
+    let event = name("the meter's name", key.get_ref(), key.span(), ProviderMeter::new, found);
+    if key.get_ref().chars().count() > stripe::EVENT_NAME_CHARS_MAX {
+        let most = stripe::EVENT_NAME_CHARS_MAX;
+        let title = format!("the meter's name is longer than {most} characters");
+        let label = "no meter at Stripe has an event name as long";
+        let help = "use the event name of the meter at Stripe";
+        found.error(Problem::at(key.span(), title).label(label).help(help));
+    }
+    let formula = word(&inner.key("formula"), &raw.formula, &FORMULAS, Formula::Sum, found);
+    if let (Formula::Last, Some(field)) = (formula, &raw.formula) {
+        let title = format!("`{}` is \"last\", which is not supported yet", inner.key("formula"));
+        let label = "deltas would be taken for readings, and the bill be wrong";
+        let help = "send this usage to a meter whose formula is \"sum\"";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    let span =
+        raw.span.as_ref().map(|_| word(&inner.key("span"), &raw.span, &SPANS, Span::Hour, found));
+    if let Some(field) = &raw.span {
+        let title = format!("`{}` is set, which is not supported yet", inner.key("span"));
+        let label = "each event would overwrite the one before it in the same span";
+        let help = "send this usage to a meter without an event time window";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    Some(MeterPin {
+        meter: event?,
+        id: meter_id(&inner, raw, found),
+        formula,
+        customer_key: payload_key(
+            &inner,
+            "customer_key",
+            &raw.customer_key,
+            stripe::CUSTOMER_KEY,
+            found,
+        ),
+        value_key: payload_key(&inner, "value_key", &raw.value_key, stripe::VALUE_KEY, found),
+        span,
+        active: true,
+        learned: false,
+    })
+}
+
+fn meter_id(table: &Table, raw: &raw::StripeMeter, found: &mut Findings) -> Option<String> {
+    let field = raw.id.as_ref()?;
+    if field.get_ref().is_empty() {
+        let title = format!("`{}` is empty", table.key("id"));
+        let label = "another meter that takes over the name would not be noticed";
+        let help = "copy the meter's id from Stripe, or remove this line";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    Some(field.get_ref().clone())
+}
+
+fn payload_key(
+    table: &Table,
+    key: &str,
+    field: &raw::Key<String>,
+    default: &str,
+    found: &mut Findings,
+) -> String {
+    let Some(field) = field else { return default.to_owned() };
+    let text = field.get_ref();
+    if text.is_empty() || text.chars().count() > stripe::PAYLOAD_KEY_CHARS_MAX {
+        let most = stripe::PAYLOAD_KEY_CHARS_MAX;
+        let title = format!("`{}` needs 1 to {most} characters", table.key(key));
+        let label = "Stripe would refuse every event of this meter";
+        let help = format!("copy it from the meter at Stripe; without this line it is {default:?}");
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    text.clone()
+}

@@ -1,0 +1,40 @@
+//! Routes that collide. PURE. Here: whether two routes could take the same record to the same
+//! destination. Never here: a route by itself. Read next: `account`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::accrual::route::Route;
+use crate::config::finding::Findings;
+use crate::config::problem::Problem;
+
+/// Refuses every route that shares a destination and possible records with an earlier one.
+pub(super) fn collisions(routes: &[(Route, Range<usize>)], found: &mut Findings) {
+    let mut destinations: BTreeMap<_, Vec<&(Route, Range<usize>)>> = BTreeMap::new();
+    for entry in routes {
+        let (route, _) = entry;
+        let destination = (&route.meter, &route.provider, &route.provider_meter);
+        destinations.entry(destination).or_default().push(entry);
+    }
+    for mut sharing in destinations.into_values() {
+        sharing.sort_by_key(|(_, span)| span.start);
+        for (index, (second, span)) in sharing.iter().enumerate() {
+            let earlier = sharing[..index].iter().find(|(first, _)| overlap(first, second));
+            let Some((first, first_span)) = earlier else { continue };
+            let title = format!(
+                "routes `{}` and `{}` can take the same record to the same meter",
+                first.name, second.name
+            );
+            let problem = Problem::at(span.clone(), title)
+                .label("it would be billed once, and wait here for ever")
+                .help("give one property another value in each `match`, or another `event`")
+                .context(first_span.clone(), "the earlier route");
+            found.error(problem);
+        }
+    }
+}
+
+/// Whether some record matches both: no property is asked to be two things.
+fn overlap(first: &Route, second: &Route) -> bool {
+    first.matches.iter().all(|(key, value)| second.matches.get(key).is_none_or(|v| v == value))
+}

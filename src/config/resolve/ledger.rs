@@ -1,0 +1,71 @@
+//! `[ledger]`. PURE. Here: where the ledger lies, and when it is maintained. Never here: whether
+//! the file exists. Read next: `log`.
+
+use std::path::{Path, PathBuf};
+
+use super::Given;
+use crate::config::field::Whole;
+use crate::config::finding::Findings;
+use crate::config::problem::Problem;
+use crate::config::raw;
+use crate::schedule::{Schedule, ScheduleError};
+use crate::store;
+
+/// When the ledger is maintained if the operator did not say: at a quiet hour in most of the
+/// world's offices, and not on the hour change of any day-light saving time, as it is UTC.
+pub(crate) const MAINTENANCE: &str = "0 3 * * *";
+/// Least page cache, in KiB: below it each batch reads its index pages from disk again.
+const CACHE_KIB_MIN: i64 = 1024;
+/// Most page cache, in KiB: 16 GiB, more than the index of any ledger a host can hold.
+const CACHE_KIB_MAX: i64 = 16 * 1024 * 1024;
+
+pub(super) fn store(
+    ledger: &raw::Ledger,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> store::Settings {
+    let cache = Whole::new(
+        "ledger.cache_kib",
+        CACHE_KIB_MIN,
+        CACHE_KIB_MAX,
+        "the ledger would crawl, or take the memory that other programs need",
+    );
+    store::Settings {
+        path: path(ledger, given, found),
+        cache_kib: cache.read(&ledger.cache_kib, store::CACHE_KIB, found),
+    }
+}
+
+fn path(ledger: &raw::Ledger, given: &Given<'_>, found: &mut Findings) -> PathBuf {
+    if let Some(path) = &given.overrides.ledger {
+        return path.clone();
+    }
+    let Some(path) = &ledger.path else { return given.folder.join(store::PATH) };
+    let text = path.get_ref();
+    if Path::new(text).file_name().is_none() || text.ends_with('/') {
+        let title = format!("`ledger.path` is {text:?}, which names no file");
+        let label = "the ledger is one file, with others beside it";
+        let help = format!("name a file, such as \"/var/lib/tallyd/{}\"", store::PATH);
+        found.error(Problem::at(path.span(), title).label(label).help(help));
+    }
+    given.folder.join(text)
+}
+
+pub(super) fn maintenance(ledger: &raw::Ledger, found: &mut Findings) -> Schedule {
+    let default =
+        || Schedule::parse(MAINTENANCE).expect("the default is cron text; a test reads it");
+    let Some(field) = &ledger.maintenance else { return default() };
+    Schedule::parse(field.get_ref()).unwrap_or_else(|error| {
+        let title = format!("`ledger.maintenance` {error}");
+        let label = "it would be maintained at another time than meant, or never";
+        let help = match error {
+            ScheduleError::NumberedWeekday => "write the weekday's name: \"0 3 * * sun\"",
+            ScheduleError::BothDays => "give one of them, and `*` for the other: \"0 3 * * sun\"",
+            ScheduleError::Fields(_) | ScheduleError::Unreadable | ScheduleError::Never => {
+                "write minute, hour, day of month, month, weekday, in UTC: \"0 3 * * *\""
+            }
+        };
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        default()
+    })
+}

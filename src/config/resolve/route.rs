@@ -1,0 +1,257 @@
+//! `[route.NAME]`. PURE. Here: which records go where, each route by itself and against the meters
+//! that its provider declares. Never here: two routes at once (see `collision`). Read next:
+//! `collision`.
+
+use toml::Spanned;
+
+use super::account::FORMULAS;
+use super::collision::collisions;
+use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
+use crate::config::field::{Table, decimal, name, required, seconds, word};
+use crate::config::finding::Findings;
+use crate::config::misspelt::nearest;
+use crate::config::problem::Problem;
+use crate::config::raw;
+use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
+use crate::domain::provider_facts::Formula;
+use crate::domain::quantity::Quantity;
+use crate::domain::time::MICROS_PER_SECOND;
+use crate::provider::stripe::settings::EVENT_NAME_CHARS_MAX;
+
+const WINDOWS: [(&str, WindowRule); 4] = [
+    (WindowRule::Record.as_str(), WindowRule::Record),
+    (WindowRule::Minute.as_str(), WindowRule::Minute),
+    (WindowRule::Hour.as_str(), WindowRule::Hour),
+    (WindowRule::Day.as_str(), WindowRule::Day),
+];
+const AGGREGATES: [(&str, Aggregate); 2] =
+    [(Aggregate::Sum.as_str(), Aggregate::Sum), (Aggregate::Count.as_str(), Aggregate::Count)];
+const ACCOUNTS: [&str; 2] = ["identity", "imported"];
+/// Longest time that a window waits for late usage, in seconds: 7 days. Providers take usage up to
+/// 35 days back; this leaves most of that for a provider that is down or a person who has to
+/// decide.
+const SETTLE_SECONDS_MAX: i64 = 7 * 86_400;
+
+pub(super) fn routes(
+    routes: &raw::Named<raw::Route>,
+    stripe: &raw::Named<raw::Stripe>,
+    found: &mut Findings,
+) -> Vec<Route> {
+    let mut all = Vec::new();
+    for (key, raw) in routes {
+        let table = Table { path: format!("route.{}", key.get_ref()), span: key.span() };
+        if let Some(route) = route(&table, key, raw, stripe, found) {
+            against_meter(&table, raw, &route, stripe, found);
+            all.push((route, key.span()));
+        }
+    }
+    collisions(&all, found);
+    all.into_iter().map(|(route, _)| route).collect()
+}
+
+fn route(
+    table: &Table,
+    key: &Spanned<String>,
+    raw: &raw::Route,
+    stripe: &raw::Named<raw::Stripe>,
+    found: &mut Findings,
+) -> Option<Route> {
+    let own = name("the route's name", key.get_ref(), key.span(), RouteName::new, found);
+    let meter = meter(table, raw, found);
+    let provider = provider(table, raw, stripe, found);
+    let event = event(table, raw, found);
+    let aggregate =
+        word(&table.key("aggregate"), &raw.aggregate, &AGGREGATES, route::AGGREGATE, found);
+    let window = word(&table.key("window"), &raw.window, &WINDOWS, route::WINDOW, found);
+    let scale = scale(table, raw, aggregate, found);
+    let account = account(table, raw, found);
+    let settle_micros = settle(table, raw, found);
+    let texts = |(key, value): (&Spanned<String>, &Spanned<String>)| {
+        (key.get_ref().clone(), value.get_ref().clone())
+    };
+    Some(Route {
+        name: own?,
+        meter: meter?,
+        matches: raw.r#match.iter().map(texts).collect(),
+        provider: provider?,
+        provider_meter: event?,
+        window,
+        aggregate,
+        scale,
+        account,
+        settle_micros,
+    })
+}
+
+fn meter(table: &Table, raw: &raw::Route, found: &mut Findings) -> Option<MeterName> {
+    let otherwise = "the route would take no record";
+    let field = required(table, "meter", &raw.meter, otherwise, "\"requests\"", found)?;
+    let what = format!("`{}`", table.key("meter"));
+    name(&what, field.get_ref(), field.span(), MeterName::new, found)
+}
+
+fn provider(
+    table: &Table,
+    raw: &raw::Route,
+    stripe: &raw::Named<raw::Stripe>,
+    found: &mut Findings,
+) -> Option<ProviderName> {
+    let otherwise = "its records would wait for ever";
+    let field = required(table, "to", &raw.to, otherwise, "\"stripe.main\"", found)?;
+    let text = field.get_ref().as_str();
+    let known: Vec<String> = stripe.keys().map(|key| format!("stripe.{}", key.get_ref())).collect();
+    if !known.iter().any(|known| known == text) {
+        let title =
+            format!("`{}` names a provider that is not configured: {text:?}", table.key("to"));
+        let help = match nearest(text, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None if known.is_empty() => format!("add a table [{text}] with a key"),
+            None => format!("configured are: {}", known.join(", ")),
+        };
+        let label = "its records would wait for a provider that never comes";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        return None;
+    }
+    let what = format!("`{}`", table.key("to"));
+    name(&what, text, field.span(), ProviderName::new, found)
+}
+
+/// What the provider counts: `event`, or else the meter's own name.
+fn event(table: &Table, raw: &raw::Route, found: &mut Findings) -> Option<ProviderMeter> {
+    let (key, field) = match (&raw.event, &raw.meter) {
+        (Some(event), _) => ("event", event),
+        (None, Some(meter)) => ("meter", meter),
+        (None, None) => return None,
+    };
+    let path = table.key(key);
+    let text = field.get_ref();
+    if text.chars().count() > EVENT_NAME_CHARS_MAX {
+        let title = format!("`{path}` is longer than {EVENT_NAME_CHARS_MAX} characters");
+        let label = "no meter at Stripe has an event name as long";
+        let help = "set `event` to the event name of the meter at Stripe";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        return None;
+    }
+    if key == "meter" {
+        // Its form was judged as the meter's already.
+        return ProviderMeter::new(text).ok();
+    }
+    name(&format!("`{path}`"), text, field.span(), ProviderMeter::new, found)
+}
+
+fn scale(table: &Table, raw: &raw::Route, aggregate: Aggregate, found: &mut Findings) -> Quantity {
+    let Some(field) = &raw.scale else { return Quantity::one() };
+    let path = table.key("scale");
+    let Some(scale) = decimal(&path, field, found) else { return Quantity::one() };
+    if scale.is_zero() || scale.is_negative() {
+        let (title, label) = if scale.is_zero() {
+            (format!("`{path}` is zero"), "all usage would be billed as nothing")
+        } else {
+            (format!("`{path}` is {scale}, below zero"), "usage would be taken off the bill")
+        };
+        let help = "write a decimal above zero in quotes, such as \"0.001\"";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    match aggregate {
+        Aggregate::Sum => {}
+        Aggregate::Count => {
+            let title = format!("`{path}` is set, and the route counts records");
+            let label = "a record counts as one, whatever its quantity: this has no effect";
+            let help = "remove `scale`, or set `aggregate = \"sum\"`";
+            found.warning(Problem::at(field.span(), title).label(label).help(help));
+        }
+    }
+    scale
+}
+
+fn account(table: &Table, raw: &raw::Route, found: &mut Findings) -> AccountRule {
+    let Some(field) = &raw.account else { return AccountRule::Identity };
+    let path = table.key("account");
+    let example = "{ template = \"cus_{customer}\" }";
+    match field.get_ref() {
+        raw::Account::Word(word) if word == "identity" => AccountRule::Identity,
+        raw::Account::Word(word) if word == "imported" => AccountRule::Imported,
+        raw::Account::Word(word) => {
+            let title = format!("`{path}` does not know the word {word:?}");
+            let label = "nobody could be billed";
+            let help = match nearest(word, ACCOUNTS) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("it may be \"identity\", \"imported\" or {example}"),
+            };
+            found.error(Problem::at(field.span(), title).label(label).help(help));
+            AccountRule::Identity
+        }
+        raw::Account::Template(template) => {
+            let inner = Table { path, span: field.span() };
+            let otherwise = "nobody could be billed";
+            let example = "\"cus_{customer}\"";
+            let text = required(&inner, "template", &template.template, otherwise, example, found);
+            let Some(text) = text else { return AccountRule::Identity };
+            if !text.get_ref().contains("{customer}") {
+                let title = format!("`{}` has no {{customer}}", inner.key("template"));
+                let label = "all customers' usage would go to one and the same account";
+                let help = "write {customer} where the customer's name belongs: \"cus_{customer}\"";
+                found.error(Problem::at(text.span(), title).label(label).help(help));
+            }
+            AccountRule::Template(text.get_ref().clone())
+        }
+    }
+}
+
+fn settle(table: &Table, raw: &raw::Route, found: &mut Findings) -> i64 {
+    let Some(field) = &raw.settle else { return route::SETTLE_MICROS };
+    let wait = seconds(field.get_ref()).filter(|seconds| *seconds <= SETTLE_SECONDS_MAX);
+    let Some(wait) = wait else {
+        let title = format!("`{}` is {:?}", table.key("settle"), field.get_ref());
+        let label = "a window has to be posted at a known time, long before it is too old";
+        let help = "write a number of s, m, h or d, up to \"7d\"; without this line it is \"5m\"";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        return route::SETTLE_MICROS;
+    };
+    wait.saturating_mul(MICROS_PER_SECOND)
+}
+
+/// What a route makes has to be what its meter adds up, where the meter is declared.
+fn against_meter(
+    table: &Table,
+    raw: &raw::Route,
+    route: &Route,
+    stripe: &raw::Named<raw::Stripe>,
+    found: &mut Findings,
+) {
+    let declared = stripe
+        .iter()
+        .filter(|(key, _)| format!("stripe.{}", key.get_ref()) == route.provider.as_str())
+        .flat_map(|(_, stripe)| &stripe.meter)
+        .find(|(key, _)| key.get_ref() == route.provider_meter.as_str());
+    let Some((meter_key, meter)) = declared else { return };
+    let formula = meter.formula.as_ref().and_then(|field| {
+        FORMULAS.iter().find(|(word, _)| word == field.get_ref()).map(|(_, formula)| *formula)
+    });
+    match formula.unwrap_or(Formula::Sum) {
+        // A meter of the last value is refused where it is declared.
+        Formula::Sum | Formula::Last => return,
+        Formula::Count => {}
+    }
+    let declared = format!("{:?} is declared as a meter that counts", meter_key.get_ref());
+    if route.window != WindowRule::Record {
+        let span = raw.window.as_ref().map_or(table.span.clone(), Spanned::span);
+        let problem = Problem::at(
+            span,
+            format!("`{}` sums records up before a meter that counts", table.path),
+        )
+        .label("a whole window of records would count as one")
+        .help("set `window = \"record\"`, or correct the declared `formula`")
+        .context(meter_key.span(), declared.clone());
+        found.error(problem);
+    }
+    if route.aggregate != Aggregate::Count {
+        let span = raw.aggregate.as_ref().map_or(table.span.clone(), Spanned::span);
+        let problem =
+            Problem::at(span, format!("`{}` sends quantities to a meter that counts", table.path))
+                .label("a record of 3 would count as one, and the two books never agree")
+                .help("set `aggregate = \"count\"`, or correct the declared `formula`")
+                .context(meter_key.span(), declared);
+        found.error(problem);
+    }
+}

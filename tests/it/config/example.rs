@@ -1,0 +1,128 @@
+//! `config.example.toml`: it is read, it is whole, and what it says of defaults is true.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use tallyd::config::{Config, Outside, Overrides, SecretPolicy, load_text};
+
+const EXAMPLE: &str = include_str!("../../../config.example.toml");
+/// Marks a line of the example that shows no default.
+const MARK: &str = "(example)";
+
+/// The example with its optional tables, and of them the lines that `keep` wants.
+fn uncommented(keep: impl Fn(&str) -> bool) -> String {
+    let line = |line: &str| match line.strip_prefix("#: ") {
+        Some(optional) if keep(optional) => format!("{optional}\n"),
+        Some(_) => "\n".to_owned(),
+        None => format!("{line}\n"),
+    };
+    EXAMPLE.lines().map(line).collect()
+}
+
+fn read(text: &str) -> Config {
+    let environment = |name: &str| match name {
+        "STRIPE_KEY" => Some(super::LIVE_KEY.to_owned()),
+        "TALLYD_TOKEN" => Some(super::TOKEN.to_owned()),
+        _ => None,
+    };
+    let outside = Outside { overrides: Overrides::default(), environment: &environment };
+    load_text(text, Path::new("tallyd.toml"), &outside, SecretPolicy::Resolve)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Everything in a config but the text it was read from.
+fn said(config: &Config) -> String {
+    let Config { store, maintenance, web, intake, stripe, routes, imports, telemetry, .. } = config;
+    format!(
+        "{store:#?} {maintenance} {web:#?} {intake:#?} {stripe:#?} {routes:#?} {imports:#?} \
+         {telemetry:#?}"
+    )
+}
+
+#[test]
+fn the_example_is_a_config() {
+    read(EXAMPLE);
+}
+
+#[test]
+fn the_example_with_all_its_examples_is_a_config_without_warnings() {
+    let config = read(&uncommented(|_| true));
+    assert!(config.warnings.is_empty(), "{}", config.warnings);
+    assert_eq!((config.stripe.len(), config.routes.len(), config.imports.len()), (1, 1, 1));
+}
+
+#[test]
+fn the_defaults_that_the_example_shows_are_the_compiled_ones() {
+    assert_eq!(said(&read(EXAMPLE)), said(&read("")));
+    let shown = uncommented(|_| true);
+    let left_out = uncommented(|line| line.starts_with('[') || line.contains(MARK));
+    assert_ne!(shown, left_out);
+    assert_eq!(said(&read(&shown)), said(&read(&left_out)));
+}
+
+#[test]
+fn every_line_that_shows_no_default_is_marked() {
+    let all = uncommented(|_| true);
+    let whole = said(&read(&all));
+    for marked in EXAMPLE.lines().filter(|line| line.starts_with("#: ") && line.contains(MARK)) {
+        let without = uncommented(|line| !marked.ends_with(line));
+        let outside = Outside { overrides: Overrides::default(), environment: &super::environment };
+        let read = load_text(&without, Path::new("tallyd.toml"), &outside, SecretPolicy::Resolve);
+        // Without it there is no config, or another one.
+        assert!(read.is_err() || read.is_ok_and(|config| said(&config) != whole), "{marked}");
+    }
+}
+
+#[test]
+fn every_key_that_the_schema_knows_stands_in_the_example() {
+    let tables = [
+        "ledger",
+        "http",
+        "[http.token]",
+        "intake",
+        "source.web",
+        "stripe.main",
+        "stripe.main.meter.api_requests",
+        "route.requests",
+        "import.access",
+        "[import.access.record]",
+        "log",
+    ];
+    // A key that nobody knows makes the reader list those that it knows.
+    for table in tables {
+        let problems = super::read(&format!("[{table}]\n\"?\" = 1")).expect_err(table);
+        let known = keys_listed(&problems.errors.iter().find_map(known_here).expect(table));
+        // Some are shown as tables of their own, and the span is told of in a sentence.
+        let mut shown = keys_shown(table);
+        shown.extend(["token", "meter", "record", "span"].map(str::to_owned));
+        let missing: Vec<&String> = known.difference(&shown).collect();
+        assert!(!known.is_empty() && missing.is_empty(), "[{table}] lacks {missing:?}");
+    }
+    let problems = super::read("\"?\" = 1").expect_err("no such table");
+    for table in keys_listed(&problems.errors.iter().find_map(known_here).expect("a list")) {
+        assert!(uncommented(|_| true).contains(&format!("\n[{table}")), "{table}");
+    }
+}
+
+fn known_here(problem: &tallyd::config::Problem) -> Option<String> {
+    problem.help.split_once("known here: ").map(|(_, list)| list.to_owned())
+}
+
+fn keys_listed(list: &str) -> BTreeSet<String> {
+    list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+/// The keys in all the example's tables of this name.
+fn keys_shown(table: &str) -> BTreeSet<String> {
+    let text = uncommented(|_| true);
+    let mut inside = false;
+    let mut keys = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            inside = line == format!("[{table}]");
+        } else if let (true, Some((key, _))) = (inside, line.split_once(" = ")) {
+            keys.insert(key.to_owned());
+        }
+    }
+    keys
+}

@@ -1,0 +1,153 @@
+//! Routes: each by itself, against its provider, and against the others.
+
+use tallyd::accrual::route::{AccountRule, Aggregate, WindowRule};
+use tallyd::domain::quantity::Quantity;
+
+use super::{read, refused, sound, sound_and, warned};
+
+#[test]
+fn a_route_says_what_was_typed() {
+    let config = sound(
+        r#"
+[stripe.main]
+key = { env = "TEST" }
+[route.eu]
+meter = "bytes"
+match = { region = "eu", tier = "3" }
+to = "stripe.main"
+event = "gigabytes"
+window = "1d"
+aggregate = "sum"
+scale = "0.000000001"
+account = { template = "cus_{customer}" }
+settle = "90s"
+"#,
+    );
+    let route = &config.routes[0];
+    assert_eq!(route.name.as_str(), "eu");
+    assert_eq!(route.meter.as_str(), "bytes");
+    assert_eq!(route.matches["region"], "eu");
+    assert_eq!(route.matches["tier"], "3");
+    assert_eq!(route.provider.as_str(), "stripe.main");
+    assert_eq!(route.provider_meter.as_str(), "gigabytes");
+    assert_eq!(route.window, WindowRule::Day);
+    assert_eq!(route.aggregate, Aggregate::Sum);
+    assert_eq!(route.scale, Quantity::parse("0.000000001").unwrap());
+    assert_eq!(route.account, AccountRule::Template("cus_{customer}".into()));
+    assert_eq!(route.settle_micros, 90_000_000);
+}
+
+#[test]
+fn a_route_counts_at_the_provider_as_its_meter_unless_it_says_otherwise() {
+    let route = &sound(super::SOUND).routes[0];
+    assert_eq!(route.provider_meter.as_str(), "requests");
+    assert_eq!(route.scale, Quantity::one());
+    assert_eq!(route.account, AccountRule::Identity);
+    let imported = sound(&sound_and("account = \"imported\""));
+    assert_eq!(imported.routes[0].account, AccountRule::Imported);
+    let scaled = sound(&sound_and("scale = 1024"));
+    assert_eq!(scaled.routes[0].scale, Quantity::from(1024));
+}
+
+#[test]
+fn a_route_to_an_unknown_provider_is_refused() {
+    let text = super::SOUND.replace("\"stripe.main\"", "\"stripe.mian\"");
+    let title = "`route.requests.to` names a provider that is not configured: \"stripe.mian\"";
+    refused(&text, "\"stripe.mian\"", title);
+    let problems = read(&text).expect_err("no such provider");
+    assert_eq!(problems.errors[0].help, "did you mean \"stripe.main\"?");
+}
+
+#[test]
+fn a_route_without_meter_or_provider_is_refused() {
+    let text = super::SOUND.replace("meter = \"requests\"", "");
+    refused(&text, "requests", "`route.requests.meter` is missing");
+    let text = super::SOUND.replace("to = \"stripe.main\"", "");
+    refused(&text, "requests", "`route.requests.to` is missing");
+}
+
+#[test]
+fn a_value_that_a_route_cannot_use_is_refused() {
+    for (line, at, title) in [
+        ("scale = 0.001", "0.001", "`route.requests.scale` is a floating-point number"),
+        ("scale = \"0.0\"", "\"0.0\"", "`route.requests.scale` is zero"),
+        ("scale = -1", "-1", "`route.requests.scale` is -1, below zero"),
+        ("scale = \"1/8\"", "\"1/8\"", "`route.requests.scale` is not a decimal number"),
+        ("window = \"2h\"", "\"2h\"", "`route.requests.window` does not know the word \"2h\""),
+        (
+            "aggregate = \"max\"",
+            "\"max\"",
+            "`route.requests.aggregate` does not know the word \"max\"",
+        ),
+        ("settle = \"soon\"", "\"soon\"", "`route.requests.settle` is \"soon\""),
+        ("settle = \"8d\"", "\"8d\"", "`route.requests.settle` is \"8d\""),
+        (
+            "account = \"import\"",
+            "\"import\"",
+            "`route.requests.account` does not know the word \"import\"",
+        ),
+        (
+            "account = { template = \"cus_1\" }",
+            "\"cus_1\"",
+            "`route.requests.account.template` has no {customer}",
+        ),
+        ("account = {}", "{}", "`route.requests.account.template` is missing"),
+        ("event = \"\"", "\"\"", "`route.requests.event` is empty"),
+        ("event = \"a\\tb\"", "\"a\\tb\"", "`route.requests.event` holds a control character"),
+    ] {
+        refused(&sound_and(line), at, title);
+    }
+    let long = format!("\"{}\"", "é".repeat(101));
+    let title = "`route.requests.event` is longer than 100 characters";
+    refused(&sound_and(&format!("event = {long}")), &long, title);
+}
+
+#[test]
+fn a_name_that_would_mislead_a_reader_is_refused() {
+    let text = super::SOUND.replace("[route.requests]", "[route.\" x\"]");
+    refused(&text, "\" x\"", "the route's name starts or ends with white space");
+}
+
+#[test]
+fn routes_that_can_take_the_same_record_to_the_same_meter_are_refused() {
+    let title = "routes `requests` and `again` can take the same record to the same meter";
+    let again = "[route.again]\nmeter = \"requests\"\nto = \"stripe.main\"\n";
+    refused(&sound_and(again), "again", title);
+    refused(&sound_and(&format!("{again}match = {{ region = \"eu\" }}")), "again", title);
+    let eu = "match = { region = \"eu\" }\n";
+    let tier = sound_and(&format!("{eu}{again}match = {{ tier = \"3\" }}"));
+    refused(&tier, "again", title);
+}
+
+#[test]
+fn routes_that_part_their_records_or_their_meters_are_taken() {
+    let again = "[route.again]\nmeter = \"requests\"\nto = \"stripe.main\"\n";
+    for (first, second) in [
+        ("match = { region = \"eu\" }", "match = { region = \"us\" }"),
+        ("match = { region = \"eu\", a = \"1\" }", "match = { region = \"us\", a = \"1\" }"),
+        ("", "event = \"other\""),
+    ] {
+        sound(&sound_and(&format!("{first}\n{again}{second}")));
+    }
+}
+
+#[test]
+fn a_route_has_to_fit_the_formula_of_its_declared_meter() {
+    let counting = "[stripe.main.meter.requests]\nformula = \"count\"\n";
+    let window = "`route.requests` sums records up before a meter that counts";
+    let text = sound_and(&format!("window = \"1h\"\naggregate = \"count\"\n{counting}"));
+    refused(&text, "\"1h\"", window);
+    let text = sound_and(&format!("aggregate = \"count\"\n{counting}"));
+    refused(&text, "requests", window);
+    let aggregate = "`route.requests` sends quantities to a meter that counts";
+    let text = sound_and(&format!("window = \"record\"\n{counting}"));
+    refused(&text, "requests", aggregate);
+    sound(&sound_and(&format!("window = \"record\"\naggregate = \"count\"\n{counting}")));
+    sound(&sound_and("window = \"record\"\n[stripe.main.meter.requests]\n"));
+}
+
+#[test]
+fn a_scale_that_has_no_effect_is_warned_of() {
+    let title = "`route.requests.scale` is set, and the route counts records";
+    warned(&sound_and("aggregate = \"count\"\nscale = \"7\""), "\"7\"", title);
+}
