@@ -96,7 +96,9 @@ pub fn load_text(
         // judged.
         return Err(Problems::new(file, text, broken(text, &errors), Vec::new()));
     }
-    let raw = read_tables(table, &mut found);
+    let Some(raw) = read_tables(table, &mut found) else {
+        return Err(Problems::new(file, text, found.errors, found.warnings));
+    };
     let given = Given {
         folder: path.parent().unwrap_or(Path::new("")),
         overrides: outside.given(),
@@ -167,25 +169,29 @@ fn broken(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
     problems
 }
 
-/// Reads the parsed file, leaving out what cannot be read.
-fn read_tables(mut table: Spanned<DeTable<'_>>, found: &mut Findings) -> raw::File {
+/// Reads the parsed file, leaving out what cannot be read; nothing when that is too much.
+fn read_tables(mut table: Spanned<DeTable<'_>>, found: &mut Findings) -> Option<raw::File> {
     for _ in 0..UNREAD_MAX {
         let error = match raw::File::deserialize(toml::Deserializer::from(table.clone())) {
-            Ok(file) => return file,
+            Ok(file) => return Some(file),
             Err(error) => error,
         };
         let span = error.span().unwrap_or_default();
         let removed = remove(table.get_mut(), &span, "");
         let path = removed.as_deref().unwrap_or_default();
         found.error(unread(error.message(), span, path, known_keys(error.message())));
-        let Some(path) = removed else { return raw::File::default() };
+        let path = removed?;
         if let Some((_, meant)) = misspelt_key(error.message()) {
             let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
             found.unread.insert(format!("{parent}.{meant}"));
         }
         found.unread.insert(path);
     }
-    raw::File::default()
+    let problem = Problem::nowhere(format!("more than {UNREAD_MAX} keys cannot be read"))
+        .label("the rest of the file was not judged")
+        .help("see `config.example.toml` for the keys there are");
+    found.error(problem);
+    None
 }
 
 /// Takes the key out whose name stands at `span`, or else the innermost whose name or value covers

@@ -29,7 +29,7 @@ pub(super) fn redact_source(text: &str) -> String {
     while let Some(found) = text.get(from..).and_then(|rest| rest.find('=')) {
         let equals = from + found;
         from = equals + 1;
-        if names_a_secret(&text[..equals]) {
+        if names_a_secret(&text[..equals], &text[from..]) {
             let end = end_of_value(text, from);
             blot(&mut bytes, from, end);
             from = end;
@@ -50,13 +50,26 @@ fn blot_words(text: &str, bytes: &mut [u8]) {
     }
 }
 
-/// Whether what stands in front of an equals sign ends with a key whose value may be a secret.
-fn names_a_secret(before: &str) -> bool {
+/// Whether `name` has the usual form of an environment variable's name. Random secrets hardly ever do:
+/// this tells a secret that was typed in place of a reference from a reference.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    let inside = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') && name.chars().all(inside)
+}
+
+/// Whether what stands `before` an equals sign ends with a key whose value, which stands `after` it,
+/// may be a secret.
+fn names_a_secret(before: &str, after: &str) -> bool {
     let name = before.trim_end().trim_end_matches(['"', '\'']);
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    let start =
-        name.char_indices().rfind(|(_, c)| !inside(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    let outside = name.char_indices().rfind(|(_, c)| !inside(*c));
+    let start = outside.map_or(0, |(at, c)| at + c.len_utf8());
     let name = name[start..].to_ascii_lowercase();
+    if name == "env" {
+        let quoted = after.trim_start().trim_start_matches(['"', '\'']);
+        let end = quoted.find(['"', '\'', '\n']).unwrap_or(quoted.len());
+        return !is_variable_name(&quoted[..end]);
+    }
     SECRET_KEYS.iter().any(|end| name.ends_with(end)) && !PLAIN_KEYS.contains(&name.as_str())
 }
 
@@ -104,6 +117,7 @@ mod tests {
             ("key = { env = \"NAME\" }", "key = { env = \"NAME\" }"),
             ("t = [{ secret = \"ab\" }]", "t = [{ secret = \"**\" *]"),
             ("\u{feff}key = 1", "\u{feff}key = *"),
+            ("key = { env = \"hunter2\" }", "key = { env = \"*******\" *"),
             ("customer_key = \"who\"", "customer_key = \"who\""),
             ("[stripe.monkey]\nrate = 3", "[stripe.monkey]\nrate = 3"),
         ] {

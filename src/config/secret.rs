@@ -15,6 +15,7 @@ use super::field::Table;
 use super::finding::Findings;
 use super::problem::Problem;
 use super::raw::{Key, Secret};
+use super::redact::is_variable_name;
 use super::resolve::Given;
 
 /// Largest secret, in bytes: far beyond any token, and small enough to read a wrong file by
@@ -85,10 +86,9 @@ fn place(
     match names {
         (Some(name), None, None) => {
             let name = name.get_ref();
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if name.is_empty() || !name.chars().all(plain) {
+            if !is_variable_name(name) {
                 // The text is not shown: it may be the secret itself.
-                let title = format!("`{path}` does not name an environment variable");
+                let title = format!("`{path}` names no variable in capital letters");
                 refuse(found, title, "no environment holds it");
                 return None;
             }

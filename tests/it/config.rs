@@ -148,9 +148,7 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(problems.to_string().contains("is not UTF-8 text, at byte 2"), "{problems}");
 }
 
-#[test]
-fn six_mistakes_are_told_in_one_go_each_with_its_line() {
-    let text = r#"[ledger]
+const SIX_MISTAKES: &str = r#"[ledger]
 maintenance = "0 3 * * 0"
 
 [http]
@@ -166,7 +164,10 @@ meter = "requests"
 to = "stripe.mian"
 scale = 0.001
 "#;
-    let problems = read(text).expect_err("six mistakes");
+
+#[test]
+fn six_mistakes_are_told_in_one_go_each_with_its_line() {
+    let problems = read(SIX_MISTAKES).expect_err("six mistakes");
     assert_eq!(problems.errors.len(), 6);
     insta::assert_snapshot!(problems, @r#"
     error: `ledger.maintenance` has a weekday as a number, which programs count differently

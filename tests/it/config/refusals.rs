@@ -74,6 +74,14 @@ fn a_value_of_another_kind_is_refused() {
 }
 
 #[test]
+fn a_file_of_another_program_is_not_told_key_by_key() {
+    let text: String = (0..100).map(|number| format!("key{number} = 1\n")).collect();
+    let problems = read(&text).expect_err("no config");
+    assert_eq!(problems.errors.len(), 51);
+    assert_eq!(problems.errors[50].title, "more than 50 keys cannot be read");
+}
+
+#[test]
 fn no_text_makes_the_reader_panic() {
     use proptest::prelude::*;
     let word = prop_oneof![

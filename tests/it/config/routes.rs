@@ -117,6 +117,20 @@ fn routes_that_can_take_the_same_record_to_the_same_meter_are_refused() {
     let eu = "match = { region = \"eu\" }\n";
     let tier = sound_and(&format!("{eu}{again}match = {{ tier = \"3\" }}"));
     refused(&tier, "again", title);
+    insta::assert_snapshot!(read(&sound_and(again)).expect_err("they collide"), @r#"
+    error: routes `requests` and `again` can take the same record to the same meter
+     --> /etc/tallyd/tallyd.toml:8:8
+      |
+    5 | [route.requests]
+      |        -------- the earlier route
+    ...
+    8 | [route.again]
+      |        ^^^^^ it would be billed once, and wait here for ever
+      |
+      = help: give one property another value in each `match`, or another `event`
+
+    /etc/tallyd/tallyd.toml: 1 error, 0 warnings
+    "#);
 }
 
 #[test]

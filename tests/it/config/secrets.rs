@@ -84,6 +84,7 @@ fn no_problem_shows_a_secret_wherever_it_was_typed() {
         "[stripe.main]\nkey = \"SECRET",
         "[stripe.main]\nkey = '''\nSECRET\n'''\nx = 1",
         "[stripe.main]\nkey = { env = \"SECRET\" }",
+        "[stripe.main]\nkey = { env = 'SECRET', file = 'x' }",
         "[stripe.main]\nkey = [\"SECRET\"]",
         "[stripe.main]\nkye = \"SECRET\"",
         "[stripe.main]\napi_key = \"SECRET\"",
@@ -101,7 +102,11 @@ fn no_problem_shows_a_secret_wherever_it_was_typed() {
         let shown = format!("{problems} {problems:?} {}", problems.render(true));
         assert!(!shown.contains("canary"), "{line}\n{shown}");
     }
-    for line in ["[[http.token]]\nsecret = \"SECRET\"", "[http]\ntoken = \"SECRET\""] {
+    for line in [
+        "[[http.token]]\nsecret = \"SECRET\"",
+        "[[http.token]]\nsecret = { env = \"SECRET\" }",
+        "[http]\ntoken = \"SECRET\"",
+    ] {
         let problems = read(&line.replace("SECRET", TOKEN)).expect_err(line);
         assert!(!format!("{problems} {problems:?}").contains("canary"), "{line}\n{problems}");
     }
