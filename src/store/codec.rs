@@ -25,12 +25,15 @@ mod code {
 
 /// What an error of the database means for the verb that met it.
 pub(super) fn ledger_error(error: sqlx::Error) -> LedgerError {
-    let primary = match &error {
-        sqlx::Error::Database(inner) => primary_code(inner.as_ref()),
-        sqlx::Error::PoolTimedOut => Some(code::BUSY),
+    let primary = if let Some(inner) = error.as_database_error() {
+        primary_code(inner)
+    } else if matches!(error, sqlx::Error::PoolTimedOut) {
+        Some(code::BUSY)
+    } else if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) {
         // The connection's thread died, or the file went away beneath it.
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Some(code::IO_ERROR),
-        other => return LedgerError::Refused(other.to_string(), Some(Box::new(error))),
+        Some(code::IO_ERROR)
+    } else {
+        None
     };
     match primary {
         Some(code::FULL) => LedgerError::Full(Box::new(error)),

@@ -21,13 +21,10 @@ use tallyd::posting::poster::Poster;
 use tallyd::provider::Provider;
 use tallyd::provider::stripe::{Stripe, settings};
 use tallyd::sandbox::stripe::BookLine;
-use tallyd::service::{Service, Step};
+use tallyd::service::{IDLE_SECONDS_MAX, Service, Step};
 use tallyd::store::sqlite::SqliteLedger;
 
 use super::stripe::Running;
-
-/// The instant at which a test's world begins.
-pub(crate) const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
 /// The one provider instance of a test's world.
 pub(crate) fn provider_name() -> ProviderName {
@@ -104,7 +101,7 @@ impl World {
         ledger.recover_in_flight(clock.now()).await.unwrap();
         let stripe = Stripe::new(&settings::Settings {
             name: provider_name(),
-            api: sandbox.handle_url(),
+            api: sandbox.url.clone(),
             key: "sk_test_journey".to_owned().into(),
             account: None,
             meters: Vec::new(),
@@ -112,8 +109,7 @@ impl World {
         });
         let stripe: Arc<dyn Provider> = Arc::new(stripe.unwrap());
         let prefixes = HashMap::from([(provider_name(), "cus_")]);
-        let accruer =
-            Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
+        let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
         let poster = Poster::new(provider_name(), ledger.clone(), stripe.clone());
         let delivery = tallyd::delivery::Settings {
             provider: provider_name(),
@@ -125,8 +121,7 @@ impl World {
             free_bytes_min: 0,
         };
         let observer = Arc::new(|_| ());
-        let courier =
-            Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
+        let courier = Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
         Self { ledger, accruer, poster, courier, clock: clock.clone() }
     }
 
@@ -148,17 +143,24 @@ impl World {
     /// Steps until nothing is left to do, moving the clock to whatever falls due next, but not past
     /// `until`.
     pub(crate) async fn run_until(&self, until: Timestamp) {
-        loop {
+        let mut quiet = 0;
+        while quiet < 2 {
             let steps = self.step().await;
             if steps.iter().any(|step| step.more || step.did_something()) {
+                quiet = 0;
                 continue;
             }
             let next = steps.iter().filter_map(|step| step.wake_at).min();
             match next {
                 Some(at) if at <= until => {
                     self.clock.set(at.max(self.clock.now().plus_micros(1_000)));
+                    quiet = 0;
                 }
-                Some(_) | None => return,
+                // As every service does, looks again after a while though nothing rang.
+                Some(_) | None => {
+                    self.clock.advance_micros(IDLE_SECONDS_MAX * 1_000_000);
+                    quiet += 1;
+                }
             }
         }
     }
