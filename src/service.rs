@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
 
 /// Longest wait between two steps, in seconds, when nothing rings and nothing is due. What to do is
 /// always derived from the ledger anew, so a lost ring costs at most this long.
@@ -42,14 +43,14 @@ impl Step {
 pub enum StepError {
     /// This process must stop and recover from disk.
     #[error("the ledger cannot be trusted any longer")]
-    Fatal(#[source] crate::ledger::LedgerError),
+    Fatal(#[source] LedgerError),
     /// The step may be tried again.
     #[error("a step failed")]
     Later(#[source] anyhow::Error),
 }
 
-impl From<crate::ledger::LedgerError> for StepError {
-    fn from(error: crate::ledger::LedgerError) -> Self {
+impl From<LedgerError> for StepError {
+    fn from(error: LedgerError) -> Self {
         if error.is_fatal() { Self::Fatal(error) } else { Self::Later(error.into()) }
     }
 }
@@ -80,6 +81,31 @@ impl Bell {
     /// Waits for a ring.
     pub async fn rung(&self) {
         self.0.notified().await;
+    }
+}
+
+/// Tells the supervisor that this process must stop. For the parts that serve callers and are no
+/// [`Service`], and so have no step whose error could say it.
+#[derive(Clone, Debug)]
+pub struct FatalBell(mpsc::Sender<LedgerError>);
+
+impl FatalBell {
+    /// A bell, and the end that the supervisor listens at.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<LedgerError>) {
+        // One is enough: the first failure ends the process.
+        let (ring, rung) = mpsc::channel(1);
+        (Self(ring), rung)
+    }
+
+    /// Says why. The first one to ring is heard; a later failure, or one after the supervisor has
+    /// left, is only logged.
+    pub fn ring(&self, why: LedgerError) {
+        if let Err(unheard) = self.0.try_send(why) {
+            let error: anyhow::Error = unheard.into_inner().into();
+            let error = format!("{error:#}");
+            tracing::error!(error, "the ledger failed, and the process is stopping already");
+        }
     }
 }
 

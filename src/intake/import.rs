@@ -1,69 +1,386 @@
-//! Files of usage. PURE. Here: how a file's columns become records. Never here: the file, the
-//! journal. Read next: [`crate::intake::admit`].
+//! Files to records. PURE. Here: how a file's columns become records, and the reader that takes a file
+//! batch by batch. Never here: opening a file, the ledger. Read next: [`super::csv`].
+//!
+//! The whole file is never held: a batch, one row and the reader's buffer are. A row that is longer
+//! than a record may be is rejected without being held either.
 
+use std::borrow::Cow;
+use std::io::BufRead;
+
+use super::Settings;
+use super::admit::{Fault, Fields, Rules, Written, admit, quoted};
+use super::batch::{Batch, Place};
+use super::csv::Table;
+use super::json;
+use super::rows::{Cutting, Found, Rows};
 use crate::domain::names::MeterName;
 use crate::domain::quantity::Quantity;
 
-/// How the rows of one kind of file become records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// The mapping's name.
-    pub name: String,
-    /// How the file is written.
-    pub format: Format,
-    /// The column that names a row uniquely.
-    pub id: String,
-    /// The column with the time of use.
-    pub time: String,
-    /// The column that names who used.
-    pub customer: String,
-    /// The columns kept as properties.
-    pub properties: Vec<String>,
-    /// The records made of each row.
-    pub records: Vec<RecordRule>,
-}
-
-/// How a file is written.
+/// What a mapped file is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Rows of columns, the first row naming them.
+    /// A table with a header.
     Csv {
-        /// The byte between two columns.
+        /// What stands between two cells.
         delimiter: u8,
     },
-    /// One JSON object a line.
+    /// A JSON object a line; its columns are the names at the object's top.
     Ndjson,
 }
 
-/// One record made of a row.
+/// How the rows of a file become records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Its name.
+    pub name: String,
+    /// What the file is written in.
+    pub format: Format,
+    /// The column that holds a row's unique name.
+    pub id: String,
+    /// The column that holds the time.
+    pub time: String,
+    /// The column that holds the customer.
+    pub customer: String,
+    /// The columns that become properties, under their own names. An empty cell is no property.
+    pub properties: Vec<String>,
+    /// The records that each row makes.
+    pub records: Vec<RecordRule>,
+}
+
+/// One of the records that a row makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordRule {
-    /// What was used.
+    /// Its meter.
     pub meter: MeterName,
-    /// How much.
+    /// Its quantity.
     pub quantity: QuantityRule,
-    /// What is put behind the row's id, so that the records of one row have different names.
+    /// What is added to the row's id, so that the records of a row have names of their own.
     pub id_suffix: String,
-    /// What becomes of a row whose quantity is empty.
+    /// What an empty quantity means.
     pub when_empty: WhenEmpty,
 }
 
 /// Where a record's quantity comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuantityRule {
-    /// The same for every row.
+    /// The same for each row.
     Constant(Quantity),
     /// From this column.
     Column(String),
 }
 
-/// What becomes of a row whose quantity is empty.
+/// What an empty quantity means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenEmpty {
-    /// No record is made.
+    /// There is no record.
     Skip,
-    /// The record says zero.
+    /// There is a record of nothing.
     Zero,
-    /// The row is rejected, and kept for a person.
+    /// The record is rejected.
     Reject,
+}
+
+impl Mapping {
+    /// The columns it needs, each once, in the order it names them.
+    #[must_use]
+    pub fn columns(&self) -> Vec<&str> {
+        let quantities = self.records.iter().filter_map(|record| match &record.quantity {
+            QuantityRule::Constant(_) => None,
+            QuantityRule::Column(column) => Some(column.as_str()),
+        });
+        let named = [&self.id, &self.time, &self.customer].into_iter().chain(&self.properties);
+        let mut columns: Vec<&str> = Vec::new();
+        for column in named.map(String::as_str).chain(quantities) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        columns
+    }
+}
+
+/// Why a file is not imported, or not any further.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The table has no header.
+    #[error("{file} is empty: its first line must be a header")]
+    NoHeader {
+        /// The file.
+        file: String,
+    },
+    /// The header cannot be used.
+    #[error("the header of {file}: {field} {reason}")]
+    Header {
+        /// The file.
+        file: String,
+        /// The column at fault.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The header lacks columns that the mapping names.
+    #[error(
+        "{file} has no column {}, which the mapping \"{mapping}\" needs; its header is: {}",
+        missing.join(", "), header.join(", ")
+    )]
+    MissingColumns {
+        /// The file.
+        file: String,
+        /// The mapping.
+        mapping: String,
+        /// The columns that are not there, in quotation marks.
+        missing: Vec<String>,
+        /// The columns that are, in quotation marks.
+        header: Vec<String>,
+    },
+    /// The file cannot be read.
+    #[error("{file} cannot be read")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        why: std::io::Error,
+    },
+}
+
+/// A stretch of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileBatch {
+    /// Its records and rejected items; may be empty where rows make no records.
+    pub batch: Batch,
+    /// How much of the file was read up to its end, in bytes.
+    pub bytes_read: u64,
+}
+
+/// Reads a file batch by batch.
+pub struct FileRecords<R> {
+    file: String,
+    rows: Rows<R>,
+    row: Vec<u8>,
+    shape: Shape,
+}
+
+enum Shape {
+    Records,
+    Objects(Mapping),
+    Table(Mapping, Table),
+}
+
+impl<R: BufRead> FileRecords<R> {
+    /// Begins to read `reader`, which messages call `file`. Without a mapping each line holds a record
+    /// as `POST /v1/usage` takes it.
+    ///
+    /// # Errors
+    /// When the header lacks a column: then nothing of the file was made a record.
+    pub fn open(
+        reader: R,
+        file: &str,
+        mapping: Option<Mapping>,
+        settings: &Settings,
+    ) -> Result<Self, ImportError> {
+        let cutting = match mapping.as_ref().map(|mapping| mapping.format) {
+            Some(Format::Csv { delimiter }) => Cutting::Csv { delimiter },
+            Some(Format::Ndjson) | None => Cutting::Lines,
+        };
+        let mut rows = Rows::new(reader, cutting, settings.record_bytes_max);
+        let mut row = Vec::new();
+        let shape = match mapping {
+            None => Shape::Records,
+            Some(mapping) => match mapping.format {
+                Format::Ndjson => Shape::Objects(mapping),
+                Format::Csv { delimiter } => {
+                    let table = read_header(&mut rows, &mut row, file, &mapping, delimiter)?;
+                    Shape::Table(mapping, table)
+                }
+            },
+        };
+        Ok(Self { file: file.to_owned(), rows, row, shape })
+    }
+
+    /// The next stretch, of at most `batch_records_max` rows or items; nothing at the end. A row is
+    /// never cut in two.
+    ///
+    /// # Errors
+    /// When the file cannot be read. What was returned before stays good.
+    pub fn next_batch(&mut self, rules: &Rules<'_>) -> Result<Option<FileBatch>, ImportError> {
+        let most = rules.settings.batch_records_max;
+        let mut batch = Batch::default();
+        let mut rows = 0;
+        while rows < most && (batch.is_empty() || batch.len() + self.records_per_row() <= most) {
+            let found = self.rows.next_into(&mut self.row);
+            match found.map_err(|why| ImportError::Read { file: self.file.clone(), why })? {
+                Found::Row { line } => self.read_row(line, rules, &mut batch),
+                Found::Overlong { line, bytes } => {
+                    let most = rules.settings.record_bytes_max;
+                    let reason = format!("is {bytes} bytes long, and at most {most} are taken");
+                    let raw = String::from_utf8_lossy(&self.row);
+                    let fault = Fault::whole(reason);
+                    batch.reject(Place::Line(line), fault, None, &raw, rules.sources);
+                }
+                Found::End if rows == 0 => return Ok(None),
+                Found::End => break,
+            }
+            rows += 1;
+        }
+        Ok(Some(FileBatch { batch, bytes_read: self.rows.bytes_read() }))
+    }
+
+    fn records_per_row(&self) -> usize {
+        match &self.shape {
+            Shape::Records => 1,
+            Shape::Objects(mapping) | Shape::Table(mapping, _) => mapping.records.len(),
+        }
+    }
+
+    fn read_row(&mut self, line: u64, rules: &Rules<'_>, batch: &mut Batch) {
+        let row = self.row.as_slice();
+        if row.trim_ascii().is_empty() {
+            return;
+        }
+        match &mut self.shape {
+            Shape::Records => json::read_line(row, line, rules, batch),
+            Shape::Objects(mapping) => read_object(mapping, row, line, rules, batch),
+            Shape::Table(mapping, table) => {
+                let place = RowPlace { line, raw: &String::from_utf8_lossy(row), rules };
+                match table.take(row) {
+                    Ok(()) => map_row(mapping, &|column| table.cell(column), &place, batch),
+                    Err(fault) => place.reject(fault, None, batch),
+                }
+            }
+        }
+    }
+}
+
+fn read_header<R: BufRead>(
+    rows: &mut Rows<R>,
+    row: &mut Vec<u8>,
+    file: &str,
+    mapping: &Mapping,
+    delimiter: u8,
+) -> Result<Table, ImportError> {
+    let file = file.to_owned();
+    let header = |fault: Fault, file| {
+        let Fault { field, reason } = fault;
+        ImportError::Header { file, field, reason }
+    };
+    match rows.next_into(row) {
+        Err(why) => return Err(ImportError::Read { file, why }),
+        Ok(Found::End) => return Err(ImportError::NoHeader { file }),
+        Ok(Found::Overlong { bytes, .. }) => {
+            return Err(header(Fault::whole(format!("is {bytes} bytes long")), file));
+        }
+        Ok(Found::Row { .. }) => {}
+    }
+    let table = Table::new(row, delimiter).map_err(|fault| header(fault, file.clone()))?;
+    let found = table.header();
+    let missing: Vec<String> =
+        mapping.columns().into_iter().filter(|each| !found.contains(each)).map(quoted).collect();
+    if missing.is_empty() {
+        return Ok(table);
+    }
+    let header = found.into_iter().map(quoted).collect();
+    Err(ImportError::MissingColumns { file, mapping: mapping.name.clone(), missing, header })
+}
+
+fn read_object(mapping: &Mapping, row: &[u8], line: u64, rules: &Rules<'_>, batch: &mut Batch) {
+    let text = match str::from_utf8(row) {
+        Ok(text) => text.trim_ascii(),
+        Err(why) => return json::reject_not_utf8(row, why.valid_up_to(), line, rules, batch),
+    };
+    let place = RowPlace { line, raw: text, rules };
+    let members = match json::members(text) {
+        Ok(members) => members,
+        Err(why) => return place.reject(Fault::whole(format!("is not JSON: {why}")), None, batch),
+    };
+    let cell = |column: &str| {
+        let mut named = members.iter().filter(|(name, _)| name == column);
+        match (named.next(), named.next()) {
+            (_, Some(_)) => Err(Fault::new(column, "is there twice")),
+            (None | Some((_, Written::Null)), None) => Ok(None),
+            (Some((_, Written::Text(text))), None) if text.is_empty() => Ok(None),
+            (Some((_, value)), None) => Ok(Some(value.clone())),
+        }
+    };
+    map_row(mapping, &cell, &place, batch);
+}
+
+struct RowPlace<'a> {
+    line: u64,
+    raw: &'a str,
+    rules: &'a Rules<'a>,
+}
+
+impl RowPlace<'_> {
+    fn reject(&self, fault: Fault, id: Option<&str>, batch: &mut Batch) {
+        batch.reject(Place::Line(self.line), fault, id, self.raw, self.rules.sources);
+    }
+}
+
+/// A cell by its column; nothing when it is empty.
+type Cells<'a, 'row> = &'a dyn Fn(&str) -> Result<Option<Written<'row>>, Fault>;
+
+/// Makes the records of one row. Each stands by itself: where one is rejected the others live.
+fn map_row(mapping: &Mapping, cells: Cells<'_, '_>, place: &RowPlace<'_>, batch: &mut Batch) {
+    for rule in &mapping.records {
+        let id = match named(cells, &mapping.id) {
+            Ok(Some(Written::Text(id))) => Some(format!("{id}{}", rule.id_suffix)),
+            Ok(_) | Err(_) => None,
+        };
+        match map_record(mapping, rule, id.as_deref(), cells, place.rules) {
+            Ok(None) => {}
+            Ok(Some(record)) => batch.admit(Place::Line(place.line), record),
+            Err(fault) => place.reject(fault, id.as_deref(), batch),
+        }
+    }
+}
+
+fn map_record(
+    mapping: &Mapping,
+    rule: &RecordRule,
+    id: Option<&str>,
+    cells: Cells<'_, '_>,
+    rules: &Rules<'_>,
+) -> Result<Option<crate::domain::record::UsageRecord>, Fault> {
+    let quantity = match &rule.quantity {
+        QuantityRule::Constant(quantity) => Written::Text(Cow::Owned(quantity.to_string())),
+        QuantityRule::Column(column) => match (cells(column)?, rule.when_empty) {
+            (Some(written), _) => written,
+            (None, WhenEmpty::Skip) => return Ok(None),
+            (None, WhenEmpty::Zero) => Written::Text(Cow::Borrowed("0")),
+            (None, WhenEmpty::Reject) => {
+                let reason = format!("is missing: {} is empty", quoted(column));
+                return Err(Fault::new("quantity", reason));
+            }
+        },
+    };
+    let mut properties = Vec::new();
+    for column in &mapping.properties {
+        if let Some(value) = cells(column)? {
+            properties.push((Cow::Borrowed(column.as_str()), value));
+        }
+    }
+    let id = match id {
+        Some(id) => Some(Written::Text(Cow::Borrowed(id))),
+        None => named(cells, &mapping.id)?,
+    };
+    let fields = Fields {
+        source: None,
+        id,
+        customer: named(cells, &mapping.customer)?,
+        meter: Some(Written::Text(Cow::Borrowed(rule.meter.as_str()))),
+        quantity: Some(quantity),
+        time: cells(&mapping.time)?,
+        properties,
+    };
+    admit(fields, rules).map(Some)
+}
+
+/// A cell that names something. Files number their rows and customers, so here a number is taken for
+/// the text it was written as.
+fn named<'row>(cells: Cells<'_, 'row>, column: &str) -> Result<Option<Written<'row>>, Fault> {
+    Ok(match cells(column)? {
+        Some(Written::Number(digits)) => Some(Written::Text(Cow::Borrowed(digits))),
+        other => other,
+    })
 }

@@ -1,10 +1,16 @@
 //! The first room: a record arrives. Here: reading outside bytes into records, judging them, and the
-//! one door into the journal. Never here: routes, providers. Read next: [`admit`].
+//! one door into the journal. Never here: routes, providers. Read next: [`admit`], then down the list.
 
 use crate::domain::names::SourceName;
 
 pub mod admit;
+pub mod instant;
+pub mod batch;
+pub mod json;
 pub mod import;
+pub mod csv;
+pub mod rows;
+pub mod gate;
 
 /// What the operator set for intake.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,79 @@
+//! What one request, or one stretch of a file, brought. PURE. Here: where each record stood, the
+//! records that were admitted, and the items that are none. Never here: judging, the ledger. Read
+//! next: [`super::json`].
+
+use std::fmt;
+
+use super::admit::{Fault, Sources, cut};
+use crate::domain::record::UsageRecord;
+use crate::ledger::intake::{Admitted, Rejected};
+
+/// Most of a rejected item's own text that is kept, in bytes: the whole of an ordinary record, so that
+/// a person can correct and send it again, and no room for a flood.
+pub const RAW_BYTES_MAX: usize = 4096;
+
+/// Where a record stood in what brought it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In a JSON body, counted from one. A body that is one object holds record 1.
+    Record(usize),
+    /// In a body or file of lines, counted from one.
+    Line(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(number) => write!(f, "record {number}"),
+            Self::Line(number) => write!(f, "line {number}"),
+        }
+    }
+}
+
+/// Judged records, in the order they came, and what came as a record and is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The admitted records.
+    pub admitted: Vec<(Place, Admitted)>,
+    /// The others.
+    pub rejected: Vec<(Place, Rejected)>,
+}
+
+impl Batch {
+    /// How many items came.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.admitted.len() + self.rejected.len()
+    }
+
+    /// Whether nothing came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.admitted.is_empty() && self.rejected.is_empty()
+    }
+
+    /// Adds a record, whose digests are made here, outside the ledger's one writer.
+    pub fn admit(&mut self, place: Place, record: UsageRecord) {
+        self.admitted.push((place, record.into()));
+    }
+
+    /// Adds an item that is no record. `id` is what could be read of its id, `raw` what came.
+    pub fn reject(
+        &mut self,
+        place: Place,
+        fault: Fault,
+        id: Option<&str>,
+        raw: &str,
+        sources: &Sources,
+    ) {
+        let rejected = Rejected {
+            source: sources.only().map_or_else(String::new, |source| source.to_string()),
+            id: id.map(|id| cut(id, crate::domain::names::NAME_BYTES_MAX).to_owned()),
+            place: place.to_string(),
+            field: fault.field,
+            reason: fault.reason,
+            raw: cut(raw, RAW_BYTES_MAX).to_owned(),
+        };
+        self.rejected.push((place, rejected));
+    }
+}

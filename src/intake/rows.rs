@@ -1,0 +1,192 @@
+//! Rows of a file, one at a time. PURE. Here: cutting a stream into rows without ever holding more of
+//! it than one row may have. Never here: what a row says. Read next: [`super::csv`].
+
+use std::io::{self, BufRead, ErrorKind};
+
+/// What some editors write in front of UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// What ends a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cutting {
+    /// Every line feed.
+    Lines,
+    /// Every line feed or carriage return outside quotation marks, which open only where a cell does.
+    Csv {
+        /// What stands between two cells.
+        delimiter: u8,
+    },
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A row; it begins on this line, counted from one.
+    Row {
+        /// The line.
+        line: u64,
+    },
+    /// A row too long to be held; only its start was kept.
+    Overlong {
+        /// The line it begins on.
+        line: u64,
+        /// Its length, in bytes.
+        bytes: u64,
+    },
+    /// Nothing: the end.
+    End,
+}
+
+/// Where in a row the reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    CellStart,
+    Cell,
+    Quoted,
+    QuoteInQuoted,
+}
+
+/// Cuts a stream into rows.
+#[derive(Debug)]
+pub struct Rows<R> {
+    reader: R,
+    cutting: Cutting,
+    row_bytes_max: usize,
+    bytes_read: u64,
+    line: u64,
+    last: u8,
+}
+
+impl<R: BufRead> Rows<R> {
+    /// Rows of at most `row_bytes_max` bytes.
+    pub fn new(reader: R, cutting: Cutting, row_bytes_max: usize) -> Self {
+        Self { reader, cutting, row_bytes_max, bytes_read: 0, line: 1, last: 0 }
+    }
+
+    /// How much of the stream was taken so far.
+    pub const fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Reads the next row that is not empty into `row`, without what ends it.
+    ///
+    /// # Errors
+    /// When the stream cannot be read.
+    pub fn next_into(&mut self, row: &mut Vec<u8>) -> io::Result<Found> {
+        loop {
+            let line = self.line;
+            let (bytes, ended) = self.next_raw(row)?;
+            if line == 1 && row.starts_with(BYTE_ORDER_MARK) {
+                row.drain(..BYTE_ORDER_MARK.len());
+            }
+            if bytes > u64::try_from(self.row_bytes_max).unwrap_or(u64::MAX) {
+                return Ok(Found::Overlong { line, bytes });
+            }
+            if !row.is_empty() {
+                return Ok(Found::Row { line });
+            }
+            if !ended {
+                return Ok(Found::End);
+            }
+        }
+    }
+
+    /// The next row, empty or not: its length, and whether something ended it.
+    fn next_raw(&mut self, row: &mut Vec<u8>) -> io::Result<(u64, bool)> {
+        row.clear();
+        let mut at = At::CellStart;
+        let mut bytes: u64 = 0;
+        loop {
+            let chunk = match self.reader.fill_buf() {
+                Ok([]) => return Ok((bytes, false)),
+                Ok(chunk) => chunk,
+                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
+                Err(why) => return Err(why),
+            };
+            let mut used = 0;
+            let mut ended = false;
+            for byte in chunk.iter().copied() {
+                used += 1;
+                // A carriage return and the line feed behind it are one line.
+                let breaks = byte == b'\n' && self.last != b'\r' || byte == b'\r';
+                self.line += u64::from(breaks);
+                self.last = byte;
+                let marks = BYTE_ORDER_MARK.get(row.len()) == Some(&byte) && bytes < 3;
+                if !marks {
+                    (at, ended) = step(self.cutting, at, byte);
+                }
+                if ended {
+                    break;
+                }
+                bytes += 1;
+                if row.len() < self.row_bytes_max {
+                    row.push(byte);
+                }
+            }
+            self.reader.consume(used);
+            self.bytes_read += u64::try_from(used).unwrap_or(u64::MAX);
+            if ended {
+                return Ok((bytes, true));
+            }
+        }
+    }
+}
+
+/// Where a byte leads, and whether it ends the row.
+fn step(cutting: Cutting, at: At, byte: u8) -> (At, bool) {
+    let Cutting::Csv { delimiter } = cutting else { return (at, byte == b'\n') };
+    let ends = byte == b'\n' || byte == b'\r';
+    match at {
+        At::Quoted if byte == b'"' => (At::QuoteInQuoted, false),
+        At::Quoted => (At::Quoted, false),
+        At::QuoteInQuoted | At::CellStart if byte == b'"' => (At::Quoted, false),
+        At::QuoteInQuoted | At::CellStart | At::Cell if ends => (At::CellStart, true),
+        At::QuoteInQuoted | At::CellStart | At::Cell if byte == delimiter => (At::CellStart, false),
+        At::QuoteInQuoted | At::CellStart | At::Cell => (At::Cell, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, cutting: Cutting, expected: &[(u64, &str)]) {
+        // A buffer of two bytes, so that every boundary falls between two readings somewhere.
+        let reader = io::BufReader::with_capacity(2, text.as_bytes());
+        let mut rows = Rows::new(reader, cutting, 20);
+        let mut found = Vec::new();
+        let mut row = Vec::new();
+        loop {
+            match rows.next_into(&mut row).unwrap() {
+                Found::Row { line } => found.push((line, String::from_utf8(row.clone()).unwrap())),
+                Found::Overlong { line, bytes } => found.push((line, format!("{bytes} bytes"))),
+                Found::End => break,
+            }
+        }
+        let expected: Vec<(u64, String)> =
+            expected.iter().map(|(line, row)| (*line, (*row).to_owned())).collect();
+        assert_eq!(found, expected, "{text:?}");
+        assert_eq!(rows.bytes_read(), u64::try_from(text.len()).unwrap());
+    }
+
+    #[test]
+    fn lines_are_cut_at_line_feeds_only() {
+        let long = "x".repeat(50);
+        check("", Cutting::Lines, &[]);
+        check("\n\n", Cutting::Lines, &[]);
+        check("\u{feff}a\nb", Cutting::Lines, &[(1, "a"), (2, "b")]);
+        check("a\r\n\r\n\"b\nc\n", Cutting::Lines, &[(1, "a\r"), (2, "\r"), (3, "\"b"), (4, "c")]);
+        check(&format!("a\n{long}\nb\n"), Cutting::Lines, &[(1, "a"), (2, "50 bytes"), (3, "b")]);
+    }
+
+    #[test]
+    fn csv_rows_may_hold_line_ends_in_quotation_marks() {
+        let csv = Cutting::Csv { delimiter: b',' };
+        check("a,b\r\nc,d\r\n", csv, &[(1, "a,b"), (2, "c,d")]);
+        check("a,\"b\nc\"\nd", csv, &[(1, "a,\"b\nc\""), (3, "d")]);
+        check("\u{feff}\"a\nb\"\nc", csv, &[(1, "\"a\nb\""), (3, "c")]);
+        check("5\" pipe,1\nb", csv, &[(1, "5\" pipe,1"), (2, "b")]);
+        check("\"a \"\"b\"\"\",1\n\nc", csv, &[(1, "\"a \"\"b\"\"\",1"), (3, "c")]);
+        check(&format!("\"{}\n\",1\nb", "x".repeat(40)), csv, &[(1, "45 bytes"), (3, "b")]);
+    }
+}
