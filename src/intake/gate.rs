@@ -188,7 +188,7 @@ impl Gate {
     /// # Errors
     /// [`GateError::LowDisk`], or what the ledger says.
     pub fn check_room(&self) -> Result<(), GateError> {
-        let free_bytes = self.ledger.free_bytes().map_err(|why| self.refusal(why))?;
+        let free_bytes = self.ledger.free_bytes().map_err(|why| self.refuse(why))?;
         let free_bytes_min = self.settings.free_bytes_min;
         if free_bytes < free_bytes_min {
             return Err(GateError::LowDisk { free_bytes, free_bytes_min });
@@ -219,11 +219,11 @@ impl Gate {
         }
         let admitted = batch.admitted.into_iter().map(|(_, admitted)| admitted).collect();
         let accepted = self.ledger.accept(admitted, rejected, self.clock.now()).await;
-        let admissions = accepted.map_err(|why| self.refusal(why))?;
+        let admissions = accepted.map_err(|why| self.refuse(why))?;
         if admissions.len() != told.len() {
             let (asked, answered) = (told.len(), admissions.len());
             let why = format!("{asked} records were booked, and {answered} answers came back");
-            return Err(self.refusal(LedgerError::Contradiction(why)));
+            return Err(self.refuse(LedgerError::Contradiction(why)));
         }
         for ((place, id), admission) in told.into_iter().zip(admissions) {
             items.push(verdict(place, id, &admission));
@@ -237,7 +237,8 @@ impl Gate {
         Ok(verdicts)
     }
 
-    fn refusal(&self, why: LedgerError) -> GateError {
+    /// What a ledger's error means to a caller. One that ends the process is told to the supervisor.
+    pub fn refuse(&self, why: LedgerError) -> GateError {
         match why {
             LedgerError::Full(_) => GateError::LedgerFull(why),
             LedgerError::Busy(_) => GateError::LedgerBusy(why),

@@ -1,5 +1,8 @@
 //! What the daemon says of itself. Here: logs and metrics. Never here: a secret, a payload. Read next:
-//! `telemetry::metrics`.
+//! [`metrics`].
+
+pub mod metrics;
+pub mod logs;
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The listeners. Here: HTTP in, for usage, health and metrics, and the operator's socket. Never here:
-//! what a record means. Read next: `web::server`.
+//! what a record means. Read next: [`server`], then down the list.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,6 +7,15 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use crate::domain::names::SourceName;
+
+pub mod server;
+pub mod patience;
+pub mod app;
+pub mod auth;
+pub mod answer;
+pub mod usage;
+pub mod health;
+pub mod operator;
 
 /// Where HTTP is served when the operator did not say: on this host only.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
@@ -34,12 +43,13 @@ pub struct Settings {
     pub operator_socket: PathBuf,
     /// Who may send usage.
     pub tokens: Vec<Token>,
-    /// How long a client may take to send a request's head, in seconds.
-    pub head_seconds_max: u32,
-    /// How long a whole request may take, in seconds.
-    pub request_seconds_max: u32,
-    /// How long a connection may idle between two requests, in seconds.
-    pub idle_seconds_max: u32,
+    /// How long a client may take to send a request's head, in milliseconds.
+    pub head_millis_max: u32,
+    /// How long a whole request may take from its head to the answer, in milliseconds; taking the
+    /// answer may take as long again.
+    pub request_millis_max: u32,
+    /// How long a connection may idle between two requests, in milliseconds.
+    pub idle_millis_max: u32,
     /// Most connections at once; above it new ones wait.
     pub connections_max: u32,
 }

@@ -5,6 +5,7 @@ mod journey;
 /// The config file: its example, every problem it can have, and what is never shown.
 mod config;
 mod import;
+mod intake_http;
 mod provider_stripe;
 mod sandbox;
 mod support;

@@ -39,20 +39,19 @@ pub(super) fn web(
     let idle = bound("idle_seconds_max", REQUEST_SECONDS_MAX, slow);
     let connections =
         bound("connections_max", CONNECTIONS_MAX, "nobody could connect, or too many at once");
+    let head = head.read(&http.head_seconds_max, web::HEAD_SECONDS_MAX, found);
+    let request = request.read(&http.request_seconds_max, web::REQUEST_SECONDS_MAX, found);
+    let idle = idle.read(&http.idle_seconds_max, web::IDLE_SECONDS_MAX, found);
+    let millis = |seconds: u32| seconds.saturating_mul(1_000);
     let settings = Settings {
         listen: listen(http, given, found),
         operator_socket: operator_socket(http, ledger, ledger_path, given, found),
-        head_seconds_max: head.read(&http.head_seconds_max, web::HEAD_SECONDS_MAX, found),
-        request_seconds_max: request.read(
-            &http.request_seconds_max,
-            web::REQUEST_SECONDS_MAX,
-            found,
-        ),
-        idle_seconds_max: idle.read(&http.idle_seconds_max, web::IDLE_SECONDS_MAX, found),
+        head_millis_max: millis(head),
+        request_millis_max: millis(request),
+        idle_millis_max: millis(idle),
         connections_max: connections.read(&http.connections_max, web::CONNECTIONS_MAX, found),
         tokens: tokens(http, given, found),
     };
-    let (head, request) = (settings.head_seconds_max, settings.request_seconds_max);
     let place = http.head_seconds_max.as_ref().or(http.request_seconds_max.as_ref());
     if head > request
         && let Some(place) = place

@@ -1,0 +1,242 @@
+//! Metrics. Here: the registry, every metric, and its text form. Never here: a customer's name, as it
+//! would make a series per customer. Read next: [`super::logs`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::answer::OutcomeKind;
+use crate::domain::names::ProviderName;
+
+/// The `Content-Type` of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Upper bounds of the batch sizes that are told apart: from a single record to the most that a
+/// request may hold by default.
+const BATCH_BOUNDS: [f64; 6] = [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    verdict: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    provider: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    provider: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Unlabelled {}
+
+/// What the ledger stood at, when it was last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Events by provider and state: (provider, state, how many).
+    pub events: Vec<(String, String, i64)>,
+    /// Parked records by reason: (reason, how many).
+    pub parked: Vec<(String, i64)>,
+    /// How long the oldest event that waits to be told has waited, in seconds.
+    pub oldest_open_seconds: Option<i64>,
+    /// How long until the nearest deadline of an event that waits to be told, in seconds; below zero
+    /// when it has passed.
+    pub nearest_deadline_seconds: Option<i64>,
+    /// Bytes free on the ledger's disk.
+    pub free_bytes: Option<u64>,
+}
+
+/// The daemon's metrics. A copy counts into the same.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    records: Family<VerdictLabel, Counter>,
+    batches: Histogram,
+    requests: Family<StatusLabel, Counter>,
+    answers: Family<OutcomeLabel, Counter>,
+    events: Family<StateLabel, Gauge>,
+    parked: Family<ReasonLabel, Gauge>,
+    held: Gauge,
+    oldest_open: Gauge,
+    // A family without labels: it has no sample while nothing has a deadline, as any number would
+    // look like one to an alert.
+    nearest_deadline: Family<Unlabelled, Gauge>,
+    free_bytes: Family<Unlabelled, Gauge>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that stand at nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Arc::new(Registry::default()),
+            records: Family::default(),
+            batches: Histogram::new(BATCH_BOUNDS),
+            requests: Family::default(),
+            answers: Family::default(),
+            events: Family::default(),
+            parked: Family::default(),
+            held: Gauge::default(),
+            oldest_open: Gauge::default(),
+            nearest_deadline: Family::default(),
+            free_bytes: Family::default(),
+        };
+        metrics.registry = Arc::new(metrics.register());
+        metrics
+    }
+
+    fn register(&self) -> Registry {
+        let mut all = Registry::with_prefix("tallyd");
+        let said = "Items that came as usage records, by what became of them";
+        all.register("intake_records", said, self.records.clone());
+        let said = "Items in one call to the ledger";
+        all.register("intake_batch_records", said, self.batches.clone());
+        let said = "HTTP requests, by the class of the answer's status";
+        all.register("http_requests", said, self.requests.clone());
+        let said = "Attempts to tell a provider, by outcome";
+        all.register("delivery_answers", said, self.answers.clone());
+        let said = "Meter events in the ledger, by state";
+        all.register("meter_events", said, self.events.clone());
+        let said = "Records that wait in front of a route, by reason";
+        all.register("parked_records", said, self.parked.clone());
+        let said = "Meter events that wait for a person or for proof";
+        all.register("held_events", said, self.held.clone());
+        let said = "How long the oldest event that waits to be told has waited";
+        let open = self.oldest_open.clone();
+        all.register_with_unit("oldest_open_event", said, Unit::Seconds, open);
+        let said = "How long until the nearest deadline of an event that waits to be told";
+        let nearest = self.nearest_deadline.clone();
+        all.register_with_unit("nearest_deadline", said, Unit::Seconds, nearest);
+        let said = "Free on the ledger's disk";
+        all.register_with_unit("ledger_free", said, Unit::Bytes, self.free_bytes.clone());
+        all
+    }
+
+    /// Counts items of a batch that came to `verdict`.
+    pub fn records(&self, verdict: &'static str, count: u64) {
+        let label = VerdictLabel { verdict: verdict.to_owned() };
+        self.records.get_or_create(&label).inc_by(count);
+    }
+
+    /// Counts one call to the ledger with this many items.
+    pub fn batch(&self, records: usize) {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        self.batches.observe(f64::from(records));
+    }
+
+    /// Counts an answered HTTP request.
+    pub fn request(&self, status: u16) {
+        let label = StatusLabel { status: format!("{}xx", status / 100) };
+        self.requests.get_or_create(&label).inc();
+    }
+
+    /// Counts a provider's answer.
+    pub fn answer(&self, provider: &ProviderName, outcome: OutcomeKind) {
+        let (provider, outcome) = (provider.to_string(), outcome.to_string());
+        self.answers.get_or_create(&OutcomeLabel { provider, outcome }).inc();
+    }
+
+    /// Shows what the ledger stands at. What is not named any longer is not shown any longer.
+    pub fn show(&self, standing: &Standing) {
+        self.events.clear();
+        let mut held = 0;
+        for (provider, state, count) in &standing.events {
+            let label = StateLabel { provider: provider.clone(), state: state.clone() };
+            self.events.get_or_create(&label).set(*count);
+            if state == crate::domain::state::EventState::Held.as_str() {
+                held += count;
+            }
+        }
+        self.held.set(held);
+        self.parked.clear();
+        for (reason, count) in &standing.parked {
+            self.parked.get_or_create(&ReasonLabel { reason: reason.clone() }).set(*count);
+        }
+        self.oldest_open.set(standing.oldest_open_seconds.unwrap_or(0));
+        show_or_hide(&self.nearest_deadline, standing.nearest_deadline_seconds);
+        let free_bytes = standing.free_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        show_or_hide(&self.free_bytes, free_bytes);
+    }
+
+    /// Everything, in the OpenMetrics text form.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("a string takes whatever is written to it");
+        page
+    }
+}
+
+fn show_or_hide(family: &Family<Unlabelled, Gauge>, value: Option<i64>) {
+    match value {
+        Some(value) => {
+            family.get_or_create(&Unlabelled {}).set(value);
+        }
+        None => family.clear(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_shows_what_was_counted_and_hides_what_is_not_known() {
+        let metrics = Metrics::new();
+        metrics.clone().records("accepted", 3);
+        metrics.request(503);
+        metrics.answer(&ProviderName::new("stripe.main").unwrap(), OutcomeKind::RateLimited);
+        let mut standing = Standing {
+            events: vec![("stripe.main".to_owned(), "held".to_owned(), 2)],
+            nearest_deadline_seconds: Some(-7),
+            ..Standing::default()
+        };
+        metrics.show(&standing);
+        let page = metrics.encode();
+        for line in [
+            "tallyd_intake_records_total{verdict=\"accepted\"} 3",
+            "tallyd_http_requests_total{status=\"5xx\"} 1",
+            "tallyd_delivery_answers_total{provider=\"stripe.main\",outcome=\"rate_limited\"} 1",
+            "tallyd_meter_events{provider=\"stripe.main\",state=\"held\"} 2",
+            "tallyd_held_events 2",
+            "tallyd_nearest_deadline_seconds{} -7",
+        ] {
+            assert!(page.lines().any(|each| each == line), "{line}\n{page}");
+        }
+        standing.nearest_deadline_seconds = None;
+        metrics.show(&standing);
+        assert!(!metrics.encode().contains("tallyd_nearest_deadline_seconds{}"));
+    }
+}

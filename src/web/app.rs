@@ -1,0 +1,108 @@
+//! What the handlers share. Here: the rooms behind the listeners, the two routers, and a request's
+//! deadline. Never here: sockets (see [`super::server`]). Read next: [`super::auth`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::auth::Callers;
+use super::{Settings, answer, health, operator, usage};
+use crate::domain::names::ProviderName;
+use crate::intake::gate::Gate;
+use crate::ledger::operator::OperatorLedger;
+use crate::service::Bell;
+use crate::telemetry::metrics::Metrics;
+
+/// Whether usage is taken, as the supervisor sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is.
+    Ready,
+    /// It is not; why.
+    NotReady(String),
+}
+
+/// What stands behind the listeners.
+#[derive(Clone)]
+pub struct Rooms {
+    /// The door for usage.
+    pub gate: Arc<Gate>,
+    /// The ledger, for the operator.
+    pub ledger: Arc<dyn OperatorLedger>,
+    /// Where requests and records are counted.
+    pub metrics: Metrics,
+    /// Whether usage is taken.
+    pub readiness: watch::Receiver<Readiness>,
+    /// The configured providers, so that accounts are not imported for a misspelt one.
+    pub providers: Vec<ProviderName>,
+    /// Rung when accounts were imported: parked usage may go on.
+    pub accrual: Bell,
+}
+
+/// What the handlers share.
+pub(super) struct App {
+    pub(super) rooms: Rooms,
+    pub(super) callers: Callers,
+    /// Calls to the ledger, which run on when their client goes away: others wait for the same commit.
+    pub(super) work: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+impl App {
+    pub(super) fn new(settings: &Settings, rooms: Rooms, stop: CancellationToken) -> Arc<Self> {
+        let callers = Callers::new(&settings.tokens);
+        Arc::new(Self { rooms, callers, work: TaskTracker::new(), stop })
+    }
+}
+
+/// The router of the public listener.
+pub(super) fn public(app: Arc<App>) -> Router {
+    finish(
+        Router::new()
+            .route("/v1/usage", post(usage::from_caller))
+            .route("/healthz", get(health::live))
+            .route("/readyz", get(health::ready))
+            .route("/metrics", get(health::metrics)),
+        app,
+    )
+}
+
+/// The router of the operator's socket.
+pub(super) fn private(app: Arc<App>) -> Router {
+    finish(
+        Router::new()
+            .route("/v1/usage", post(usage::from_operator))
+            .route("/v1/customers", post(operator::customers))
+            .route("/v1/status", get(operator::status)),
+        app,
+    )
+}
+
+fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
+    router
+        .fallback(async || {
+            answer::refuse(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+        })
+        .method_not_allowed_fallback(async || {
+            let said = "this path does not take this method";
+            answer::refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", said)
+        })
+        .with_state(app)
+}
+
+/// When a request has to be answered at the latest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Instant);
+
+impl Deadline {
+    pub(super) fn after(limit: Duration) -> Self {
+        Self(Instant::now() + limit)
+    }
+}

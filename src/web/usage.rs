@@ -1,0 +1,225 @@
+//! `POST /v1/usage`. Here: from a request to the gate and back, and the bounds on its body. Never here:
+//! what a record means. Read next: [`super::operator`].
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::time::timeout_at;
+
+use super::answer::{self, refuse};
+use super::app::{App, Deadline};
+use super::operator;
+use crate::domain::names::SourceName;
+use crate::intake::admit::{Rules, Sources};
+use crate::intake::gate::{Gate, GateError, Reservation, Verdicts};
+use crate::intake::json::{BodyError, BodyKind, read_body};
+
+/// Longest body that is parsed on the thread that answers requests, in bytes: a few hundred records,
+/// well under a millisecond. A longer one is parsed where it delays nobody.
+const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Usage from whoever shows a token.
+pub(super) async fn from_caller(State(app): State<Arc<App>>, request: Request) -> Response {
+    match app.callers.of(request.headers()) {
+        Some(sources) => submit(app, sources, request).await,
+        None => {
+            let said = "usage is taken with a token that is known: Authorization: Bearer …";
+            let mut response = refuse(StatusCode::UNAUTHORIZED, "unauthorized", said);
+            let challenge = HeaderValue::from_static("Bearer realm=\"tallyd\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            response
+        }
+    }
+}
+
+/// Usage from the operator, who may speak for any source. With `?source=NAME` the records need not
+/// name it, and may name no other.
+pub(super) async fn from_operator(State(app): State<Arc<App>>, request: Request) -> Response {
+    let sources = match operator::parameter(&request, "source") {
+        Err(response) => return response,
+        Ok(None) => Sources::Any,
+        Ok(Some(name)) => match SourceName::new(&name) {
+            Ok(name) => Sources::These(vec![name]),
+            Err(why) => {
+                return refuse(StatusCode::BAD_REQUEST, "bad_query", format!("source {why}"));
+            }
+        },
+    };
+    submit(app, Arc::new(sources), request).await
+}
+
+async fn submit(app: Arc<App>, sources: Arc<Sources>, request: Request) -> Response {
+    let (body, share, kind, deadline) = match receive(&app, request).await {
+        Ok(received) => received,
+        Err(response) => return response,
+    };
+    // In a task of the server's own: a client that goes away must not take back a commit that others
+    // wait for, nor leave it half done.
+    let gate = Arc::clone(&app.rooms.gate);
+    let booking = app.work.spawn(book(gate, body, share, kind, sources));
+    match timeout_at(deadline.0, booking).await {
+        Err(_) => answer::too_slow(),
+        Ok(Err(why)) => {
+            tracing::error!(error = %why, "a request's task failed");
+            answer::broken()
+        }
+        Ok(Ok(Booked::Unread(why))) => unread(&why),
+        Ok(Ok(Booked::Refused(why))) => {
+            log_refusal(&why);
+            answer::gate_error(&why)
+        }
+        Ok(Ok(Booked::Done(verdicts))) => {
+            count(&app, &verdicts);
+            answer::verdicts(&verdicts)
+        }
+    }
+}
+
+enum Booked {
+    Unread(BodyError),
+    Refused(GateError),
+    Done(Verdicts),
+}
+
+async fn book(
+    gate: Arc<Gate>,
+    body: Bytes,
+    share: Reservation,
+    kind: BodyKind,
+    sources: Arc<Sources>,
+) -> Booked {
+    let settings = Arc::clone(gate.settings());
+    let now = gate.clock().now();
+    let long = body.len() > PARSE_INLINE_BYTES_MAX;
+    let parse = move || {
+        let rules = Rules { settings: &settings, sources: &sources, now };
+        read_body(&body, kind, &rules)
+    };
+    let batch = if long {
+        match tokio::task::spawn_blocking(parse).await {
+            Ok(batch) => batch,
+            Err(why) => std::panic::resume_unwind(why.into_panic()),
+        }
+    } else {
+        parse()
+    };
+    let booked = match batch {
+        Err(why) => Booked::Unread(why),
+        Ok(batch) => match gate.admit(batch).await {
+            Ok(verdicts) => Booked::Done(verdicts),
+            Err(why) => Booked::Refused(why),
+        },
+    };
+    // Until here the body, or what was made of it, took memory.
+    drop(share);
+    booked
+}
+
+fn count(app: &App, verdicts: &Verdicts) {
+    let metrics = &app.rooms.metrics;
+    metrics.batch(verdicts.items.len());
+    metrics.records("accepted", verdicts.accepted);
+    metrics.records("duplicate", verdicts.duplicate);
+    metrics.records("conflict", verdicts.conflict);
+    metrics.records("rejected", verdicts.rejected);
+}
+
+fn log_refusal(why: &GateError) {
+    let chain = |why: &dyn std::error::Error| {
+        let cause = why.source().map_or_else(String::new, |cause| format!(": {cause}"));
+        format!("{why}{cause}")
+    };
+    match why {
+        // Told to the supervisor with its cause, which logs it.
+        GateError::Fatal => {}
+        GateError::Overloaded => tracing::warn!("usage refused: too much is in work at once"),
+        GateError::LowDisk { .. }
+        | GateError::LedgerFull(_)
+        | GateError::LedgerBusy(_)
+        | GateError::Refused(_) => tracing::warn!(error = chain(why), "usage refused"),
+    }
+}
+
+fn unread(why: &BodyError) -> Response {
+    let status = match why {
+        BodyError::Empty | BodyError::NotUtf8(_) | BodyError::Malformed(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        BodyError::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
+    };
+    let code = match why {
+        BodyError::Empty | BodyError::NotUtf8(_) | BodyError::Malformed(_) => "malformed_body",
+        BodyError::TooMany(_) => "too_many_records",
+    };
+    refuse(status, code, why.to_string())
+}
+
+/// A body with its share of what may be in work, the shape its head announced, and the deadline.
+pub(super) type Received = (Bytes, Reservation, BodyKind, Deadline);
+
+/// Receives a request's body within its bounds.
+pub(super) async fn receive(app: &App, request: Request) -> Result<Received, Response> {
+    if app.stop.is_cancelled() {
+        return Err(answer::shutting_down());
+    }
+    let deadline = request.extensions().get::<Deadline>().copied();
+    let deadline = deadline.expect("the server gives each request a deadline");
+    let (head, body) = request.into_parts();
+    check_encoding(&head.headers)?;
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = BodyKind::of(kind);
+    match timeout_at(deadline.0, collect(&app.rooms.gate, body)).await {
+        Ok(received) => received.map(|(body, share)| (body, share, kind, deadline)),
+        Err(_) => {
+            let said = "the body did not arrive in time; nothing of it was booked";
+            Err(refuse(StatusCode::REQUEST_TIMEOUT, "timeout", said))
+        }
+    }
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Response> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let said = "bodies are taken as they are, without a Content-Encoding";
+            Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", said))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn collect(gate: &Gate, mut body: Body) -> Result<(Bytes, Reservation), Response> {
+    let most = gate.settings().body_bytes_max;
+    let too_large = || {
+        let said = format!("the body is longer than {most} bytes, which is the most that is taken");
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", said)
+    };
+    // What the head announces is refused before it is read.
+    let announced = body.size_hint().lower();
+    if announced > u64::try_from(most).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    let mut share = gate.reservation();
+    let mut whole: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            let said = "the body broke off; nothing of it was booked";
+            return Err(refuse(StatusCode::BAD_REQUEST, "malformed_body", said));
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > most {
+            return Err(too_large());
+        }
+        gate.grow(&mut share, data.len()).map_err(|why| {
+            log_refusal(&why);
+            answer::gate_error(&why)
+        })?;
+        whole.extend_from_slice(&data);
+    }
+    Ok((whole.into(), share))
+}

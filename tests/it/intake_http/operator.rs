@@ -1,0 +1,57 @@
+//! The operator's socket.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+use tokio::net::UnixStream;
+
+use super::world::{Answer, World, exchange, record};
+
+async fn ask(world: &World, line: &str, body: &str) -> Answer {
+    let mut socket = UnixStream::connect(&world.socket).await.unwrap();
+    let length = body.len();
+    let request = format!("{line} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n{body}");
+    exchange(&mut socket, request.as_bytes()).await
+}
+
+#[tokio::test]
+async fn the_operator_needs_no_token_and_nobody_else_may_connect() {
+    let world = World::new().await;
+    let mode = std::fs::metadata(&world.socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let answer = ask(&world, "POST /v1/usage?source=files", &record("a", "1")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let unnamed = ask(&world, "POST /v1/usage", &record("b", "1")).await;
+    assert_eq!(unnamed.json()["records"][0]["field"], "source");
+    let wrong = ask(&world, "POST /v1/usage?sauce=files", &record("b", "1")).await;
+    assert_eq!(wrong.error(), (400, "bad_query".to_owned()));
+    let status = ask(&world, "GET /v1/status", "").await;
+    assert_eq!(
+        (&status.json()["records"], &status.json()["ledger_id"]),
+        (&json!(1), &json!("model"))
+    );
+    let socket = world.socket.clone();
+    world.end().await;
+    assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn accounts_are_imported_all_or_none() {
+    let world = World::new().await;
+    let path = "POST /v1/customers?provider=stripe.main";
+    let rows =
+        json!([{"customer": "acme", "account": "cus_1"}, {"customer": "bolt", "account": ""}]);
+    let refused = ask(&world, path, &rows.to_string()).await;
+    assert_eq!(refused.error(), (400, "malformed_body".to_owned()));
+    assert!(refused.body.contains("[1].account is empty"), "{}", refused.body);
+    assert!(world.ledger.accounts.lock().unwrap().is_empty());
+
+    let unknown = ask(&world, "POST /v1/customers?provider=strip", "[]").await;
+    assert!(unknown.body.contains("there is stripe.main"), "{}", unknown.body);
+
+    let rows = json!([{"customer": "acme", "account": "cus_1"}]);
+    let answer = ask(&world, path, &rows.to_string()).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"changed": 1})));
+    world.accrual.rung().await;
+    world.end().await;
+}
