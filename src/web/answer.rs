@@ -19,6 +19,9 @@ const RETRY_SECONDS: u32 = 1;
 /// The same where a person may have to act first, as for a full disk.
 const RETRY_LONG_SECONDS: u32 = 30;
 
+/// An answer that ends a handler early. It stands apart from the stack, as most requests have none.
+pub(super) type Refusal = Box<Response>;
+
 /// An answer with a JSON body.
 pub(super) fn with_json(status: StatusCode, body: &impl Serialize) -> Response {
     let body = serde_json::to_vec(body).expect("an answer is made of texts and numbers");

@@ -2,6 +2,7 @@
 //! deadline. Never here: sockets (see [`super::server`]). Read next: [`super::auth`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -104,5 +105,20 @@ pub(super) struct Deadline(pub(super) Instant);
 impl Deadline {
     pub(super) fn after(limit: Duration) -> Self {
         Self(Instant::now() + limit)
+    }
+}
+
+/// Whether a request's body was read to its end. If not, the client may still be sending when it is
+/// answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BodyRead(Arc<AtomicBool>);
+
+impl BodyRead {
+    pub(super) fn set(&self, read: bool) {
+        self.0.store(read, Ordering::Release);
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
-use super::answer::{self, refuse, with_json};
+use super::answer::{self, Refusal, refuse, with_json};
 use super::app::{App, Deadline};
 use super::usage;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
@@ -25,13 +25,13 @@ struct AccountRow {
 }
 
 /// The only parameter of a request's query, which must be called `name`.
-pub(super) fn parameter(request: &Request, name: &str) -> Result<Option<String>, Response> {
+pub(super) fn parameter(request: &Request, name: &str) -> Result<Option<String>, Refusal> {
     let query = request.uri().query().unwrap_or_default();
     let mut value = None;
     for (key, text) in form_urlencoded::parse(query.as_bytes()) {
         if key != name || value.is_some() {
             let said = format!("the only parameter taken here is one {name}");
-            return Err(refuse(StatusCode::BAD_REQUEST, "bad_query", said));
+            return Err(refuse(StatusCode::BAD_REQUEST, "bad_query", said).into());
         }
         value = Some(text.into_owned());
     }
@@ -41,11 +41,12 @@ pub(super) fn parameter(request: &Request, name: &str) -> Result<Option<String>,
 /// `POST /v1/customers?provider=NAME`: adds or changes accounts, all of them or none.
 pub(super) async fn customers(State(app): State<Arc<App>>, request: Request) -> Response {
     match import(app, request).await {
-        Ok(response) | Err(response) => response,
+        Ok(response) => response,
+        Err(refusal) => *refusal,
     }
 }
 
-async fn import(app: Arc<App>, request: Request) -> Result<Response, Response> {
+async fn import(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
     let provider = provider(&app, &request)?;
     let (body, share, _, deadline) = usage::receive(&app, request).await?;
     let accounts = accounts(&body)?;
@@ -58,10 +59,10 @@ async fn import(app: Arc<App>, request: Request) -> Result<Response, Response> {
         changed
     });
     match timeout_at(deadline.0, importing).await {
-        Err(_) => Err(answer::too_slow()),
+        Err(_) => Err(answer::too_slow().into()),
         Ok(Err(why)) => {
             tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken())
+            Err(answer::broken().into())
         }
         Ok(Ok(changed)) => {
             let changed = changed.map_err(|why| ledger_error(&app, why))?;
@@ -71,8 +72,8 @@ async fn import(app: Arc<App>, request: Request) -> Result<Response, Response> {
     }
 }
 
-fn provider(app: &App, request: &Request) -> Result<ProviderName, Response> {
-    let bad = |said: String| refuse(StatusCode::BAD_REQUEST, "bad_query", said);
+fn provider(app: &App, request: &Request) -> Result<ProviderName, Refusal> {
+    let bad = |said: String| Refusal::new(refuse(StatusCode::BAD_REQUEST, "bad_query", said));
     let name = parameter(request, "provider")?;
     let Some(name) = name else { return Err(bad("provider is missing".to_owned())) };
     let known = &app.rooms.providers;
@@ -83,8 +84,9 @@ fn provider(app: &App, request: &Request) -> Result<ProviderName, Response> {
     })
 }
 
-fn accounts(body: &[u8]) -> Result<Vec<(CustomerName, AccountName)>, Response> {
-    let malformed = |said: String| refuse(StatusCode::BAD_REQUEST, "malformed_body", said);
+fn accounts(body: &[u8]) -> Result<Vec<(CustomerName, AccountName)>, Refusal> {
+    let malformed =
+        |said: String| Refusal::new(refuse(StatusCode::BAD_REQUEST, "malformed_body", said));
     let rows: Vec<AccountRow> = serde_json::from_slice(body)
         .map_err(|why| malformed(format!("the body is no array of accounts: {why}")))?;
     let mut accounts = Vec::with_capacity(rows.len());

@@ -15,7 +15,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::Settings;
-use super::app::{App, Deadline, Rooms, private, public};
+use super::app::{App, BodyRead, Deadline, Rooms, private, public};
 use super::patience::{Limits, Patient, Progress};
 use crate::telemetry::metrics::Metrics;
 
@@ -229,9 +229,13 @@ impl House {
             // The patient stream is stricter; this is the second line, and needs the timer above.
             .header_read_timeout(self.limits.idle + self.limits.head)
             .max_buf_size(HEAD_BYTES_MAX);
+        // Whether the last request's body was read: one flag, as requests come one after the other.
+        let body_read = BodyRead::default();
+        body_read.set(true);
+        let last_read = body_read.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             progress.begin();
-            let answering = respond(router.clone(), request, answer);
+            let answering = respond(router.clone(), request, answer, body_read.clone());
             let (progress, metrics) = (progress.clone(), metrics.clone());
             Box::pin(async move {
                 let response = answering.await;
@@ -254,6 +258,7 @@ impl House {
                 }
             };
             match ended {
+                Ok(()) if last_read.is_done() => {}
                 Ok(()) => linger(connection.into_parts().io.into_inner().into_inner()).await,
                 Err(why) => tracing::debug!(error = %why, "a connection ended early"),
             }
@@ -271,9 +276,16 @@ impl House {
     }
 }
 
-async fn respond(router: Router, request: Request<Incoming>, limit: Duration) -> Response {
+async fn respond(
+    router: Router,
+    request: Request<Incoming>,
+    limit: Duration,
+    body_read: BodyRead,
+) -> Response {
+    body_read.set(request.body().is_end_stream());
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(Deadline::after(limit));
+    request.extensions_mut().insert(body_read);
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(impossible) => match impossible {},

@@ -12,8 +12,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::timeout_at;
 
-use super::answer::{self, refuse};
-use super::app::{App, Deadline};
+use super::answer::{self, Refusal, refuse};
+use super::app::{App, BodyRead, Deadline};
 use super::operator;
 use crate::domain::names::SourceName;
 use crate::intake::admit::{Rules, Sources};
@@ -42,7 +42,7 @@ pub(super) async fn from_caller(State(app): State<Arc<App>>, request: Request) -
 /// name it, and may name no other.
 pub(super) async fn from_operator(State(app): State<Arc<App>>, request: Request) -> Response {
     let sources = match operator::parameter(&request, "source") {
-        Err(response) => return response,
+        Err(refusal) => return *refusal,
         Ok(None) => Sources::Any,
         Ok(Some(name)) => match SourceName::new(&name) {
             Ok(name) => Sources::These(vec![name]),
@@ -57,7 +57,7 @@ pub(super) async fn from_operator(State(app): State<Arc<App>>, request: Request)
 async fn submit(app: Arc<App>, sources: Arc<Sources>, request: Request) -> Response {
     let (body, share, kind, deadline) = match receive(&app, request).await {
         Ok(received) => received,
-        Err(response) => return response,
+        Err(refusal) => return *refusal,
     };
     // In a task of the server's own: a client that goes away must not take back a commit that others
     // wait for, nor leave it half done.
@@ -164,36 +164,41 @@ fn unread(why: &BodyError) -> Response {
 pub(super) type Received = (Bytes, Reservation, BodyKind, Deadline);
 
 /// Receives a request's body within its bounds.
-pub(super) async fn receive(app: &App, request: Request) -> Result<Received, Response> {
+pub(super) async fn receive(app: &App, request: Request) -> Result<Received, Refusal> {
     if app.stop.is_cancelled() {
-        return Err(answer::shutting_down());
+        return Err(answer::shutting_down().into());
     }
     let deadline = request.extensions().get::<Deadline>().copied();
     let deadline = deadline.expect("the server gives each request a deadline");
     let (head, body) = request.into_parts();
+    let read = head.extensions.get::<BodyRead>().cloned().unwrap_or_default();
     check_encoding(&head.headers)?;
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = BodyKind::of(kind);
     match timeout_at(deadline.0, collect(&app.rooms.gate, body)).await {
-        Ok(received) => received.map(|(body, share)| (body, share, kind, deadline)),
+        Ok(received) => {
+            let (body, share) = received?;
+            read.set(true);
+            Ok((body, share, kind, deadline))
+        }
         Err(_) => {
             let said = "the body did not arrive in time; nothing of it was booked";
-            Err(refuse(StatusCode::REQUEST_TIMEOUT, "timeout", said))
+            Err(refuse(StatusCode::REQUEST_TIMEOUT, "timeout", said).into())
         }
     }
 }
 
-fn check_encoding(headers: &HeaderMap) -> Result<(), Response> {
+fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             let said = "bodies are taken as they are, without a Content-Encoding";
-            Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", said))
+            Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", said).into())
         }
         Some(_) | None => Ok(()),
     }
 }
 
-async fn collect(gate: &Gate, mut body: Body) -> Result<(Bytes, Reservation), Response> {
+async fn collect(gate: &Gate, mut body: Body) -> Result<(Bytes, Reservation), Refusal> {
     let most = gate.settings().body_bytes_max;
     let too_large = || {
         let said = format!("the body is longer than {most} bytes, which is the most that is taken");
@@ -202,18 +207,18 @@ async fn collect(gate: &Gate, mut body: Body) -> Result<(Bytes, Reservation), Re
     // What the head announces is refused before it is read.
     let announced = body.size_hint().lower();
     if announced > u64::try_from(most).unwrap_or(u64::MAX) {
-        return Err(too_large());
+        return Err(too_large().into());
     }
     let mut share = gate.reservation();
     let mut whole: Vec<u8> = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             let said = "the body broke off; nothing of it was booked";
-            return Err(refuse(StatusCode::BAD_REQUEST, "malformed_body", said));
+            return Err(refuse(StatusCode::BAD_REQUEST, "malformed_body", said).into());
         };
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > most {
-            return Err(too_large());
+            return Err(too_large().into());
         }
         gate.grow(&mut share, data.len()).map_err(|why| {
             log_refusal(&why);
