@@ -1,2 +1,7 @@
 //! The `tallyd` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tallyd::cli::main()
+}

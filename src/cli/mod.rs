@@ -1,1 +1,81 @@
-//! cli.
+//! The command line. Here: which command does what, and what it exits with. Never here: what a record or
+//! an event means. Read next: [`args`], then a file for each command.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Arguments, Command, Configured, Customers, Held, Ledger};
+use self::exit::Exit;
+use crate::config::{Config, Outside, Overrides, SecretPolicy};
+
+pub mod args;
+pub mod exit;
+
+/// Parses the arguments, does what they ask, and answers what the process exits with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let exit = match Arguments::try_parse() {
+        Ok(arguments) => match dispatch(arguments.command) {
+            Ok(exit) => exit,
+            Err(error) => {
+                // Nobody is left to tell when standard error is gone.
+                drop(writeln!(io::stderr(), "tallyd: {error:#}"));
+                exit::of(&error)
+            }
+        },
+        // Help and version are no errors; clap knows which stream each belongs to.
+        Err(error) => match (error.print(), error.use_stderr()) {
+            (Ok(()), false) => Exit::Ok,
+            (Ok(()), true) => Exit::Usage,
+            (Err(_), _) => Exit::Failure,
+        },
+    };
+    exit.into()
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Demo(_)
+        | Command::Run(_)
+        | Command::Check(_)
+        | Command::Status(_)
+        | Command::Books(_)
+        | Command::Trace(_)
+        | Command::Held(Held::List(_) | Held::Show(_))
+        | Command::Import(_)
+        | Command::Customers(Customers::Import(_))
+        | Command::Ledger(Ledger::Verify(_))
+        | Command::Sandbox(_) => Ok(Exit::Failure),
+    }
+}
+
+/// Reads the config, and prints what may not be meant.
+///
+/// # Errors
+/// With every problem of the file.
+pub(crate) fn configure(
+    configured: &Configured,
+    listen: Option<String>,
+    log: Option<String>,
+    secrets: SecretPolicy,
+) -> anyhow::Result<Config> {
+    let overrides = Overrides { ledger: configured.ledger.clone(), listen, log };
+    let environment = |name: &str| std::env::var(name).ok();
+    let outside = Outside { overrides, environment: &environment };
+    let config = crate::config::load(&configured.config, &outside, secrets)?;
+    if !config.warnings.is_empty() {
+        let drawn = config.warnings.render(io::stderr().is_terminal());
+        writeln!(io::stderr(), "{drawn}")?;
+    }
+    Ok(config)
+}
+
+/// Runs a command's async part.
+///
+/// # Errors
+/// When the runtime cannot be made, or the command failed.
+pub(crate) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,218 @@
+//! What a person may type. Here: the commands and their flags, exactly as typed. Never here: what they
+//! do, I/O. Read next: [`super`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
+/// that both sides agree.
+#[derive(Debug, Parser)]
+#[command(name = "tallyd", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole journey on real usage: an embedded ledger, a stand-in for Stripe, a crash in the
+    /// middle, and both books side by side at the end.
+    Demo(Demo),
+    /// Run the daemon.
+    Run(Run),
+    /// Tell all that is wrong with the config, with line and fix.
+    Check(Configured),
+    /// Show what waits, what is told and what is held.
+    Status(Listing),
+    /// Show, per customer and meter, what the provider should hold and the bounds of what it holds.
+    Books(Books),
+    /// Show the whole life of one record.
+    Trace(Trace),
+    /// Show what waits for a person.
+    #[command(subcommand)]
+    Held(Held),
+    /// Book the usage records of files.
+    Import(Import),
+    /// Work with customers' accounts at providers.
+    #[command(subcommand)]
+    Customers(Customers),
+    /// Work with the ledger itself.
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Run the stand-in for Stripe, to try tallyd without a key.
+    Sandbox(Sandbox),
+}
+
+/// Where the config is.
+#[derive(Args, Clone, Debug)]
+pub struct Configured {
+    /// The config file.
+    #[arg(long, short, value_name = "FILE", default_value = "tallyd.toml")]
+    pub config: PathBuf,
+    /// The ledger file, in place of the config's.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+}
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
+    /// Where HTTP is served, in place of the config's.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// What is logged, in place of the config's.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// Flags of a listing.
+#[derive(Args, Clone, Debug)]
+pub struct Listing {
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `books`.
+#[derive(Args, Clone, Debug)]
+pub struct Books {
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+    /// Only this account at the provider.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Only this meter of the provider.
+    #[arg(long, value_name = "METER")]
+    pub meter: Option<String>,
+    /// One line per window, instead of one per account and meter.
+    #[arg(long)]
+    pub by_window: bool,
+}
+
+/// Flags of `trace`.
+#[derive(Args, Clone, Debug)]
+pub struct Trace {
+    /// The record, as SOURCE/ID.
+    #[arg(value_name = "SOURCE/ID")]
+    pub record: String,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+}
+
+/// Commands of `held`.
+#[derive(Debug, Subcommand)]
+pub enum Held {
+    /// List held events and balances, and parked records, with what ends each.
+    List(Listing),
+    /// Show one with its attempts and moves.
+    Show(HeldShow),
+}
+
+/// Flags of `held show`.
+#[derive(Args, Clone, Debug)]
+pub struct HeldShow {
+    /// What `held list` calls it: event:12, balance:7.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+}
+
+/// Flags of `import`.
+#[derive(Args, Clone, Debug)]
+pub struct Import {
+    /// The files, NDJSON or as their mapping says; `-` is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The source the records come from.
+    #[arg(long, value_name = "NAME")]
+    pub source: String,
+    /// The mapping of the config that makes records of rows; by default the one named like the source,
+    /// if there is one.
+    #[arg(long, value_name = "NAME")]
+    pub mapping: Option<String>,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+}
+
+/// Commands of `customers`.
+#[derive(Debug, Subcommand)]
+pub enum Customers {
+    /// Import customers' accounts from a CSV file with the columns `customer` and `account`.
+    Import(CustomersImport),
+}
+
+/// Flags of `customers import`.
+#[derive(Args, Clone, Debug)]
+pub struct CustomersImport {
+    /// The file; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The provider instance the accounts are at, such as stripe.main.
+    #[arg(long, value_name = "NAME")]
+    pub provider: String,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+}
+
+/// Commands of `ledger`.
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// Check every promise that the ledger's rows make about each other; exit 2 if one is broken.
+    Verify(Listing),
+}
+
+/// Flags of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct Demo {
+    /// Kill the daemon after so many accepted meter events, instead of in the middle.
+    #[arg(long, value_name = "EVENTS")]
+    pub kill_after: Option<u64>,
+    /// The seed of the faults.
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    pub seed: u64,
+    /// Answers that the stand-in loses after it applied the request, in basis points.
+    #[arg(long, default_value_t = 400, value_name = "BASIS_POINTS")]
+    pub lost: u32,
+    /// Keep the ledger and the config in this folder, instead of a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
+}
+
+/// Flags of `sandbox`.
+#[derive(Args, Clone, Debug)]
+pub struct Sandbox {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8485")]
+    pub listen: SocketAddr,
+    /// Meters that exist at the start, as EVENT_NAME or EVENT_NAME:sum|count|last.
+    #[arg(long = "meter", value_name = "METER")]
+    pub meters: Vec<String>,
+    /// Allow 1,000 meter events a second, as a live account, instead of 25 requests as a sandbox.
+    #[arg(long)]
+    pub live_limits: bool,
+    /// How long an event takes to count, in milliseconds.
+    #[arg(long, default_value_t = 0, value_name = "MILLISECONDS")]
+    pub lag: u64,
+    /// Faults, as KIND=BASIS_POINTS: answer_lost=400.
+    #[arg(long = "fault", value_name = "KIND=BASIS_POINTS")]
+    pub faults: Vec<String>,
+    /// The seed of the faults.
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    pub seed: u64,
+}

@@ -1,0 +1,86 @@
+//! Exit codes: a contract with scripts and service managers. Here: the codes, and which error means
+//! which. Never here: printing. Read next: [`super`].
+
+use std::process::ExitCode;
+
+use crate::config::Problems;
+use crate::ledger::LedgerError;
+use crate::service::StepError;
+use crate::store::{LockError, OpenError};
+
+/// What a command exits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Ok,
+    /// Something failed.
+    Failure,
+    /// The books differ, or a verification found something.
+    Drift,
+    /// The command line cannot be understood.
+    Usage,
+    /// The ledger's storage failed, or contradicts itself.
+    LedgerIo,
+    /// Something is in use or full; the same may work later.
+    TryLater,
+    /// The config is not valid.
+    Config,
+}
+
+impl Exit {
+    /// The number, as `sysexits` has them.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Drift => 2,
+            Self::Usage => 64,
+            Self::LedgerIo => 74,
+            Self::TryLater => 75,
+            Self::Config => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.number())
+    }
+}
+
+/// What an error means for the exit: the first link of its chain that says.
+#[must_use]
+pub fn of(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(of_link).unwrap_or(Exit::Failure)
+}
+
+fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if link.is::<Problems>() {
+        return Some(Exit::Config);
+    }
+    if let Some(error) = link.downcast_ref::<LockError>() {
+        return Some(match error {
+            LockError::Held { .. } => Exit::TryLater,
+            LockError::Io { .. } => Exit::LedgerIo,
+        });
+    }
+    if let Some(error) = link.downcast_ref::<OpenError>() {
+        return match error {
+            OpenError::Locked(lock) => of_link(lock),
+            OpenError::Missing(_) => Some(Exit::Failure),
+            OpenError::Storage { .. } | OpenError::Engine(_) => Some(Exit::LedgerIo),
+        };
+    }
+    if let Some(error) = link.downcast_ref::<LedgerError>() {
+        return Some(match error {
+            LedgerError::Full(_) | LedgerError::Busy(_) => Exit::TryLater,
+            LedgerError::Broken(_) | LedgerError::Contradiction(_) => Exit::LedgerIo,
+            LedgerError::Refused(..) => Exit::Failure,
+        });
+    }
+    match link.downcast_ref::<StepError>() {
+        Some(StepError::Fatal(_)) => Some(Exit::LedgerIo),
+        Some(StepError::Later(_)) | None => None,
+    }
+}
