@@ -48,8 +48,6 @@ pub struct Capabilities {
     pub decimals_max: u32,
     /// Whether a value may be below zero.
     pub negative: bool,
-    /// What an account's name starts with, where the provider has one form for them.
-    pub account_prefix: &'static str,
 }
 
 /// The bytes of a request, made once.
@@ -112,6 +110,9 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// A sentence for a person.
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, String>;
+
+    /// What an account's name starts with, where the provider has one form for them; else nothing.
+    fn account_prefix(&self) -> &'static str;
 
     /// How long after the first attempt, in microseconds, an identifier is certainly recognised: the
     /// provider's window less its margin, whatever the meter.

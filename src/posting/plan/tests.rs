@@ -22,7 +22,6 @@ fn capabilities() -> Capabilities {
         digits_max: 15,
         decimals_max: 12,
         negative: true,
-        account_prefix: "cus_",
     }
 }
 

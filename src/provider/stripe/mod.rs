@@ -135,6 +135,10 @@ impl Provider for Stripe {
         })
     }
 
+    fn account_prefix(&self) -> &'static str {
+        promises::ACCOUNT_PREFIX
+    }
+
     fn recognises_for_micros(&self) -> i64 {
         promises::DEDUPE_WINDOW_MICROS - promises::DEDUPE_MARGIN_MICROS
     }

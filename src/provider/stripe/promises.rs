@@ -76,7 +76,6 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, String> {
         digits_max: DIGITS_MAX,
         decimals_max: DECIMALS_MAX,
         negative: NEGATIVE,
-        account_prefix: ACCOUNT_PREFIX,
     })
 }
 

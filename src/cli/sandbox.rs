@@ -1,0 +1,86 @@
+//! `tallyd sandbox`. Here: from the flags to a running stand-in. Never here: a provider's rules (see
+//! `sandbox`). Read next: [`crate::sandbox`].
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio_util::sync::CancellationToken;
+
+use super::args;
+use super::block_on;
+use super::exit::Exit;
+use crate::clock::SystemClock;
+use crate::daemon::shutdown::Signals;
+use crate::sandbox::faults::{FaultKind, Faults};
+use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
+use crate::sandbox::{self, Sandbox};
+
+pub(super) fn run(arguments: args::Sandbox) -> anyhow::Result<Exit> {
+    let settings = settings(&arguments)?;
+    block_on(async move {
+        let signals = Signals::take().context("cannot take over the signals")?;
+        let sandbox = Sandbox::bind(settings, Arc::new(SystemClock)).await?;
+        writeln!(io::stdout(), "stripe {}", sandbox.stripe_url())?;
+        let (stop, now) = (CancellationToken::new(), CancellationToken::new());
+        let stopped = stop.clone();
+        tokio::select! {
+            ended = sandbox.run(async move { stopped.cancelled().await }) => ended?,
+            () = async {
+                signals.watch(stop, now).await;
+            } => {}
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+fn settings(arguments: &args::Sandbox) -> anyhow::Result<sandbox::Settings> {
+    let meters = arguments.meters.iter().map(|text| meter(text)).collect::<Result<_, _>>()?;
+    let stripe = Settings {
+        limits: if arguments.live_limits { Limits::LIVE } else { Limits::SANDBOX },
+        lag: Duration::from_millis(arguments.lag),
+        meters,
+        faults: Faults {
+            seed: arguments.seed,
+            basis_points: faults(&arguments.faults)?,
+            ..Faults::default()
+        },
+        ..Settings::default()
+    };
+    Ok(sandbox::Settings { listen: arguments.listen, stripe })
+}
+
+/// A meter as typed: `EVENT_NAME` or `EVENT_NAME:FORMULA`.
+fn meter(text: &str) -> anyhow::Result<NewMeter> {
+    let (name, formula) = text.rsplit_once(':').unwrap_or((text, "sum"));
+    let formula = match formula {
+        "sum" => Formula::Sum,
+        "count" => Formula::Count,
+        "last" => Formula::Last,
+        other => bail!("--meter {text}: \"{other}\" is no formula; there is sum, count, last"),
+    };
+    Ok(NewMeter::new(name, formula))
+}
+
+/// Faults as typed: `KIND=BASIS_POINTS`.
+fn faults(texts: &[String]) -> anyhow::Result<BTreeMap<FaultKind, u32>> {
+    texts
+        .iter()
+        .map(|text| {
+            let wrong = |why: String| anyhow!("--fault {text}: {why}");
+            let (kind, points) =
+                text.split_once('=').ok_or_else(|| wrong("it is KIND=BASIS_POINTS".to_owned()))?;
+            let quoted = serde_json::Value::from(kind);
+            let kind: FaultKind =
+                serde_json::from_value(quoted).map_err(|error| wrong(error.to_string()))?;
+            let points: u32 = points
+                .parse()
+                .ok()
+                .filter(|points| *points <= 10_000)
+                .ok_or_else(|| wrong(format!("\"{points}\" is not between 0 and 10000")))?;
+            Ok((kind, points))
+        })
+        .collect()
+}

@@ -1,0 +1,238 @@
+//! The composition root. Here: what is made of the settings, in which order, and which bell rings whom.
+//! Never here: what a room does. Read next: [`super::supervisor`].
+//!
+//! Everything that can be refused is refused before anything runs: the ledger is opened and locked, the
+//! sockets are bound, the providers are made. Only then does usage flow.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::housekeeping::{Maintainer, Watcher};
+use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
+use crate::accrual::accruer::Accruer;
+use crate::clock::Clock;
+use crate::config::{Config, SecretPolicy};
+use crate::delivery::courier::Courier;
+use crate::domain::names::ProviderName;
+use crate::intake::gate::Gate;
+use crate::ledger::delivery::DeliveryLedger;
+use crate::ledger::{Ledger, LedgerError};
+use crate::posting::poster::Poster;
+use crate::provider::Provider;
+use crate::provider::stripe::{self, Stripe};
+use crate::service::{self, Bell, FatalBell};
+use crate::store::OpenError;
+use crate::store::sqlite::SqliteLedger;
+use crate::telemetry::metrics::Metrics;
+use crate::web::app::{Readiness, Rooms};
+use crate::web::server::{BindError, Server};
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The config was read without its secrets.
+    #[error("the config was read to be checked, without its secrets")]
+    NoSecrets,
+    /// The ledger could not be opened.
+    #[error("cannot open the ledger")]
+    Open(#[from] OpenError),
+    /// The ledger failed.
+    #[error("cannot read the ledger")]
+    Ledger(#[from] LedgerError),
+    /// A listener could not be bound.
+    #[error("cannot listen")]
+    Bind(#[from] BindError),
+    /// A provider could not be made.
+    #[error("cannot make ready to tell a provider")]
+    Provider(#[from] stripe::BuildError),
+}
+
+/// A provider instance and the bells of its parts.
+struct Told {
+    name: ProviderName,
+    provider: Arc<dyn Provider>,
+    courier: Arc<Courier>,
+    poster_bell: Bell,
+    courier_bell: Bell,
+}
+
+/// A daemon that is ready to run.
+pub struct Daemon {
+    clock: Arc<dyn Clock>,
+    ledger: Arc<SqliteLedger>,
+    server: Server,
+    rooms: Rooms,
+    ready: watch::Sender<Readiness>,
+    accruer: Arc<Accruer>,
+    accrual_bell: Bell,
+    told: Vec<Told>,
+    maintainer: Maintainer,
+    watcher: Watcher,
+    supervisor: Supervisor,
+}
+
+impl Daemon {
+    /// Makes a daemon of its settings: opens and locks the ledger, recovers what an earlier run left in
+    /// flight, adopts the routes, binds the sockets.
+    ///
+    /// # Errors
+    /// When any of that is refused; then nothing runs.
+    pub async fn assemble(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        match config.secrets {
+            SecretPolicy::Resolve => {}
+            SecretPolicy::CheckPresence => return Err(StartError::NoSecrets),
+        }
+        let now = clock.now();
+        let who = format!("tallyd run (pid {}, since {now})", std::process::id());
+        let ledger = Arc::new(SqliteLedger::open(&config.store, &who, now).await?);
+        let recovered = ledger.recover_in_flight(now).await?;
+        if recovered > 0 {
+            tracing::warn!(count = recovered, "an earlier run ended in mid-send; these go first");
+        }
+        let metrics = Metrics::new();
+        let (fatal, failed) = FatalBell::new();
+        let told = providers(&config, &ledger, &clock, &metrics).await?;
+        let prefixes: HashMap<ProviderName, &'static str> =
+            told.iter().map(|told| (told.name.clone(), told.provider.account_prefix())).collect();
+        let accruer = Accruer::adopt(ledger.clone(), config.routes, prefixes, now).await?;
+        let accrual_bell = Bell::default();
+        let server = Server::bind(&config.web).await?;
+        let gate = Gate::new(
+            ledger.clone(),
+            Arc::new(config.intake),
+            clock.clone(),
+            accrual_bell.clone(),
+            fatal,
+        );
+        let starting = Readiness::NotReady("starting".to_owned());
+        let (ready, readiness) = watch::channel(starting);
+        let rooms = Rooms {
+            gate: Arc::new(gate),
+            ledger: ledger.clone(),
+            metrics: metrics.clone(),
+            readiness,
+            providers: told.iter().map(|told| told.name.clone()).collect(),
+            accrual: accrual_bell.clone(),
+        };
+        let shared: Arc<dyn Ledger> = ledger.clone();
+        Ok(Self {
+            clock,
+            ledger,
+            server,
+            rooms,
+            ready,
+            accruer: Arc::new(accruer),
+            accrual_bell,
+            told,
+            maintainer: Maintainer::new(shared.clone(), config.maintenance),
+            watcher: Watcher::new(shared, metrics),
+            supervisor: Supervisor::new(failed),
+        })
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Runs until `stop`, then stops in order; `now` ends it at once.
+    ///
+    /// # Errors
+    /// Why it ended, when nobody asked it to.
+    pub async fn run(self, stop: CancellationToken, now: CancellationToken) -> Result<(), Ended> {
+        let Self { clock, ledger, server, rooms, ready, told, mut supervisor, .. } = self;
+        let asked = supervisor.stop.clone();
+        let serve = {
+            let asked = asked.clone();
+            async move {
+                server.run(rooms, asked).await;
+                Ok(())
+            }
+        };
+        supervisor.start("the listeners", serve);
+        let posters: Vec<Bell> = told.iter().map(|told| told.poster_bell.clone()).collect();
+        supervisor.start(
+            "accrual",
+            service::run(self.accruer, clock.clone(), self.accrual_bell, posters, asked.clone()),
+        );
+        for told in told {
+            let poster = Poster::new(told.name.clone(), ledger.clone(), told.provider.clone());
+            let next = vec![told.courier_bell.clone()];
+            supervisor.start(
+                format!("posting to {}", told.name),
+                service::run(
+                    Arc::new(poster),
+                    clock.clone(),
+                    told.poster_bell,
+                    next,
+                    asked.clone(),
+                ),
+            );
+            let (courier, bell, asked) = (told.courier, told.courier_bell, asked.clone());
+            let drain = Duration::from_secs(DRAIN_SECONDS_MAX);
+            supervisor.start(format!("delivery to {}", told.name), async move {
+                courier.run(bell, asked, drain).await
+            });
+        }
+        let asides: [Arc<dyn service::Service>; 2] =
+            [Arc::new(self.maintainer), Arc::new(self.watcher)];
+        for aside in asides {
+            let name = aside.name().to_owned();
+            let part =
+                service::run(aside, clock.clone(), Bell::default(), Vec::new(), asked.clone());
+            supervisor.start(name, part);
+        }
+        ready.send_replace(Readiness::Ready);
+        let relay = async {
+            stop.cancelled().await;
+            ready.send_replace(Readiness::NotReady("stopping".to_owned()));
+            asked.cancel();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = supervisor.run(now) => ended,
+            () = relay => Ok(()),
+        };
+        if let (Ok(()), Some(ledger)) = (&ended, Arc::into_inner(ledger)) {
+            ledger.close().await;
+        }
+        ended
+    }
+}
+
+/// Makes each provider instance with its courier; it starts with what the ledger knows of its meters.
+async fn providers(
+    config: &Config,
+    ledger: &Arc<SqliteLedger>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Vec<Told>, StartError> {
+    let mut told = Vec::new();
+    for settings in &config.stripe {
+        let name = settings.provider.name.clone();
+        let provider: Arc<dyn Provider> = Arc::new(Stripe::new(&settings.provider)?);
+        provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
+        let observed = (metrics.clone(), name.clone());
+        let courier = Courier::new(
+            settings.delivery.clone(),
+            ledger.clone(),
+            provider.clone(),
+            clock.clone(),
+            Arc::new(move |outcome| observed.0.answer(&observed.1, outcome)),
+        );
+        told.push(Told {
+            name,
+            provider,
+            courier: Arc::new(courier),
+            poster_bell: Bell::default(),
+            courier_bell: Bell::default(),
+        });
+    }
+    Ok(told)
+}

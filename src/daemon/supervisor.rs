@@ -1,0 +1,124 @@
+//! The owner of every task. Here: the only spawning of the daemon's parts, what their end means, and
+//! the two phases of a stop. Never here: what a part does. Read next: [`super::assemble`].
+//!
+//! A part that ends before it is asked to, by an error or a panic, ends the process: the ledger is the
+//! truth, and a fresh start from it is the one recovery there is.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::LedgerError;
+use crate::service::StepError;
+
+/// How long requests to providers may take to finish after a stop was asked for, in seconds. What does
+/// not is unknown, and is cleared at the next start.
+pub const DRAIN_SECONDS_MAX: u64 = 10;
+/// How long all of a stop may take, in seconds, before the process ends as it is. Service managers give
+/// 90 by default.
+const STOP_SECONDS_MAX: u64 = 45;
+
+/// Why a daemon ended that was not asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// A part of it could not go on.
+    #[error("{part} could not go on")]
+    Part {
+        /// The part.
+        part: String,
+        /// Why.
+        #[source]
+        why: StepError,
+    },
+    /// The ledger failed under a caller.
+    #[error("the ledger failed under a request")]
+    Ledger(#[source] LedgerError),
+    /// A part panicked.
+    #[error("a part of the daemon panicked: {0}")]
+    Panicked(String),
+    /// A part returned without being asked to.
+    #[error("{0} ended by itself")]
+    Left(String),
+}
+
+/// The running parts.
+#[derive(Debug)]
+pub struct Supervisor {
+    parts: JoinSet<(String, Result<(), StepError>)>,
+    /// Asks every part to stop.
+    pub stop: CancellationToken,
+    fatal: mpsc::Receiver<LedgerError>,
+}
+
+impl Supervisor {
+    /// No parts yet. `fatal` is where parts without a step of their own say that the ledger failed.
+    #[must_use]
+    pub fn new(fatal: mpsc::Receiver<LedgerError>) -> Self {
+        Self { parts: JoinSet::new(), stop: CancellationToken::new(), fatal }
+    }
+
+    /// Starts a part.
+    pub fn start(
+        &mut self,
+        name: impl Into<String>,
+        part: impl Future<Output = Result<(), StepError>> + Send + 'static,
+    ) {
+        let name = name.into();
+        self.parts.spawn(async move { (name, part.await) });
+    }
+
+    /// Waits for the stop or for the first part that fails, then for all parts to end; `now` cuts that
+    /// short.
+    ///
+    /// # Errors
+    /// Why it ended, when nobody asked it to.
+    pub async fn run(mut self, now: CancellationToken) -> Result<(), Ended> {
+        let stop = self.stop.clone();
+        let first = tokio::select! {
+            () = stop.cancelled() => None,
+            Some(why) = self.fatal.recv() => Some(Ended::Ledger(why)),
+            Some(part) = self.parts.join_next() => {
+                Some(judge(part).map_or_else(std::convert::identity, Ended::Left))
+            }
+        };
+        if let Some(ended) = first {
+            // Nothing that this process believes may be written any more. Parts are dropped as they
+            // are; what is in flight is found at the next start.
+            stop.cancel();
+            self.parts.abort_all();
+            return Err(ended);
+        }
+        let limit = Duration::from_secs(STOP_SECONDS_MAX);
+        tokio::select! {
+            result = self.drain() => result,
+            () = now.cancelled() => Ok(()),
+            () = tokio::time::sleep(limit) => {
+                tracing::warn!(seconds = STOP_SECONDS_MAX, "the stop took too long; ending as it is");
+                Ok(())
+            }
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), Ended> {
+        while let Some(part) = self.parts.join_next().await {
+            if let Err(ended) = judge(part) {
+                return Err(ended);
+            }
+        }
+        Ok(())
+    }
+}
+
+type Joined = Result<(String, Result<(), StepError>), tokio::task::JoinError>;
+
+/// The name of a part that ended well, or why it did not.
+fn judge(part: Joined) -> Result<String, Ended> {
+    match part {
+        Ok((part, Ok(()))) => Ok(part),
+        Ok((part, Err(why))) => Err(Ended::Part { part, why }),
+        Err(error) => Err(Ended::Panicked(error.to_string())),
+    }
+}
