@@ -1,5 +1,5 @@
-//! Judging. PURE. Here: the fields of a record as they were written, and the one function that makes
-//! a usage record of them or says which field is at fault and why. Never here: a format (see
+//! Judging. PURE. Here: the fields of a record as they were written, and the one function that
+//! makes a usage record of them or says which field is at fault and why. Never here: a format (see
 //! [`super::json`], [`super::csv`]), the ledger. Read next: [`super::instant`].
 
 use std::borrow::Cow;
@@ -10,7 +10,8 @@ use crate::domain::quantity::Quantity;
 use crate::domain::record::{Properties, Property, UsageRecord};
 use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 
-/// Most of a value that a reason repeats, in bytes: enough to recognise it, too little to be a payload.
+/// Most of a value that a reason repeats, in bytes: enough to recognise it, too little to be a
+/// payload.
 pub const VALUE_BYTES_MAX: usize = 64;
 
 /// The fields of a record, by the names they have in JSON.
@@ -67,8 +68,8 @@ impl Written<'_> {
     }
 }
 
-/// The fields of a record as they were written. Absent is `None`; null says the same, so that a sender
-/// may write its empty optional fields.
+/// The fields of a record as they were written. Absent is `None`; null says the same, so that a
+/// sender may write its empty optional fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields<'a> {
     /// Where it comes from.
@@ -126,7 +127,8 @@ pub struct Rules<'a> {
 pub struct Fault {
     /// The field at fault; `record` when it is the whole.
     pub field: String,
-    /// What is wrong with it: a sentence that goes on after the field's name, and repeats the value.
+    /// What is wrong with it: a sentence that goes on after the field's name, and repeats the
+    /// value.
     pub reason: String,
 }
 

@@ -8,8 +8,8 @@ use super::admit::{Fault, Sources, cut};
 use crate::domain::record::UsageRecord;
 use crate::ledger::intake::{Admitted, Rejected};
 
-/// Most of a rejected item's own text that is kept, in bytes: the whole of an ordinary record, so that
-/// a person can correct and send it again, and no room for a flood.
+/// Most of a rejected item's own text that is kept, in bytes: the whole of an ordinary record, so
+/// that a person can correct and send it again, and no room for a flood.
 pub const RAW_BYTES_MAX: usize = 4096;
 
 /// Where a record stood in what brought it.

@@ -1,5 +1,5 @@
-//! Tables. PURE. Here: rows of cells, by the names in the header. Never here: what a cell means (see
-//! [`super::import`]). Read next: [`super::gate`].
+//! Tables. PURE. Here: rows of cells, by the names in the header. Never here: what a cell means
+//! (see [`super::import`]). Read next: [`super::gate`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -89,7 +89,8 @@ fn cell_text(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
     text.map(Cow::Borrowed).map_err(|_| Fault::whole("holds a cell that is not UTF-8"))
 }
 
-/// Hands the parser one row at a time, so that a row's line and length are known before it is parsed.
+/// Hands the parser one row at a time, so that a row's line and length are known before it is
+/// parsed.
 #[derive(Default)]
 struct Feed {
     row: Vec<u8>,

@@ -135,8 +135,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A door to `ledger` that rings `accrual` when it booked something, and `fatal` when the ledger
-    /// cannot be trusted any longer.
+    /// A door to `ledger` that rings `accrual` when it booked something, and `fatal` when the
+    /// ledger cannot be trusted any longer.
     pub fn new(
         ledger: Arc<dyn IntakeLedger>,
         settings: Arc<Settings>,
@@ -167,8 +167,8 @@ impl Gate {
         Reservation { permits: None }
     }
 
-    /// Adds `bytes` to a share. Bytes are counted as they arrive, not as they are announced, so that
-    /// nobody can fill the budget with promises.
+    /// Adds `bytes` to a share. Bytes are counted as they arrive, not as they are announced, so
+    /// that nobody can fill the budget with promises.
     ///
     /// # Errors
     /// [`GateError::Overloaded`] when the budget is spent.
@@ -237,7 +237,8 @@ impl Gate {
         Ok(verdicts)
     }
 
-    /// What a ledger's error means to a caller. One that ends the process is told to the supervisor.
+    /// What a ledger's error means to a caller. One that ends the process is told to the
+    /// supervisor.
     pub fn refuse(&self, why: LedgerError) -> GateError {
         match why {
             LedgerError::Full(_) => GateError::LedgerFull(why),
@@ -256,8 +257,8 @@ fn verdict(place: Place, id: String, admission: &Admission) -> Verdict {
         Admission::Accepted(position) => (Status::Accepted(*position), None),
         Admission::Duplicate(position) => (Status::Duplicate(*position), None),
         Admission::Conflict(position) => {
-            let reason = "was booked before with other content, which stays booked; this copy is kept \
-                beside it for a person";
+            let reason = "was booked before with other content, which stays booked; this copy is \
+                kept beside it for a person";
             (Status::Conflict(*position), Some(("id".to_owned(), reason.to_owned())))
         }
     };

@@ -1,5 +1,5 @@
-//! Files to records. PURE. Here: how a file's columns become records, and the reader that takes a file
-//! batch by batch. Never here: opening a file, the ledger. Read next: [`super::csv`].
+//! Files to records. PURE. Here: how a file's columns become records, and the reader that takes a
+//! file batch by batch. Never here: opening a file, the ledger. Read next: [`super::csv`].
 //!
 //! The whole file is never held: a batch, one row and the reader's buffer are. A row that is longer
 //! than a record may be is rejected without being held either.
@@ -168,8 +168,8 @@ enum Shape {
 }
 
 impl<R: BufRead> FileRecords<R> {
-    /// Begins to read `reader`, which messages call `file`. Without a mapping each line holds a record
-    /// as `POST /v1/usage` takes it.
+    /// Begins to read `reader`, which messages call `file`. Without a mapping each line holds a
+    /// record as `POST /v1/usage` takes it.
     ///
     /// # Errors
     /// When the header lacks a column: then nothing of the file was made a record.
@@ -376,8 +376,8 @@ fn map_record(
     admit(fields, rules).map(Some)
 }
 
-/// A cell that names something. Files number their rows and customers, so here a number is taken for
-/// the text it was written as.
+/// A cell that names something. Files number their rows and customers, so here a number is taken
+/// for the text it was written as.
 fn named<'row>(cells: Cells<'_, 'row>, column: &str) -> Result<Option<Written<'row>>, Fault> {
     Ok(match cells(column)? {
         Some(Written::Number(digits)) => Some(Written::Text(Cow::Borrowed(digits))),

@@ -1,8 +1,9 @@
-//! JSON to records. PURE. Here: one object, an array, or a line each. Never here: what a field has to
-//! hold (see [`super::admit`]). Read next: [`super::import`].
+//! JSON to records. PURE. Here: one object, an array, or a line each. Never here: what a field has
+//! to hold (see [`super::admit`]). Read next: [`super::import`].
 //!
-//! Nothing is copied before it is judged: the body's UTF-8 is checked once, each record stays a piece
-//! of it, and each field a piece of that. Numbers are taken as they were written; no float is made.
+//! Nothing is copied before it is judged: the body's UTF-8 is checked once, each record stays a
+//! piece of it, and each field a piece of that. Numbers are taken as they were written; no float is
+//! made.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -23,8 +24,8 @@ pub enum BodyKind {
     Json,
     /// A record a line.
     Lines,
-    /// Unsaid. An object at the end of the first line, with another at the start of a later line, makes
-    /// it [`Self::Lines`]; anything else is [`Self::Json`].
+    /// Unsaid. An object at the end of the first line, with another at the start of a later line,
+    /// makes it [`Self::Lines`]; anything else is [`Self::Json`].
     Unsaid,
 }
 

@@ -1,5 +1,7 @@
 //! What bodies come to, record by record.
 
+use proptest::collection::vec as bytes;
+
 use super::*;
 use crate::domain::names::SourceName;
 use crate::domain::time::Timestamp;
@@ -76,7 +78,8 @@ fn what_is_no_quantity_is_refused_with_its_value() {
         ("-5", "quantity: \"-5\" is below zero; a correction names the record it corrects"),
         (
             "1234567890123456789012345678901234567890",
-            "quantity: \"1234567890123456789012345678901234567890\" has more than 30 significant digits",
+            "quantity: \"1234567890123456789012345678901234567890\" has more than 30 significant \
+             digits",
         ),
     ] {
         assert_eq!(judge(&format!("\"quantity\":{written}")), Err(reason.to_owned()), "{written}");
@@ -243,7 +246,7 @@ fn a_written_record_reads_back_as_itself() {
 
 proptest::proptest! {
     #[test]
-    fn no_body_makes_the_reader_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+    fn no_body_makes_the_reader_panic(body in bytes(proptest::num::u8::ANY, 0..200)) {
         for kind in [BodyKind::Json, BodyKind::Lines, BodyKind::Unsaid] {
             let _read = read(&body, kind);
         }

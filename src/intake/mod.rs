@@ -1,5 +1,6 @@
-//! The first room: a record arrives. Here: reading outside bytes into records, judging them, and the
-//! one door into the journal. Never here: routes, providers. Read next: [`admit`], then down the list.
+//! The first room: a record arrives. Here: reading outside bytes into records, judging them, and
+//! the one door into the journal. Never here: routes, providers. Read next: [`admit`], then down
+//! the list.
 
 use crate::domain::names::SourceName;
 

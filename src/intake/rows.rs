@@ -1,5 +1,5 @@
-//! Rows of a file, one at a time. PURE. Here: cutting a stream into rows without ever holding more of
-//! it than one row may have. Never here: what a row says. Read next: [`super::csv`].
+//! Rows of a file, one at a time. PURE. Here: cutting a stream into rows without ever holding more
+//! of it than one row may have. Never here: what a row says. Read next: [`super::csv`].
 
 use std::io::{self, BufRead, ErrorKind};
 
@@ -11,7 +11,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub enum Cutting {
     /// Every line feed.
     Lines,
-    /// Every line feed or carriage return outside quotation marks, which open only where a cell does.
+    /// Every line feed or carriage return outside quotation marks, which open only where a cell
+    /// does.
     Csv {
         /// What stands between two cells.
         delimiter: u8,

@@ -1,5 +1,5 @@
-//! Metrics. Here: the registry, every metric, and its text form. Never here: a customer's name, as it
-//! would make a series per customer. Read next: [`super::logs`].
+//! Metrics. Here: the registry, every metric, and its text form. Never here: a customer's name, as
+//! it would make a series per customer. Read next: [`super::logs`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ pub struct Standing {
     pub parked: Vec<(String, i64)>,
     /// How long the oldest event that waits to be told has waited, in seconds.
     pub oldest_open_seconds: Option<i64>,
-    /// How long until the nearest deadline of an event that waits to be told, in seconds; below zero
-    /// when it has passed.
+    /// How long until the nearest deadline of an event that waits to be told, in seconds; below
+    /// zero when it has passed.
     pub nearest_deadline_seconds: Option<i64>,
     /// Bytes free on the ledger's disk.
     pub free_bytes: Option<u64>,

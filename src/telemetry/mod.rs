@@ -1,5 +1,5 @@
-//! What the daemon says of itself. Here: logs and metrics. Never here: a secret, a payload. Read next:
-//! [`metrics`].
+//! What the daemon says of itself. Here: logs and metrics. Never here: a secret, a payload. Read
+//! next: [`metrics`].
 
 pub mod metrics;
 pub mod logs;

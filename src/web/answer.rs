@@ -14,7 +14,8 @@ use crate::intake::gate::{GateError, Status, Verdict, Verdicts};
 /// Up to this many items each is listed in the answer; of more, only those that were not plainly
 /// accepted are. A sender of a few wants to see them, one of thousands only what needs a look.
 pub const LISTED_WHOLE_MAX: usize = 100;
-/// How long a refused client should wait, in seconds, before it sends the same again: a few commits.
+/// How long a refused client should wait, in seconds, before it sends the same again: a few
+/// commits.
 const RETRY_SECONDS: u32 = 1;
 /// The same where a person may have to act first, as for a full disk.
 const RETRY_LONG_SECONDS: u32 = 30;

@@ -51,7 +51,8 @@ pub struct Rooms {
 pub(super) struct App {
     pub(super) rooms: Rooms,
     pub(super) callers: Callers,
-    /// Calls to the ledger, which run on when their client goes away: others wait for the same commit.
+    /// Calls to the ledger, which run on when their client goes away: others wait for the same
+    /// commit.
     pub(super) work: TaskTracker,
     pub(super) stop: CancellationToken,
 }

@@ -1,5 +1,5 @@
-//! Who may speak. Here: which sources a bearer token speaks for. Never here: the secret itself, once
-//! it is hashed. Read next: [`super::answer`].
+//! Who may speak. Here: which sources a bearer token speaks for. Never here: the secret itself,
+//! once it is hashed. Read next: [`super::answer`].
 
 use std::sync::Arc;
 

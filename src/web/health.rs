@@ -1,5 +1,5 @@
-//! `/healthz`, `/readyz`, `/metrics`. Here: what probes and scrapers ask. Never here: a number that is
-//! not counted anyway. Read next: [`crate::telemetry::metrics`].
+//! `/healthz`, `/readyz`, `/metrics`. Here: what probes and scrapers ask. Never here: a number that
+//! is not counted anyway. Read next: [`crate::telemetry::metrics`].
 
 use std::sync::Arc;
 

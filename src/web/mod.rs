@@ -1,5 +1,5 @@
-//! The listeners. Here: HTTP in, for usage, health and metrics, and the operator's socket. Never here:
-//! what a record means. Read next: [`server`], then down the list.
+//! The listeners. Here: HTTP in, for usage, health and metrics, and the operator's socket. Never
+//! here: what a record means. Read next: [`server`], then down the list.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! The operator's socket. Here: the import of accounts, and what the ledger stands at. Never here: a
-//! token; the file system says who may connect. Read next: [`super::health`].
+//! The operator's socket. Here: the import of accounts, and what the ledger stands at. Never here:
+//! a token; the file system says who may connect. Read next: [`super::health`].
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Patience with clients. Here: a stream that fails when its client takes too long to begin a request,
-//! to finish its head, or to take the answer. Never here: how long a body may take (see
+//! Patience with clients. Here: a stream that fails when its client takes too long to begin a
+//! request, to finish its head, or to take the answer. Never here: how long a body may take (see
 //! [`super::usage`]), HTTP. Read next: [`super::app`].
 //!
 //! hyper has one timer, for the head, which starts when the connection begins to wait; idling and
@@ -36,8 +36,8 @@ impl Progress {
     const ANSWERING: u8 = 1;
     const ANSWERED: u8 = 2;
 
-    /// A request's head is complete. From here on the stream does not time its reading, as the body's
-    /// reader does.
+    /// A request's head is complete. From here on the stream does not time its reading, as the
+    /// body's reader does.
     pub fn begin(&self) {
         self.0.store(Self::ANSWERING, Ordering::Release);
     }

@@ -35,13 +35,13 @@ use crate::telemetry::metrics::Metrics;
 /// Largest head of a request, in bytes, and largest piece of a body that is read at once: room for
 /// any honest head, small enough to hold one per connection.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Most connections at the operator's socket. They are counted apart, so that a full public listener
-/// never locks the operator out.
+/// Most connections at the operator's socket. They are counted apart, so that a full public
+/// listener never locks the operator out.
 const OPERATOR_CONNECTIONS_MAX: usize = 16;
 /// Connections that may wait at the operator's socket.
 const OPERATOR_BACKLOG: u32 = 16;
-/// Wait after a failed accept, in milliseconds: it fails when the process is out of descriptors, and
-/// would fail again at once.
+/// Wait after a failed accept, in milliseconds: it fails when the process is out of descriptors,
+/// and would fail again at once.
 const ACCEPT_RETRY_MILLIS: u64 = 100;
 /// How long a closed connection is read on, in milliseconds, and how much, in bytes: closing while
 /// the client still sends would reset the connection, and take the answer that says why.
@@ -157,8 +157,8 @@ async fn accept_unix(listener: &UnixListener) -> io::Result<UnixStream> {
 }
 
 /// Binds the operator's socket so that nobody else can connect for even a moment: its mode is set
-/// before it listens. A socket left by a crash is replaced; the ledger's lock says that its owner is
-/// gone.
+/// before it listens. A socket left by a crash is replaced; the ledger's lock says that its owner
+/// is gone.
 fn bind_operator(path: &Path) -> io::Result<UnixListener> {
     if let Ok(found) = fs::symlink_metadata(path)
         && found.file_type().is_socket()

@@ -1,5 +1,5 @@
-//! `POST /v1/usage`. Here: from a request to the gate and back, and the bounds on its body. Never here:
-//! what a record means. Read next: [`super::operator`].
+//! `POST /v1/usage`. Here: from a request to the gate and back, and the bounds on its body. Never
+//! here: what a record means. Read next: [`super::operator`].
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::intake::admit::{Rules, Sources};
 use crate::intake::gate::{Gate, GateError, Reservation, Verdicts};
 use crate::intake::json::{BodyError, BodyKind, read_body};
 
-/// Longest body that is parsed on the thread that answers requests, in bytes: a few hundred records,
-/// well under a millisecond. A longer one is parsed where it delays nobody.
+/// Longest body that is parsed on the thread that answers requests, in bytes: a few hundred
+/// records, well under a millisecond. A longer one is parsed where it delays nobody.
 const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Usage from whoever shows a token.
@@ -59,8 +59,8 @@ async fn submit(app: Arc<App>, sources: Arc<Sources>, request: Request) -> Respo
         Ok(received) => received,
         Err(refusal) => return *refusal,
     };
-    // In a task of the server's own: a client that goes away must not take back a commit that others
-    // wait for, nor leave it half done.
+    // In a task of the server's own: a client that goes away must not take back a commit that
+    // others wait for, nor leave it half done.
     let gate = Arc::clone(&app.rooms.gate);
     let booking = app.work.spawn(book(gate, body, share, kind, sources));
     match timeout_at(deadline.0, booking).await {

@@ -126,7 +126,8 @@ fn a_bad_row_stands_alone_with_its_line() {
             "line 2: a/kilometres quantity is missing: \"km\" is empty",
             "line 3:  record has 3 cells, and the header has 7",
             "line 4:  record is 1018 bytes long, and at most 120 are taken",
-            "line 6: d/waits quantity \"-1\" is below zero; a correction names the record it corrects",
+            "line 6: d/waits quantity \"-1\" is below zero; a correction names the record it \
+             corrects",
         ]
     );
 }
@@ -137,7 +138,8 @@ fn a_missing_column_is_named_before_anything_is_read() {
     let refused = read(text, Some(mapping(CSV))).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "rides.csv has no column \"city\", \"wait\", which the mapping \"rides\" needs; its header is: \
+        "rides.csv has no column \"city\", \"wait\", which the mapping \"rides\" needs; its \
+         header is: \
          \"ride\", \"ended\", \"rider\", \"km\", \"tolls\""
     );
     let twice = read("ride;ride\n", Some(mapping(CSV))).unwrap_err();
@@ -148,7 +150,8 @@ fn a_missing_column_is_named_before_anything_is_read() {
 
 #[test]
 fn objects_are_mapped_by_their_names() {
-    let text = "{\"ride\":7,\"ended\":1769903999,\"rider\":\"ann\",\"city\":\"Lyon\",\"km\":1.5,\"x\":{}}\n\
+    let text = "{\"ride\":7,\"ended\":1769903999,\"rider\":\"ann\",\"city\":\"Lyon\",\
+                \"km\":1.5,\"x\":{}}\n\
                 {\"ride\":\"8\",\"ended\":1769903999,\"rider\":\"bob\",\"km\":1,\"km\":2}\n\
                 nonsense\n";
     let items = read(text, Some(mapping(Format::Ndjson))).unwrap();

@@ -3,7 +3,9 @@
 use tallyd::intake;
 use tokio::io::AsyncWriteExt;
 
-use super::world::{Weather, World, answer, closing, exchange, get, post_head, record, usual};
+use super::world::{
+    Weather, World, answer, closing, exchange, get, post_head, record, soon, usual,
+};
 
 #[tokio::test]
 async fn a_body_too_long_is_refused_by_its_head_alone() {
@@ -61,7 +63,7 @@ async fn more_bytes_than_may_be_in_work_are_pushed_back() {
     let mut connection = world.connect().await;
     let head = post_head("one", first.len());
     connection.write_all(&[head.as_bytes(), first.as_bytes()].concat()).await.unwrap();
-    world.ledger.calls.subscribe().wait_for(|calls| *calls == 1).await.unwrap();
+    soon(world.called()).await;
 
     let long = record("b".repeat(400), "1");
     let refused = world.post(&long).await;
@@ -134,7 +136,7 @@ async fn a_ledger_that_is_slow_is_not_waited_for_without_end_and_still_books() {
     let late = world.post(&record("a", "1")).await;
     assert_eq!(late.error(), (503, "timeout".to_owned()));
     world.ledger.weather.send_replace(Weather::Fair);
-    world.accrual.rung().await;
+    soon(world.accrual.rung()).await;
     assert_eq!(world.ledger.len(), 1);
     world.end().await;
 }
@@ -161,12 +163,12 @@ async fn a_client_that_leaves_while_the_ledger_works_does_not_take_its_usage_bac
     let mut connection = world.connect().await;
     let request = post_head("one", body.len()) + &body;
     connection.write_all(request.as_bytes()).await.unwrap();
-    world.ledger.calls.subscribe().wait_for(|calls| *calls == 1).await.unwrap();
+    soon(world.called()).await;
     drop(connection);
     // Answered by the same server, so that it has had its turn to see the client leave.
     assert_eq!(world.get("/healthz").await.status, 200);
     world.ledger.weather.send_replace(Weather::Fair);
-    world.accrual.rung().await;
+    soon(world.accrual.rung()).await;
     assert_eq!(world.ledger.len(), 1);
     world.end().await;
 }
@@ -179,7 +181,7 @@ async fn stopping_finishes_what_is_in_flight_and_accepts_nothing_more() {
     let request = post_head("one", body.len()) + &body;
     let mut working = world.connect().await;
     working.write_all(request.as_bytes()).await.unwrap();
-    world.ledger.calls.subscribe().wait_for(|calls| *calls == 1).await.unwrap();
+    soon(world.called()).await;
     let mut begun = world.connect().await;
     begun.write_all(b"POST /v1/usage HTTP/1.1\r\nHost: t\r\n").await.unwrap();
     let mut idle = world.connect().await;

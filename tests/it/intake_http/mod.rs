@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 use tallyd::web::app::Readiness;
 
-use world::{Weather, World, exchange, get, post_head, record};
+use world::{Weather, World, exchange, get, post_head, record, soon};
 
 #[tokio::test]
 async fn a_record_is_booked_once_however_often_it_is_sent() {
@@ -29,7 +29,7 @@ async fn a_record_is_booked_once_however_often_it_is_sent() {
     assert_eq!((other.status, &other.json()["conflict"]), (422, &json!(1)));
     assert_eq!(other.json()["records"][0]["field"], "id");
     assert_eq!(world.ledger.len(), 1);
-    world.accrual.rung().await;
+    soon(world.accrual.rung()).await;
     world.end().await;
 }
 
@@ -134,7 +134,7 @@ async fn a_ledger_that_cannot_be_trusted_reaches_the_supervisor() {
     let answer = world.post(&record("a", "1")).await;
     assert_eq!(answer.error(), (503, "ledger_failed".to_owned()));
     assert!(!answer.body.contains("input/output"), "{}", answer.body);
-    assert!(world.fatal.recv().await.unwrap().is_fatal());
+    assert!(soon(world.fatal.recv()).await.unwrap().is_fatal());
     world.end().await;
 }
 

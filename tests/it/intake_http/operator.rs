@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 use tokio::net::UnixStream;
 
-use super::world::{Answer, World, exchange, record};
+use super::world::{Answer, World, exchange, record, soon};
 
 async fn ask(world: &World, line: &str, body: &str) -> Answer {
     let mut socket = UnixStream::connect(&world.socket).await.unwrap();
@@ -52,6 +52,6 @@ async fn accounts_are_imported_all_or_none() {
     let rows = json!([{"customer": "acme", "account": "cus_1"}]);
     let answer = ask(&world, path, &rows.to_string()).await;
     assert_eq!((answer.status, answer.json()), (200, json!({"changed": 1})));
-    world.accrual.rung().await;
+    soon(world.accrual.rung()).await;
     world.end().await;
 }

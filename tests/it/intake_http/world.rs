@@ -241,6 +241,11 @@ impl World {
         exchange(&mut self.connect().await, get(path).as_bytes()).await
     }
 
+    /// Waits until a call has reached the ledger.
+    pub(super) async fn called(&self) {
+        self.ledger.calls.subscribe().wait_for(|calls| *calls == 1).await.unwrap();
+    }
+
     /// Stops the server and waits until it has.
     pub(super) async fn end(mut self) {
         self.stop.cancel();
@@ -300,8 +305,18 @@ where
     answer(stream).await
 }
 
+/// What has to happen soon: a test that waits for nothing fails instead of hanging.
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    let patience = std::time::Duration::from_secs(30);
+    tokio::time::timeout(patience, future).await.expect("this never happens")
+}
+
 /// Reads one answer.
 pub(super) async fn answer<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
+    soon(read_answer(stream)).await
+}
+
+async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -320,6 +335,6 @@ pub(super) async fn answer<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
 pub(super) async fn closing<S: AsyncRead + Unpin>(stream: &mut S) -> String {
     let mut said = Vec::new();
     // A reset is an end, too.
-    let _ended = stream.read_to_end(&mut said).await;
+    let _ended = soon(stream.read_to_end(&mut said)).await;
     String::from_utf8(said).unwrap()
 }
