@@ -14,6 +14,8 @@ pub mod args;
 pub mod exit;
 mod run;
 mod sandbox;
+mod demo;
+mod progress;
 
 /// Parses the arguments, does what they ask, and answers what the process exits with.
 #[must_use]
@@ -41,8 +43,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sandbox(arguments) => sandbox::run(arguments),
-        Command::Demo(_)
-        | Command::Check(_)
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Check(_)
         | Command::Status(_)
         | Command::Books(_)
         | Command::Trace(_)
@@ -72,6 +74,14 @@ pub(crate) fn configure(
         writeln!(io::stderr(), "{drawn}")?;
     }
     Ok(config)
+}
+
+/// An HTTP client for this machine's own listeners.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
+    // The client wants a cryptography provider even where nothing is encrypted. When one is installed
+    // already, it is the same one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy()
 }
 
 /// Runs a command's async part.
