@@ -78,6 +78,8 @@ impl Supervisor {
     pub async fn run(mut self, now: CancellationToken) -> Result<(), Ended> {
         let stop = self.stop.clone();
         let first = tokio::select! {
+            // A part that ended because it was asked to did not end by itself.
+            biased;
             () = stop.cancelled() => None,
             Some(why) = self.fatal.recv() => Some(Ended::Ledger(why)),
             Some(part) = self.parts.join_next() => {

@@ -210,7 +210,11 @@ impl<'a> Pipeline<'a> {
 
     fn booked(&mut self, result: Result<Book, LedgerError>) -> Result<(), StepError> {
         match result {
-            Ok(Book::Recorded) => self.unrecorded = None,
+            Ok(Book::Recorded) => {
+                self.unrecorded = None;
+                // Lanes are free again, and what waits in them may go.
+                self.lease_at = Instant::now();
+            }
             Ok(Book::Leased(leases, wait_until)) => {
                 let got_none = leases.is_empty();
                 self.queue.extend(leases);
