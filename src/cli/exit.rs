@@ -3,7 +3,9 @@
 
 use std::process::ExitCode;
 
+use super::socket::AskError;
 use crate::config::Problems;
+use crate::intake::gate::GateError;
 use crate::ledger::LedgerError;
 use crate::service::StepError;
 use crate::store::{LockError, OpenError};
@@ -77,6 +79,24 @@ fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             LedgerError::Full(_) | LedgerError::Busy(_) => Exit::TryLater,
             LedgerError::Broken(_) | LedgerError::Contradiction(_) => Exit::LedgerIo,
             LedgerError::Refused(..) => Exit::Failure,
+        });
+    }
+    if let Some(error) = link.downcast_ref::<GateError>() {
+        return Some(match error {
+            GateError::Overloaded
+            | GateError::LowDisk { .. }
+            | GateError::LedgerFull(_)
+            | GateError::LedgerBusy(_) => Exit::TryLater,
+            GateError::Refused(_) => Exit::Failure,
+            GateError::Fatal => Exit::LedgerIo,
+        });
+    }
+    if let Some(error) = link.downcast_ref::<AskError>() {
+        return Some(match error {
+            AskError::Silent { .. } | AskError::Later(_) => Exit::TryLater,
+            AskError::Client(_) | AskError::Refused { .. } | AskError::Unreadable(_) => {
+                Exit::Failure
+            }
         });
     }
     match link.downcast_ref::<StepError>() {

@@ -16,6 +16,19 @@ mod run;
 mod sandbox;
 mod demo;
 mod progress;
+mod page;
+mod table;
+mod words;
+mod reading;
+mod check;
+mod status;
+mod books;
+mod trace;
+mod held;
+mod verify;
+mod import;
+mod socket;
+mod customers;
 
 /// Parses the arguments, does what they ask, and answers what the process exits with.
 #[must_use]
@@ -41,17 +54,18 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Sandbox(arguments) => sandbox::run(arguments),
-        Command::Demo(arguments) => demo::run(arguments),
-        Command::Check(_)
-        | Command::Status(_)
-        | Command::Books(_)
-        | Command::Trace(_)
-        | Command::Held(Held::List(_) | Held::Show(_))
-        | Command::Import(_)
-        | Command::Customers(Customers::Import(_))
-        | Command::Ledger(Ledger::Verify(_)) => Ok(Exit::Failure),
+        Command::Demo(asked) => demo::run(asked),
+        Command::Run(asked) => run::run(asked),
+        Command::Sandbox(asked) => sandbox::run(asked),
+        Command::Check(configured) => check::check(&configured),
+        Command::Status(listing) => block_on(status::status(&listing)),
+        Command::Books(asked) => block_on(books::books(&asked)),
+        Command::Trace(asked) => block_on(trace::trace(&asked)),
+        Command::Held(Held::List(listing)) => block_on(held::list(&listing)),
+        Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),
+        Command::Import(asked) => block_on(import::import(&asked)),
+        Command::Customers(Customers::Import(asked)) => block_on(customers::import(&asked)),
+        Command::Ledger(Ledger::Verify(listing)) => block_on(verify::verify(&listing)),
     }
 }
 

@@ -69,4 +69,7 @@ pub enum SecretPolicy {
     /// See that they are there, without reading them: to check a config. The secrets of the
     /// [`Config`] are empty, and what depends on them (live or test) is taken for test.
     CheckPresence,
+    /// Do not look for them: for commands that only read the ledger, or ask the daemon. Whoever
+    /// types those has no need to hold the daemon's keys. Otherwise as [`Self::CheckPresence`].
+    Unneeded,
 }

@@ -28,8 +28,8 @@ const MODE_READ_BY_OTHERS: u32 = 0o004;
 
 const REFERENCE: &str = "{ env = \"NAME\" }, { file = \"path\" } or { credential = \"name\" }";
 
-/// Looks up the secret that `field` refers to. What is found is judged by `judge`, and only with
-/// [`SecretPolicy::Resolve`]; otherwise an empty secret stands for it.
+/// Looks up the secret that `field` refers to, unless it is unneeded. What is found is judged by
+/// `judge`, and returned only with [`SecretPolicy::Resolve`]; otherwise an empty secret stands for it.
 pub(super) fn secret(
     table: &Table,
     key: &str,
@@ -42,6 +42,9 @@ pub(super) fn secret(
     let example = "{ env = \"NAME\" }";
     let field = super::field::required(table, key, field, otherwise, example, found)?;
     let place = place(&path, field, given, found)?;
+    if given.secrets == SecretPolicy::Unneeded {
+        return Some((SecretString::from(String::new()), field.span()));
+    }
     let looked_up = match &place {
         Place::Variable(name) => variable(name, given),
         Place::File(file) => file_content(file, given, found, field.span()),
@@ -136,6 +139,7 @@ fn credential(
             let label = "only the service itself can see whether it is there";
             found.warning(Problem::at(name.span(), title).label(label).help(help));
         }
+        SecretPolicy::Unneeded => {}
     }
     None
 }
@@ -147,7 +151,7 @@ fn variable(name: &str, given: &Given<'_>) -> Result<String, String> {
     let text = judge(text).map_err(|why| format!("the environment variable `{name}` {why}"))?;
     Ok(match given.secrets {
         SecretPolicy::Resolve => text,
-        SecretPolicy::CheckPresence => String::new(),
+        SecretPolicy::CheckPresence | SecretPolicy::Unneeded => String::new(),
     })
 }
 
@@ -182,7 +186,7 @@ fn file_content(
         return Err(format!("the file {shown} is larger than {SECRET_BYTES_MAX} bytes"));
     }
     match given.secrets {
-        SecretPolicy::CheckPresence => Ok(String::new()),
+        SecretPolicy::CheckPresence | SecretPolicy::Unneeded => Ok(String::new()),
         SecretPolicy::Resolve => {
             let mut text = String::new();
             file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;

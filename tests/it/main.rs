@@ -4,6 +4,8 @@
 mod journey;
 /// The config file: its example, every problem it can have, and what is never shown.
 mod config;
+/// The real binary, typed at.
+mod cli;
 mod import;
 mod intake_http;
 mod provider_stripe;

@@ -159,8 +159,9 @@ fn key(
 ) -> (SecretString, Option<KeyKind>) {
     let none = || (SecretString::from(String::new()), None);
     let Some((key, span)) = secret(table, "key", &raw.key, given, found) else { return none() };
-    if given.secrets == SecretPolicy::CheckPresence {
-        return none();
+    match given.secrets {
+        SecretPolicy::Resolve => {}
+        SecretPolicy::CheckPresence | SecretPolicy::Unneeded => return none(),
     }
     let starts =
         |prefixes: [&str; 2]| prefixes.iter().any(|prefix| key.expose_secret().starts_with(prefix));

@@ -189,6 +189,17 @@ fn a_check_of_presence_reads_no_secret() {
 }
 
 #[test]
+fn whoever_only_reads_the_ledger_needs_no_secret() {
+    let text = "[stripe.main]\nkey = { env = \"NOWHERE\" }\n\n[stripe.eu]\nkey = { credential = \
+        \"x\" }\n\n[[http.token]]\nsecret = { file = \"nowhere\" }\nsources = [\"web\"]\n";
+    let path = Path::new("a.toml");
+    let config = load_text(text, path, &outside(), SecretPolicy::Unneeded).unwrap();
+    assert_eq!((config.stripe.len(), config.web.tokens.len()), (2, 1));
+    let warned = config.warnings.warnings.len();
+    assert_eq!(warned, 1, "only that there is no route: {}", config.warnings);
+}
+
+#[test]
 fn a_key_that_is_none_of_stripes_is_refused() {
     let text = "[stripe.main]\nkey = { env = \"PUBLISHABLE\" }\n";
     let title = "`stripe.main.key` is no secret or restricted key of Stripe";

@@ -1,0 +1,180 @@
+//! `tallyd check`. Here: all that is wrong with the config, and what it will lead to, in words. Never
+//! here: asking a provider. Read next: [`super::status`].
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+
+use super::args::Configured;
+use super::exit::Exit;
+use super::{page, words};
+use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
+use crate::config::{Config, Outside, Overrides, SecretPolicy, Stripe};
+use crate::domain::quantity::Quantity;
+use crate::intake::import::{Format, Mapping, QuantityRule};
+
+/// Tells all that is wrong with the config, or what it means.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn check(configured: &Configured) -> anyhow::Result<Exit> {
+    let overrides = Overrides { ledger: configured.ledger.clone(), ..Overrides::default() };
+    let environment = |name: &str| std::env::var(name).ok();
+    let outside = Outside { overrides, environment: &environment };
+    let checked = crate::config::load(&configured.config, &outside, SecretPolicy::CheckPresence);
+    let colour = io::stdout().is_terminal();
+    match checked {
+        Ok(config) => {
+            page::print(|out| {
+                describe(out, &config)?;
+                writeln!(out, "\n{}", config.warnings.render(colour))
+            })?;
+            Ok(Exit::Ok)
+        }
+        Err(problems) => {
+            page::print(|out| writeln!(out, "{}", problems.render(colour)))?;
+            Ok(Exit::Config)
+        }
+    }
+}
+
+fn describe(out: &mut dyn Write, config: &Config) -> io::Result<()> {
+    writeln!(out, "ledger {}: maintained at \"{}\", UTC", shown(config), config.maintenance)?;
+    let senders = match config.web.tokens.len() {
+        0 => "usage is taken from nobody, as there is no token".to_owned(),
+        tokens => {
+            let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
+            format!("usage is taken with {}", words::counted(tokens, "token"))
+        }
+    };
+    writeln!(out, "http {}: {senders}", config.web.listen)?;
+    for stripe in &config.stripe {
+        writeln!(out, "{}", provider(stripe))?;
+    }
+    for each in &config.routes {
+        writeln!(out, "{}", route(each))?;
+    }
+    for (source, said) in sources(config) {
+        writeln!(out, "source {source}: {}", said.join("; "))?;
+    }
+    for mapping in &config.imports {
+        writeln!(out, "{}", import(mapping))?;
+    }
+    Ok(())
+}
+
+fn shown(config: &Config) -> String {
+    config.store.path.display().to_string()
+}
+
+fn provider(stripe: &Stripe) -> String {
+    let settings = &stripe.provider;
+    let account = match &settings.account {
+        Some(account) => format!("only to the account {account}"),
+        None => "to the account met first, which is pinned".to_owned(),
+    };
+    let declared = match settings.meters.len() {
+        0 => String::new(),
+        count => {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            format!(", {} declared here", words::counted(count, "meter"))
+        }
+    };
+    let most = stripe.delivery.concurrency;
+    let (name, api) = (&settings.name, &settings.api);
+    format!("provider {name}: told at {api}, {account}, at most {most} requests at once{declared}")
+}
+
+fn route(route: &Route) -> String {
+    let mut said = format!("route {}: usage of \"{}\"", route.name, route.meter);
+    for (index, (name, value)) in route.matches.iter().enumerate() {
+        said.push_str(if index == 0 { " where " } else { " and " });
+        said.push_str(&format!("{name} = \"{value}\""));
+    }
+    said.push_str(&format!(" → {} meter \"{}\", ", route.provider, route.provider_meter));
+    said.push_str(told_as(route));
+    if route.scale != Quantity::one() {
+        said.push_str(&format!(", times {}", route.scale));
+    }
+    said.push_str(", ");
+    said.push_str(&posted(route));
+    match &route.account {
+        AccountRule::Identity => {}
+        AccountRule::Template(template) => {
+            said.push_str(&format!(", to the account \"{template}\""));
+        }
+        AccountRule::Imported => said.push_str(", to the imported account"),
+    }
+    said
+}
+
+const fn told_as(route: &Route) -> &'static str {
+    match (route.aggregate, route.window) {
+        (Aggregate::Sum, WindowRule::Record) => "each record by itself",
+        (Aggregate::Sum, WindowRule::Minute) => "sums of each minute",
+        (Aggregate::Sum, WindowRule::Hour) => "hourly sums",
+        (Aggregate::Sum, WindowRule::Day) => "daily sums",
+        (Aggregate::Count, WindowRule::Record) => "one for each record",
+        (Aggregate::Count, WindowRule::Minute) => "number of records of each minute",
+        (Aggregate::Count, WindowRule::Hour) => "hourly number of records",
+        (Aggregate::Count, WindowRule::Day) => "daily number of records",
+    }
+}
+
+fn posted(route: &Route) -> String {
+    let span = match route.window {
+        WindowRule::Record => return "posted at once".to_owned(),
+        WindowRule::Minute => "minute",
+        WindowRule::Hour => "hour",
+        WindowRule::Day => "day",
+    };
+    match route.settle_micros {
+        0 => format!("posted at the end of each {span}"),
+        settle => format!("posted {} after each {span}", words::exactly(settle)),
+    }
+}
+
+/// What is said of each source, by its name: who may speak for it, and its time zone.
+fn sources(config: &Config) -> BTreeMap<String, Vec<String>> {
+    let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (index, token) in config.web.tokens.iter().enumerate() {
+        for source in &token.sources {
+            let said = format!("token {} speaks for it", index + 1);
+            sources.entry(source.to_string()).or_default().push(said);
+        }
+    }
+    for source in &config.intake.sources {
+        let said = match source.zone_offset_seconds {
+            Some(0) => "times without a zone are UTC".to_owned(),
+            Some(offset) => {
+                let minutes = offset.unsigned_abs() / 60;
+                let sign = if offset < 0 { '-' } else { '+' };
+                let (hours, minutes) = (minutes / 60, minutes % 60);
+                format!("times without a zone are at {sign}{hours:02}:{minutes:02}")
+            }
+            None => "times without a zone are refused".to_owned(),
+        };
+        sources.entry(source.name.to_string()).or_default().push(said);
+    }
+    sources
+}
+
+fn import(mapping: &Mapping) -> String {
+    let format = match mapping.format {
+        Format::Csv { delimiter: b',' } => "csv row".to_owned(),
+        Format::Csv { delimiter } => {
+            format!("csv row, cut at {:?},", char::from(delimiter))
+        }
+        Format::Ndjson => "ndjson line".to_owned(),
+    };
+    let records: Vec<String> = mapping
+        .records
+        .iter()
+        .map(|record| match &record.quantity {
+            QuantityRule::Constant(quantity) => format!("{quantity} of \"{}\"", record.meter),
+            QuantityRule::Column(column) => {
+                format!("\"{}\" from the column \"{column}\"", record.meter)
+            }
+        })
+        .collect();
+    format!("import {}: each {format} is {}", mapping.name, records.join(" and "))
+}

@@ -1,0 +1,214 @@
+//! `tallyd held`. Here: what waits for a person, and what ends each wait. Never here: ending one. Read
+//! next: [`super::verify`].
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::args::{HeldShow, Listing};
+use super::exit::Exit;
+use super::reading::{self, Reading};
+use super::status::park_ended_by;
+use super::table::{Side, Table};
+use super::trace::{event_json, write_event};
+use super::{page, words};
+use crate::domain::state::HoldReason;
+use crate::domain::time::Timestamp;
+use crate::ledger::operator::{HeldItem, OperatorLedger, ParkedGroup};
+
+/// Most held items that are listed: more than a person works through before asking again.
+const LISTED_MAX: u32 = 1_000;
+
+/// What ends a hold. A reason that this version does not know has no advice.
+pub(crate) fn hold_ended_by(reason: &str) -> Option<&'static str> {
+    HoldReason::parse(reason).map(HoldReason::ended_by)
+}
+
+/// Lists what is held and what is parked.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub(crate) async fn list(listing: &Listing) -> anyhow::Result<Exit> {
+    let Reading { ledger, .. } = reading::open(&listing.configured).await?;
+    let held = ledger.held(LISTED_MAX).await?;
+    let parked = ledger.parked().await?;
+    ledger.close().await;
+    if listing.json {
+        let held: Vec<Value> = held.iter().map(item_json).collect();
+        let parked: Vec<Value> = parked.iter().map(group_json).collect();
+        page::print_json(&json!({ "held": held, "parked": parked }))?;
+    } else {
+        page::print(|out| {
+            write_items(out, &held)?;
+            writeln!(out)?;
+            write_groups(out, &parked)
+        })?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Shows one held event or balance.
+///
+/// # Errors
+/// When there is none of that name, or the ledger cannot be read.
+pub(crate) async fn show(asked: &HeldShow) -> anyhow::Result<Exit> {
+    let name = asked.name.as_str();
+    let (kind, number) = name.split_once(':').unwrap_or((name, ""));
+    let number = number.parse::<i64>().ok().filter(|number| *number > 0);
+    let Some(number) = number.filter(|_| matches!(kind, "event" | "balance")) else {
+        bail!("\"{name}\" is no name of something held; those look like event:12 or balance:7");
+    };
+    let Reading { ledger, now, .. } = reading::open(&asked.listing.configured).await?;
+    let item = ledger.held(u32::MAX).await?.into_iter().find(|item| item.name == name);
+    let event = if kind == "event" { ledger.event(number).await? } else { None };
+    ledger.close().await;
+    if item.is_none() && event.is_none() {
+        bail!("{name} is not held");
+    }
+    if asked.listing.json {
+        let held = item.as_ref().map(item_json);
+        let event = event.as_ref().map(event_json);
+        page::print_json(&json!({ "name": name, "held": held, "event": event }))?;
+    } else {
+        page::print(|out| {
+            match &item {
+                Some(item) => write_item(out, item, now)?,
+                None => writeln!(out, "{name} is not held.")?,
+            }
+            match &event {
+                Some(event) => {
+                    writeln!(out)?;
+                    write_event(out, event, "")
+                }
+                None => Ok(()),
+            }
+        })?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn item_json(item: &HeldItem) -> Value {
+    json!({
+        "name": item.name,
+        "provider": item.provider,
+        "account": item.account,
+        "meter": item.meter,
+        "quantity": item.quantity.to_string(),
+        "reason": item.reason,
+        "detail": item.detail,
+        "since": item.since.to_rfc3339(),
+        "ended_by": hold_ended_by(&item.reason),
+    })
+}
+
+fn group_json(group: &ParkedGroup) -> Value {
+    json!({
+        "route": Some(&group.route).filter(|route| !route.is_empty()),
+        "reason": group.reason,
+        "meter": group.meter,
+        "customer": group.customer,
+        "detail": group.detail,
+        "count": group.count,
+        "quantity": group.quantity.to_string(),
+        "ended_by": park_ended_by(&group.reason),
+    })
+}
+
+fn write_item(out: &mut dyn Write, item: &HeldItem, now: Timestamp) -> io::Result<()> {
+    writeln!(out, "{} is held since {}", item.name, words::instant(item.since, now))?;
+    let mut table = Table::bare([Side::Left, Side::Left]);
+    for (name, text) in [
+        ("provider", item.provider.as_str()),
+        ("account", &item.account),
+        ("meter", &item.meter),
+        ("quantity", &item.quantity.to_string()),
+        ("reason", &item.reason),
+        ("detail", &item.detail),
+        ("ended by", hold_ended_by(&item.reason).unwrap_or("-")),
+    ] {
+        table.row([name.to_owned(), text.to_owned()]);
+    }
+    table.write(out, "  ")
+}
+
+fn write_items(out: &mut dyn Write, items: &[HeldItem]) -> io::Result<()> {
+    if items.is_empty() {
+        return writeln!(out, "Nothing is held.");
+    }
+    let mut table = Table::new([
+        ("held", Side::Left),
+        ("provider", Side::Left),
+        ("account", Side::Left),
+        ("meter", Side::Left),
+        ("quantity", Side::Right),
+        ("reason", Side::Left),
+        ("since", Side::Left),
+        ("detail", Side::Left),
+    ]);
+    for item in items {
+        table.row([
+            item.name.clone(),
+            item.provider.clone(),
+            item.account.clone(),
+            item.meter.clone(),
+            item.quantity.to_string(),
+            item.reason.clone(),
+            item.since.to_rfc3339(),
+            item.detail.clone(),
+        ]);
+    }
+    table.write(out, "")?;
+    if u32::try_from(items.len()).is_ok_and(|count| count == LISTED_MAX) {
+        writeln!(out, "These are the oldest {LISTED_MAX}; there may be more.")?;
+    }
+    writeln!(out)?;
+    let reasons = items.iter().map(|item| item.reason.as_str());
+    write_endings(out, reasons, hold_ended_by)
+}
+
+fn write_groups(out: &mut dyn Write, groups: &[ParkedGroup]) -> io::Result<()> {
+    if groups.is_empty() {
+        return writeln!(out, "No record is parked.");
+    }
+    let mut table = Table::new([
+        ("parked before", Side::Left),
+        ("meter", Side::Left),
+        ("records", Side::Right),
+        ("quantity", Side::Right),
+        ("reason", Side::Left),
+        ("for example", Side::Left),
+    ]);
+    for group in groups {
+        let route = match group.route.as_str() {
+            "" => "any route".to_owned(),
+            route => format!("route {route}"),
+        };
+        table.row([
+            route,
+            group.meter.clone(),
+            group.count.to_string(),
+            group.quantity.to_string(),
+            group.reason.clone(),
+            format!("customer {}: {}", group.customer, group.detail),
+        ]);
+    }
+    table.write(out, "")?;
+    writeln!(out)?;
+    write_endings(out, groups.iter().map(|group| group.reason.as_str()), park_ended_by)
+}
+
+/// What ends each of the reasons that were listed.
+fn write_endings<'r>(
+    out: &mut dyn Write,
+    reasons: impl Iterator<Item = &'r str>,
+    ended_by: impl Fn(&str) -> Option<&'static str>,
+) -> io::Result<()> {
+    let reasons: BTreeSet<&str> = reasons.collect();
+    let mut table = Table::new([("reason", Side::Left), ("ended by", Side::Left)]);
+    for reason in reasons {
+        table.row([reason.to_owned(), words::or_dash(ended_by(reason))]);
+    }
+    table.write(out, "")
+}

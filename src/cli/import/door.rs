@@ -1,0 +1,240 @@
+//! Where an import's records go in. Here: the ledger itself when nobody runs it, or else the daemon
+//! that does. Never here: files. Read next: [`super::progress`].
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::tally::{Reason, Tally};
+use crate::cli::socket::Socket;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::names::SourceName;
+use crate::intake::batch::{Batch, Place};
+use crate::intake::gate::{Gate, GateError, Status, Verdicts};
+use crate::intake::json::write_record;
+use crate::ledger::LedgerError;
+use crate::ledger::intake::Admitted;
+use crate::service::{Bell, FatalBell};
+use crate::store::sqlite::SqliteLedger;
+use crate::store::{LockError, OpenError};
+
+/// The way in.
+pub(crate) enum Door {
+    /// Nobody runs the ledger: it is open here.
+    Ledger(Box<Here>),
+    /// A daemon runs it.
+    Daemon(There),
+}
+
+/// The ledger, open in this process.
+pub(crate) struct Here {
+    ledger: Arc<SqliteLedger>,
+    gate: Gate,
+    fatal: mpsc::Receiver<LedgerError>,
+}
+
+/// A daemon.
+pub(crate) struct There {
+    socket: Socket,
+    source: SourceName,
+    body_bytes_max: usize,
+    records_max: usize,
+}
+
+/// Opens the ledger to write, or finds the way to whoever does. The lock decides which: it cannot be
+/// free and the daemon there.
+///
+/// # Errors
+/// When the ledger cannot be opened.
+pub(crate) async fn ledger_or_socket(
+    config: &Config,
+    command: &str,
+) -> anyhow::Result<Result<SqliteLedger, Socket>> {
+    let who = format!("tallyd {command} (pid {})", std::process::id());
+    match SqliteLedger::open(&config.store, &who, SystemClock.now()).await {
+        Ok(ledger) => Ok(Ok(ledger)),
+        Err(OpenError::Locked(LockError::Held { who, .. })) => Ok(Err(Socket::new(config, who)?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Door {
+    /// Opens the way in for records of `source`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be opened.
+    pub(crate) async fn open(config: &Config, source: &SourceName) -> anyhow::Result<Self> {
+        let ledger = match ledger_or_socket(config, "import").await? {
+            Ok(ledger) => Arc::new(ledger),
+            Err(socket) => {
+                return Ok(Self::Daemon(There {
+                    socket,
+                    source: source.clone(),
+                    body_bytes_max: config.intake.body_bytes_max,
+                    records_max: config.intake.batch_records_max,
+                }));
+            }
+        };
+        let (bell, fatal) = FatalBell::new();
+        let settings = Arc::new(config.intake.clone());
+        // Nobody accrues here: the daemon looks at the journal when it starts.
+        let accrual = Bell::default();
+        let gate = Gate::new(ledger.clone(), settings, Arc::new(SystemClock), accrual, bell);
+        Ok(Self::Ledger(Box::new(Here { ledger, gate, fatal })))
+    }
+
+    /// Books a batch of `file`.
+    ///
+    /// # Errors
+    /// When it cannot be booked now, or the ledger failed.
+    pub(crate) async fn book(&mut self, file: &str, batch: Batch) -> anyhow::Result<Tally> {
+        match self {
+            Self::Ledger(here) => here.book(file, batch).await,
+            Self::Daemon(there) => there.book(file, batch).await,
+        }
+    }
+
+    /// Closes the ledger, if it is open here.
+    pub(crate) async fn close(self) {
+        match self {
+            Self::Ledger(here) => {
+                let Here { ledger, gate, .. } = *here;
+                drop(gate);
+                if let Some(ledger) = Arc::into_inner(ledger) {
+                    ledger.close().await;
+                }
+            }
+            Self::Daemon(_) => {}
+        }
+    }
+}
+
+impl Here {
+    async fn book(&mut self, file: &str, batch: Batch) -> anyhow::Result<Tally> {
+        match self.gate.admit(batch).await {
+            Ok(verdicts) => Ok(tally(file, verdicts)),
+            Err(GateError::Fatal) => match self.fatal.try_recv() {
+                Ok(why) => Err(why).context("the ledger failed"),
+                Err(_) => Err(GateError::Fatal.into()),
+            },
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+const fn line(place: Place) -> u64 {
+    match place {
+        Place::Line(line) => line,
+        // A file has lines only; a record's number in a body would be the nearest thing.
+        Place::Record(_) => 0,
+    }
+}
+
+fn tally(file: &str, verdicts: Verdicts) -> Tally {
+    let mut tally = Tally {
+        accepted: verdicts.accepted,
+        duplicate: verdicts.duplicate,
+        conflict: verdicts.conflict,
+        rejected: verdicts.rejected,
+        reasons: Vec::new(),
+    };
+    for item in verdicts.items {
+        let status = match item.status {
+            Status::Accepted(_) | Status::Duplicate(_) => continue,
+            Status::Conflict(_) | Status::Rejected => item.status.as_str().to_owned(),
+        };
+        let (field, reason) = item.fault.unwrap_or_default();
+        let (file, line) = (file.to_owned(), line(item.place));
+        tally.explain(Reason { file, line, id: item.id, status, field, reason });
+    }
+    tally
+}
+
+#[derive(Deserialize)]
+struct Told {
+    accepted: u64,
+    duplicate: u64,
+    conflict: u64,
+    rejected: u64,
+    records: Vec<ToldRecord>,
+}
+
+#[derive(Deserialize)]
+struct ToldRecord {
+    line: Option<usize>,
+    id: Option<String>,
+    status: String,
+    field: Option<String>,
+    reason: Option<String>,
+}
+
+/// Some records as a body, and where in the file each of its lines stood.
+#[derive(Default)]
+struct Parcel {
+    body: String,
+    lines: Vec<u64>,
+}
+
+impl There {
+    /// What is rejected here never gets to the daemon, as it takes records only: it is told, and not
+    /// kept.
+    async fn book(&self, file: &str, batch: Batch) -> anyhow::Result<Tally> {
+        let mut whole = Tally::default();
+        for (place, item) in batch.rejected {
+            whole.rejected += 1;
+            let (file, line, status) = (file.to_owned(), line(place), "rejected".to_owned());
+            let (id, field, reason) = (item.id, item.field, item.reason);
+            whole.explain(Reason { file, line, id, status, field, reason });
+        }
+        let mut parcel = Parcel::default();
+        for (place, Admitted { record, .. }) in batch.admitted {
+            let text = write_record(&record);
+            let full = parcel.lines.len() == self.records_max
+                || parcel.body.len() + text.len() + 1 > self.body_bytes_max;
+            if full && !parcel.lines.is_empty() {
+                whole.add(self.send(file, std::mem::take(&mut parcel)).await?);
+            }
+            parcel.body.push_str(&text);
+            parcel.body.push('\n');
+            parcel.lines.push(line(place));
+        }
+        if !parcel.lines.is_empty() {
+            whole.add(self.send(file, parcel).await?);
+        }
+        whole.reasons.sort_by_key(|reason| reason.line);
+        Ok(whole)
+    }
+
+    async fn send(&self, file: &str, parcel: Parcel) -> anyhow::Result<Tally> {
+        let Parcel { body, lines } = parcel;
+        let source = ("source", self.source.as_str());
+        let told: Told =
+            self.socket.post("/v1/usage", source, "application/x-ndjson", body).await?;
+        let mut tally = Tally {
+            accepted: told.accepted,
+            duplicate: told.duplicate,
+            conflict: told.conflict,
+            rejected: told.rejected,
+            reasons: Vec::new(),
+        };
+        for record in told.records {
+            if !matches!(record.status.as_str(), "conflict" | "rejected") {
+                continue;
+            }
+            let index = record.line.and_then(|line| line.checked_sub(1));
+            let line = index.and_then(|index| lines.get(index)).copied().unwrap_or_default();
+            tally.explain(Reason {
+                file: file.to_owned(),
+                line,
+                id: record.id,
+                status: record.status,
+                field: record.field.unwrap_or_default(),
+                reason: record.reason.unwrap_or_default(),
+            });
+        }
+        Ok(tally)
+    }
+}

@@ -1,0 +1,182 @@
+//! `tallyd status`. Here: what waits, what is told, what is held, and who runs the ledger. Never here:
+//! single records. Read next: [`super::books`].
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::args::Listing;
+use super::exit::Exit;
+use super::reading::{self, Reading};
+use super::table::{Side, Table};
+use super::{page, words};
+use crate::domain::state::ParkReason;
+use crate::domain::time::Timestamp;
+use crate::ledger::operator::{OperatorLedger, Status};
+use crate::store::Holder;
+
+/// Shows where the ledger stands.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub(crate) async fn status(listing: &Listing) -> anyhow::Result<Exit> {
+    let Reading { config, ledger, now } = reading::open(&listing.configured).await?;
+    let standing = Standing {
+        path: config.store.path.display().to_string(),
+        holder: Holder::current(&config.store.path)?,
+        status: ledger.status().await?,
+        now,
+    };
+    ledger.close().await;
+    if listing.json {
+        page::print_json(&standing.json())?;
+    } else {
+        page::print(|out| standing.write(out))?;
+    }
+    Ok(Exit::Ok)
+}
+
+struct Standing {
+    path: String,
+    holder: Option<String>,
+    status: Status,
+    now: Timestamp,
+}
+
+impl Standing {
+    fn json(&self) -> Value {
+        let status = &self.status;
+        let parked: Vec<Value> = status
+            .parked
+            .iter()
+            .map(|each| {
+                let ended_by = park_ended_by(&each.name);
+                json!({ "reason": each.name, "count": each.count, "ended_by": ended_by })
+            })
+            .collect();
+        let events: Vec<Value> = status
+            .events
+            .iter()
+            .map(|(provider, state, count)| {
+                json!({ "provider": provider, "state": state, "count": count })
+            })
+            .collect();
+        let providers: Vec<Value> = status
+            .providers
+            .iter()
+            .map(|each| {
+                let pause = each.pause.as_ref();
+                let pause =
+                    pause.map(|(why, since)| json!({ "reason": why, "since": since.to_rfc3339() }));
+                json!({
+                    "provider": each.provider,
+                    "account": each.account,
+                    "livemode": each.livemode,
+                    "pause": pause,
+                })
+            })
+            .collect();
+        json!({
+            "ledger": self.path,
+            "ledger_id": status.ledger_id,
+            "held_by": self.holder,
+            "records": status.records,
+            "accrued_to": status.accrued_to,
+            "conflicts": status.conflicts,
+            "rejected": status.rejected,
+            "parked": parked,
+            "events": events,
+            "balances_open": status.balances_open,
+            "oldest_open_at": status.oldest_open_at.map(Timestamp::to_rfc3339),
+            "nearest_deadline_at": status.nearest_deadline_at.map(Timestamp::to_rfc3339),
+            "providers": providers,
+        })
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let status = &self.status;
+        let behind = match status.records.saturating_sub(status.accrued_to) {
+            0 => "accrual has taken all of them".to_owned(),
+            behind => format!("accrual is at {}, {behind} behind", status.accrued_to),
+        };
+        let holder = match &self.holder {
+            Some(holder) => format!("in use by {holder}"),
+            None => "none: nobody holds the ledger, and nothing is told".to_owned(),
+        };
+        let or_none = |at: Option<Timestamp>| {
+            at.map_or_else(|| "-".to_owned(), |at| words::instant(at, self.now))
+        };
+        let mut table = Table::bare([Side::Left, Side::Left]);
+        for (name, said) in [
+            ("ledger", format!("{} (id {})", self.path, status.ledger_id)),
+            ("daemon", holder),
+            ("records", format!("{}, {behind}", status.records)),
+            ("conflicts", status.conflicts.to_string()),
+            ("rejected", status.rejected.to_string()),
+            ("balances to tell", status.balances_open.to_string()),
+            ("oldest event that waits", or_none(status.oldest_open_at)),
+            ("nearest deadline", or_none(status.nearest_deadline_at)),
+        ] {
+            table.row([name.to_owned(), said]);
+        }
+        table.write(out, "")?;
+        self.write_parked(out)?;
+        self.write_events(out)?;
+        self.write_providers(out)
+    }
+
+    fn write_parked(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.status.parked.is_empty() {
+            return writeln!(out, "\nNo record is parked.");
+        }
+        let columns = [("parked", Side::Left), ("records", Side::Right), ("ended by", Side::Left)];
+        let mut table = Table::new(columns);
+        for each in &self.status.parked {
+            let ended_by = words::or_dash(park_ended_by(&each.name));
+            table.row([each.name.clone(), each.count.to_string(), ended_by]);
+        }
+        writeln!(out)?;
+        table.write(out, "")
+    }
+
+    fn write_events(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.status.events.is_empty() {
+            return writeln!(out, "\nThere is no meter event yet.");
+        }
+        let columns = [("provider", Side::Left), ("state", Side::Left), ("events", Side::Right)];
+        let mut table = Table::new(columns);
+        for (provider, state, count) in &self.status.events {
+            table.row([provider.clone(), state.clone(), count.to_string()]);
+        }
+        writeln!(out)?;
+        table.write(out, "")
+    }
+
+    fn write_providers(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.status.providers.is_empty() {
+            return writeln!(out, "\nNo provider was contacted yet.");
+        }
+        let columns = ["provider", "account", "mode", "sending"].map(|name| (name, Side::Left));
+        let mut table = Table::new(columns);
+        for each in &self.status.providers {
+            let mode = match each.livemode {
+                Some(true) => "live",
+                Some(false) => "test",
+                None => "-",
+            };
+            let pause = each.pause.as_ref().map_or_else(
+                || "yes".to_owned(),
+                |(why, since)| format!("paused since {}: {why}", words::instant(*since, self.now)),
+            );
+            let account = words::or_dash(each.account.as_deref());
+            table.row([each.provider.clone(), account, mode.to_owned(), pause]);
+        }
+        writeln!(out)?;
+        table.write(out, "")
+    }
+}
+
+/// What ends a parked record's wait. A reason that this version does not know has no advice.
+pub(crate) fn park_ended_by(reason: &str) -> Option<&'static str> {
+    ParkReason::parse(reason).map(ParkReason::ended_by)
+}
