@@ -95,9 +95,13 @@ impl Standing {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let status = &self.status;
-        let behind = match status.records.saturating_sub(status.accrued_to) {
-            0 => "accrual has taken all of them".to_owned(),
-            behind => format!("accrual is at {}, {behind} behind", status.accrued_to),
+        let behind = status.records.saturating_sub(status.accrued_to);
+        let records = match (status.records, behind) {
+            (0, _) => "none yet".to_owned(),
+            (records, 0) => format!("{records}, and accrual has taken all of them"),
+            (records, _) => {
+                format!("{records}, accrual is at {}: {behind} behind", status.accrued_to)
+            }
         };
         let holder = match &self.holder {
             Some(holder) => format!("in use by {holder}"),
@@ -110,7 +114,7 @@ impl Standing {
         for (name, said) in [
             ("ledger", format!("{} (id {})", self.path, status.ledger_id)),
             ("daemon", holder),
-            ("records", format!("{}, {behind}", status.records)),
+            ("records", records),
             ("conflicts", status.conflicts.to_string()),
             ("rejected", status.rejected.to_string()),
             ("balances to tell", status.balances_open.to_string()),

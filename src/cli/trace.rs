@@ -221,7 +221,7 @@ pub(crate) fn write_event(out: &mut dyn Write, event: &TraceEvent, indent: &str)
     if event.attempts.is_empty() {
         writeln!(out, "{deeper}No attempt was made to tell it.")?;
     } else {
-        let columns = ["attempt", "outcome", "status", "request", "key", "message"];
+        let columns = ["attempt", "outcome", "status", "request", "message", "key"];
         let mut table = Table::new(columns.map(|name| (name, Side::Left)));
         for attempt in &event.attempts {
             table.row([
@@ -229,8 +229,8 @@ pub(crate) fn write_event(out: &mut dyn Write, event: &TraceEvent, indent: &str)
                 words::or_dash(attempt.outcome.as_deref()),
                 attempt.status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
                 words::or_dash(attempt.request_id.as_deref()),
-                attempt.idempotency_key.clone(),
                 words::or_dash(attempt.message.as_deref()),
+                attempt.idempotency_key.clone(),
             ]);
         }
         table.write(out, &deeper)?;

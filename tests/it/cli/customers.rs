@@ -7,10 +7,13 @@ fn accounts_are_imported_and_only_changes_count() {
     let place = Place::new();
     place.put("a.csv", "customer,account\nacme,cus_1\nbolt,cus_2\nacme,cus_1\n");
     let line = "customers import a.csv --provider stripe.main";
-    insta::assert_snapshot!(place.run(line).whole(), @"?");
+    insta::assert_snapshot!(place.run(line).whole(), @r"
+    exit 0
+    2 accounts at stripe.main: 2 changed.
+    ");
     place.put("a.csv", "account,customer\ncus_1,acme\ncus_3,bolt\n");
     let again = place.run(&format!("{line} --json"));
-    insta::assert_snapshot!(again.json().to_string(), @"?");
+    insta::assert_snapshot!(again.json().to_string(), @r#"{"provider":"stripe.main","accounts":2,"changed":1}"#);
 }
 
 #[test]
@@ -41,5 +44,9 @@ fn accounts_are_at_a_provider_that_is_configured() {
     let place = Place::new();
     place.put("a.csv", "customer,account\nacme,cus_1\n");
     let ran = place.run("customers import a.csv --provider stripe.mian");
-    insta::assert_snapshot!(ran.whole(), @"?");
+    insta::assert_snapshot!(ran.whole(), @r#"
+    exit 1
+    --- stderr
+    tallyd: the provider "stripe.mian" is not configured; there is stripe.main
+    "#);
 }

@@ -101,7 +101,15 @@ async fn an_import_beside_a_daemon_goes_through_it() {
     let daemon = Daemon::start(&place, settings).await;
     place.put("a.ndjson", &lines(50));
     let ran = run(&place, "import a.ndjson --source web").await;
-    insta::assert_snapshot!(ran.whole(), @"?");
+    insta::assert_snapshot!(ran.whole(), @r"
+    exit 1
+    accepted    50
+    duplicates   0
+    conflicts    0
+    rejected     1
+
+    a.ndjson:27 record is not a JSON object
+    ");
     place.put(
         "b.ndjson",
         &lines(50).replace(
@@ -110,11 +118,23 @@ async fn an_import_beside_a_daemon_goes_through_it() {
         ),
     );
     let ran = run(&place, "import b.ndjson --source web").await;
-    insta::assert_snapshot!(ran.whole(), @"?");
+    insta::assert_snapshot!(ran.whole(), @r"
+    exit 1
+    accepted     0
+    duplicates  49
+    conflicts    1
+    rejected     1
+
+    b.ndjson:27 record is not a JSON object
+    b.ndjson:33 id was booked before with other content, which stays booked; this copy is kept beside it for a person
+    ");
 
     place.put("c.csv", "customer,account\nacme,cus_1\n");
     let ran = run(&place, "customers import c.csv --provider stripe.main").await;
-    insta::assert_snapshot!(ran.whole(), @"?");
+    insta::assert_snapshot!(ran.whole(), @r"
+    exit 0
+    1 account at stripe.main: 1 changed.
+    ");
     let status = run(&place, "status --json").await.json();
     assert_eq!(
         (&status["held_by"], &status["records"]),
@@ -132,7 +152,15 @@ async fn a_daemon_that_will_not_take_it_is_quoted() {
     let daemon = Daemon::start(&place, settings).await;
     place.put("a.ndjson", &lines(3));
     let ran = run(&place, "import a.ndjson --source web").await;
-    insta::assert_snapshot!(ran.whole(), @"?");
+    insta::assert_snapshot!(ran.whole(), @r"
+    exit 1
+    accepted    0
+    duplicates  0
+    conflicts   0
+    rejected    0
+    --- stderr
+    tallyd: the import stopped; import again, as what is booked already is recognised: the daemon answered 413 Payload Too Large: the body is longer than 100 bytes, which is the most that is taken
+    ");
     daemon.end().await;
 }
 

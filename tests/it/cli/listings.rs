@@ -70,42 +70,179 @@ fn an_empty_ledger_says_so_in_sentences() {
         ["status", "books", "books --meter x", "held list", "held show balance:1", "trace web/a"]
             .map(|line| format!("$ tallyd {line}\n{}", place.run(line).whole()))
             .into();
-    insta::assert_snapshot!(all.join("\n"), @"?");
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    $ tallyd status
+    exit 0
+    ledger                   tallyd.ledger (id [ledger])
+    daemon                   none: nobody holds the ledger, and nothing is told
+    records                  none yet
+    conflicts                0
+    rejected                 1
+    balances to tell         0
+    oldest event that waits  -
+    nearest deadline         -
+
+    No record is parked.
+
+    There is no meter event yet.
+
+    No provider was contacted yet.
+
+    $ tallyd books
+    exit 0
+    The books are empty: no usage is accrued to any account yet.
+
+    $ tallyd books --meter x
+    exit 0
+    The books have no such account or meter.
+
+    $ tallyd held list
+    exit 0
+    Nothing is held.
+
+    No record is parked.
+
+    $ tallyd held show balance:1
+    exit 1
+    --- stderr
+    tallyd: balance:1 is not held
+
+    $ tallyd trace web/a
+    exit 1
+    --- stderr
+    tallyd: the source "web" never sent a record with the id "a"
+    "#);
 }
 
 #[tokio::test]
 async fn the_books_show_the_bracket_and_the_totals() {
     let place = Place::new();
     told(&place).await;
-    insta::assert_snapshot!(place.run("books").whole(), @"?");
-    insta::assert_snapshot!(place.run("books --by-window --account cus_1").whole(), @"?");
+    insta::assert_snapshot!(place.run("books").whole(), @r"
+    exit 0
+    provider     account  meter     accrued  told  settled  accepted  pending  uncertain  held  low..high
+    stripe.main  cus_1    requests      5.5   5.5        0       5.5        0          0     0     0..5.5
+    stripe.main  cus_2    lost            3     0        0         0        0          0     0       0..0
+    stripe.main  cus_2    requests        7     7        0         7        0          0     0       0..7
+    stripe.main  total    lost            3     0        0         0        0          0     0       0..0
+    stripe.main  total    requests     12.5  12.5        0      12.5        0          0     0    0..12.5
+    ");
+    insta::assert_snapshot!(place.run("books --by-window --account cus_1").whole(), @r"
+    exit 0
+    provider     account  meter     window                                        accrued  told  settled  accepted  pending  uncertain  held  low..high
+    stripe.main  cus_1    requests  [2026-09-21T10:00:00Z, 2026-09-21T11:00:00Z)      5.5   5.5        0       5.5        0          0     0     0..5.5
+    stripe.main  total    requests                                                    5.5   5.5        0       5.5        0          0     0     0..5.5
+    ");
     let json = place.run("books --json").json();
     assert_eq!(json["totals"][1]["accrued"], "12.5");
-    insta::assert_snapshot!(shape(&json), @"?");
+    insta::assert_snapshot!(shape(&json), @r"{lines: [{provider: text, account: text, meter: text, start: text, end: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, low: text, high: text}], totals: [{provider: text, meter: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, low: text, high: text}]}");
 }
 
 #[tokio::test]
 async fn a_trace_tells_the_whole_life_of_a_record() {
     let place = Place::new();
     told(&place).await;
-    insta::assert_snapshot!(place.run("trace web/a/1").whole(), @"?");
-    insta::assert_snapshot!(place.run("trace web/e").whole(), @"?");
-    insta::assert_snapshot!(shape(&place.run("trace web/a/1 --json").json()), @"?");
-    insta::assert_snapshot!(place.run("trace web").whole(), @"?");
+    insta::assert_snapshot!(place.run("trace web/a/1").whole(), @r"
+    exit 0
+    record 1, booked 2026-09-21T12:00:00Z ([age])
+      source      web
+      id          a/1
+      customer    cus_1
+      meter       requests
+      quantity    5
+      time        2026-09-21T10:00:00Z
+      properties  {}
+
+    conflict, kept 2026-09-21T12:00:00Z ([age])
+      the copy says customer cus_1, meter requests, quantity 6, properties {}
+
+    booked by the route requests (version 1)
+      to       stripe.main, account cus_1, meter requests
+      window   [2026-09-21T10:00:00Z, 2026-09-21T11:00:00Z)
+      adds     5
+      balance  1: accrued 5.5, told 5.5
+
+      event:1 accepted, says 5.5 at 2026-09-21T10:00:00Z
+        identifier [identifier]
+        attempt                   outcome   status  request                  message  key
+        2026-09-21T12:00:00.001Z  accepted  200     req_sandbox............  -        [identifier]
+        moved                     from       to         why
+        2026-09-21T12:00:00Z      -          pending    posted
+        2026-09-21T12:00:00.001Z  pending    in_flight  leased
+        2026-09-21T12:00:00.001Z  in_flight  accepted   accepted
+    ");
+    insta::assert_snapshot!(place.run("trace web/e").whole(), @r#"
+    exit 0
+    record 5, booked 2026-09-21T12:00:00Z ([age])
+      source      web
+      id          e
+      customer    acme
+      meter       bytes
+      quantity    12
+      time        2026-09-21T10:00:00Z
+      properties  {}
+
+    parked in front of the route bytes since 2026-09-21T12:00:00Z ([age])
+      no_account: no account of "acme" at stripe.main
+      ended by: import the customer's account (tallyd customers import FILE)
+    "#);
+    insta::assert_snapshot!(shape(&place.run("trace web/a/1 --json").json()), @r"{position: number, record: {source: text, id: text, customer: text, meter: text, quantity: text, time: text, properties: {}}, recorded_at: text, conflicts: [{recorded_at: text, says: text}], parked: [], bookings: [{route: text, route_version: number, provider: text, account: text, meter: text, balance: number, start: text, end: text, quantity: text, accrued: text, told: text, events: [{id: number, identifier: text, state: text, hold: null, quantity: text, occurred_at: text, attempts: [{begun_at: text, idempotency_key: text, outcome: text, status: number, request_id: text, message: null}], moves: [{at: text, from: null, to: text, why: text}]}]}]}");
+    insta::assert_snapshot!(place.run("trace web").whole(), @r#"
+    exit 1
+    --- stderr
+    tallyd: a record is named SOURCE/ID, and "web" has no slash
+    "#);
 }
 
 #[tokio::test]
 async fn what_is_held_or_parked_says_what_ends_it() {
     let place = Place::new();
     told(&place).await;
-    insta::assert_snapshot!(place.run("held list").whole(), @"?");
+    insta::assert_snapshot!(place.run("held list").whole(), @r#"
+    exit 0
+    held       provider     account  meter  quantity  reason          since                 detail
+    balance:2  stripe.main  cus_2    lost          3  meter_mismatch  2026-09-21T12:00:00Z  the meter "lost" is not known: it was neither found at the provider nor declared
+
+    reason          ended by
+    meter_mismatch  give the route a window and an aggregate that the meter can take
+
+    parked before  meter    records  quantity  reason      for example
+    any route      unheard        1         1  no_route    customer acme: no route takes the meter "unheard"
+    route bytes    bytes          1        12  no_account  customer acme: no account of "acme" at stripe.main
+
+    reason      ended by
+    no_account  import the customer's account (tallyd customers import FILE)
+    no_route    add a route that matches the record's meter and properties
+    "#);
     let json = place.run("held list --json").json();
-    insta::assert_snapshot!(shape(&json), @"?");
+    insta::assert_snapshot!(shape(&json), @r"{held: [{name: text, provider: text, account: text, meter: text, quantity: text, reason: text, detail: text, since: text, ended_by: text}], parked: [{route: null, reason: text, meter: text, customer: text, detail: text, count: number, quantity: text, ended_by: text}]}");
     let name = json["held"][0]["name"].as_str().unwrap();
-    insta::assert_snapshot!(place.run(&format!("held show {name}")).whole(), @"?");
+    insta::assert_snapshot!(place.run(&format!("held show {name}")).whole(), @r#"
+    exit 0
+    balance:2 is held since 2026-09-21T12:00:00Z ([age])
+      provider  stripe.main
+      account   cus_2
+      meter     lost
+      quantity  3
+      reason    meter_mismatch
+      detail    the meter "lost" is not known: it was neither found at the provider nor declared
+      ended by  give the route a window and an aggregate that the meter can take
+    "#);
     let shown = place.run(&format!("held show {name} --json")).json();
     assert_eq!(shown["held"], json["held"][0]);
-    insta::assert_snapshot!(place.run("held show event:1").whole(), @"?");
+    insta::assert_snapshot!(place.run("held show event:1").whole(), @r"
+    exit 0
+    event:1 is not held.
+
+    event:1 accepted, says 5.5 at 2026-09-21T10:00:00Z
+      identifier [identifier]
+      attempt                   outcome   status  request                  message  key
+      2026-09-21T12:00:00.001Z  accepted  200     req_sandbox............  -        [identifier]
+      moved                     from       to         why
+      2026-09-21T12:00:00Z      -          pending    posted
+      2026-09-21T12:00:00.001Z  pending    in_flight  leased
+      2026-09-21T12:00:00.001Z  in_flight  accepted   accepted
+    ");
     assert_eq!(place.run("held show event:x").code, 1);
 }
 
@@ -113,24 +250,54 @@ async fn what_is_held_or_parked_says_what_ends_it() {
 async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     let place = Place::new();
     told(&place).await;
-    insta::assert_snapshot!(place.run("status").whole(), @"?");
-    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"?");
+    insta::assert_snapshot!(place.run("status").whole(), @r"
+    exit 0
+    ledger                   tallyd.ledger (id [ledger])
+    daemon                   none: nobody holds the ledger, and nothing is told
+    records                  6, and accrual has taken all of them
+    conflicts                1
+    rejected                 0
+    balances to tell         1
+    oldest event that waits  -
+    nearest deadline         -
+
+    parked      records  ended by
+    no_account        1  import the customer's account (tallyd customers import FILE)
+    no_route          1  add a route that matches the record's meter and properties
+
+    provider     state     events
+    stripe.main  accepted       2
+
+    provider     account              mode  sending
+    stripe.main  acct_1TallydSandbox  test  yes
+    ");
+    insta::assert_snapshot!(shape(&place.run("status --json").json()), @r"{ledger: text, ledger_id: text, held_by: null, records: number, accrued_to: number, conflicts: number, rejected: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}]}");
 }
 
 #[tokio::test]
 async fn a_verification_that_finds_something_exits_2_and_names_the_row() {
     let place = Place::new();
     told(&place).await;
-    insta::assert_snapshot!(place.run("ledger verify").whole(), @"?");
+    insta::assert_snapshot!(place.run("ledger verify").whole(), @r"
+    exit 0
+    Checked tallyd.ledger: its storage, 6 records, 4 bookings, 2 meter events, 3 balances.
+    Every promise holds.
+    ");
     let options = sqlx::sqlite::SqliteConnectOptions::new();
     let mut storage = options.filename(place.path("tallyd.ledger")).connect().await.unwrap();
     let broken = "UPDATE balance SET accrued = '99' WHERE id = 1";
     sqlx::query(broken).execute(&mut storage).await.unwrap();
     storage.close().await.unwrap();
-    insta::assert_snapshot!(place.run("ledger verify").whole(), @"?");
+    insta::assert_snapshot!(place.run("ledger verify").whole(), @r"
+    exit 2
+    Checked tallyd.ledger: its storage, 6 records, 4 bookings, 2 meter events, 3 balances.
+    balance 1: accrued 99, but its bookings make 5.5
+    balance 1: 93.5 is outstanding, and nothing is due or held
+    2 findings.
+    ");
     let ran = place.run("ledger verify --json");
     assert_eq!((ran.code, ran.json()["checked"]["records"].as_i64()), (2, Some(6)));
-    insta::assert_snapshot!(shape(&ran.json()), @"?");
+    insta::assert_snapshot!(shape(&ran.json()), @r"{ledger: text, checked: {records: number, bookings: number, meter_events: number, balances: number}, findings: [text]}");
 }
 
 #[tokio::test]
