@@ -1,5 +1,5 @@
-//! Where time comes from. Here: the only code that reads a clock. Never here: a decision; those take
-//! `now` as an argument. Read next: [`crate::service`].
+//! Where time comes from. Here: the only code that reads a clock. Never here: a decision; those
+//! take `now` as an argument. Read next: [`crate::service`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,6 +1,6 @@
-//! The one shape of every moving part. Here: the service, what a step reports, the bell that wakes it,
-//! and the loop around it. Never here: what a service does; spawning (see `daemon::supervisor`). Read
-//! next: [`crate::ledger`].
+//! The one shape of every moving part. Here: the service, what a step reports, the bell that wakes
+//! it, and the loop around it. Never here: what a service does; spawning (see
+//! `daemon::supervisor`). Read next: [`crate::ledger`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::ledger::LedgerError;
 /// Longest wait between two steps, in seconds, when nothing rings and nothing is due. What to do is
 /// always derived from the ledger anew, so a lost ring costs at most this long.
 pub const IDLE_SECONDS_MAX: i64 = 5;
-/// Wait after a failed step, in seconds: long enough not to fill a log, short enough to recover soon.
+/// Wait after a failed step, in seconds: long enough not to fill a log, short enough to recover
+/// soon.
 pub const FAILURE_SECONDS: i64 = 1;
 
 /// What a step did, and when there will be more to do.

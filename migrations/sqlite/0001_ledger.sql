@@ -235,7 +235,8 @@ CREATE TABLE meter_event (
   CONSTRAINT meter_event_held_says_why CHECK
     ((state = 'held') = (hold_reason IS NOT NULL) AND (state = 'held') = (hold_detail IS NOT NULL)),
   CONSTRAINT meter_event_lease_form CHECK
-    ((state = 'in_flight') = (epoch IS NOT NULL) AND (state = 'in_flight') = (attempt_id IS NOT NULL)),
+    ((state = 'in_flight') = (epoch IS NOT NULL)
+      AND (state = 'in_flight') = (attempt_id IS NOT NULL)),
   CONSTRAINT meter_event_wait_form CHECK
     ((state IN ('pending', 'unknown')) = (next_attempt_at IS NOT NULL)),
   CONSTRAINT meter_event_pending_never_landed CHECK (state <> 'pending' OR ambiguous = 0),

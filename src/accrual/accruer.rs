@@ -15,8 +15,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::accrual::{Accrual, AccrualLedger, RouteVersionId};
 use crate::service::{Service, Step, StepError};
 
-/// Records in one step: enough that the transaction's flush is paid off, few enough that posting and
-/// intake are not kept waiting for the writer.
+/// Records in one step: enough that the transaction's flush is paid off, few enough that posting
+/// and intake are not kept waiting for the writer.
 pub const BATCH_RECORDS: u32 = 2_000;
 
 /// The service that books the journal.

@@ -1,5 +1,5 @@
-//! The mapping. PURE. Here: from records and routes to bookings and parkings. Never here: reading or
-//! writing the ledger. Read next: [`super::accruer`].
+//! The mapping. PURE. Here: from records and routes to bookings and parkings. Never here: reading
+//! or writing the ledger. Read next: [`super::accruer`].
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,9 +37,10 @@ impl Mapping<'_> {
         self.book_or_park(entry, taking, &mut BTreeSet::new(), now, into);
     }
 
-    /// Maps a parked record again, in front of the route it waits for. A route that is gone, or takes
-    /// it no longer, leaves the question to all routes; what was booked elsewhere stays booked, and is
-    /// not booked again under another name, because a destination takes a record once.
+    /// Maps a parked record again, in front of the route it waits for. A route that is gone, or
+    /// takes it no longer, leaves the question to all routes; what was booked elsewhere stays
+    /// booked, and is not booked again under another name, because a destination takes a record
+    /// once.
     pub fn map_parked(&self, parked: &ParkedRecord, now: Timestamp, into: &mut Mapped) {
         let record = &parked.entry.record;
         let mut taken: BTreeSet<(String, String)> = parked.booked.iter().cloned().collect();

@@ -1,6 +1,6 @@
-//! The second room: usage becomes what a provider should hold. Here: routes, the mapping of a record to
-//! its destinations, and the step that books it. Never here: what a provider was told. Read next:
-//! [`route`], [`map`], [`accruer`].
+//! The second room: usage becomes what a provider should hold. Here: routes, the mapping of a
+//! record to its destinations, and the step that books it. Never here: what a provider was told.
+//! Read next: [`route`], [`map`], [`accruer`].
 
 pub mod route;
 pub mod map;

@@ -9,8 +9,8 @@ use crate::domain::record::UsageRecord;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::accrual::RouteDefinition;
 
-/// The span summed when the operator set none: fine enough for any invoice, and a few hundred events a
-/// customer and month.
+/// The span summed when the operator set none: fine enough for any invoice, and a few hundred
+/// events a customer and month.
 pub const WINDOW: WindowRule = WindowRule::Hour;
 /// What a record adds when the operator set nothing.
 pub const AGGREGATE: Aggregate = Aggregate::Sum;
@@ -43,8 +43,8 @@ pub enum Aggregate {
 /// How a customer's account at the provider is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountRule {
-    /// The customer's name is the account; a `stripe:` in front of it (the provider's kind) is taken
-    /// off.
+    /// The customer's name is the account; a `stripe:` in front of it (the provider's kind) is
+    /// taken off.
     Identity,
     /// The account is this text with `{customer}` replaced.
     Template(String),
@@ -73,8 +73,8 @@ pub struct Route {
     pub scale: Quantity,
     /// How the account is found.
     pub account: AccountRule,
-    /// How long after a window's end, in microseconds, it is posted: late usage that arrives in time
-    /// joins the same event.
+    /// How long after a window's end, in microseconds, it is posted: late usage that arrives in
+    /// time joins the same event.
     pub settle_micros: i64,
 }
 
@@ -134,8 +134,8 @@ impl Route {
         }
     }
 
-    /// The route as the ledger keeps it: a text that changes exactly when its meaning does. The form
-    /// is frozen: an old ledger's versions must still compare equal.
+    /// The route as the ledger keeps it: a text that changes exactly when its meaning does. The
+    /// form is frozen: an old ledger's versions must still compare equal.
     #[must_use]
     pub fn definition(&self) -> RouteDefinition {
         let account = match &self.account {

@@ -50,15 +50,15 @@ fn blot_words(text: &str, bytes: &mut [u8]) {
     }
 }
 
-/// Whether `name` has the usual form of an environment variable's name. Random secrets hardly ever do:
-/// this tells a secret that was typed in place of a reference from a reference.
+/// Whether `name` has the usual form of an environment variable's name. Random secrets hardly ever
+/// do: this tells a secret that was typed in place of a reference from a reference.
 pub(super) fn is_variable_name(name: &str) -> bool {
     let inside = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') && name.chars().all(inside)
 }
 
-/// Whether what stands `before` an equals sign ends with a key whose value, which stands `after` it,
-/// may be a secret.
+/// Whether what stands `before` an equals sign ends with a key whose value, which stands `after`
+/// it, may be a secret.
 fn names_a_secret(before: &str, after: &str) -> bool {
     let name = before.trim_end().trim_end_matches(['"', '\'']);
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

@@ -1,5 +1,5 @@
-//! When to try again. PURE. Here: an instant from what is stored, spread by a hash. Never here: a timer,
-//! chance. Read next: [`super::breaker`].
+//! When to try again. PURE. Here: an instant from what is stored, spread by a hash. Never here: a
+//! timer, chance. Read next: [`super::breaker`].
 
 use super::Settings;
 use crate::domain::digest::Fields;
@@ -10,9 +10,9 @@ use crate::ledger::delivery::Leased;
 const DOUBLINGS_MAX: i64 = 30;
 
 /// When `leased` may be tried again after `failures` failed attempts in its life: the first wait,
-/// doubled with each failure, at most the longest one, of which half is spread by a hash of the event
-/// and the attempt. So a thousand events that failed together do not come back together, and a replay
-/// waits exactly as long.
+/// doubled with each failure, at most the longest one, of which half is spread by a hash of the
+/// event and the attempt. So a thousand events that failed together do not come back together, and
+/// a replay waits exactly as long.
 #[must_use]
 pub fn next_attempt_at(
     leased: &Leased,

@@ -1,15 +1,15 @@
-//! Whether a provider is worth trying at all. PURE. Here: what a run of bad answers means for all of
-//! its events. Never here: what becomes of one event. Read next: [`super::courier`].
+//! Whether a provider is worth trying at all. PURE. Here: what a run of bad answers means for all
+//! of its events. Never here: what becomes of one event. Read next: [`super::courier`].
 //!
-//! While a provider is away every attempt makes an event unknown, and an unknown event is work: it has
-//! to be cleared before the provider forgets its identifier. So after a run of bad answers only one
-//! attempt at a time goes out, further and further apart, until the provider answers again.
+//! While a provider is away every attempt makes an event unknown, and an unknown event is work: it
+//! has to be cleared before the provider forgets its identifier. So after a run of bad answers only
+//! one attempt at a time goes out, further and further apart, until the provider answers again.
 
 use crate::domain::answer::Outcome;
 use crate::domain::time::Timestamp;
 
-/// Bad answers in a row after which the provider counts as away. At one lost or failed answer in five,
-/// ten in a row come once in ten million.
+/// Bad answers in a row after which the provider counts as away. At one lost or failed answer in
+/// five, ten in a row come once in ten million.
 pub const BAD_ANSWERS_MAX: u32 = 10;
 /// The first wait before a trial, in microseconds; it doubles with each trial that fails.
 const TRIAL_WAIT_FIRST_MICROS: i64 = 1_000_000;

@@ -1,5 +1,5 @@
-//! First contact, and again when it is due. Here: whether the provider may be written to: its account,
-//! its meters, its clock, a pause. Never here: events. Read next: [`super::courier`].
+//! First contact, and again when it is due. Here: whether the provider may be written to: its
+//! account, its meters, its clock, a pause. Never here: events. Read next: [`super::courier`].
 
 use super::courier::Courier;
 use crate::domain::answer::{Answer, Outcome};
@@ -9,15 +9,17 @@ use crate::ledger::LedgerError;
 use crate::ledger::delivery::PinCheck;
 use crate::provider::Contact;
 
-/// A reading of the provider's clock older than this, in microseconds, judges no window: this host's
-/// clock may have stepped since. Every answer is a reading, so only an idle courier meets this.
+/// A reading of the provider's clock older than this, in microseconds, judges no window: this
+/// host's clock may have stepped since. Every answer is a reading, so only an idle courier meets
+/// this.
 const CLOCK_MICROS_MAX: i64 = 10 * MICROS_PER_MINUTE;
 /// Meters are looked at again after this, in microseconds. Providers ration reads (Stripe: 10,000 a
 /// month at least); this takes 1,440 of them.
 const CONTACT_MICROS_MAX: i64 = MICROS_PER_HOUR;
 /// A paused provider is asked again after this, in microseconds.
 const PAUSE_PROBE_MICROS: i64 = MICROS_PER_MINUTE;
-/// After a failed contact the next one waits this long, in microseconds, and twice as long each time.
+/// After a failed contact the next one waits this long, in microseconds, and twice as long each
+/// time.
 const CONTACT_WAIT_FIRST_MICROS: i64 = 1_000_000;
 /// The longest such wait.
 const CONTACT_WAIT_MICROS_MAX: i64 = 30_000_000;

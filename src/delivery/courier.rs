@@ -1,6 +1,6 @@
-//! The courier of one provider instance. Here: leasing, sending, recording, and one bounded step of all
-//! three. Never here: what an answer leads to ([`super::settle`]), a provider's wire. Read next:
-//! [`super::contact`], then [`super::pipeline`], the loop that overlaps the three.
+//! The courier of one provider instance. Here: leasing, sending, recording, and one bounded step of
+//! all three. Never here: what an answer leads to ([`super::settle`]), a provider's wire. Read
+//! next: [`super::contact`], then [`super::pipeline`], the loop that overlaps the three.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +21,9 @@ use crate::ledger::delivery::{DeliveryLedger, LeaseTerms, Leased, Settlement};
 use crate::provider::{Provider, Request};
 use crate::service::{Service, Step, StepError};
 
-/// Longest time between a lease and its send, in microseconds. It bounds how late a request may land,
-/// and how many events a crash leaves unknown; a lease that waited longer is given back unsent.
+/// Longest time between a lease and its send, in microseconds. It bounds how late a request may
+/// land, and how many events a crash leaves unknown; a lease that waited longer is given back
+/// unsent.
 pub const LEASE_WAIT_MICROS_MAX: i64 = 5_000_000;
 
 /// Told of every outcome; for the metrics.
@@ -39,8 +40,8 @@ pub struct Courier {
     state: Mutex<State>,
 }
 
-/// What a courier remembers between steps. None of it is needed for correctness: a new process starts
-/// with the full budget, a closed breaker and a new contact.
+/// What a courier remembers between steps. None of it is needed for correctness: a new process
+/// starts with the full budget, a closed breaker and a new contact.
 pub(super) struct State {
     pub(super) budget: Budget,
     pub(super) breaker: Breaker,
@@ -88,7 +89,8 @@ impl Courier {
         self.state().budget.current_rate()
     }
 
-    /// What is remembered. A panic elsewhere ends the process, so a poisoned lock is read all the same.
+    /// What is remembered. A panic elsewhere ends the process, so a poisoned lock is read all the
+    /// same.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,9 +236,9 @@ impl Service for Courier {
         &self.name
     }
 
-    /// One bounded step: leases what the budget allows, sends it, records every answer. For stepping
-    /// by hand, where the caller's `now` is also the budget's clock; the daemon overlaps the three
-    /// (see [`super::pipeline`]).
+    /// One bounded step: leases what the budget allows, sends it, records every answer. For
+    /// stepping by hand, where the caller's `now` is also the budget's clock; the daemon overlaps
+    /// the three (see [`super::pipeline`]).
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
         let limit = match self.readiness(now).await? {
             Readiness::Open(limit) => limit,

@@ -1,5 +1,6 @@
-//! The fourth room: events leave. Here: the courier of each provider instance, what an answer leads to,
-//! when to try again, how fast. Never here: a provider's wire. Read next: [`settle`], then [`courier`].
+//! The fourth room: events leave. Here: the courier of each provider instance, what an answer leads
+//! to, when to try again, how fast. Never here: a provider's wire. Read next: [`settle`], then
+//! [`courier`].
 
 use crate::domain::names::ProviderName;
 
@@ -14,18 +15,19 @@ mod pipeline;
 /// Requests in flight at once to one provider instance, when the operator set none: at 50 ms an
 /// answer, 64 of them carry more than a thousand requests a second.
 pub const CONCURRENCY: u32 = 64;
-/// Seconds one attempt may take, when the operator set none: what a stopping daemon waits for at most.
+/// Seconds one attempt may take, when the operator set none: what a stopping daemon waits for at
+/// most.
 pub const ATTEMPT_TIMEOUT_SECONDS: u32 = 20;
 /// How much of an attempt's time, in milliseconds, is kept back from the request itself: for the
 /// lease before it and the answer's commit after it.
 pub const ATTEMPT_MARGIN_MILLIS: u32 = 1_000;
 /// Milliseconds before the first retry, when the operator set none.
 pub const BACKOFF_FIRST_MILLIS: u32 = 500;
-/// Longest wait between two attempts, in seconds, when the operator set none: a provider that is back
-/// is noticed within five minutes, hundreds of attempts before any dedupe window closes.
+/// Longest wait between two attempts, in seconds, when the operator set none: a provider that is
+/// back is noticed within five minutes, hundreds of attempts before any dedupe window closes.
 pub const BACKOFF_SECONDS_MAX: u32 = 300;
-/// Free bytes below which nothing is sent: less than intake keeps, so that on a filling disk new usage
-/// is refused first, and what was sent can still be recorded.
+/// Free bytes below which nothing is sent: less than intake keeps, so that on a filling disk new
+/// usage is refused first, and what was sent can still be recorded.
 pub const FREE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 /// What the operator set for the delivery to one provider instance.

@@ -1,9 +1,9 @@
-//! The courier's loop: leasing, sending and recording, overlapped. Here: what runs beside what, and the
-//! two phases of a stop. Never here: a decision about an event. Read next: [`super::courier`].
+//! The courier's loop: leasing, sending and recording, overlapped. Here: what runs beside what, and
+//! the two phases of a stop. Never here: a decision about an event. Read next: [`super::courier`].
 //!
 //! Stop-and-wait would leave the quota unused while the ledger writes. So leases are taken a little
-//! ahead of the budget, answers are recorded in batches, and neither waits for the other; all of it in
-//! one task, so that nothing is shared but the ledger.
+//! ahead of the budget, answers are recorded in batches, and neither waits for the other; all of it
+//! in one task, so that nothing is shared but the ledger.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -20,8 +20,8 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::service::{Bell, FAILURE_SECONDS, IDLE_SECONDS_MAX, StepError};
 
-/// Leases taken ahead of the budget, as a part of a second's worth: what the ledger's writer may take
-/// for a transaction beside a full intake.
+/// Leases taken ahead of the budget, as a part of a second's worth: what the ledger's writer may
+/// take for a transaction beside a full intake.
 const LEASE_AHEAD_PARTS: u32 = 4;
 /// Most leases taken in one transaction.
 const LEASES_MAX: u32 = 500;
@@ -60,8 +60,8 @@ struct Pipeline<'a> {
 }
 
 impl Courier {
-    /// Delivers until `stop`; then finishes what is in flight, for at most `drain`, and gives back the
-    /// rest.
+    /// Delivers until `stop`; then finishes what is in flight, for at most `drain`, and gives back
+    /// the rest.
     ///
     /// # Errors
     /// When the ledger can no longer be trusted; any other failure is logged here and tried again.
@@ -239,8 +239,8 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// The stop: what was not sent goes back, what is in flight may finish until `deadline`, and what
-    /// does not is unknown. Everything is recorded.
+    /// The stop: what was not sent goes back, what is in flight may finish until `deadline`, and
+    /// what does not is unknown. Everything is recorded.
     async fn stop(mut self, deadline: Instant) -> Result<(), StepError> {
         self.stopping = true;
         let courier = self.courier;
@@ -272,8 +272,8 @@ impl<'a> Pipeline<'a> {
             courier.record(&judged, courier.clock.now()).await?;
         }
         if cut {
-            // The requests are dropped with the loop; the next start finds their leases and takes them
-            // for unknown, which is what they are.
+            // The requests are dropped with the loop; the next start finds their leases and takes
+            // them for unknown, which is what they are.
             let count = self.sending.len();
             tracing::warn!(count, "requests were cut short by the stop; they are unknown");
         }

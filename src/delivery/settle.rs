@@ -1,9 +1,10 @@
 //! What an answer leads to. PURE. Here: one total function over outcomes. Never here: a provider's
 //! texts, the ledger, a network. Read next: [`super::courier`].
 //!
-//! Only a definite answer lowers uncertainty. A refusal counts as one only when every attempt of the
-//! event was definitely refused; a duplicate counts as a yes only when an earlier attempt of this very
-//! event may have landed; an event that was ambiguous before a definite "not processed" stays so.
+//! Only a definite answer lowers uncertainty. A refusal counts as one only when every attempt of
+//! the event was definitely refused; a duplicate counts as a yes only when an earlier attempt of
+//! this very event may have landed; an event that was ambiguous before a definite "not processed"
+//! stays so.
 
 use super::Settings;
 use super::backoff;
@@ -64,9 +65,9 @@ pub fn settle(leased: &Leased, answer: Answer, settings: &Settings, now: Timesta
             settlement.to = back;
             settlement.next_attempt_at = Some(now);
         }
-        // A failed request may be kept by the provider under its key, and would be answered the same
-        // for as long as the key lives: the next attempt needs another key. The identifier stays, so
-        // the provider still recognises the event.
+        // A failed request may be kept by the provider under its key, and would be answered the
+        // same for as long as the key lives: the next attempt needs another key. The identifier
+        // stays, so the provider still recognises the event.
         Outcome::Failed => {
             settlement.ambiguous = true;
             settlement.new_key = true;
@@ -82,8 +83,8 @@ pub fn settle(leased: &Leased, answer: Answer, settings: &Settings, now: Timesta
     settlement
 }
 
-/// What becomes of an event that was leased and not sent after all: it goes back as it was, at once,
-/// and nothing is held against it.
+/// What becomes of an event that was leased and not sent after all: it goes back as it was, at
+/// once, and nothing is held against it.
 #[must_use]
 pub fn give_back(leased: &Leased, why: &str, now: Timestamp, not_before: Timestamp) -> Settlement {
     Settlement {

@@ -24,7 +24,8 @@ closed! {
         Unauthorized = "unauthorized",
         /// Definitely not processed: no byte of the request left this host.
         NotSent = "not_sent",
-        /// Perhaps processed: the provider failed, and may answer the same under the same key for ever.
+        /// Perhaps processed: the provider failed, and may answer the same under the same key for
+        /// ever.
         Failed = "failed",
         /// Perhaps processed: no answer, half an answer, or one that makes no sense.
         Unknown = "unknown",

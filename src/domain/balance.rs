@@ -1,6 +1,6 @@
 //! Balances: what a provider should hold, and what it was told. Here: a balance's key, which is its
-//! destination, and its sums. Never here: which records make it up (bookings, in the ledger), how the
-//! difference is closed (`posting::plan`). Read next: [`crate::domain::event`].
+//! destination, and its sums. Never here: which records make it up (bookings, in the ledger), how
+//! the difference is closed (`posting::plan`). Read next: [`crate::domain::event`].
 
 use std::fmt;
 
@@ -20,8 +20,8 @@ impl fmt::Display for BalanceId {
     }
 }
 
-/// The destination of usage. Not the route that brought it there: renaming or splitting a route must
-/// not accrue history again.
+/// The destination of usage. Not the route that brought it there: renaming or splitting a route
+/// must not accrue history again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BalanceKey {
     /// The configured provider instance.

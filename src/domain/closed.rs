@@ -1,9 +1,12 @@
-//! Closed sets with a text form. Here: the one macro that keeps an enum, its stored text and its list
-//! of members together. Never here: a set itself. Read next: [`crate::domain::state`].
+//! Closed sets with a text form. Here: the one macro that keeps an enum, its stored text and its
+//! list of members together. Never here: a set itself. Read next: [`crate::domain::state`].
 
 /// Declares an enum whose members have a text form, used in the ledger, in listings and in metrics.
 macro_rules! closed {
-    ($(#[$doc:meta])+ $name:ident { $($(#[$member_doc:meta])+ $member:ident = $text:literal,)+ }) => {
+    (
+        $(#[$doc:meta])+
+        $name:ident { $($(#[$member_doc:meta])+ $member:ident = $text:literal,)+ }
+    ) => {
         $(#[$doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$member_doc])+ $member,)+ }

@@ -1,9 +1,9 @@
-//! Names made by hashing what they name. Here: the one way fields are hashed, and every digest that is
-//! stored. Never here: chance, time. Read next: [`crate::domain::event`].
+//! Names made by hashing what they name. Here: the one way fields are hashed, and every digest that
+//! is stored. Never here: chance, time. Read next: [`crate::domain::event`].
 //!
-//! Each field is hashed behind its length, so that no two lists of fields run together into the same
-//! bytes. A digest's meaning is frozen by its `domain` word, which carries a version: a change makes a
-//! new word, never another digest under the old one.
+//! Each field is hashed behind its length, so that no two lists of fields run together into the
+//! same bytes. A digest's meaning is frozen by its `domain` word, which carries a version: a change
+//! makes a new word, never another digest under the old one.
 
 use sha2::{Digest as _, Sha256};
 

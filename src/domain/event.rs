@@ -88,8 +88,8 @@ impl Identifier {
         &self.0
     }
 
-    /// The HTTP idempotency key of an attempt generation. The first equals the identifier; a later one
-    /// says which it is. Every generation is stored with its attempt.
+    /// The HTTP idempotency key of an attempt generation. The first equals the identifier; a later
+    /// one says which it is. Every generation is stored with its attempt.
     #[must_use]
     pub fn idempotency_key(&self, generation: i64) -> String {
         if generation <= 1 { self.0.to_string() } else { format!("{}-{generation}", self.0) }

@@ -1,5 +1,5 @@
-//! The names things go by. Here: one type per kind of name, so that a customer is never passed for a
-//! meter, and the bounds they share. Never here: what a name stands for. Read next:
+//! The names things go by. Here: one type per kind of name, so that a customer is never passed for
+//! a meter, and the bounds they share. Never here: what a name stands for. Read next:
 //! [`crate::domain::record`].
 
 use std::fmt;

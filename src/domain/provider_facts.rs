@@ -1,11 +1,12 @@
-//! What is pinned of a provider. Here: the account, the meters and the clock of a provider instance, as
-//! they were learned or declared. Never here: how they are learned. Read next:
+//! What is pinned of a provider. Here: the account, the meters and the clock of a provider
+//! instance, as they were learned or declared. Never here: how they are learned. Read next:
 //! [`crate::domain::answer`].
 
 use super::names::ProviderMeter;
 use super::time::Timestamp;
 
-/// Which account a provider instance writes to: pinned, so that a changed key cannot redirect usage.
+/// Which account a provider instance writes to: pinned, so that a changed key cannot redirect
+/// usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountPin {
     /// The provider's id of the account; nothing where the key may not read it.
@@ -14,8 +15,8 @@ pub struct AccountPin {
     pub livemode: bool,
 }
 
-/// A provider's meter as it was learned or declared: pinned, so that a name reused for another meter
-/// is noticed.
+/// A provider's meter as it was learned or declared: pinned, so that a name reused for another
+/// meter is noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeterPin {
     /// What events name.
@@ -84,15 +85,15 @@ pub struct ClockReading {
 }
 
 impl ClockReading {
-    /// The provider's time at this host's `now`: exact to a second and a round trip, while this host's
-    /// clock does not step.
+    /// The provider's time at this host's `now`: exact to a second and a round trip, while this
+    /// host's clock does not step.
     #[must_use]
     pub fn estimate(&self, now: Timestamp) -> Timestamp {
         self.provider_at.plus_micros(now.micros_since(self.local_at).max(0))
     }
 
-    /// Whether the reading is too old, at this host's `now`, to judge a provider's window by. A reading
-    /// from the future means that this host's clock was set back, and is too old too.
+    /// Whether the reading is too old, at this host's `now`, to judge a provider's window by. A
+    /// reading from the future means that this host's clock was set back, and is too old too.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp, micros_max: i64) -> bool {
         !(0..=micros_max).contains(&now.micros_since(self.local_at))

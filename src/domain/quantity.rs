@@ -1,5 +1,5 @@
-//! Exact quantities. Here: the decimal that every amount of usage is, its grammar and its arithmetic.
-//! Never here: a float, a rounding. Read next: [`crate::domain::record`].
+//! Exact quantities. Here: the decimal that every amount of usage is, its grammar and its
+//! arithmetic. Never here: a float, a rounding. Read next: [`crate::domain::record`].
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,8 +14,8 @@ use bigdecimal::{BigDecimal, RoundingMode, Signed, Zero};
 pub const DIGITS_MAX: usize = 30;
 /// Most digits after the point a quantity from outside may have: twice what any provider bills.
 pub const DECIMALS_MAX: i64 = 18;
-/// Longest text that is looked at as a quantity, in bytes: a sign, [`DIGITS_MAX`] digits, a point, an
-/// exponent and a run of zeros. Longer text is refused before it is parsed.
+/// Longest text that is looked at as a quantity, in bytes: a sign, [`DIGITS_MAX`] digits, a point,
+/// an exponent and a run of zeros. Longer text is refused before it is parsed.
 pub const TEXT_BYTES_MAX: usize = 64;
 /// Largest power of ten an exponent may name, either way. It only bounds the work of parsing;
 /// [`DIGITS_MAX`] and [`DECIMALS_MAX`] judge the value.
@@ -78,8 +78,8 @@ impl Quantity {
         Ok(quantity)
     }
 
-    /// Reads a text this program wrote: canonical, and of any length, as a sum may outgrow the bounds
-    /// for a single quantity.
+    /// Reads a text this program wrote: canonical, and of any length, as a sum may outgrow the
+    /// bounds for a single quantity.
     ///
     /// # Errors
     /// When the text is no decimal number.
@@ -288,7 +288,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_fit_the_digits_and_add_up(mantissa in any::<i128>(), scale in 0i64..18, digits in 1u32..20) {
+        fn parts_fit_the_digits_and_add_up(
+            mantissa in any::<i128>(),
+            scale in 0i64..18,
+            digits in 1u32..20,
+        ) {
             let whole = Quantity(BigDecimal::new(mantissa.into(), scale).normalized());
             let parts = whole.split_to_digits(digits);
             prop_assert_eq!(parts.iter().sum::<Quantity>(), whole);
@@ -299,13 +303,20 @@ mod tests {
         }
 
         #[test]
-        fn canonical_text_reads_back_as_the_same_quantity(mantissa in any::<i64>(), scale in -20i64..20) {
+        fn canonical_text_reads_back_as_the_same_quantity(
+            mantissa in any::<i64>(),
+            scale in -20i64..20,
+        ) {
             let quantity = Quantity(BigDecimal::new(mantissa.into(), scale).normalized());
             prop_assert_eq!(Quantity::parse_unbounded(&quantity.to_string()), Ok(quantity));
         }
 
         #[test]
-        fn a_cut_and_what_is_cut_off_add_up(mantissa in any::<i64>(), scale in 0i64..18, decimals in 0u32..18) {
+        fn a_cut_and_what_is_cut_off_add_up(
+            mantissa in any::<i64>(),
+            scale in 0i64..18,
+            decimals in 0u32..18,
+        ) {
             let quantity = Quantity(BigDecimal::new(mantissa.into(), scale).normalized());
             let cut = quantity.cut_to_decimals(decimals);
             let rest = &quantity - &cut;

@@ -20,7 +20,8 @@ use super::closed::closed;
 closed! {
     /// Where a meter event is in its life.
     EventState {
-        /// Encoded and stored, not leased. Every attempt so far, if any, was definitely not processed.
+        /// Encoded and stored, not leased. Every attempt so far, if any, was definitely not
+        /// processed.
         Pending = "pending",
         /// Leased: the intent to send is committed, and the answer is not.
         InFlight = "in_flight",
@@ -43,8 +44,8 @@ closed! {
 }
 
 closed! {
-    /// Why a meter event, or a balance, is held. Each names its cause and, in [`Self::ended_by`], what
-    /// ends it.
+    /// Why a meter event, or a balance, is held. Each names its cause and, in [`Self::ended_by`],
+    /// what ends it.
     HoldReason {
         /// The provider has no active meter for the event name.
         NoMeter = "no_meter",

@@ -398,5 +398,4 @@ pub fn write_record(record: &UsageRecord) -> String {
 }
 
 #[cfg(test)]
-#[path = "json_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
-//! What accrual asks of the ledger. Here: the journal past the watermark, parked records, and the one
-//! verb that changes balances. Never here: which route takes a record (`accrual::map`). Read next:
-//! [`super::posting`].
+//! What accrual asks of the ledger. Here: the journal past the watermark, parked records, and the
+//! one verb that changes balances. Never here: which route takes a record (`accrual::map`). Read
+//! next: [`super::posting`].
 
 use std::collections::HashMap;
 
@@ -77,8 +77,8 @@ pub struct Parking {
     pub detail: String,
 }
 
-/// What counts the changes of routes and accounts. A step that parks says which mapping it went by, so
-/// that a change made meanwhile brings the record up again.
+/// What counts the changes of routes and accounts. A step that parks says which mapping it went by,
+/// so that a change made meanwhile brings the record up again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MappingVersion(pub i64);
 
@@ -107,8 +107,8 @@ pub struct ParkedPage {
 pub struct Accrual {
     /// The mapping the step went by.
     pub mapping: MappingVersion,
-    /// The journal positions the step consumed, as (the watermark it read, the new one). Nothing when
-    /// the step looked at parked records only.
+    /// The journal positions the step consumed, as (the watermark it read, the new one). Nothing
+    /// when the step looked at parked records only.
     pub watermark: Option<(Position, Position)>,
     /// The parkings the step looked at again: they end, and what still waits is parked anew.
     pub unparked: Vec<(Position, Option<RouteName>)>,
@@ -130,9 +130,9 @@ pub struct Accrued {
 /// The port of the `accrual` room.
 #[async_trait]
 pub trait AccrualLedger: Send + Sync {
-    /// Adopts the routes of the present configuration: each gets the number of its version, an old one
-    /// where nothing changed. When anything did, what is parked is looked at again. A changed route
-    /// applies to what the watermark has not passed; what is booked stays booked.
+    /// Adopts the routes of the present configuration: each gets the number of its version, an old
+    /// one where nothing changed. When anything did, what is parked is looked at again. A changed
+    /// route applies to what the watermark has not passed; what is booked stays booked.
     ///
     /// # Errors
     /// Then nothing was adopted.

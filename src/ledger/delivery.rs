@@ -22,8 +22,8 @@ pub struct LeaseTerms {
     pub now: Timestamp,
     /// The provider's clock: an event's `first_attempt` is no later than this.
     pub provider_clock: ClockReading,
-    /// An unknown first tried before this provider instant is past the dedupe window less its margin:
-    /// it is held, not sent again.
+    /// An unknown first tried before this provider instant is past the dedupe window less its
+    /// margin: it is held, not sent again.
     pub dedupe_floor: Timestamp,
     /// An upper bound, in microseconds, of how long after its lease a request may still land.
     pub attempt_span_micros: i64,
@@ -110,16 +110,16 @@ pub trait DeliveryLedger: Send + Sync {
     /// When the file system cannot be asked.
     fn free_bytes(&self) -> Result<u64, LedgerError>;
 
-    /// At start: whatever an earlier run left in flight was perhaps sent, and becomes unknown. Answers
-    /// how many there were.
+    /// At start: whatever an earlier run left in flight was perhaps sent, and becomes unknown.
+    /// Answers how many there were.
     ///
     /// # Errors
     /// Then nothing was changed.
     async fn recover_in_flight(&self, now: Timestamp) -> Result<u64, LedgerError>;
 
-    /// Leases events of `provider`: unknowns first, then the nearest deadline; at most one in flight
-    /// per customer and meter. The intent to send is on disk when it returns. Unknowns past the dedupe
-    /// window and events past their deadline are held instead.
+    /// Leases events of `provider`: unknowns first, then the nearest deadline; at most one in
+    /// flight per customer and meter. The intent to send is on disk when it returns. Unknowns past
+    /// the dedupe window and events past their deadline are held instead.
     ///
     /// # Errors
     /// Then nothing was leased.
@@ -167,8 +167,8 @@ pub trait DeliveryLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<PinCheck, LedgerError>;
 
-    /// Pins meters at first sight; afterwards answers which of them changed in a way that would change
-    /// what events mean. Those keep their old pin.
+    /// Pins meters at first sight; afterwards answers which of them changed in a way that would
+    /// change what events mean. Those keep their old pin.
     ///
     /// # Errors
     /// Then nothing was pinned.

@@ -1,5 +1,5 @@
-//! What intake asks of the ledger. Here: booking records, once each, for ever. Never here: whether a
-//! record is well formed (`intake::admit`). Read next: [`super::accrual`].
+//! What intake asks of the ledger. Here: booking records, once each, for ever. Never here: whether
+//! a record is well formed (`intake::admit`). Read next: [`super::accrual`].
 
 use async_trait::async_trait;
 
@@ -8,8 +8,8 @@ use crate::domain::digest::Digest;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::time::Timestamp;
 
-/// A well-formed record with its two digests, made before the transaction so that the one writer does
-/// no hashing.
+/// A well-formed record with its two digests, made before the transaction so that the one writer
+/// does no hashing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// The record.
@@ -58,9 +58,9 @@ pub enum Admission {
 /// The port of the `intake` room.
 #[async_trait]
 pub trait IntakeLedger: Send + Sync {
-    /// Books each record that is new, finds the duplicates and conflicts among the others, and keeps
-    /// the conflicting copies and the rejected items. When it returns, all of that is on disk. The
-    /// answers stand in the order of the records.
+    /// Books each record that is new, finds the duplicates and conflicts among the others, and
+    /// keeps the conflicting copies and the rejected items. When it returns, all of that is on
+    /// disk. The answers stand in the order of the records.
     ///
     /// # Errors
     /// Then nothing of the call was kept, except after [`LedgerError::Broken`].

@@ -1,10 +1,11 @@
 //! What we remember: the ports. Here: one small trait per room, and the values that pass through
-//! them. A method is a transaction: it upholds one invariant, whole or not at all, and is never held
-//! open across a network call. Never here: SQL (see `store`). Read next: [`intake`], then down the
-//! list.
+//! them. A method is a transaction: it upholds one invariant, whole or not at all, and is never
+//! held open across a network call. Never here: SQL (see `store`). Read next: [`intake`], then down
+//! the list.
 //!
 //! Rooms meet only in the ledger. Each step reads what is there, decides purely, and writes what
-//! follows in one transaction; so the only moments at which a crash can matter lie between two verbs.
+//! follows in one transaction; so the only moments at which a crash can matter lie between two
+//! verbs.
 
 pub mod intake;
 pub mod accrual;
@@ -16,8 +17,8 @@ pub mod operator;
 /// [`LedgerError::Broken`], after which nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The disk, or the room left to the ledger, is full. The transaction rolled back cleanly: this is
-    /// backpressure, and the same verb may be tried again later.
+    /// The disk, or the room left to the ledger, is full. The transaction rolled back cleanly: this
+    /// is backpressure, and the same verb may be tried again later.
     #[error("the ledger has no room left on its disk")]
     Full(#[source] Source),
     /// The ledger is busy for longer than a caller should wait; nothing was done.
@@ -48,8 +49,8 @@ impl LedgerError {
         }
     }
 
-    /// The same error once more, for another caller whose work shared the transaction: its kind, and
-    /// its chain as text.
+    /// The same error once more, for another caller whose work shared the transaction: its kind,
+    /// and its chain as text.
     #[must_use]
     pub fn repeated(&self) -> Self {
         let chain = |source: &Source| -> Source {

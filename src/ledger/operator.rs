@@ -1,6 +1,6 @@
 //! What people ask of the ledger. Here: the readings behind `status`, `books`, `trace`, `held` and
-//! `ledger verify`, and the import of accounts. Never here: how they are printed (`cli`). Read next:
-//! `store`.
+//! `ledger verify`, and the import of accounts. Never here: how they are printed (`cli`). Read
+//! next: `store`.
 
 use async_trait::async_trait;
 
@@ -283,8 +283,8 @@ pub trait OperatorLedger: Send + Sync {
     /// When the ledger cannot be read.
     async fn parked(&self) -> Result<Vec<ParkedGroup>, LedgerError>;
 
-    /// Adds or changes customers' accounts at a provider; what is parked is looked at again. Answers
-    /// how many changed. What is booked stays where it is booked.
+    /// Adds or changes customers' accounts at a provider; what is parked is looked at again.
+    /// Answers how many changed. What is booked stays where it is booked.
     ///
     /// # Errors
     /// Then nothing was changed.

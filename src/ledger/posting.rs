@@ -1,5 +1,5 @@
-//! What posting asks of the ledger. Here: balances that are due, with their events, and the verb that
-//! applies a plan. Never here: the plan (`posting::plan`). Read next: [`super::delivery`].
+//! What posting asks of the ledger. Here: balances that are due, with their events, and the verb
+//! that applies a plan. Never here: the plan (`posting::plan`). Read next: [`super::delivery`].
 
 use async_trait::async_trait;
 

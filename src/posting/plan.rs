@@ -1,9 +1,10 @@
 //! The plan: how to close the difference between what a provider should hold and what it was told.
-//! PURE. Here: one total function over a balance, its events and what the provider can do. Never here:
-//! bytes, the ledger, a clock. Read next: [`super::poster`].
+//! PURE. Here: one total function over a balance, its events and what the provider can do. Never
+//! here: bytes, the ledger, a clock. Read next: [`super::poster`].
 //!
-//! The order of the moves is fixed, cheapest and safest first: wait for the balance's time; withdraw
-//! what was never leased; tell the rest by the means the meter has; hold what no means can tell.
+//! The order of the moves is fixed, cheapest and safest first: wait for the balance's time;
+//! withdraw what was never leased; tell the rest by the means the meter has; hold what no means can
+//! tell.
 
 use crate::domain::event::EventId;
 use crate::domain::quantity::Quantity;
@@ -95,8 +96,8 @@ fn by_delta(
     }
 }
 
-/// A number of events, one for each record: a record folds to one or to nothing, and is never netted
-/// with another, nor split.
+/// A number of events, one for each record: a record folds to one or to nothing, and is never
+/// netted with another, nor split.
 fn by_record(
     due: &DueBalance,
     outstanding: &Quantity,
@@ -138,8 +139,8 @@ fn when(
     if deadline(occurred_at, capabilities) <= provider_now { When::TooLate } else { When::Now }
 }
 
-/// The last instant, on the provider's clock, at which an event of this time is sent: the provider's
-/// own limit less the margin.
+/// The last instant, on the provider's clock, at which an event of this time is sent: the
+/// provider's own limit less the margin.
 #[must_use]
 pub fn deadline(occurred_at: Timestamp, capabilities: &Capabilities) -> Timestamp {
     occurred_at

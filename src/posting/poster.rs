@@ -1,5 +1,5 @@
-//! The step of posting. Here: reading balances that are due, planning, encoding, storing. Never here:
-//! the plan itself; sending. Read next: [`super::plan`].
+//! The step of posting. Here: reading balances that are due, planning, encoding, storing. Never
+//! here: the plan itself; sending. Read next: [`super::plan`].
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::service::{Service, Step, StepError};
 
 /// Balances in one step.
 pub const BATCH_BALANCES: u32 = 1_000;
-/// How long a balance waits, in microseconds, whose meter cannot be told now: the meter may be learned,
-/// declared or reactivated meanwhile.
+/// How long a balance waits, in microseconds, whose meter cannot be told now: the meter may be
+/// learned, declared or reactivated meanwhile.
 const METER_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
 
 /// What posting needs to read and write.

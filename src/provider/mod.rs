@@ -1,10 +1,11 @@
-//! Whom we tell: the port, and one room per provider. Here: what a provider promises, as data, and the
-//! contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`].
+//! Whom we tell: the port, and one room per provider. Here: what a provider promises, as data, and
+//! the contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`].
 //!
-//! A provider room MUST make a request's bytes in a pure `encode`, MUST send the stored bytes unchanged
-//! in exactly one wire request per attempt, MUST classify every answer into an
-//! [`Outcome`](crate::domain::answer::Outcome), and MUST answer `Unknown` for whatever it cannot prove.
-//! It MUST NOT retry by itself, follow a redirect, or let a secret or a payload into a log or an error.
+//! A provider room MUST make a request's bytes in a pure `encode`, MUST send the stored bytes
+//! unchanged in exactly one wire request per attempt, MUST classify every answer into an
+//! [`Outcome`](crate::domain::answer::Outcome), and MUST answer `Unknown` for whatever it cannot
+//! prove. It MUST NOT retry by itself, follow a redirect, or let a secret or a payload into a log
+//! or an error.
 
 use async_trait::async_trait;
 
@@ -26,15 +27,16 @@ pub enum ToldAs {
 }
 
 /// What a provider promises for a meter: the core decides from this data, never from the provider's
-/// name (design: providers differ in promises, not in flow). Times are measured on the provider's clock.
+/// name (design: providers differ in promises, not in flow). Times are measured on the provider's
+/// clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// How the meter is told.
     pub told_as: ToldAs,
     /// How long, in microseconds, the provider recognises an identifier at least.
     pub dedupe_window_micros: i64,
-    /// How much of that window is left unused: our reading of the provider's clock, and what a delayed
-    /// request may take, must fit in it.
+    /// How much of that window is left unused: our reading of the provider's clock, and what a
+    /// delayed request may take, must fit in it.
     pub dedupe_margin_micros: i64,
     /// How far in the past, in microseconds, an event's time may lie.
     pub accepts_past_micros: i64,
@@ -104,8 +106,8 @@ pub struct UnusableMeter {
 /// A provider instance.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// What it promises for `meter`; nothing while the meter is neither learned nor declared, or when
-    /// it adds up in a way that this program cannot tell it yet (the reason says which).
+    /// What it promises for `meter`; nothing while the meter is neither learned nor declared, or
+    /// when it adds up in a way that this program cannot tell it yet (the reason says which).
     ///
     /// # Errors
     /// A sentence for a person.
@@ -114,8 +116,8 @@ pub trait Provider: Send + Sync {
     /// What an account's name starts with, where the provider has one form for them; else nothing.
     fn account_prefix(&self) -> &'static str;
 
-    /// How long after the first attempt, in microseconds, an identifier is certainly recognised: the
-    /// provider's window less its margin, whatever the meter.
+    /// How long after the first attempt, in microseconds, an identifier is certainly recognised:
+    /// the provider's window less its margin, whatever the meter.
     fn recognises_for_micros(&self) -> i64;
 
     /// Takes what is pinned of the meters; from here on they are what `encode` goes by.

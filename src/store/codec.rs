@@ -1,5 +1,5 @@
-//! Between rows and values. Here: one function each way for what a column holds, and what a database
-//! error means. Never here: a statement. Read next: [`super::sqlite`].
+//! Between rows and values. Here: one function each way for what a column holds, and what a
+//! database error means. Never here: a statement. Read next: [`super::sqlite`].
 
 use serde_json::Value;
 use sqlx::sqlite::{SqliteError, SqliteRow};
@@ -48,8 +48,8 @@ pub(super) fn ledger_error(error: sqlx::Error) -> LedgerError {
     }
 }
 
-/// What an error of a `COMMIT` means: whether it happened is unknown, unless the engine says that it
-/// found no room, in which case it has rolled back.
+/// What an error of a `COMMIT` means: whether it happened is unknown, unless the engine says that
+/// it found no room, in which case it has rolled back.
 pub(super) fn commit_error(error: sqlx::Error) -> LedgerError {
     match ledger_error(error) {
         full @ LedgerError::Full(_) => full,

@@ -1,5 +1,5 @@
-//! The journey of usage, stepped by hand over a real ledger and the sandbox: what was acknowledged is at
-//! the provider once, whatever happens on the way.
+//! The journey of usage, stepped by hand over a real ledger and the sandbox: what was acknowledged
+//! is at the provider once, whatever happens on the way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an answer of Stripe's means. Here: status, headers and body become an [`Answer`], purely.
+//! What an answer of Stripe's means. PURE. Here: status, headers and body become an [`Answer`].
 //! Never here: what follows from it (`delivery::settle`). Read next: [`super::client`].
 //!
 //! Only what Stripe itself said is believed. A refusal, a "busy" or a "not accepted" counts when

@@ -1,5 +1,5 @@
-//! The bytes of a Stripe meter event. Here: an intent and a pinned meter become a form body,
-//! purely. Never here: sending it, or anything that could make the same intent come out
+//! The bytes of a Stripe meter event. PURE. Here: an intent and a pinned meter become a form
+//! body. Never here: sending it, or anything that could make the same intent come out
 //! differently. Read next: [`super::classify`].
 
 use std::collections::HashMap;

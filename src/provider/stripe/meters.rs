@@ -1,4 +1,4 @@
-//! What Stripe says of its meters. Here: its meter objects become pins, purely, or a reason why
+//! What Stripe says of its meters. PURE. Here: its meter objects become pins, or a reason why
 //! not. Never here: what is pinned already (the ledger), what a meter can be told
 //! (`super::promises`). Read next: [`super::classify`].
 

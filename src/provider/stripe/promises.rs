@@ -1,6 +1,6 @@
-//! What Stripe promises for a meter, as data. Here: each limit with its unit, its reason and where
-//! it was read, and which meters can be told. Never here: a decision taken from them. Read next:
-//! [`super::encode`].
+//! What Stripe promises for a meter, as data. PURE. Here: each limit with its unit, its reason and
+//! where it was read, and which meters can be told. Never here: a decision taken from them. Read
+//! next: [`super::encode`].
 
 use crate::domain::provider_facts::{Formula, MeterPin};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};

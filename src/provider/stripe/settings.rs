@@ -12,8 +12,8 @@ pub const API: &str = "https://api.stripe.com";
 /// Requests a second with a live key, when the operator set none. Stripe takes 1,000 meter event
 /// calls a second from an account; a tenth is left to its other users and to bursts.
 pub const RATE_PER_SECOND_LIVE: u32 = 900;
-/// Requests a second with a test key, when the operator set none. A sandbox takes 25 calls a second of
-/// every kind together.
+/// Requests a second with a test key, when the operator set none. A sandbox takes 25 calls a second
+/// of every kind together.
 pub const RATE_PER_SECOND_TEST: u32 = 20;
 /// Longest event name of a meter, in characters.
 pub const EVENT_NAME_CHARS_MAX: usize = 100;

@@ -1,6 +1,6 @@
-//! Accrual's verbs: routes, the journal past the watermark, bookings. Here: their statements, and the
-//! one place that changes what a balance accrued. Never here: which route takes a record. Read next:
-//! [`super::posting`].
+//! Accrual's verbs: routes, the journal past the watermark, bookings. Here: their statements, and
+//! the one place that changes what a balance accrued. Never here: which route takes a record. Read
+//! next: [`super::posting`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -206,8 +206,8 @@ fn route_text(route: &Option<RouteName>) -> &str {
     route.as_ref().map_or("", RouteName::as_str)
 }
 
-/// Ends the parkings that were reviewed, except those that are parked again in the same place: those
-/// keep the time since which they wait.
+/// Ends the parkings that were reviewed, except those that are parked again in the same place:
+/// those keep the time since which they wait.
 async fn end_parkings(
     connection: &mut SqliteConnection,
     accrual: &Accrual,

@@ -1,15 +1,19 @@
-//! Delivery's verbs: leases, answers, what is pinned of a provider. Here: their statements. Never here:
-//! what an answer means. Read next: [`super::operator`].
+//! Delivery's verbs: leases, answers, what is pinned of a provider. Here: their statements. Never
+//! here: what an answer means. Read next: [`super::operator`].
+
+mod facts;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use facts::{meter_pin, provider_facts};
+
 use super::posting::refresh_lanes;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier};
 use crate::domain::names::{ProviderMeter, ProviderName};
-use crate::domain::provider_facts::{AccountPin, ClockReading, Formula, MeterPin, Span};
+use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin, Span};
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -470,39 +474,4 @@ async fn keep_clock(
         .await
         .map_err(ledger_error)?;
     Ok(())
-}
-
-fn provider_facts(row: &SqliteRow) -> Result<ProviderFacts, LedgerError> {
-    let pin = match row.maybe_integer("livemode")? {
-        Some(livemode) => {
-            Some(AccountPin { account: row.maybe_text("account")?, livemode: livemode != 0 })
-        }
-        None => None,
-    };
-    let clock = match (row.maybe_time("clock_provider_at")?, row.maybe_time("clock_local_at")?) {
-        (Some(provider_at), Some(local_at)) => Some(ClockReading { provider_at, local_at }),
-        (None, _) | (_, None) => None,
-    };
-    let pause = match (row.maybe_text("pause_reason")?, row.maybe_time("paused_at")?) {
-        (Some(reason), Some(at)) => Some((reason, at)),
-        (None, _) | (_, None) => None,
-    };
-    Ok(ProviderFacts { pin, clock, pause, meters: Vec::new() })
-}
-
-fn meter_pin(row: &SqliteRow) -> Result<MeterPin, LedgerError> {
-    let span = match row.maybe_text("span")? {
-        Some(_) => Some(row.member("span", Span::parse)?),
-        None => None,
-    };
-    Ok(MeterPin {
-        meter: row.name("meter", ProviderMeter::new)?,
-        id: row.maybe_text("id")?,
-        formula: row.member("formula", Formula::parse)?,
-        customer_key: row.text("customer_key")?,
-        value_key: row.text("value_key")?,
-        span,
-        active: row.flag("active")?,
-        learned: row.flag("learned")?,
-    })
 }

@@ -1,10 +1,10 @@
 //! Intake's verb: booking records. Here: the group commit and its statements. Never here: what a
 //! record means. Read next: [`super::accrual`].
 //!
-//! Callers that wait for the writer at the same moment share one transaction, and so one flush of the
-//! disk: each leaves its batch in a queue and asks for the writer; whoever gets it takes what is
-//! queued, commits it, and hands out the answers. There is no timer: an idle ledger answers at once, a
-//! busy one groups by itself.
+//! Callers that wait for the writer at the same moment share one transaction, and so one flush of
+//! the disk: each leaves its batch in a queue and asks for the writer; whoever gets it takes what
+//! is queued, commits it, and hands out the answers. There is no timer: an idle ledger answers at
+//! once, a busy one groups by itself.
 
 use std::collections::HashMap;
 use std::sync::{Mutex as Queue, MutexGuard as QueueGuard, PoisonError};
@@ -25,7 +25,8 @@ use crate::store::codec::{Columns, ledger_error, properties_to_text};
 /// transaction only lets the others wait.
 const GROUP_RECORDS_MAX: usize = 10_000;
 /// Records in one statement: the largest of these that a batch still fills. Few sizes, so that the
-/// engine's prepared statements are found again; 512 records bind 5,120 values, under SQLite's 32,766.
+/// engine's prepared statements are found again; 512 records bind 5,120 values, under SQLite's
+/// 32,766.
 const ROWS_PER_STATEMENT: [usize; 5] = [512, 128, 32, 8, 1];
 /// Columns bound for each record.
 const ROW: &str = "(?,?,?,?,?,?,?,?,?,?)";

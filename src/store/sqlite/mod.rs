@@ -1,11 +1,11 @@
-//! The ledger on SQLite. Here: opening it, its promises to the engine, the one writer's connection and
-//! the readers'. Never here: a statement (each stands in its own file under `queries/`). Read next:
-//! [`intake`], then the other rooms' verbs.
+//! The ledger on SQLite. Here: opening it, its promises to the engine, the one writer's connection
+//! and the readers'. Never here: a statement (each stands in its own file under `queries/`). Read
+//! next: [`intake`], then the other rooms' verbs.
 //!
 //! One connection writes, behind a lock, so a verb is one transaction and verbs never interleave.
 //! Readers see the last committed state through the write-ahead log and never wait for the writer.
-//! sqlx pays some 55 µs for each execute, so a verb takes one statement per batch: many rows travel as
-//! one JSON array, or as one statement with many rows of values.
+//! sqlx pays some 55 µs for each execute, so a verb takes one statement per batch: many rows travel
+//! as one JSON array, or as one statement with many rows of values.
 
 mod accrual;
 mod delivery;
@@ -41,8 +41,8 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
-/// How long a statement waits for another process's lock on the file, in milliseconds. Only operators'
-/// tools can hold one, and only for an instant.
+/// How long a statement waits for another process's lock on the file, in milliseconds. Only
+/// operators' tools can hold one, and only for an instant.
 const BUSY_MILLIS: u64 = 5_000;
 /// Readers' connections: an operator's listing, the metrics and two steps can read at once.
 const READERS_MAX: u32 = 4;
@@ -67,8 +67,8 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Opens the ledger for writing, and makes it when there is none. `who` is shown to whoever tries
-    /// to open it meanwhile.
+    /// Opens the ledger for writing, and makes it when there is none. `who` is shown to whoever
+    /// tries to open it meanwhile.
     ///
     /// # Errors
     /// When another process writes to it, or its storage or engine cannot be trusted.
@@ -159,8 +159,8 @@ impl SqliteLedger {
     }
 }
 
-/// Begins a transaction that takes the file's write lock at once, so that it cannot fail half way for
-/// want of it.
+/// Begins a transaction that takes the file's write lock at once, so that it cannot fail half way
+/// for want of it.
 async fn begin(writer: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, LedgerError> {
     writer.begin_with("BEGIN IMMEDIATE").await.map_err(ledger_error)
 }
@@ -221,8 +221,8 @@ async fn begin_run(
     path: &Path,
     now: Timestamp,
 ) -> Result<(LedgerId, i64), LedgerError> {
-    // Two ledgers of one account must never share a name. The engine's random bytes decide; the path
-    // and the time only join them.
+    // Two ledgers of one account must never share a name. The engine's random bytes decide; the
+    // path and the time only join them.
     let mut transaction = begin(writer).await?;
     let seed: Vec<u8> = sqlx::query(sql!("random_seed"))
         .fetch_one(&mut *transaction)

@@ -1,5 +1,5 @@
-//! What people ask. Here: the readings behind the listings, and the import of accounts. Never here: how
-//! they are printed. Read next: [`super::verify`].
+//! What people ask. Here: the readings behind the listings, and the import of accounts. Never here:
+//! how they are printed. Read next: [`super::verify`].
 
 use std::collections::BTreeMap;
 
@@ -285,7 +285,8 @@ fn line_of<'l>(
     Ok(line)
 }
 
-/// Adds an event to a line: to its state's sum, and to the bracket that the provider's holding lies in.
+/// Adds an event to a line: to its state's sum, and to the bracket that the provider's holding lies
+/// in.
 fn add_event(line: &mut BookLine, state: EventState, ambiguous: bool, quantity: &Quantity) {
     let sum = match state {
         EventState::Settled => &mut line.settled,

@@ -1,5 +1,5 @@
-//! Posting's verbs: balances that are due, and the plans applied to them. Here: their statements, and
-//! the one place that changes what a balance was told. Never here: the plan. Read next:
+//! Posting's verbs: balances that are due, and the plans applied to them. Here: their statements,
+//! and the one place that changes what a balance was told. Never here: the plan. Read next:
 //! [`super::delivery`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -79,8 +79,8 @@ impl PostingLedger for SqliteLedger {
         let mut transaction = begin(&mut writer).await?;
         let mut present = present_balances(&mut transaction, &postings).await?;
         let voidable = voidable(&mut transaction, &postings).await?;
-        // A plan is whole or not at all: one whose balance changed, or whose event was leased since it
-        // was read, stays due and is made again.
+        // A plan is whole or not at all: one whose balance changed, or whose event was leased since
+        // it was read, stays due and is made again.
         let (current, stale): (Vec<&Posting>, Vec<&Posting>) =
             postings.iter().partition(|posting| {
                 let unchanged = |now: &Present| now.version == posting.version;

@@ -206,7 +206,8 @@ async fn check_balances(
     Ok(())
 }
 
-/// The finest decimals that any provider so far is told. Only what is finer may wait without a date.
+/// The finest decimals that any provider so far is told. Only what is finer may wait without a
+/// date.
 const FINEST_DECIMALS: u32 = 12;
 
 /// Promises of single rows, each a statement that finds what breaks it.

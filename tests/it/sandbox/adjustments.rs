@@ -1,4 +1,4 @@
-//! Cancellations.
+//! Cancellations: which event one takes back, and until when.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Meters.
+//! Meters: how one is made, listed and switched off.
 
 use serde_json::Value;
 use tallyd::sandbox::stripe::{Formula, NewMeter};

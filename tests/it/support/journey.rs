@@ -1,5 +1,5 @@
-//! The rooms of the journey, stepped by hand over a real ledger and the sandbox. Here: the world that a
-//! test drives. Never here: an expectation of its own. Read next: `crate::journey`.
+//! The rooms of the journey, stepped by hand over a real ledger and the sandbox. Here: the world
+//! that a test drives. Never here: an expectation of its own. Read next: `crate::journey`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -171,7 +171,8 @@ impl World {
         assert_eq!(verification.findings, Vec::<String>::new());
     }
 
-    /// The ledger's books, by (meter, account): what is accrued, and what certainly arrived or may have.
+    /// The ledger's books, by (meter, account): what is accrued, and what certainly arrived or may
+    /// have.
     pub(crate) async fn accrued(&self) -> BTreeMap<(String, String), String> {
         let lines = self.ledger.books(&BookFilter::default()).await.unwrap();
         lines

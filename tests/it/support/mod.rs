@@ -1,5 +1,5 @@
-//! What several tests need. Here: the checked wire schemas, a running sandbox, servers that misbehave
-//! on purpose. Never here: an expectation of its own. Read next: [`openapi`].
+//! What several tests need. Here: the checked wire schemas, a running sandbox, servers that
+//! misbehave on purpose. Never here: an expectation of its own. Read next: [`openapi`].
 
 pub(crate) mod journey;
 pub(crate) mod openapi;
