@@ -1,13 +1,21 @@
-//! One test binary.
+//! One test binary: the product at its edges, and the house it is built in. Here: which tests
+//! belong where. Never here: a test. Read next: [`journey`].
 
 /// The journey of usage, stepped by hand: ledger, accrual, posting, delivery, sandbox.
 mod journey;
+/// Usage over HTTP: real sockets, a model of the ledger behind them.
+mod intake_http;
+/// Usage from files: how their columns become records, in bounded batches.
+mod import;
 /// The config file: its example, every problem it can have, and what is never shown.
 mod config;
 /// The real binary, typed at.
 mod cli;
-mod import;
-mod intake_http;
+/// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
 mod provider_stripe;
+/// The stand-in provider, held to the rules of the one it stands in for.
 mod sandbox;
+/// The house: who may know whom, what stays pure, how large a thing may grow.
+mod tidy;
+/// What several tests need, and no expectation of its own.
 mod support;
