@@ -15,6 +15,10 @@ mod cli;
 mod provider_stripe;
 /// The stand-in provider, held to the rules of the one it stands in for.
 mod sandbox;
+/// The ledger's schema: what the database itself refuses, whoever writes to it.
+mod schema;
+/// The ledger's statements: none dead, none missing, each with the plan it is run by.
+mod statements;
 /// The house: who may know whom, what stays pure, how large a thing may grow.
 mod tidy;
 /// What several tests need, and no expectation of its own.

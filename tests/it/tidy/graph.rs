@@ -83,7 +83,7 @@ const CONCRETE: &[(&str, &[&str])] = &[
 /// A crate, and the only places that may name it.
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/"]),
-    ("reqwest", &["src/provider/stripe/client.rs"]),
+    ("reqwest", &["src/provider/stripe/client.rs", "src/cli/"]),
     ("stripe_client_core", &["src/provider/stripe/client.rs", "src/provider/stripe/encode.rs"]),
     (
         "stripe_billing",

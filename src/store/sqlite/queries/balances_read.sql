@@ -1,7 +1,8 @@
+-- CROSS JOIN keeps the order: from what came with the call, which is read once, to the rows.
 SELECT wanted.key AS place, b.id, b.destination_id, b.accrued, b.digest, b.newest_at, b.booked_to,
   b.due_at
 FROM json_each(?1) AS wanted
-JOIN destination AS d ON d.provider = wanted.value ->> 0 AND d.meter = wanted.value ->> 1
-JOIN balance AS b ON b.destination_id = d.id AND b.account = wanted.value ->> 2
+CROSS JOIN destination AS d ON d.provider = wanted.value ->> 0 AND d.meter = wanted.value ->> 1
+CROSS JOIN balance AS b ON b.destination_id = d.id AND b.account = wanted.value ->> 2
   AND b.window_start = wanted.value ->> 4 AND b.window_end = wanted.value ->> 5
   AND b.record_position = wanted.value ->> 6 AND b.dimensions = wanted.value ->> 3

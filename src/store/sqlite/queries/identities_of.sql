@@ -1,2 +1,3 @@
+-- CROSS JOIN keeps the order: from what came with the call, which is read once, to the rows.
 SELECT r.position, r.identity FROM json_each(?1) AS wanted
-JOIN usage_record AS r ON r.position = wanted.value
+CROSS JOIN usage_record AS r ON r.position = wanted.value

@@ -1,2 +1,3 @@
+-- CROSS JOIN keeps the order: from what came with the call, which is read once, to the rows.
 SELECT r.identity, r.content, r.position
-FROM json_each(?1) AS wanted JOIN usage_record AS r ON r.identity = unhex(wanted.value)
+FROM json_each(?1) AS wanted CROSS JOIN usage_record AS r ON r.identity = unhex(wanted.value)
