@@ -126,7 +126,7 @@ fn files_and_functions_stay_within_one_look() {
 
 #[test]
 fn lines_stay_within_their_width() {
-    let rust = house().into_iter().map(|file| (file.path, file.text));
+    let rust = house().iter().map(|file| (file.path.clone(), file.text.clone()));
     let sql = ["src", "migrations"].into_iter().flat_map(|folder| source::files(folder, "sql"));
     let sql = sql.map(|path| {
         let text = fs::read_to_string(&path).unwrap();

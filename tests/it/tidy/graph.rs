@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{File, Token, rust_files};
-use super::{assert_none, program};
+use super::source::{File, Token};
+use super::{assert_none, house, program};
 
 /// Each room, and the paths it may name beside its own; a path stands for all that lies beneath it,
 /// and `room::*` for the room's own types and constants, but none of its modules.
@@ -254,13 +254,14 @@ fn strangers(file: &File) -> Vec<String> {
 /// What a file names of a choice that is made elsewhere.
 fn choices(file: &File) -> Vec<String> {
     let mut findings = Vec::new();
+    let paths = paths(file);
     for (choice, places) in CONCRETE {
         if places.iter().any(|place| file.path.starts_with(place)) {
             continue;
         }
-        for Named { line, path } in paths(file) {
-            if beneath(&path, choice) {
-                findings.push(file.finding(line, format!("{choice} is not chosen here")));
+        for Named { line, path } in &paths {
+            if beneath(path, choice) {
+                findings.push(file.finding(*line, format!("{choice} is not chosen here")));
             }
         }
     }
@@ -337,9 +338,9 @@ fn the_table_keeps_siblings_apart_and_has_no_circle() {
 #[test]
 fn every_file_is_part_of_the_program() {
     let mut declared: BTreeSet<Vec<String>> = BTreeSet::new();
-    let files: Vec<File> = program().into_iter().chain(rust_files("tests/it")).collect();
+    let files = house();
     let module = |file: &File| module_of(file.path.trim_start_matches("tests/it/"));
-    for file in &files {
+    for file in files {
         for at in (0..file.tokens.len()).filter(|at| file.reads(*at, &["mod"])) {
             let mut child = module(file);
             child.push(file.tokens[at + 1].text.clone());

@@ -85,7 +85,7 @@ fn unmarked(files: &[File], deciders: &[&str]) -> Vec<String> {
 
 #[test]
 fn files_that_decide_say_that_they_are_pure() {
-    assert_none(&unmarked(&program(), DECIDERS));
+    assert_none(&unmarked(program(), DECIDERS));
 }
 
 #[test]

@@ -181,10 +181,9 @@ fn piece(characters: &[char], at: usize) -> (Kind, usize) {
         };
     }
     let inside_a_word = at > 0 && is_word_part(characters[at - 1]);
-    if is(at, '"') || (!inside_a_word && is_word_part(characters[at])) {
-        if let Some(end) = string_end(characters, at) {
-            return (Kind::Literal, end);
-        }
+    let may_begin = is(at, '"') || (!inside_a_word && is_word_part(characters[at]));
+    if may_begin && let Some(end) = string_end(characters, at) {
+        return (Kind::Literal, end);
     }
     (Kind::Code, at + 1)
 }
