@@ -2,6 +2,9 @@
 -- text, and no statement adds them up: sums are made in exact decimals and stored. Facts (records,
 -- bookings, attempts, receipts, moves) are append-only, which triggers hold.
 
+-- "TALY": by this a ledger is told from other databases.
+PRAGMA application_id = 0x54414C59;
+
 CREATE TABLE ledger (
   one INTEGER NOT NULL PRIMARY KEY CONSTRAINT ledger_is_one CHECK (one = 1),
   id TEXT NOT NULL CONSTRAINT ledger_id_form CHECK (length(id) = 16),

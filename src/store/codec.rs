@@ -68,6 +68,11 @@ fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
     Some(extended & 0xff)
 }
 
+/// Whether the file is no database at all.
+pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(primary_code) == Some(code::NOT_A_DATABASE)
+}
+
 /// A contradiction that a stored value makes.
 pub(super) fn unreadable(column: &str, value: &str) -> LedgerError {
     LedgerError::Contradiction(format!("the column {column} holds \"{value}\""))

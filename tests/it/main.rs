@@ -1,6 +1,8 @@
 //! One test binary: the product at its edges, and the house it is built in. Here: which tests
 //! belong where. Never here: a test. Read next: [`journey`].
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
 /// The journey of usage, stepped by hand: ledger, accrual, posting, delivery, sandbox.
 mod journey;
 /// Usage over HTTP: real sockets, a model of the ledger behind them.

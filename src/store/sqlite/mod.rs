@@ -26,7 +26,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::codec::{Columns, commit_error, ledger_error};
+use super::codec::{Columns, commit_error, is_no_database, ledger_error};
 use super::{Holder, OpenError, Settings};
 use crate::domain::digest::Fields;
 use crate::domain::event::LedgerId;
@@ -54,6 +54,9 @@ const CHECKPOINT_PAGES: &str = "16384";
 /// SQLite before this may corrupt a ledger when a checkpoint meets a write (its WAL-reset bug).
 const ENGINE_VERSION_MIN: [u32; 3] = [3, 51, 3];
 
+/// The number at a ledger's head by which it is told from other databases: "TALY".
+const APPLICATION: i64 = 0x5441_4C59;
+
 /// A ledger in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteLedger {
@@ -76,6 +79,9 @@ impl SqliteLedger {
         let holder = Holder::take(&settings.path, who)?;
         let path = settings.path.clone();
         let storage = |source: Source| OpenError::Storage { path: path.clone(), source };
+        if path.exists() {
+            recognise(&path).await.map_err(&storage)?;
+        }
         let cache = format!("-{}", settings.cache_kib);
         let mut writer = connect_options(&settings.path)
             .create_if_missing(true)
@@ -113,6 +119,9 @@ impl SqliteLedger {
             return Err(OpenError::Missing(path.to_owned()));
         }
         let storage = |source: Source| OpenError::Storage { path: path.to_owned(), source };
+        if !recognise(path).await.map_err(storage)? {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
         let readers = readers(path).await.map_err(|error| storage(error.into()))?;
         let row = sqlx::query(sql!("ledger_read"))
             .fetch_one(&readers)
@@ -182,6 +191,27 @@ async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         .acquire_timeout(Duration::from_secs(READER_SECONDS_MAX))
         .connect_with(connect_options(path).read_only(true))
         .await
+}
+
+/// Whether the file at `path` holds a ledger; an empty one may become one. What is something else
+/// is refused before anything is written to it.
+async fn recognise(path: &Path) -> Result<bool, Source> {
+    let refused = |error: sqlx::Error| -> Source {
+        if is_no_database(&error) {
+            "it is not a ledger, nor any database".into()
+        } else {
+            error.into()
+        }
+    };
+    let mut reader = connect_options(path).read_only(true).connect().await.map_err(refused)?;
+    let row = sqlx::query(sql!("recognise")).fetch_one(&mut reader).await.map_err(refused)?;
+    reader.close().await?;
+    let (application, filled) = (row.integer("application")?, row.flag("filled")?);
+    if application == APPLICATION || (application == 0 && !filled) {
+        Ok(filled)
+    } else {
+        Err("it is a database of something else, not a ledger".into())
+    }
 }
 
 fn migrator() -> Migrator {

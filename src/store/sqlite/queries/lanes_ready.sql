@@ -1,5 +1,6 @@
--- The lanes that may send now, most urgent first, each with the event that goes next in it. The plus
--- leaves the index that has a lane's events in the order in which they go, so that none is sorted.
+-- The lanes that may send now, most urgent first, each with the event that goes next in it. The
+-- plus leaves the index that has a lane's events in the order in which they go, so that none is
+-- sorted.
 SELECT e.id, e.lane_id, e.identifier, e.generation, e.attempts, e.failures, d.meter, e.body,
   e.ambiguous, e.first_attempt_at, e.deadline_at
 FROM lane AS l
