@@ -77,14 +77,10 @@ impl Socket {
     /// # Errors
     /// When no client can be made.
     pub(crate) fn new(config: &Config, who: String) -> Result<Self, AskError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // The client wants one even where nothing is encrypted. There is no other to choose.
-            drop(rustls::crypto::ring::default_provider().install_default());
-        }
         let path = config.web.operator_socket.clone();
         // The request may take its limit, and taking the answer as long again.
         let millis = u64::from(config.web.request_millis_max) * 2 + MARGIN_MILLIS;
-        let client = Client::builder()
+        let client = super::http_client()
             .unix_socket(path.as_path())
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())

@@ -85,7 +85,9 @@ impl Daemon {
     pub async fn assemble(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         match config.secrets {
             SecretPolicy::Resolve => {}
-            SecretPolicy::CheckPresence => return Err(StartError::NoSecrets),
+            SecretPolicy::CheckPresence | SecretPolicy::Unneeded => {
+                return Err(StartError::NoSecrets);
+            }
         }
         let now = clock.now();
         let who = format!("tallyd run (pid {}, since {now})", std::process::id());
