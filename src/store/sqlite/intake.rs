@@ -74,25 +74,37 @@ impl IntakeLedger for SqliteLedger {
     ) -> Result<Vec<Admission>, LedgerError> {
         let (answer, mut mine) = oneshot::channel();
         self.group.queue().push(Waiting { records, rejected, now, answer });
-        let mut writer = self.writer().await?;
         loop {
-            match mine.try_recv() {
-                Ok(result) => return result,
-                Err(oneshot::error::TryRecvError::Empty) => {}
-                Err(oneshot::error::TryRecvError::Closed) => {
-                    // Whoever led the group was cancelled: its transaction rolled back.
-                    let why = "the group commit was abandoned; nothing was booked".to_owned();
-                    return Err(LedgerError::Refused(why, None));
-                }
+            let mut writer = self.writer().await?;
+            if let Some(result) = answered(&mut mine) {
+                return result;
             }
             let group = self.group.take();
             let result = book(&mut writer, &group).await;
             hand_out(group, result);
+            if let Some(result) = answered(&mut mine) {
+                return result;
+            }
         }
     }
 
     fn free_bytes(&self) -> Result<u64, LedgerError> {
         self.free_bytes_on_disk()
+    }
+}
+
+/// What whoever led the group of these records came to, once there is something.
+fn answered(
+    mine: &mut oneshot::Receiver<Result<Vec<Admission>, LedgerError>>,
+) -> Option<Result<Vec<Admission>, LedgerError>> {
+    match mine.try_recv() {
+        Ok(result) => Some(result),
+        Err(oneshot::error::TryRecvError::Empty) => None,
+        Err(oneshot::error::TryRecvError::Closed) => {
+            // Whoever led the group was cancelled: its transaction rolled back.
+            let why = "the group commit was abandoned; nothing was booked".to_owned();
+            Some(Err(LedgerError::Refused(why, None)))
+        }
     }
 }
 

@@ -64,6 +64,8 @@ pub struct SqliteLedger {
     id: LedgerId,
     epoch: i64,
     writer: Option<Mutex<SqliteConnection>>,
+    /// How the writer's connection is made, for when it has to be made again.
+    writing: SqliteConnectOptions,
     readers: SqlitePool,
     group: intake::Group,
     _holder: Option<Holder>,
@@ -82,13 +84,10 @@ impl SqliteLedger {
         if path.exists() {
             recognise(&path).await.map_err(&storage)?;
         }
-        let cache = format!("-{}", settings.cache_kib);
-        let mut writer = connect_options(&settings.path)
+        let writing = writer_options(settings);
+        let mut writer = writing
+            .clone()
             .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("cache_size", cache)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .connect()
             .await
             .map_err(|error| storage(error.into()))?;
@@ -103,6 +102,7 @@ impl SqliteLedger {
             id,
             epoch,
             writer: Some(Mutex::new(writer)),
+            writing,
             readers,
             group: intake::Group::default(),
             _holder: Some(holder),
@@ -135,6 +135,7 @@ impl SqliteLedger {
             id,
             epoch,
             writer: None,
+            writing: connect_options(path).read_only(true),
             readers,
             group: intake::Group::default(),
             _holder: None,
@@ -160,11 +161,25 @@ impl SqliteLedger {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// The writer's connection, in no transaction.
+    ///
+    /// Where the engine rolls back by itself, as it does when a commit finds the disk full, sqlx's own
+    /// rollback fails, and sqlx goes on counting a transaction that is none. Every later verb would be
+    /// refused, long after there is room again; so such a connection is given up for a new one.
     async fn writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, LedgerError> {
-        match &self.writer {
-            Some(writer) => Ok(writer.lock().await),
-            None => Err(LedgerError::Refused("it is open for reading only".to_owned(), None)),
+        let Some(writer) = &self.writer else {
+            return Err(LedgerError::Refused("it is open for reading only".to_owned(), None));
+        };
+        let mut writer = writer.lock().await;
+        if writer.is_in_transaction() {
+            // The rollback of a transaction that was dropped may be under way; this comes after it.
+            writer.ping().await.map_err(ledger_error)?;
         }
+        if writer.is_in_transaction() {
+            tracing::warn!("the engine rolled back by itself; the ledger is connected to anew");
+            *writer = self.writing.connect().await.map_err(ledger_error)?;
+        }
+        Ok(writer)
     }
 }
 
@@ -183,6 +198,14 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .foreign_keys(true)
         .busy_timeout(Duration::from_millis(BUSY_MILLIS))
+}
+
+fn writer_options(settings: &Settings) -> SqliteConnectOptions {
+    connect_options(&settings.path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", format!("-{}", settings.cache_kib))
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
 }
 
 async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
@@ -276,4 +299,67 @@ async fn begin_run(
     let id = LedgerId::new(&id)
         .ok_or_else(|| LedgerError::Contradiction(format!("the ledger's id is \"{id}\"")))?;
     Ok((id, epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::names::{CustomerName, MeterName, RecordId, SourceName};
+    use crate::domain::quantity::Quantity;
+    use crate::domain::record::{Position, Properties, UsageRecord};
+    use crate::ledger::accrual::{AccrualLedger, MappingVersion};
+    use crate::ledger::intake::{Admission, Admitted, IntakeLedger};
+
+    const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    fn records(from: i64, count: i64) -> Vec<Admitted> {
+        (from..from + count)
+            .map(|number| {
+                Admitted::from(UsageRecord {
+                    source: SourceName::new("web").unwrap(),
+                    id: RecordId::new(&format!("r{number}")).unwrap(),
+                    customer: CustomerName::new("cus_1").unwrap(),
+                    meter: MeterName::new("calls").unwrap(),
+                    quantity: Quantity::one(),
+                    occurred_at: NOON,
+                    properties: Properties::new(),
+                })
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_the_engine_rolled_back_by_itself_does_not_stop_later_verbs() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { path: folder.path().join("ledger"), cache_kib: 2_048 };
+        let ledger = SqliteLedger::open(&settings, "a test", NOON).await.unwrap();
+        for number in 0..3 {
+            {
+                let mut writer = ledger.writer().await.unwrap();
+                let mut transaction = begin(&mut writer).await.unwrap();
+                // What the engine does when a commit finds the disk full, and sqlx does not notice.
+                sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+            }
+            let booked = ledger.accept(records(number, 1), Vec::new(), NOON).await.unwrap();
+            assert_eq!(booked, [Admission::Accepted(Position(number + 1))]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_was_dropped_leaves_nothing_and_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { path: folder.path().join("ledger"), cache_kib: 2_048 };
+        let ledger = SqliteLedger::open(&settings, "a test", NOON).await.unwrap();
+        for number in 0..3 {
+            {
+                let mut writer = ledger.writer().await.unwrap();
+                let mut transaction = begin(&mut writer).await.unwrap();
+                sqlx::query(sql!("mapping_changed")).execute(&mut *transaction).await.unwrap();
+            }
+            let booked = ledger.accept(records(number, 1), Vec::new(), NOON).await.unwrap();
+            assert_eq!(booked, [Admission::Accepted(Position(number + 1))]);
+            let page = ledger.unaccrued(1).await.unwrap();
+            assert_eq!(page.mapping, MappingVersion(1));
+        }
+    }
 }
