@@ -48,9 +48,11 @@ impl Group {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The oldest batches, together at most [`GROUP_RECORDS_MAX`] records, but at least one.
-    fn take(&self) -> Vec<Waiting> {
+    /// The oldest batches, together at most [`GROUP_RECORDS_MAX`] records, but at least one. A batch
+    /// whose caller is gone is not booked: nobody was told that it would be.
+    fn take(&self) -> Taken<'_> {
         let mut queue = self.queue();
+        queue.retain(|waiting| !waiting.answer.is_closed());
         let mut records = 0;
         let count = queue
             .iter()
@@ -60,7 +62,24 @@ impl Group {
                 first || records <= GROUP_RECORDS_MAX
             })
             .count();
-        queue.drain(..count).collect()
+        let batches = queue.drain(..count).collect();
+        Taken { group: self, batches }
+    }
+}
+
+/// Batches that a leader took. Until they are answered they go back when the leader is cancelled, so
+/// that one caller who leaves does not turn the others away. If its transaction was committed all the
+/// same, they are found to be booked by the next leader.
+struct Taken<'a> {
+    group: &'a Group,
+    batches: Vec<Waiting>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.batches.is_empty() {
+            self.group.queue().splice(..0, self.batches.drain(..));
+        }
     }
 }
 
@@ -79,9 +98,9 @@ impl IntakeLedger for SqliteLedger {
             if let Some(result) = answered(&mut mine) {
                 return result;
             }
-            let group = self.group.take();
-            let result = book(&mut writer, &group).await;
-            hand_out(group, result);
+            let mut group = self.group.take();
+            let result = book(&mut writer, &group.batches).await;
+            hand_out(std::mem::take(&mut group.batches), result);
             if let Some(result) = answered(&mut mine) {
                 return result;
             }
@@ -101,8 +120,7 @@ fn answered(
         Ok(result) => Some(result),
         Err(oneshot::error::TryRecvError::Empty) => None,
         Err(oneshot::error::TryRecvError::Closed) => {
-            // Whoever led the group was cancelled: its transaction rolled back.
-            let why = "the group commit was abandoned; nothing was booked".to_owned();
+            let why = "the group commit was left without an answer".to_owned();
             Some(Err(LedgerError::Refused(why, None)))
         }
     }
