@@ -13,11 +13,17 @@ use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
 use crate::ledger::delivery::{Leased, Settlement};
 
+/// Longest wait that an answer may ask for, in seconds: an hour, as in the budget. Anyone on the way may
+/// write `Retry-After`, and a longer wait would carry an unknown event past the provider's dedupe window,
+/// or a pending one past its deadline.
+const ASKED_SECONDS_MAX: u32 = 3_600;
+
 /// What becomes of `leased`, of whose attempt `answer` came back at `now`.
 #[must_use]
 pub fn settle(leased: &Leased, answer: Answer, settings: &Settings, now: Timestamp) -> Settlement {
     let retry = |failures| {
-        let asked = answer.retry_after_seconds.map_or(0, i64::from);
+        let asked = answer.retry_after_seconds.unwrap_or(0).min(ASKED_SECONDS_MAX);
+        let asked = i64::from(asked);
         backoff::next_attempt_at(leased, failures, settings, now).max(now.plus_seconds(asked))
     };
     let mut settlement = Settlement {
