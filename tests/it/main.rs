@@ -16,6 +16,8 @@ mod cli;
 /// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
 mod provider_stripe;
 /// The stand-in provider, held to the rules of the one it stands in for.
+/// What once went wrong: one directed test a fault.
+mod regressions;
 mod sandbox;
 /// The ledger's schema: what the database itself refuses, whoever writes to it.
 mod schema;

@@ -4,4 +4,5 @@
 pub(crate) mod journey;
 pub(crate) mod openapi;
 pub(crate) mod raw_server;
+pub(crate) mod stand_in;
 pub(crate) mod stripe;

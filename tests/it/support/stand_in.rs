@@ -1,0 +1,202 @@
+//! A provider without a wire, for tests of what stands around one. Here: a provider whose contacts and
+//! answers a test decides, and events to tell it. Never here: an expectation. Read next:
+//! `crate::regressions`.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use tallyd::accrual::accruer::Accruer;
+use tallyd::accrual::route::{Route, WindowRule};
+use tallyd::domain::answer::{Answer, Outcome};
+use tallyd::domain::event::{EventId, EventIntent, Identifier};
+use tallyd::domain::names::{AccountName, ProviderMeter};
+use tallyd::domain::provider_facts::{AccountPin, ClockReading, Formula, MeterPin};
+use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
+use tallyd::ledger::delivery::{AttemptId, DeliveryLedger, LeaseTerms, Leased};
+use tallyd::ledger::intake::IntakeLedger;
+use tallyd::posting::poster::Poster;
+use tallyd::provider::{Capabilities, Contact, EncodeError, Encoded, Provider, Request, ToldAs};
+use tallyd::service::Service;
+use tallyd::store::sqlite::SqliteLedger;
+
+use super::journey::{provider_name, record, route};
+
+/// What the stand-in does when it is asked for the `n`th time.
+type Script<T> = Box<dyn Fn(usize) -> BoxFuture<'static, T> + Send + Sync>;
+
+/// The provider.
+pub(crate) struct StandIn {
+    pub(crate) contacts: AtomicUsize,
+    pub(crate) sent: AtomicUsize,
+    on_contact: Script<Result<Contact, Answer>>,
+    on_send: Script<Answer>,
+}
+
+impl StandIn {
+    pub(crate) fn new(
+        on_contact: impl Fn(usize) -> BoxFuture<'static, Result<Contact, Answer>>
+        + Send
+        + Sync
+        + 'static,
+        on_send: impl Fn(usize) -> BoxFuture<'static, Answer> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            contacts: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
+            on_contact: Box::new(on_contact),
+            on_send: Box::new(on_send),
+        })
+    }
+
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+}
+
+/// A contact that finds the meter `calls`, at `provider_at`.
+pub(crate) fn contact(provider_at: Timestamp) -> Contact {
+    Contact {
+        account: AccountPin { account: Some("acct_1".to_owned()), livemode: false },
+        meters: vec![MeterPin {
+            meter: ProviderMeter::new("calls").unwrap(),
+            id: Some("mtr_1".to_owned()),
+            formula: Formula::Sum,
+            customer_key: "customer".to_owned(),
+            value_key: "value".to_owned(),
+            span: None,
+            active: true,
+            learned: true,
+        }],
+        provider_at: Some(provider_at),
+        declared_other: None,
+        unusable: Vec::new(),
+    }
+}
+
+/// An answer with nothing in it.
+pub(crate) fn answer(outcome: Outcome) -> Answer {
+    Answer::bare(outcome, "")
+}
+
+#[async_trait]
+impl Provider for StandIn {
+    fn account_prefix(&self) -> &'static str {
+        "cus_"
+    }
+
+    fn capabilities(&self, _meter: &ProviderMeter) -> Result<Capabilities, String> {
+        Ok(Capabilities {
+            told_as: ToldAs::Delta,
+            dedupe_window_micros: 24 * MICROS_PER_HOUR,
+            dedupe_margin_micros: MICROS_PER_HOUR,
+            accepts_past_micros: 35 * MICROS_PER_DAY,
+            accepts_past_margin_micros: MICROS_PER_HOUR,
+            accepts_ahead_micros: 4 * MICROS_PER_MINUTE,
+            digits_max: 15,
+            decimals_max: 12,
+            negative: true,
+        })
+    }
+
+    fn recognises_for_micros(&self) -> i64 {
+        23 * MICROS_PER_HOUR
+    }
+
+    fn adopt_meters(&self, _meters: Vec<MeterPin>) {}
+
+    fn encode(
+        &self,
+        _meter: &ProviderMeter,
+        account: &AccountName,
+        intent: &EventIntent,
+    ) -> Result<Encoded, EncodeError> {
+        Ok(Encoded { body: format!("{account} {}", intent.quantity).into_bytes() })
+    }
+
+    async fn send(&self, _request: Request<'_>) -> Answer {
+        (self.on_send)(self.sent.fetch_add(1, Ordering::SeqCst)).await
+    }
+
+    async fn contact(&self) -> Result<Contact, Answer> {
+        (self.on_contact)(self.contacts.fetch_add(1, Ordering::SeqCst)).await
+    }
+}
+
+/// A stand-in that says yes to everything, at `provider_at`.
+pub(crate) fn agreeable(provider_at: Timestamp) -> Arc<StandIn> {
+    StandIn::new(
+        move |_| Box::pin(async move { Ok(contact(provider_at)) }),
+        |_| Box::pin(async { answer(Outcome::Accepted) }),
+    )
+}
+
+pub(crate) async fn ledger(folder: &Path, now: Timestamp) -> Arc<SqliteLedger> {
+    let settings = tallyd::store::Settings { path: folder.join("ledger"), cache_kib: 2_048 };
+    Arc::new(SqliteLedger::open(&settings, "a test", now).await.unwrap())
+}
+
+/// A route that makes an event of each record.
+pub(crate) fn singly() -> Route {
+    Route { window: WindowRule::Record, ..route("calls") }
+}
+
+/// Books a record of each of `customers` customers at `now`, and makes events of them.
+pub(crate) async fn events(ledger: &Arc<SqliteLedger>, customers: usize, now: Timestamp) {
+    let records = (0..customers)
+        .map(|number| {
+            let name = format!("r{number} {now}");
+            record(&name, &format!("cus_{number}"), "calls", "1", now.plus_seconds(-60)).into()
+        })
+        .collect();
+    ledger.accept(records, Vec::new(), now).await.unwrap();
+    let prefixes = HashMap::from([(provider_name(), "cus_")]);
+    let accruer = Accruer::adopt(ledger.clone(), vec![singly()], prefixes, now).await.unwrap();
+    accruer.run_once(now).await.unwrap();
+    let reading = ClockReading { provider_at: now, local_at: now };
+    ledger.read_clock(&provider_name(), reading).await.unwrap();
+    let poster = Poster::new(provider_name(), ledger.clone(), agreeable(now));
+    poster.run_once(now).await.unwrap();
+}
+
+/// The terms of a lease at `now`, by a provider's clock that agrees.
+pub(crate) fn terms(now: Timestamp, limit: u32) -> LeaseTerms {
+    LeaseTerms {
+        now,
+        provider_clock: ClockReading { provider_at: now, local_at: now },
+        dedupe_floor: now.plus_micros(-23 * MICROS_PER_HOUR),
+        attempt_span_micros: 25_000_000,
+        limit,
+    }
+}
+
+/// What a courier of the stand-in is set to.
+pub(crate) fn settings() -> tallyd::delivery::Settings {
+    tallyd::delivery::Settings {
+        provider: provider_name(),
+        rate_per_second: 1_000,
+        concurrency: 8,
+        attempt_timeout_millis: 2_000,
+        backoff_first_millis: 500,
+        backoff_seconds_max: 300,
+        free_bytes_min: 0,
+    }
+}
+
+/// A lease of no ledger's.
+pub(crate) fn leased() -> Leased {
+    Leased {
+        event: EventId(1),
+        attempt: AttemptId(1),
+        attempt_number: 1,
+        failures: 0,
+        identifier: Identifier::stored("tallyd-1"),
+        idempotency_key: "tallyd-1".to_owned(),
+        meter: ProviderMeter::new("calls").unwrap(),
+        body: Vec::new(),
+        ambiguous: false,
+    }
+}
