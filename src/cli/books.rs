@@ -1,9 +1,9 @@
 //! `tallyd books`. Here: what each account should hold, what was told, and the bracket of what the
 //! provider holds. Never here: the events behind a line. Read next: [`super::trace`].
 //!
-//! `low..high` is the bracket of design: every settled event is in it; an event that was accepted, is
-//! in flight, unknown, or held though it may exist, may or may not count, and widens it. If nobody
-//! else writes to the meter, the provider's total lies inside.
+//! `low..high` is the bracket of design: every settled event is in it; an event that was accepted,
+//! is in flight, unknown, or held though it may exist, may or may not count, and widens it. If
+//! nobody else writes to the meter, the provider's total lies inside.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! `tallyd check`. Here: all that is wrong with the config, and what it will lead to, in words. Never
-//! here: asking a provider. Read next: [`super::status`].
+//! `tallyd check`. Here: all that is wrong with the config, and what it will lead to, in words.
+//! Never here: asking a provider. Read next: [`super::status`].
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};

@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
 use crate::ledger::operator::OperatorLedger;
 
-/// Most accounts in one transaction or request: half a megabyte, and the ledger is free again between
-/// two.
+/// Most accounts in one transaction or request: half a megabyte, and the ledger is free again
+/// between two.
 const CHUNK_MAX: usize = 5_000;
-/// Largest file, in bytes: a million accounts with the longest of names. It is held whole, as nothing
-/// is changed before all of it is judged.
+/// Largest file, in bytes: a million accounts with the longest of names. It is held whole, as
+/// nothing is changed before all of it is judged.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Most problems that are told at once.
 const PROBLEMS_MAX: usize = 20;

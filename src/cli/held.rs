@@ -1,5 +1,5 @@
-//! `tallyd held`. Here: what waits for a person, and what ends each wait. Never here: ending one. Read
-//! next: [`super::verify`].
+//! `tallyd held`. Here: what waits for a person, and what ends each wait. Never here: ending one.
+//! Read next: [`super::verify`].
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};

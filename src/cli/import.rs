@@ -1,5 +1,5 @@
-//! `tallyd import`. Here: files in, counts out. Never here: what makes a record, where records go in
-//! (see `door`). Read next: `door`.
+//! `tallyd import`. Here: files in, counts out. Never here: what makes a record, where records go
+//! in (see `door`). Read next: `door`.
 //!
 //! While a stretch of a file is booked the next one is read. An import that was cut short is simply
 //! begun again: what is booked already is recognised.

@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use anyhow::Context;
 use serde_json::Value;
 
-/// Prints what `write` writes. A reader who has seen enough (`| head`) closes the pipe, which ends the
-/// printing and is no failure.
+/// Prints what `write` writes. A reader who has seen enough (`| head`) closes the pipe, which ends
+/// the printing and is no failure.
 ///
 /// # Errors
 /// When standard output cannot be written.

@@ -1,5 +1,5 @@
-//! Reading beside a daemon. Here: the config as a listing needs it, and the ledger opened to be read.
-//! Never here: a listing. Read next: [`super::check`].
+//! Reading beside a daemon. Here: the config as a listing needs it, and the ledger opened to be
+//! read. Never here: a listing. Read next: [`super::check`].
 
 use crate::cli::args::Configured;
 use crate::clock::{Clock, SystemClock};
@@ -17,8 +17,8 @@ pub(crate) struct Reading {
     pub(crate) now: Timestamp,
 }
 
-/// Reads the config without a word about what may not be meant, which is `tallyd check`'s to say, and
-/// without its secrets, which whoever reads a ledger need not have.
+/// Reads the config without a word about what may not be meant, which is `tallyd check`'s to say,
+/// and without its secrets, which whoever reads a ledger need not have.
 ///
 /// # Errors
 /// With every problem of the file.

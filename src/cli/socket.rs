@@ -1,5 +1,5 @@
-//! The daemon, asked. Here: requests to the operator's socket, and waiting as it asks to. Never here:
-//! what is asked for. Read next: [`super::import`].
+//! The daemon, asked. Here: requests to the operator's socket, and waiting as it asks to. Never
+//! here: what is asked for. Read next: [`super::import`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +17,8 @@ const PATIENCE_SECONDS: u64 = 120;
 const WAIT_SECONDS_MAX: u64 = 30;
 /// What a request may take, in milliseconds, beyond the daemon's own limits on it.
 const MARGIN_MILLIS: u64 = 10_000;
-/// Longest answer, in bytes: one line for each of a million records, which is the most a request may
-/// carry.
+/// Longest answer, in bytes: one line for each of a million records, which is the most a request
+/// may carry.
 const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Why the daemon did not do what it was asked to.
@@ -90,8 +90,8 @@ impl Socket {
         Ok(Self { client, path, who })
     }
 
-    /// Posts `body` to `path` with one parameter, again and again while the daemon asks to wait. What
-    /// comes back is an answer of 200 or 422.
+    /// Posts `body` to `path` with one parameter, again and again while the daemon asks to wait.
+    /// What comes back is an answer of 200 or 422.
     ///
     /// # Errors
     /// When the daemon is not there, will not do it, or asks to wait for too long.

@@ -1,5 +1,5 @@
-//! `tallyd status`. Here: what waits, what is told, what is held, and who runs the ledger. Never here:
-//! single records. Read next: [`super::books`].
+//! `tallyd status`. Here: what waits, what is told, what is held, and who runs the ledger. Never
+//! here: single records. Read next: [`super::books`].
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! Tables. PURE. Here: rows under headings, as wide as what they hold. Never here: what a cell says.
-//! Read next: [`super::words`].
+//! Tables. PURE. Here: rows under headings, as wide as what they hold. Never here: what a cell
+//! says. Read next: [`super::words`].
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! How things are said. PURE. Here: counts, spans and instants as a person reads them. Never here: a
-//! clock. Read next: [`super::reading`].
+//! How things are said. PURE. Here: counts, spans and instants as a person reads them. Never here:
+//! a clock. Read next: [`super::reading`].
 
 use crate::domain::time::{
     MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp,

@@ -29,7 +29,8 @@ const MODE_READ_BY_OTHERS: u32 = 0o004;
 const REFERENCE: &str = "{ env = \"NAME\" }, { file = \"path\" } or { credential = \"name\" }";
 
 /// Looks up the secret that `field` refers to, unless it is unneeded. What is found is judged by
-/// `judge`, and returned only with [`SecretPolicy::Resolve`]; otherwise an empty secret stands for it.
+/// `judge`, and returned only with [`SecretPolicy::Resolve`]; otherwise an empty secret stands for
+/// it.
 pub(super) fn secret(
     table: &Table,
     key: &str,

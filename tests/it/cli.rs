@@ -113,8 +113,8 @@ fn shape(value: &Value) -> String {
     }
 }
 
-/// The text with what differs from run to run replaced: names made by chance, the order of requests in
-/// flight together, and how far an instant is from the present.
+/// The text with what differs from run to run replaced: names made by chance, the order of requests
+/// in flight together, and how far an instant is from the present.
 fn settled(text: &str) -> String {
     let mut settled = String::new();
     let mut rest = text;

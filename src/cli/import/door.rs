@@ -44,8 +44,8 @@ pub(crate) struct There {
     records_max: usize,
 }
 
-/// Opens the ledger to write, or finds the way to whoever does. The lock decides which: it cannot be
-/// free and the daemon there.
+/// Opens the ledger to write, or finds the way to whoever does. The lock decides which: it cannot
+/// be free and the daemon there.
 ///
 /// # Errors
 /// When the ledger cannot be opened.
@@ -179,8 +179,8 @@ struct Parcel {
 }
 
 impl There {
-    /// What is rejected here never gets to the daemon, as it takes records only: it is told, and not
-    /// kept.
+    /// What is rejected here never gets to the daemon, as it takes records only: it is told, and
+    /// not kept.
     async fn book(&self, file: &str, batch: Batch) -> anyhow::Result<Tally> {
         let mut whole = Tally::default();
         for (place, item) in batch.rejected {

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Records between two lines off a terminal: a few seconds of work, by count so that the same import
-/// says the same.
+/// Records between two lines off a terminal: a few seconds of work, by count so that the same
+/// import says the same.
 const RECORDS_PER_LINE: u64 = 250_000;
 
 /// The bar's form, where it is known how much there is to read.

@@ -1,10 +1,10 @@
-//! What an import came to. PURE. Here: the counts, and the first reasons. Never here: printing. Read
-//! next: [`super::door`].
+//! What an import came to. PURE. Here: the counts, and the first reasons. Never here: printing.
+//! Read next: [`super::door`].
 
 use serde_json::{Value, json};
 
-/// Most reasons that are listed: enough to see what is wrong with a file, too few to hide the counts.
-/// The ledger keeps each rejected item.
+/// Most reasons that are listed: enough to see what is wrong with a file, too few to hide the
+/// counts. The ledger keeps each rejected item.
 const REASONS_MAX: usize = 20;
 
 /// Why a row was not booked.
