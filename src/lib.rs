@@ -1,5 +1,5 @@
-//! tallyd books local usage records in a ledger, tells billing providers what the ledger says, under
-//! their rate limits, and proves that both sides agree. This page is its architecture.
+//! tallyd books local usage records in a ledger, tells billing providers what the ledger says,
+//! under their rate limits, and proves that both sides agree. This page is its architecture.
 //!
 //! # The promise
 //!
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! where *open* are the events that may or may not be there: in flight, unknown, accepted, and held
-//! ones that may exist. `tallyd ledger verify` checks the first over the whole ledger, `tallyd books`
-//! prints the second.
+//! ones that may exist. `tallyd ledger verify` checks the first over the whole ledger;
+//! `tallyd books` prints the second.
 //!
 //! # One journey
 //!
@@ -36,27 +36,31 @@
 //! | [`delivery`] | meter events | what an answer means, when to try again | attempts, receipts |
 //!
 //! The idea that keeps it small is *desired against told*. A balance carries `accrued`, what the
-//! provider should hold, and `told`, what live meter events have said. First delivery and late usage
-//! are the same move: change `accrued`, and let posting close the difference. A balance's key is its
-//! destination, never the route that fed it, so renaming, splitting or rescaling a route tells nothing
-//! again.
+//! provider should hold, and `told`, what live meter events have said. First delivery and late
+//! usage are the same move: change `accrued`, and let posting close the difference. A balance's key
+//! is its destination, never the route that fed it, so renaming, splitting or rescaling a route
+//! tells nothing again.
 //!
 //! # What is always true
 //!
 //! - Rooms meet only in the ledger. None calls another; a [`service::Bell`] wakes the next one and
 //!   carries no data. Kill the process anywhere: the ledger is the truth.
 //! - A port method is a transaction, and none is held across a network call.
-//! - Encode, persist, send: an event's bytes and its identifier are made when it is posted. Delivery
+//! - Encode, persist, send: an event's bytes and its identifier are made when it is posted.
+//!   Delivery
 //!   sends those bytes, however often.
 //! - The intent to send is on disk before a byte leaves. An attempt without a definite answer is
 //!   `unknown`, goes first, with the same identifier, and only inside the provider's dedupe window less
 //!   a margin, measured on the provider's clock.
-//! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter is
+//! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
+//!   is
 //!   a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks.
 //! - No float touches a quantity. No fact is changed. No state or outcome is matched with `_`.
-//! - Nothing but `store` names sqlx, nothing but `provider::stripe::client` sends to Stripe, and nobody
+//! - Nothing but `store` names sqlx, nothing but `provider::stripe::client` sends to Stripe, and
+//!   nobody
 //!   asks which provider it is: providers differ in [`provider::Capabilities`], not in flow.
-//! - The [`sandbox`] shares no code with [`provider`]: it is an independent reading of the same rules.
+//! - The [`sandbox`] shares no code with [`provider`]: it is an independent reading of the same
+//!   rules.
 //!
 //! # The rooms, in reading order
 //!

@@ -295,7 +295,7 @@ BEGIN SELECT RAISE(ABORT, 'moves are append-only'); END;
 CREATE TABLE balance_hold (
   balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
   reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
-    ('cannot_lower', 'meter_mismatch', 'deadline_passed')),
+    ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed')),
   detail TEXT NOT NULL,
   since INTEGER NOT NULL
 ) STRICT;

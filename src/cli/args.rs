@@ -1,5 +1,5 @@
-//! What a person may type. Here: the commands and their flags, exactly as typed. Never here: what they
-//! do, I/O. Read next: [`super`].
+//! What a person may type. Here: the commands and their flags, exactly as typed. Never here: what
+//! they do, I/O. Read next: [`super`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the whole journey on real usage: an embedded ledger, a stand-in for Stripe, a crash in the
-    /// middle, and both books side by side at the end.
+    /// Show the whole journey on real usage: an embedded ledger, a stand-in for Stripe, a crash in
+    /// the middle, and both books side by side at the end.
     Demo(Demo),
     /// Run the daemon.
     Run(Run),
@@ -140,8 +140,8 @@ pub struct Import {
     /// The source the records come from.
     #[arg(long, value_name = "NAME")]
     pub source: String,
-    /// The mapping of the config that makes records of rows; by default the one named like the source,
-    /// if there is one.
+    /// The mapping of the config that makes records of rows; by default the one named like the
+    /// source, if there is one.
     #[arg(long, value_name = "NAME")]
     pub mapping: Option<String>,
     #[command(flatten)]

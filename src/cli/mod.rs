@@ -1,5 +1,5 @@
-//! The command line. Here: which command does what, and what it exits with. Never here: what a record or
-//! an event means. Read next: [`args`], then a file for each command.
+//! The command line. Here: which command does what, and what it exits with. Never here: what a
+//! record or an event means. Read next: [`args`], then a file for each command.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -92,8 +92,8 @@ pub(crate) fn configure(
 
 /// An HTTP client for this machine's own listeners.
 pub(crate) fn http_client() -> reqwest::ClientBuilder {
-    // The client wants a cryptography provider even where nothing is encrypted. When one is installed
-    // already, it is the same one.
+    // The client wants a cryptography provider even where nothing is encrypted. When one is
+    // installed already, it is the same one.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder().no_proxy()
 }

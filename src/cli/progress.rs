@@ -1,5 +1,5 @@
-//! Progress of long work. Here: a bar on a terminal, a line now and then off one. Never here: what the
-//! work is. Read next: [`super`].
+//! Progress of long work. Here: a bar on a terminal, a line now and then off one. Never here: what
+//! the work is. Read next: [`super`].
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! `tallyd run`. Here: from the config to a running daemon and its exit. Never here: what the daemon is
-//! made of (see `daemon::assemble`). Read next: [`crate::daemon`].
+//! `tallyd run`. Here: from the config to a running daemon and its exit. Never here: what the
+//! daemon is made of (see `daemon::assemble`). Read next: [`crate::daemon`].
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `tallyd sandbox`. Here: from the flags to a running stand-in. Never here: a provider's rules (see
-//! `sandbox`). Read next: [`crate::sandbox`].
+//! `tallyd sandbox`. Here: from the flags to a running stand-in. Never here: a provider's rules
+//! (see `sandbox`). Read next: [`crate::sandbox`].
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

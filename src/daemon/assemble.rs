@@ -1,8 +1,8 @@
-//! The composition root. Here: what is made of the settings, in which order, and which bell rings whom.
-//! Never here: what a room does. Read next: [`super::supervisor`].
+//! The composition root. Here: what is made of the settings, in which order, and which bell rings
+//! whom. Never here: what a room does. Read next: [`super::supervisor`].
 //!
-//! Everything that can be refused is refused before anything runs: the ledger is opened and locked, the
-//! sockets are bound, the providers are made. Only then does usage flow.
+//! Everything that can be refused is refused before anything runs: the ledger is opened and locked,
+//! the sockets are bound, the providers are made. Only then does usage flow.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -77,8 +77,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Makes a daemon of its settings: opens and locks the ledger, recovers what an earlier run left in
-    /// flight, adopts the routes, binds the sockets.
+    /// Makes a daemon of its settings: opens and locks the ledger, recovers what an earlier run
+    /// left in flight, adopts the routes, binds the sockets.
     ///
     /// # Errors
     /// When any of that is refused; then nothing runs.
@@ -208,7 +208,8 @@ impl Daemon {
     }
 }
 
-/// Makes each provider instance with its courier; it starts with what the ledger knows of its meters.
+/// Makes each provider instance with its courier; it starts with what the ledger knows of its
+/// meters.
 async fn providers(
     config: &Config,
     ledger: &Arc<SqliteLedger>,

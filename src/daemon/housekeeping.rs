@@ -1,5 +1,5 @@
-//! What is done beside the journey. Here: showing what the ledger stands at, and its maintenance by the
-//! clock. Never here: usage. Read next: [`super::assemble`].
+//! What is done beside the journey. Here: showing what the ledger stands at, and its maintenance by
+//! the clock. Never here: usage. Read next: [`super::assemble`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,8 +11,8 @@ use crate::schedule::Schedule;
 use crate::service::{Service, Step, StepError};
 use crate::telemetry::metrics::{Metrics, Standing};
 
-/// Time between two readings of what the ledger stands at, in microseconds. Counting the events of a
-/// large ledger takes some milliseconds; four readings a minute cost nothing.
+/// Time between two readings of what the ledger stands at, in microseconds. Counting the events of
+/// a large ledger takes some milliseconds; four readings a minute cost nothing.
 const STANDING_MICROS: i64 = 15 * MICROS_PER_SECOND;
 
 /// The service that shows what the ledger stands at in the metrics.

@@ -1,6 +1,6 @@
-//! The daemon. Here: the only room that knows everybody: what is made of the settings, in which order,
-//! and how it stops. Never here: a decision about usage. Read next: [`assemble`], [`supervisor`],
-//! [`shutdown`].
+//! The daemon. Here: the only room that knows everybody: what is made of the settings, in which
+//! order, and how it stops. Never here: a decision about usage. Read next: [`assemble`],
+//! [`supervisor`], [`shutdown`].
 
 pub mod assemble;
 pub mod supervisor;

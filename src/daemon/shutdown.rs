@@ -1,5 +1,5 @@
-//! Signals. Here: the first asks for an orderly stop, the second for an end at once. Never here: what a
-//! stop does (see [`super::supervisor`]). Read next: [`super::supervisor`].
+//! Signals. Here: the first asks for an orderly stop, the second for an end at once. Never here:
+//! what a stop does (see [`super::supervisor`]). Read next: [`super::supervisor`].
 
 use std::io;
 

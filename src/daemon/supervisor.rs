@@ -1,8 +1,8 @@
-//! The owner of every task. Here: the only spawning of the daemon's parts, what their end means, and
-//! the two phases of a stop. Never here: what a part does. Read next: [`super::assemble`].
+//! The owner of every task. Here: the only spawning of the daemon's parts, what their end means,
+//! and the two phases of a stop. Never here: what a part does. Read next: [`super::assemble`].
 //!
-//! A part that ends before it is asked to, by an error or a panic, ends the process: the ledger is the
-//! truth, and a fresh start from it is the one recovery there is.
+//! A part that ends before it is asked to, by an error or a panic, ends the process: the ledger is
+//! the truth, and a fresh start from it is the one recovery there is.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger::LedgerError;
 use crate::service::StepError;
 
-/// How long requests to providers may take to finish after a stop was asked for, in seconds. What does
-/// not is unknown, and is cleared at the next start.
+/// How long requests to providers may take to finish after a stop was asked for, in seconds. What
+/// does not is unknown, and is cleared at the next start.
 pub const DRAIN_SECONDS_MAX: u64 = 10;
-/// How long all of a stop may take, in seconds, before the process ends as it is. Service managers give
-/// 90 by default.
+/// How long all of a stop may take, in seconds, before the process ends as it is. Service managers
+/// give 90 by default.
 const STOP_SECONDS_MAX: u64 = 45;
 
 /// Why a daemon ended that was not asked to.
@@ -70,8 +70,8 @@ impl Supervisor {
         self.parts.spawn(async move { (name, part.await) });
     }
 
-    /// Waits for the stop or for the first part that fails, then for all parts to end; `now` cuts that
-    /// short.
+    /// Waits for the stop or for the first part that fails, then for all parts to end; `now` cuts
+    /// that short.
     ///
     /// # Errors
     /// Why it ended, when nobody asked it to.
@@ -98,7 +98,7 @@ impl Supervisor {
             result = self.drain() => result,
             () = now.cancelled() => Ok(()),
             () = tokio::time::sleep(limit) => {
-                tracing::warn!(seconds = STOP_SECONDS_MAX, "the stop took too long; ending as it is");
+                tracing::warn!(seconds = STOP_SECONDS_MAX, "the stop takes too long; ending now");
                 Ok(())
             }
         }

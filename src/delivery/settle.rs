@@ -13,9 +13,9 @@ use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
 use crate::ledger::delivery::{Leased, Settlement};
 
-/// Longest wait that an answer may ask for, in seconds: an hour, as in the budget. Anyone on the way may
-/// write `Retry-After`, and a longer wait would carry an unknown event past the provider's dedupe window,
-/// or a pending one past its deadline.
+/// Longest wait that an answer may ask for, in seconds: an hour, as in the budget. Anyone on the
+/// way may write `Retry-After`, and a longer wait would carry an unknown event past the provider's
+/// dedupe window, or a pending one past its deadline.
 const ASKED_SECONDS_MAX: u32 = 3_600;
 
 /// What becomes of `leased`, of whose attempt `answer` came back at `now`.

@@ -142,7 +142,7 @@ impl HoldReason {
     pub const fn ended_by(self) -> &'static str {
         match self {
             Self::NoMeter => {
-                "create or reactivate the meter at the provider, then release the event"
+                "create, reactivate or declare the meter; balances are then told by themselves"
             }
             Self::ValueRefused => {
                 "find why the provider refuses the value; the answer is kept below"
@@ -175,7 +175,9 @@ impl ParkReason {
     pub const fn ended_by(self) -> &'static str {
         match self {
             Self::NoRoute => "add a route that matches the record's meter and properties",
-            Self::NoAccount => "import the customer's account (tallyd customers import FILE)",
+            Self::NoAccount => {
+                "import the customer's account (tallyd customers import FILE --provider NAME)"
+            }
             Self::AccountMalformed => "correct the customer's account, or the route's account rule",
             Self::DestinationTaken => "route it to another meter, or remove one of the two routes",
         }

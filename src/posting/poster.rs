@@ -12,7 +12,7 @@ use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger};
-use crate::provider::Provider;
+use crate::provider::{CannotTell, Provider};
 use crate::service::{Service, Step, StepError};
 
 /// Balances in one step.
@@ -48,7 +48,7 @@ impl Poster {
         let balance = &due.balance;
         let (plan, capabilities) = match self.provider.capabilities(&balance.key.meter) {
             Ok(capabilities) => (plan(due, &capabilities, provider_now, now), Some(capabilities)),
-            Err(why) => (cannot_tell(why, now), None),
+            Err(cannot) => (cannot_tell(cannot, now), None),
         };
         let mut posting = Posting {
             balance: balance.id,
@@ -87,7 +87,7 @@ impl Poster {
                     return Posting {
                         voided: Vec::new(),
                         events: Vec::new(),
-                        hold: Some((HoldReason::MeterMismatch, error.to_string())),
+                        hold: Some((HoldReason::NoMeter, error.to_string())),
                         due_at: Some(now.plus_micros(METER_WAIT_MICROS)),
                         ..posting
                     };
@@ -98,9 +98,9 @@ impl Poster {
     }
 }
 
-fn cannot_tell(why: String, now: Timestamp) -> Plan {
+fn cannot_tell(cannot: CannotTell, now: Timestamp) -> Plan {
     Plan {
-        hold: Some((HoldReason::MeterMismatch, why)),
+        hold: Some((cannot.reason, cannot.why)),
         wait_until: Some(now.plus_micros(METER_WAIT_MICROS)),
         ..Plan::default()
     }

@@ -13,6 +13,7 @@ use crate::domain::answer::Answer;
 use crate::domain::event::EventIntent;
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::provider_facts::{AccountPin, MeterPin};
+use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
 
 pub mod stripe;
@@ -50,6 +51,16 @@ pub struct Capabilities {
     pub decimals_max: u32,
     /// Whether a value may be below zero.
     pub negative: bool,
+}
+
+/// Why a meter cannot be told now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct CannotTell {
+    /// What the balances are held for meanwhile.
+    pub reason: HoldReason,
+    /// A sentence for a person.
+    pub why: String,
 }
 
 /// The bytes of a request, made once.
@@ -111,7 +122,7 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// A sentence for a person.
-    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, String>;
+    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell>;
 
     /// What an account's name starts with, where the provider has one form for them; else nothing.
     fn account_prefix(&self) -> &'static str;

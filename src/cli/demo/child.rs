@@ -1,5 +1,5 @@
-//! The daemon as a child. Here: its config, its start, its crash and its stop, and how usage is sent to
-//! it. Never here: what it does. Read next: [`super::report`].
+//! The daemon as a child. Here: its config, its start, its crash and its stop, and how usage is
+//! sent to it. Never here: what it does. Read next: [`super::report`].
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,11 +1,11 @@
-//! `tallyd demo`. Here: the whole journey on real usage, with a crash in the middle. Never here: a rule
-//! of tallyd or of a provider; the demo only uses what a user has. Read next: [`usage`], [`child`],
-//! [`report`].
+//! `tallyd demo`. Here: the whole journey on real usage, with a crash in the middle. Never here: a
+//! rule of tallyd or of a provider; the demo only uses what a user has. Read next: [`usage`],
+//! [`child`], [`report`].
 //!
-//! The stand-in for Stripe runs in this process, the daemon as a child with a ledger of its own. Usage
-//! goes in over HTTP as a user's program would send it: a batch that is not acknowledged is sent again.
-//! The child is killed with SIGKILL and started again. At the end three books are compared: the usage
-//! as it was read from the file, the ledger, and the stand-in's own count.
+//! The stand-in for Stripe runs in this process, the daemon as a child with a ledger of its own.
+//! Usage goes in over HTTP as a user's program would send it: a batch that is not acknowledged is
+//! sent again. The child is killed with SIGKILL and started again. At the end three books are
+//! compared: the usage as it was read from the file, the ledger, and the stand-in's own count.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -83,8 +83,8 @@ async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<Exit> {
     let kill_after = arguments.kill_after.unwrap_or(usage.windows() / 2);
     let mut killed = false;
 
-    // Half of the usage, then perhaps the crash, then the other half: with `--kill-after 0` the crash
-    // comes while usage is still being sent.
+    // Half of the usage, then perhaps the crash, then the other half: with `--kill-after 0` the
+    // crash comes while usage is still being sent.
     let progress = Progress::new("records acknowledged", usage.records());
     let batches = usage.batches();
     for (sent, batch) in batches.iter().enumerate() {

@@ -92,11 +92,10 @@ impl fmt::Display for Comparison {
         let lost: u64 = statistics.faults.values().sum();
         writeln!(
             f,
-            "\n{} meter events accepted, {} answers lost, {} duplicates refused, {} answers of 429, at \
-             most {} in a second",
+            "\n{} meter events accepted, {lost} answers lost, {} repeats recognised, {} answers of \
+             429, at most {} events in a second",
             statistics.meter_events_accepted,
-            lost,
-            statistics.duplicates_refused,
+            statistics.duplicates_refused + statistics.replays,
             statistics.rate_limited,
             statistics.busiest_second,
         )?;

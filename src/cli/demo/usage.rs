@@ -1,5 +1,5 @@
-//! The demo's usage: real requests to a web site. Here: the file, its shift to the present, its sums.
-//! Never here: sending it. Read next: [`super::child`].
+//! The demo's usage: real requests to a web site. Here: the file, its shift to the present, its
+//! sums. Never here: sending it. Read next: [`super::child`].
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,8 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Reads the file as `tallyd import` would, and shifts its times by whole days, so that its last
-    /// day is the day before `now`.
+    /// Reads the file as `tallyd import` would, and shifts its times by whole days, so that its
+    /// last day is the day before `now`.
     pub(super) fn load(now: Timestamp) -> anyhow::Result<Self> {
         let mut records = Vec::new();
         let settings = Settings::default();
@@ -90,8 +90,8 @@ impl Usage {
         let customers: std::collections::BTreeSet<_> =
             self.records.iter().map(|record| record.customer.as_str()).collect();
         format!(
-            "usage: {} requests of {} customers to a real web site in May 2015, shifted by {} whole \
-             days;\n       {} records, to be told as {} hourly sums",
+            "usage: {} requests of {} customers to a real web site in May 2015, shifted by {} \
+             whole days;\n       {} records, to be told as {} hourly sums",
             self.rows,
             customers.len(),
             self.shift_days,

@@ -105,7 +105,7 @@ fn provider(
             format!("`{}` names a provider that is not configured: {text:?}", table.key("to"));
         let help = match nearest(text, known.iter().map(String::as_str)) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
-            None if known.is_empty() => format!("add a table [{text}] with a key"),
+            None if known.is_empty() => "add a table such as [stripe.main] with a key".to_owned(),
             None => format!("configured are: {}", known.join(", ")),
         };
         let label = "its records would wait for a provider that never comes";

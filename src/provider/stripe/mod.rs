@@ -11,11 +11,14 @@ use std::sync::{PoisonError, RwLock};
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
-use super::{Capabilities, Contact, EncodeError, Encoded, Provider, Request, UnusableMeter};
+use super::{
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Provider, Request, UnusableMeter,
+};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::event::EventIntent;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{AccountPin, MeterPin};
+use crate::domain::state::HoldReason;
 
 pub mod settings;
 pub mod promises;
@@ -125,12 +128,15 @@ impl Stripe {
 
 #[async_trait]
 impl Provider for Stripe {
-    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, String> {
+    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         self.with_meters(|meters| match meters.pinned.get(meter) {
             Some(pin) => promises::of(pin),
-            None => Err(match meters.unusable.iter().find(|each| each.meter == meter.as_str()) {
-                Some(unusable) => format!("the meter \"{meter}\" {}", unusable.reason),
-                None => EncodeError::UnknownMeter(meter.clone()).to_string(),
+            None => Err(CannotTell {
+                reason: HoldReason::NoMeter,
+                why: match meters.unusable.iter().find(|each| each.meter == meter.as_str()) {
+                    Some(unusable) => format!("the meter \"{meter}\" {}", unusable.reason),
+                    None => EncodeError::UnknownMeter(meter.clone()).to_string(),
+                },
             }),
         })
     }

@@ -3,8 +3,9 @@
 //! next: [`super::encode`].
 
 use crate::domain::provider_facts::{Formula, MeterPin};
+use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
-use crate::provider::{Capabilities, ToldAs};
+use crate::provider::{CannotTell, Capabilities, ToldAs};
 
 /// How long an identifier is recognised at least: 24 hours, in microseconds ("a rolling period of
 /// at least 24 hours": Stripe's OpenAPI document, `POST /v1/billing/meter_events`, `identifier`).
@@ -39,31 +40,33 @@ pub const ACCOUNT_PREFIX: &str = "cus_";
 ///
 /// # Errors
 /// When the meter takes no events, or adds up in a way that it cannot be told yet.
-pub fn of(meter: &MeterPin) -> Result<Capabilities, String> {
+pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
     let name = &meter.meter;
+    let mismatch = |why| CannotTell { reason: HoldReason::MeterMismatch, why };
     if !meter.active {
-        return Err(format!("the meter \"{name}\" is deactivated and takes no events"));
+        let why = format!("the meter \"{name}\" is deactivated and takes no events");
+        return Err(CannotTell { reason: HoldReason::NoMeter, why });
     }
     if meter.customer_key == meter.value_key {
         // A payload has one value per key: one of the two would silently be left out.
         let key = &meter.value_key;
-        return Err(format!(
+        return Err(mismatch(format!(
             "the meter \"{name}\" reads customer and value from one payload key, \"{key}\""
-        ));
+        )));
     }
     if let Some(span) = meter.span {
-        return Err(format!(
+        return Err(mismatch(format!(
             "the meter \"{name}\" takes one total per {span} instead of single events, which is \
              not supported yet"
-        ));
+        )));
     }
     let told_as = match meter.formula {
         Formula::Sum => ToldAs::Delta,
         Formula::Count => ToldAs::EachRecord,
         Formula::Last => {
-            return Err(format!(
+            return Err(mismatch(format!(
                 "the meter \"{name}\" bills the last value it was told, which is not supported yet"
-            ));
+            )));
         }
     };
     Ok(Capabilities {
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn a_meter_that_cannot_be_told_is_refused_with_a_sentence() {
         let check = |pin: &MeterPin, why: &str| {
-            let sentence = of(pin).unwrap_err();
+            let sentence = of(pin).unwrap_err().why;
             assert!(sentence.contains(why) && sentence.contains("tokens"), "{sentence}");
         };
         check(&MeterPin { formula: Formula::Last, ..pin() }, "last value");

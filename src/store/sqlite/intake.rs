@@ -48,8 +48,8 @@ impl Group {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The oldest batches, together at most [`GROUP_RECORDS_MAX`] records, but at least one. A batch
-    /// whose caller is gone is not booked: nobody was told that it would be.
+    /// The oldest batches, together at most [`GROUP_RECORDS_MAX`] records, but at least one. A
+    /// batch whose caller is gone is not booked: nobody was told that it would be.
     fn take(&self) -> Taken<'_> {
         let mut queue = self.queue();
         queue.retain(|waiting| !waiting.answer.is_closed());
@@ -67,9 +67,9 @@ impl Group {
     }
 }
 
-/// Batches that a leader took. Until they are answered they go back when the leader is cancelled, so
-/// that one caller who leaves does not turn the others away. If its transaction was committed all the
-/// same, they are found to be booked by the next leader.
+/// Batches that a leader took. Until they are answered they go back when the leader is cancelled,
+/// so that one caller who leaves does not turn the others away. If its transaction was committed
+/// all the same, they are found to be booked by the next leader.
 struct Taken<'a> {
     group: &'a Group,
     batches: Vec<Waiting>,

@@ -163,9 +163,10 @@ impl SqliteLedger {
 
     /// The writer's connection, in no transaction.
     ///
-    /// Where the engine rolls back by itself, as it does when a commit finds the disk full, sqlx's own
-    /// rollback fails, and sqlx goes on counting a transaction that is none. Every later verb would be
-    /// refused, long after there is room again; so such a connection is given up for a new one.
+    /// Where the engine rolls back by itself, as it does when a commit finds the disk full, sqlx's
+    /// own rollback fails, and sqlx goes on counting a transaction that is none. Every later verb
+    /// would be refused, long after there is room again; so such a connection is given up for a new
+    /// one.
     async fn writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, LedgerError> {
         let Some(writer) = &self.writer else {
             return Err(LedgerError::Refused("it is open for reading only".to_owned(), None));

@@ -119,7 +119,8 @@ impl OperatorLedger for SqliteLedger {
             bookings: Vec::new(),
         };
         for row in rows_of(&mut reader, sql!("trace_conflicts"), position).await? {
-            trace.conflicts.push((row.time("recorded_at")?, row.text("says")?));
+            let says = format!("{}, time {}", row.text("says")?, row.time("occurred_at")?);
+            trace.conflicts.push((row.time("recorded_at")?, says));
         }
         for row in rows_of(&mut reader, sql!("trace_parked"), position).await? {
             trace.parked.push((

@@ -150,7 +150,7 @@ fn a_meter_is_encoded_by_its_pin_once_it_is_known() {
     let tokens = ProviderMeter::new("tokens").unwrap();
     let payer = AccountName::new("cus_1").unwrap();
     let stripe = stripe("https://api.stripe.com", PATIENT);
-    assert!(stripe.capabilities(&tokens).unwrap_err().contains("\"tokens\" is not known"));
+    assert!(stripe.capabilities(&tokens).unwrap_err().why.contains("\"tokens\" is not known"));
     assert!(stripe.encode(&tokens, &payer, &intent("5")).is_err());
     stripe.adopt_meters(vec![pin(&tokens)]);
     assert!(stripe.capabilities(&tokens).is_ok());

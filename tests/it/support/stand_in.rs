@@ -1,5 +1,5 @@
-//! A provider without a wire, for tests of what stands around one. Here: a provider whose contacts and
-//! answers a test decides, and events to tell it. Never here: an expectation. Read next:
+//! A provider without a wire, for tests of what stands around one. Here: a provider whose contacts
+//! and answers a test decides, and events to tell it. Never here: an expectation. Read next:
 //! `crate::regressions`.
 
 use std::collections::HashMap;
@@ -19,7 +19,9 @@ use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, T
 use tallyd::ledger::delivery::{AttemptId, DeliveryLedger, LeaseTerms, Leased};
 use tallyd::ledger::intake::IntakeLedger;
 use tallyd::posting::poster::Poster;
-use tallyd::provider::{Capabilities, Contact, EncodeError, Encoded, Provider, Request, ToldAs};
+use tallyd::provider::{
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Provider, Request, ToldAs,
+};
 use tallyd::service::Service;
 use tallyd::store::sqlite::SqliteLedger;
 
@@ -88,7 +90,7 @@ impl Provider for StandIn {
         "cus_"
     }
 
-    fn capabilities(&self, _meter: &ProviderMeter) -> Result<Capabilities, String> {
+    fn capabilities(&self, _meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         Ok(Capabilities {
             told_as: ToldAs::Delta,
             dedupe_window_micros: 24 * MICROS_PER_HOUR,
