@@ -12,7 +12,9 @@ pub(super) struct File {
     pub(super) text: String,
     /// Its comments; everything else blanked, so that lines and columns stay.
     pub(super) comments: String,
-    /// Its code, without comments and without what string literals hold.
+    /// Its code; comments and literals blanked.
+    pub(super) code: String,
+    /// The tokens of its code.
     pub(super) tokens: Vec<Token>,
 }
 
@@ -37,7 +39,8 @@ impl File {
     pub(super) fn new(path: &str, text: &str) -> Self {
         let (code, comments) = apart(text);
         let (path, text) = (path.to_owned(), text.to_owned());
-        Self { path, text, comments, tokens: tokens(&code) }
+        let tokens = tokens(&code);
+        Self { path, text, comments, code, tokens }
     }
 
     /// A finding at a line of this file.
