@@ -9,10 +9,6 @@ use crate::ledger::LedgerError;
 use crate::ledger::delivery::PinCheck;
 use crate::provider::Contact;
 
-/// A reading of the provider's clock older than this, in microseconds, judges no window: this
-/// host's clock may have stepped since. Every answer is a reading, so only an idle courier meets
-/// this.
-const CLOCK_MICROS_MAX: i64 = 10 * MICROS_PER_MINUTE;
 /// Meters are looked at again after this, in microseconds. Providers ration reads (Stripe: 10,000 a
 /// month at least); this takes 1,440 of them.
 const CONTACT_MICROS_MAX: i64 = MICROS_PER_HOUR;
@@ -37,6 +33,13 @@ pub(super) struct Contacting {
     wait_micros: i64,
 }
 
+impl Contacting {
+    /// Whether nothing may be sent until a contact succeeds.
+    pub(super) const fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+}
+
 /// Whether attempts may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
@@ -54,7 +57,7 @@ impl Courier {
             let state = self.state();
             (state.contacting.clone(), state.clock)
         };
-        let stale = clock.is_none_or(|reading| reading.is_stale(now, CLOCK_MICROS_MAX));
+        let stale = clock.is_none_or(|reading| reading.is_stale(now));
         let due = contacting
             .made_at
             .is_none_or(|at| !(0..CONTACT_MICROS_MAX).contains(&now.micros_since(at)));

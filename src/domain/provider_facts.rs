@@ -3,7 +3,12 @@
 //! [`crate::domain::answer`].
 
 use super::names::ProviderMeter;
-use super::time::Timestamp;
+use super::time::{MICROS_PER_MINUTE, Timestamp};
+
+/// A reading of the provider's clock older than this, in microseconds, judges no window: this host's
+/// clock may have stepped since. Every answer is a reading, so only an idle courier meets this, and it
+/// reads the clock anew.
+pub const READING_MICROS_MAX: i64 = 10 * MICROS_PER_MINUTE;
 
 /// Which account a provider instance writes to: pinned, so that a changed key cannot redirect
 /// usage.
@@ -78,7 +83,8 @@ super::closed::closed! {
 /// A reading of a provider's clock: what an answer's `Date` said, and when that was here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The provider's `Date`. Kept readings never go back.
+    /// The provider's `Date`. Readings that answers bring along never go back; a contact's own reading
+    /// stands as it is.
     pub provider_at: Timestamp,
     /// This host's clock when it was read.
     pub local_at: Timestamp,
@@ -95,7 +101,7 @@ impl ClockReading {
     /// Whether the reading is too old, at this host's `now`, to judge a provider's window by. A
     /// reading from the future means that this host's clock was set back, and is too old too.
     #[must_use]
-    pub fn is_stale(&self, now: Timestamp, micros_max: i64) -> bool {
-        !(0..=micros_max).contains(&now.micros_since(self.local_at))
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        !(0..=READING_MICROS_MAX).contains(&now.micros_since(self.local_at))
     }
 }

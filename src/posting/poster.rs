@@ -9,7 +9,7 @@ use super::plan::{Plan, deadline, plan};
 use crate::domain::event::{EventIntent, Identifier};
 use crate::domain::names::ProviderName;
 use crate::domain::state::HoldReason;
-use crate::domain::time::{MICROS_PER_MINUTE, Timestamp};
+use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger};
 use crate::provider::{CannotTell, Provider};
@@ -20,6 +20,9 @@ pub const BATCH_BALANCES: u32 = 1_000;
 /// How long a balance waits, in microseconds, whose meter cannot be told now: the meter may be
 /// learned, declared or reactivated meanwhile.
 const METER_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
+
+/// How long posting waits, in microseconds, for a new reading of the provider's clock.
+const CLOCK_WAIT_MICROS: i64 = MICROS_PER_SECOND;
 
 /// What posting needs to read and write.
 pub trait PosterLedger: PostingLedger + DeliveryLedger {}
@@ -117,6 +120,14 @@ impl Service for Poster {
         let Some(clock) = self.ledger.provider_facts(&self.provider_name).await?.clock else {
             return Ok(Step::default());
         };
+        // This host's clock may have stepped since: a balance must not be held as too old by it.
+        // Delivery reads the provider's clock anew before it sends anything.
+        if clock.is_stale(now) {
+            return Ok(Step {
+                wake_at: Some(now.plus_micros(CLOCK_WAIT_MICROS)),
+                ..Step::default()
+            });
+        }
         let due = self.ledger.due_balances(&self.provider_name, now, BATCH_BALANCES).await?;
         if due.is_empty() {
             let wake_at = self.ledger.next_due_at(&self.provider_name).await?;

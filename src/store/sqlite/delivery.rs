@@ -102,7 +102,7 @@ impl DeliveryLedger for SqliteLedger {
             moved.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
         free_lanes(&mut transaction, &lanes).await?;
         if let Some(reading) = clock {
-            keep_clock(&mut transaction, provider, reading).await?;
+            keep_clock(&mut transaction, provider, reading, AskedFor::No).await?;
         }
         commit(transaction).await
     }
@@ -228,7 +228,7 @@ impl DeliveryLedger for SqliteLedger {
     ) -> Result<(), LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        keep_clock(&mut transaction, provider, reading).await?;
+        keep_clock(&mut transaction, provider, reading, AskedFor::Yes).await?;
         commit(transaction).await
     }
 
@@ -461,15 +461,24 @@ async fn free_lanes(connection: &mut SqliteConnection, lanes: &[i64]) -> Result<
     refresh_lanes(connection, lanes).await
 }
 
+/// Whether the provider was asked for its time, or an answer brought it along.
+#[derive(Clone, Copy)]
+enum AskedFor {
+    Yes,
+    No,
+}
+
 async fn keep_clock(
     connection: &mut SqliteConnection,
     provider: &ProviderName,
     reading: ClockReading,
+    asked_for: AskedFor,
 ) -> Result<(), LedgerError> {
     sqlx::query(sql!("provider_clock"))
         .bind(provider.as_str())
         .bind(reading.provider_at.micros())
         .bind(reading.local_at.micros())
+        .bind(matches!(asked_for, AskedFor::Yes))
         .execute(connection)
         .await
         .map_err(ledger_error)?;
