@@ -113,6 +113,23 @@ impl Courier {
         })
     }
 
+    /// Whether what is leased may still be sent, beside `in_flight` others: neither is the provider
+    /// paused, nor away.
+    pub(super) fn may_send(&self, in_flight: usize, now: Timestamp) -> bool {
+        let state = self.state();
+        !state.contacting.is_paused()
+            && match state.breaker.admittance(now) {
+                Admittance::Open => true,
+                Admittance::Trial => in_flight == 0,
+                Admittance::Until(_) => false,
+            }
+    }
+
+    /// Whether the provider was away and is to be tried with one event.
+    pub(super) fn is_on_trial(&self, now: Timestamp) -> bool {
+        self.state().breaker.admittance(now) == Admittance::Trial
+    }
+
     /// Leases at most `limit` events.
     pub(super) async fn lease(
         &self,
@@ -211,23 +228,36 @@ impl Courier {
         Judged { settlements, pause: None }
     }
 
-    /// Records what was judged, in one transaction.
+    /// Records what was judged, in one transaction. The pause goes before it, for it may be repeated: a
+    /// record that failed half way is tried again, and a second receipt would contradict the first.
     pub(super) async fn record(&self, judged: &Judged, now: Timestamp) -> Result<(), LedgerError> {
-        let clock = self.state().clock;
-        let provider = &self.settings.provider;
-        self.ledger.settle(provider, judged.settlements.clone(), clock, now).await?;
         if let Some(reason) = &judged.pause {
             self.pause(reason, now).await?;
         }
-        Ok(())
+        let clock = self.state().clock;
+        self.ledger.settle(&self.settings.provider, judged.settlements.clone(), clock, now).await
     }
 }
 
 /// Decided, and not recorded yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Judged {
     pub(super) settlements: Vec<Settlement>,
+    /// Why the provider must be paused, if so.
     pub(super) pause: Option<String>,
+}
+
+impl Judged {
+    /// Takes in what was judged after it.
+    pub(super) fn add(&mut self, later: Self) {
+        self.settlements.extend(later.settlements);
+        self.pause = later.pause.or(self.pause.take());
+    }
+
+    /// Whether the provider must be paused.
+    pub(super) const fn pauses(&self) -> bool {
+        self.pause.is_some()
+    }
 }
 
 #[async_trait]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::contact::Readiness;
-use super::courier::{Courier, Ended, Judged, Lease};
+use super::courier::{Courier, Ended, Judged, LEASE_WAIT_MICROS_MAX, Lease};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::service::{Bell, FAILURE_SECONDS, IDLE_SECONDS_MAX, StepError};
@@ -29,6 +29,10 @@ const LEASES_MAX: u32 = 500;
 const ANSWERS_FULL: usize = 128;
 /// Longest time that an answer waits for a batch, in milliseconds. Its lane is busy meanwhile.
 const ANSWERS_MILLIS_MAX: u64 = 10;
+
+/// A budget that is closed for at least this long, in nanoseconds, is waited for without leases: they
+/// would only be given back.
+const CLOSED_NANOS_MIN: u64 = 1_000_000_000;
 
 type Bookkeeping<'a> = Pin<Box<dyn Future<Output = Result<Book, LedgerError>> + Send + 'a>>;
 type Sending<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send + 'a>>>;
@@ -47,13 +51,18 @@ struct Pipeline<'a> {
     started: Instant,
     queue: VecDeque<Lease>,
     sending: Sending<'a>,
-    ended: Vec<Ended>,
-    ended_since: Option<Instant>,
-    /// Judged, and not recorded yet: kept until the ledger has it.
+    /// Judged as it came in, and waiting for a batch worth recording.
+    judged: Judged,
+    judged_since: Option<Instant>,
+    /// The batch that is being recorded: kept until the ledger has it.
     unrecorded: Option<Judged>,
     book: Option<Bookkeeping<'a>>,
+    /// Most leases taken ahead: halved when leases grew old unsent, doubled when all were sent.
+    leases_most: u32,
     /// No lease is taken before this.
     lease_at: Instant,
+    /// No lease is taken before this: the budget is closed for so long that leases would grow old.
+    closed_until: Instant,
     /// No bookkeeping is tried before this: the ledger just failed.
     book_at: Instant,
     stopping: bool,
@@ -77,11 +86,13 @@ impl Courier {
             started,
             queue: VecDeque::new(),
             sending: FuturesUnordered::new(),
-            ended: Vec::new(),
-            ended_since: None,
+            judged: Judged::default(),
+            judged_since: None,
             unrecorded: None,
             book: None,
+            leases_most: LEASES_MAX,
             lease_at: started,
+            closed_until: started,
             book_at: started,
             stopping: false,
         };
@@ -106,16 +117,19 @@ impl<'a> Pipeline<'a> {
         if let Some(at) = self.send(now) {
             wake = wake.min(at);
         }
-        if let Some(since) = self.ended_since {
-            wake = wake.min(since + Duration::from_millis(ANSWERS_MILLIS_MAX));
-        }
         if self.book.is_none() {
             if self.book_at > now {
                 return wake.min(self.book_at);
             }
             self.keep_books(now);
-            if self.book.is_none() && !self.stopping && self.wants_leases() {
-                wake = wake.min(self.lease_at);
+        }
+        // While there is bookkeeping under way, its end is what is waited for.
+        if self.book.is_none() {
+            if let Some(since) = self.judged_since {
+                wake = wake.min(since + Duration::from_millis(ANSWERS_MILLIS_MAX));
+            }
+            if !self.stopping && self.wants_leases() {
+                wake = wake.min(self.lease_at.max(self.closed_until));
             }
         }
         wake
@@ -123,18 +137,62 @@ impl<'a> Pipeline<'a> {
 
     /// Sends what is leased, as the budget allows; answers when it allows more.
     fn send(&mut self, now: Instant) -> Option<Instant> {
+        self.give_back();
         let concurrency = usize::try_from(self.courier.settings.concurrency).unwrap_or(usize::MAX);
         while !self.queue.is_empty() && self.sending.len() < concurrency {
+            if self.book_at > now {
+                // The ledger just failed: no answer could be recorded.
+                return Some(self.book_at);
+            }
             let taken = self.courier.state().budget.try_take(self.nanos(now));
             match taken {
                 Ok(()) => {}
-                Err(wait) => return Some(now + Duration::from_nanos(wait)),
+                Err(wait) => {
+                    let at = now + Duration::from_nanos(wait);
+                    if wait >= CLOSED_NANOS_MIN {
+                        self.closed_until = at;
+                    }
+                    return Some(at);
+                }
             }
             if let Some(lease) = self.queue.pop_front() {
                 self.sending.push(Box::pin(self.courier.attempt(lease)));
             }
+            if self.queue.is_empty() {
+                self.leases_most = (self.leases_most * 2).min(LEASES_MAX);
+            }
         }
         None
+    }
+
+    /// Gives back what is leased and should not be sent: all of it once the provider is paused or away,
+    /// and what has waited for too long.
+    fn give_back(&mut self) {
+        let now = self.courier.clock.now();
+        let old = |lease: &Lease| {
+            !(0..=LEASE_WAIT_MICROS_MAX).contains(&now.micros_since(lease.leased_at))
+        };
+        let pausing =
+            self.judged.pause.is_some() || self.unrecorded.as_ref().is_some_and(Judged::pauses);
+        let unsent: Vec<Lease> = if pausing || !self.courier.may_send(self.sending.len(), now) {
+            self.queue.drain(..).collect()
+        } else {
+            let count = self.queue.iter().take_while(|lease| old(lease)).count();
+            if count > 0 {
+                self.leases_most = (self.leases_most / 2).max(1);
+            }
+            self.queue.drain(..count).collect()
+        };
+        if !unsent.is_empty() {
+            let judged = self.courier.judge_unsent(unsent, "not sent in time", now);
+            self.keep(judged);
+        }
+    }
+
+    /// Keeps what was judged for the next batch.
+    fn keep(&mut self, judged: Judged) {
+        self.judged.add(judged);
+        self.judged_since.get_or_insert_with(Instant::now);
     }
 
     /// Nanoseconds since the loop began: the budget's clock, which no step of a wall clock moves.
@@ -145,10 +203,17 @@ impl<'a> Pipeline<'a> {
     /// How many leases are wanted in the queue.
     fn lease_ahead(&self) -> u32 {
         let rate = self.courier.current_rate();
-        (rate / LEASE_AHEAD_PARTS).clamp(1, LEASES_MAX)
+        (rate / LEASE_AHEAD_PARTS).min(self.leases_most).max(1)
     }
 
     fn wants_leases(&self) -> bool {
+        let busy = !self.queue.is_empty() || !self.sending.is_empty();
+        if self.judged.pauses() {
+            return false;
+        }
+        if busy && self.courier.is_on_trial(self.courier.clock.now()) {
+            return false;
+        }
         let half = usize::try_from(self.lease_ahead().div_ceil(2)).unwrap_or(usize::MAX);
         self.queue.len() < half
     }
@@ -156,25 +221,24 @@ impl<'a> Pipeline<'a> {
     /// Begins the next piece of bookkeeping: answers first, since they free lanes.
     fn keep_books(&mut self, now: Instant) {
         let courier = self.courier;
-        let full = self.ended.len() >= ANSWERS_FULL;
+        let full = self.judged.settlements.len() >= ANSWERS_FULL;
         let waited = self
-            .ended_since
+            .judged_since
             .is_some_and(|since| now >= since + Duration::from_millis(ANSWERS_MILLIS_MAX));
-        if self.unrecorded.is_none()
-            && (full || waited || (self.stopping && !self.ended.is_empty()))
-        {
-            let ended = std::mem::take(&mut self.ended);
-            self.ended_since = None;
-            self.unrecorded = Some(courier.judge(ended, self.nanos(now)));
+        if self.unrecorded.is_none() && (full || waited) {
+            self.judged_since = None;
+            self.unrecorded = Some(std::mem::take(&mut self.judged));
         }
         if let Some(judged) = &self.unrecorded {
-            let judged =
-                Judged { settlements: judged.settlements.clone(), pause: judged.pause.clone() };
+            let judged = judged.clone();
             self.book = Some(Box::pin(async move {
                 courier.record(&judged, courier.clock.now()).await?;
                 Ok(Book::Recorded)
             }));
-        } else if !self.stopping && now >= self.lease_at && self.wants_leases() {
+        } else if !self.stopping
+            && now >= self.lease_at.max(self.closed_until)
+            && self.wants_leases()
+        {
             let limit = self.lease_ahead();
             self.book = Some(Box::pin(lease(courier, limit)));
         }
@@ -197,8 +261,9 @@ impl<'a> Pipeline<'a> {
         tokio::select! {
             biased;
             ended = next => {
-                self.ended.push(ended);
-                self.ended_since.get_or_insert_with(Instant::now);
+                // At once: what it says of the provider concerns what is sent next.
+                let judged = self.courier.judge(vec![ended], self.nanos(Instant::now()));
+                self.keep(judged);
                 Ok(())
             }
             result = book => {
@@ -258,7 +323,8 @@ impl<'a> Pipeline<'a> {
         let drained = async {
             while !self.sending.is_empty() {
                 if let Some(ended) = self.sending.next().await {
-                    self.ended.push(ended);
+                    let judged = courier.judge(vec![ended], self.nanos(Instant::now()));
+                    self.keep(judged);
                 }
             }
         };
@@ -266,10 +332,8 @@ impl<'a> Pipeline<'a> {
         if let Some(judged) = self.unrecorded.take() {
             courier.record(&judged, courier.clock.now()).await?;
         }
-        let ended = std::mem::take(&mut self.ended);
-        if !ended.is_empty() {
-            let judged = courier.judge(ended, self.nanos(Instant::now()));
-            courier.record(&judged, courier.clock.now()).await?;
+        if !self.judged.settlements.is_empty() {
+            courier.record(&self.judged, courier.clock.now()).await?;
         }
         if cut {
             // The requests are dropped with the loop; the next start finds their leases and takes
@@ -285,11 +349,11 @@ impl<'a> Pipeline<'a> {
 async fn lease(courier: &Courier, limit: u32) -> Result<Book, LedgerError> {
     let now = courier.clock.now();
     let allowed = match courier.readiness(now).await? {
-        Readiness::Open(concurrency) if concurrency < courier.settings.concurrency => concurrency,
+        Readiness::Open(_) if courier.is_on_trial(now) => 1,
         Readiness::Open(_) => limit,
         Readiness::Wait(at) => return Ok(Book::Leased(Vec::new(), Some(at))),
     };
-    let (leases, expired) = courier.lease(allowed.min(limit), now).await?;
+    let (leases, expired) = courier.lease(allowed, now).await?;
     let more_at = if leases.is_empty() && expired == 0 {
         courier.ledger.next_attempt_at(&courier.settings.provider).await?
     } else {
