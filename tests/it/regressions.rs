@@ -2,3 +2,4 @@
 //! Never here: a feature's own tests. Read next: [`crate::support::stand_in`].
 
 mod ledger;
+mod delivery;

@@ -146,8 +146,8 @@ pub(crate) fn singly() -> Route {
     Route { window: WindowRule::Record, ..route("calls") }
 }
 
-/// Books a record of each of `customers` customers at `now`, and makes events of them.
-pub(crate) async fn events(ledger: &Arc<SqliteLedger>, customers: usize, now: Timestamp) {
+/// Books a record of each of `customers` customers at `now`.
+pub(crate) async fn usage(ledger: &Arc<SqliteLedger>, customers: usize, now: Timestamp) {
     let records = (0..customers)
         .map(|number| {
             let name = format!("r{number} {now}");
@@ -158,6 +158,11 @@ pub(crate) async fn events(ledger: &Arc<SqliteLedger>, customers: usize, now: Ti
     let prefixes = HashMap::from([(provider_name(), "cus_")]);
     let accruer = Accruer::adopt(ledger.clone(), vec![singly()], prefixes, now).await.unwrap();
     accruer.run_once(now).await.unwrap();
+}
+
+/// Books a record of each of `customers` customers at `now`, and makes events of them.
+pub(crate) async fn events(ledger: &Arc<SqliteLedger>, customers: usize, now: Timestamp) {
+    usage(ledger, customers, now).await;
     let reading = ClockReading { provider_at: now, local_at: now };
     ledger.read_clock(&provider_name(), reading).await.unwrap();
     let poster = Poster::new(provider_name(), ledger.clone(), agreeable(now));
