@@ -106,9 +106,7 @@ impl Supervisor {
 
     async fn drain(&mut self) -> Result<(), Ended> {
         while let Some(part) = self.parts.join_next().await {
-            if let Err(ended) = judge(part) {
-                return Err(ended);
-            }
+            judge(part)?;
         }
         Ok(())
     }

@@ -228,8 +228,9 @@ impl Courier {
         Judged { settlements, pause: None }
     }
 
-    /// Records what was judged, in one transaction. The pause goes before it, for it may be repeated: a
-    /// record that failed half way is tried again, and a second receipt would contradict the first.
+    /// Records what was judged, in one transaction. The pause goes before it, for it may be
+    /// repeated: a record that failed half way is tried again, and a second receipt would
+    /// contradict the first.
     pub(super) async fn record(&self, judged: &Judged, now: Timestamp) -> Result<(), LedgerError> {
         if let Some(reason) = &judged.pause {
             self.pause(reason, now).await?;

@@ -30,8 +30,8 @@ const ANSWERS_FULL: usize = 128;
 /// Longest time that an answer waits for a batch, in milliseconds. Its lane is busy meanwhile.
 const ANSWERS_MILLIS_MAX: u64 = 10;
 
-/// A budget that is closed for at least this long, in nanoseconds, is waited for without leases: they
-/// would only be given back.
+/// A budget that is closed for at least this long, in nanoseconds, is waited for without leases:
+/// they would only be given back.
 const CLOSED_NANOS_MIN: u64 = 1_000_000_000;
 
 type Bookkeeping<'a> = Pin<Box<dyn Future<Output = Result<Book, LedgerError>> + Send + 'a>>;
@@ -165,8 +165,8 @@ impl<'a> Pipeline<'a> {
         None
     }
 
-    /// Gives back what is leased and should not be sent: all of it once the provider is paused or away,
-    /// and what has waited for too long.
+    /// Gives back what is leased and should not be sent: all of it once the provider is paused or
+    /// away, and what has waited for too long.
     fn give_back(&mut self) {
         let now = self.courier.clock.now();
         let old = |lease: &Lease| {

@@ -5,9 +5,9 @@
 use super::names::ProviderMeter;
 use super::time::{MICROS_PER_MINUTE, Timestamp};
 
-/// A reading of the provider's clock older than this, in microseconds, judges no window: this host's
-/// clock may have stepped since. Every answer is a reading, so only an idle courier meets this, and it
-/// reads the clock anew.
+/// A reading of the provider's clock older than this, in microseconds, judges no window: this
+/// host's clock may have stepped since. Every answer is a reading, so only an idle courier meets
+/// this, and it reads the clock anew.
 pub const READING_MICROS_MAX: i64 = 10 * MICROS_PER_MINUTE;
 
 /// Which account a provider instance writes to: pinned, so that a changed key cannot redirect
@@ -83,8 +83,8 @@ super::closed::closed! {
 /// A reading of a provider's clock: what an answer's `Date` said, and when that was here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The provider's `Date`. Readings that answers bring along never go back; a contact's own reading
-    /// stands as it is.
+    /// The provider's `Date`. Readings that answers bring along never go back; a contact's own
+    /// reading stands as it is.
     pub provider_at: Timestamp,
     /// This host's clock when it was read.
     pub local_at: Timestamp,

@@ -179,8 +179,8 @@ pub trait DeliveryLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<MeterChange>, LedgerError>;
 
-    /// Keeps a reading of the provider's clock that was asked for, as it is. One that an answer brought
-    /// along ([`Self::settle`]) never goes back.
+    /// Keeps a reading of the provider's clock that was asked for, as it is. One that an answer
+    /// brought along ([`Self::settle`]) never goes back.
     ///
     /// # Errors
     /// Then it was not kept.

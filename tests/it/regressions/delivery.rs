@@ -150,8 +150,9 @@ async fn answers_that_wait_for_a_slow_contact_do_not_keep_the_processor_busy() {
     assert!(polled < 50, "polled {polled} times in 300 ms");
 }
 
-/// Runs a courier over events of twenty customers, of which a provider answers each as it comes, until
-/// ten were sent and answered; then until nothing moves for a while. Answers how many were sent.
+/// Runs a courier over events of twenty customers, of which a provider answers each as it comes,
+/// until ten were sent and answered; then until nothing moves for a while. Answers how many were
+/// sent.
 async fn sent_when_all_answer(outcome: Outcome) -> (usize, Arc<SqliteLedger>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path(), START).await;
