@@ -31,7 +31,7 @@
 //! | room | takes | decides, purely | leaves in the ledger |
 //! |---|---|---|---|
 //! | [`intake`] | HTTP, files | is it a record? new, duplicate or conflict? | usage records |
-//! | [`accrual`] | the journal past its watermark | which routes, account, window | bookings, balances |
+//! | [`accrual`] | the journal past a watermark | which route, account, window? | bookings, balances |
 //! | [`posting`] | balances that are due | how to close what is outstanding | meter events |
 //! | [`delivery`] | meter events | what an answer means, when to try again | attempts, receipts |
 //!
@@ -50,8 +50,8 @@
 //!   Delivery
 //!   sends those bytes, however often.
 //! - The intent to send is on disk before a byte leaves. An attempt without a definite answer is
-//!   `unknown`, goes first, with the same identifier, and only inside the provider's dedupe window less
-//!   a margin, measured on the provider's clock.
+//!   `unknown`, goes first, with the same identifier, and only inside the provider's dedupe window
+//!   less a margin, measured on the provider's clock.
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
 //!   is
 //!   a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks.

@@ -67,7 +67,7 @@ fn all_that_is_wrong_is_told_and_the_exit_says_so() {
     3 | to = "strip"
       |      ^^^^^^^ its records would wait for a provider that never comes
       |
-      = help: add a table [strip] with a key
+      = help: add a table such as [stripe.main] with a key
 
     error: there is no key `route.requests.windw`
      --> tallyd.toml:4:1

@@ -154,7 +154,7 @@ async fn a_trace_tells_the_whole_life_of_a_record() {
       properties  {}
 
     conflict, kept 2026-09-21T12:00:00Z ([age])
-      the copy says customer cus_1, meter requests, quantity 6, properties {}
+      the copy says customer cus_1, meter requests, quantity 6, properties {}, time 2026-09-21T10:00:00Z
 
     booked by the route requests (version 1)
       to       stripe.main, account cus_1, meter requests
@@ -184,7 +184,7 @@ async fn a_trace_tells_the_whole_life_of_a_record() {
 
     parked in front of the route bytes since 2026-09-21T12:00:00Z ([age])
       no_account: no account of "acme" at stripe.main
-      ended by: import the customer's account (tallyd customers import FILE)
+      ended by: import the customer's account (tallyd customers import FILE --provider NAME)
     "#);
     insta::assert_snapshot!(shape(&place.run("trace web/a/1 --json").json()), @r"{position: number, record: {source: text, id: text, customer: text, meter: text, quantity: text, time: text, properties: {}}, recorded_at: text, conflicts: [{recorded_at: text, says: text}], parked: [], bookings: [{route: text, route_version: number, provider: text, account: text, meter: text, balance: number, start: text, end: text, quantity: text, accrued: text, told: text, events: [{id: number, identifier: text, state: text, hold: null, quantity: text, occurred_at: text, attempts: [{begun_at: text, idempotency_key: text, outcome: text, status: number, request_id: text, message: null}], moves: [{at: text, from: null, to: text, why: text}]}]}]}");
     insta::assert_snapshot!(place.run("trace web").whole(), @r#"
@@ -200,18 +200,18 @@ async fn what_is_held_or_parked_says_what_ends_it() {
     told(&place).await;
     insta::assert_snapshot!(place.run("held list").whole(), @r#"
     exit 0
-    held       provider     account  meter  quantity  reason          since                 detail
-    balance:2  stripe.main  cus_2    lost          3  meter_mismatch  2026-09-21T12:00:00Z  the meter "lost" is not known: it was neither found at the provider nor declared
+    held       provider     account  meter  quantity  reason    since                 detail
+    balance:2  stripe.main  cus_2    lost          3  no_meter  2026-09-21T12:00:00Z  the meter "lost" is not known: it was neither found at the provider nor declared
 
-    reason          ended by
-    meter_mismatch  give the route a window and an aggregate that the meter can take
+    reason    ended by
+    no_meter  create, reactivate or declare the meter; balances are then told by themselves
 
     parked before  meter    records  quantity  reason      for example
     any route      unheard        1         1  no_route    customer acme: no route takes the meter "unheard"
     route bytes    bytes          1        12  no_account  customer acme: no account of "acme" at stripe.main
 
     reason      ended by
-    no_account  import the customer's account (tallyd customers import FILE)
+    no_account  import the customer's account (tallyd customers import FILE --provider NAME)
     no_route    add a route that matches the record's meter and properties
     "#);
     let json = place.run("held list --json").json();
@@ -262,7 +262,7 @@ async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     nearest deadline         -
 
     parked      records  ended by
-    no_account        1  import the customer's account (tallyd customers import FILE)
+    no_account        1  import the customer's account (tallyd customers import FILE --provider NAME)
     no_route          1  add a route that matches the record's meter and properties
 
     provider     state     events
