@@ -85,6 +85,7 @@ tables! {
         attempt_timeout_seconds: Key<i64>,
         backoff_first_millis: Key<i64>,
         backoff_seconds_max: Key<i64>,
+        pause_probe_seconds: Key<i64>,
         meter: Named<StripeMeter>,
     }
     /// `[stripe.NAME.meter.EVENT_NAME]`

@@ -12,8 +12,6 @@ use crate::provider::Contact;
 /// Meters are looked at again after this, in microseconds. Providers ration reads (Stripe: 10,000 a
 /// month at least); this takes 1,440 of them.
 const CONTACT_MICROS_MAX: i64 = MICROS_PER_HOUR;
-/// A paused provider is asked again after this, in microseconds.
-const PAUSE_PROBE_MICROS: i64 = MICROS_PER_MINUTE;
 /// After a failed contact the next one waits this long, in microseconds, and twice as long each
 /// time.
 const CONTACT_WAIT_FIRST_MICROS: i64 = 1_000_000;
@@ -182,7 +180,7 @@ impl Courier {
         now: Timestamp,
     ) -> Result<Readiness, LedgerError> {
         let provider = &self.settings.provider;
-        let at = now.plus_micros(PAUSE_PROBE_MICROS);
+        let at = now.plus_seconds(i64::from(self.settings.pause_probe_seconds));
         let first = {
             let mut state = self.state();
             let first = state.contacting.paused.is_none();

@@ -26,6 +26,10 @@ pub const BACKOFF_FIRST_MILLIS: u32 = 500;
 /// Longest wait between two attempts, in seconds, when the operator set none: a provider that is
 /// back is noticed within five minutes, hundreds of attempts before any dedupe window closes.
 pub const BACKOFF_SECONDS_MAX: u32 = 300;
+/// Seconds after which a paused provider is asked again, when the operator set none: whoever puts
+/// the cause right sees it go on within a minute, and two readings a minute stay far below any
+/// ration.
+pub const PAUSE_PROBE_SECONDS: u32 = 60;
 /// Free bytes below which nothing is sent: less than intake keeps, so that on a filling disk new
 /// usage is refused first, and what was sent can still be recorded.
 pub const FREE_BYTES_MIN: u64 = 16 * 1024 * 1024;
@@ -45,6 +49,8 @@ pub struct Settings {
     pub backoff_first_millis: u32,
     /// The longest wait between two attempts, in seconds.
     pub backoff_seconds_max: u32,
+    /// How long a paused provider is left alone before it is asked again, in seconds.
+    pub pause_probe_seconds: u32,
     /// Nothing is sent while less than this is free on the ledger's disk, in bytes.
     pub free_bytes_min: u64,
 }

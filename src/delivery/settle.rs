@@ -132,6 +132,7 @@ pub(super) mod tests {
             attempt_timeout_millis: 10_000,
             backoff_first_millis: 500,
             backoff_seconds_max: 300,
+            pause_probe_seconds: 60,
             free_bytes_min: 0,
         }
     }

@@ -34,6 +34,10 @@ const BACKOFF_FIRST_MILLIS_MAX: i64 = 600_000;
 /// many times over while the provider still recognises the identifier.
 const BACKOFF_SECONDS_MAX: i64 = 3_600;
 
+/// Longest time that a paused provider is left alone, in seconds: an hour, as its events have
+/// deadlines that do not wait for it.
+const PAUSE_PROBE_SECONDS_MAX: i64 = 3_600;
+
 /// Whether a key moves money.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum KeyKind {
@@ -130,6 +134,28 @@ fn delivery(
         "a failing provider would be hammered, or an unknown answer outlive its dedupe window",
     )
     .read(&raw.backoff_seconds_max, delivery::BACKOFF_SECONDS_MAX, found);
+    check_backoff(table, raw, first, most, found);
+    let probe = bound(
+        "pause_probe_seconds",
+        1,
+        PAUSE_PROBE_SECONDS_MAX,
+        "the provider's ration of readings would be spent, or its return be overlooked",
+    )
+    .read(&raw.pause_probe_seconds, delivery::PAUSE_PROBE_SECONDS, found);
+    delivery::Settings {
+        provider,
+        rate_per_second,
+        concurrency,
+        attempt_timeout_millis: attempt.saturating_mul(1_000),
+        backoff_first_millis: first,
+        backoff_seconds_max: most,
+        pause_probe_seconds: probe,
+        // Where intake goes on with less, delivery does too: it was meant to be so.
+        free_bytes_min: delivery::FREE_BYTES_MIN.min(free_bytes_min),
+    }
+}
+
+fn check_backoff(table: &Table, raw: &raw::Stripe, first: u32, most: u32, found: &mut Findings) {
     let place = raw.backoff_first_millis.as_ref().or(raw.backoff_seconds_max.as_ref());
     if u64::from(first) > u64::from(most) * 1_000
         && let Some(place) = place
@@ -138,16 +164,6 @@ fn delivery(
         let label = format!("the first wait is {first} ms, and the longest {most} s");
         let help = format!("set `backoff_first_millis` to at most {}", u64::from(most) * 1_000);
         found.error(Problem::at(place.span(), title).label(label).help(help));
-    }
-    delivery::Settings {
-        provider,
-        rate_per_second,
-        concurrency,
-        attempt_timeout_millis: attempt.saturating_mul(1_000),
-        backoff_first_millis: first,
-        backoff_seconds_max: most,
-        // Where intake goes on with less, delivery does too: it was meant to be so.
-        free_bytes_min: delivery::FREE_BYTES_MIN.min(free_bytes_min),
     }
 }
 

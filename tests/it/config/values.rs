@@ -37,6 +37,7 @@ fn a_number_outside_its_bounds_is_refused() {
         ("attempt_timeout_seconds", "1", "2 to 120"),
         ("backoff_first_millis", "9", "10 to 600000"),
         ("backoff_seconds_max", "0", "1 to 3600"),
+        ("pause_probe_seconds", "0", "1 to 3600"),
     ] {
         let title = format!("`stripe.main.{key}` is {value}, outside {bounds}");
         refused(&account_and(&format!("{key} = {value}")), value, &title);

@@ -118,6 +118,7 @@ impl World {
             attempt_timeout_millis: setting.timeout_millis,
             backoff_first_millis: 500,
             backoff_seconds_max: 300,
+            pause_probe_seconds: 60,
             free_bytes_min: 0,
         };
         let observer = Arc::new(|_| ());

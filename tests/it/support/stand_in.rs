@@ -189,6 +189,7 @@ pub(crate) fn settings() -> tallyd::delivery::Settings {
         attempt_timeout_millis: 2_000,
         backoff_first_millis: 500,
         backoff_seconds_max: 300,
+        pause_probe_seconds: 60,
         free_bytes_min: 0,
     }
 }
