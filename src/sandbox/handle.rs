@@ -11,7 +11,7 @@ use super::clock::ShiftedClock;
 use super::faults::Faults;
 use super::server::Job;
 use super::statistics::Statistics;
-use super::stripe::{self, BookLine, Customers, EventLine, Limits, Meter, NewMeter, Stripe};
+use super::stripe::{self, BookLine, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -119,6 +119,11 @@ impl SandboxHandle {
     /// Sets which customers exist.
     pub fn set_customers(&self, customers: Customers) {
         self.0.stripe().set_customers(customers);
+    }
+
+    /// Sets which API keys are accepted, as when one is revoked or given back its rights.
+    pub fn set_keys(&self, keys: Keys) {
+        self.0.stripe().set_keys(keys);
     }
 
     /// Sets the rate limits.

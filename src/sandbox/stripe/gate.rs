@@ -16,7 +16,7 @@ use super::operation::{NewEvent, Operation, Route};
 use super::perform::Account;
 use super::pins::{KEY_LENGTH_MAX, Pinned, Pins};
 use super::refusal::{Refusal, Reply};
-use super::settings::{Customers, Limits, Settings};
+use super::settings::{Customers, Keys, Limits, Settings};
 use crate::domain::time::Timestamp;
 use crate::sandbox::faults::{Dice, FaultKind, Faults, Reach};
 use crate::sandbox::statistics::{CLOSED, Counters, Statistics};
@@ -398,6 +398,10 @@ impl Stripe {
 
     pub(in crate::sandbox) fn set_customers(&mut self, customers: Customers) {
         self.account.settings.customers = customers;
+    }
+
+    pub(in crate::sandbox) fn set_keys(&mut self, keys: Keys) {
+        self.account.settings.keys = keys;
     }
 
     pub(in crate::sandbox) fn set_limits(&mut self, limits: Limits) {
