@@ -6,11 +6,18 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// SIGXFSZ, for which tokio has no name.
+const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
+
 /// The signals that end the daemon.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Taken over and never acted on: the kernel sends it when a file grows past the process's limit.
+    /// The default would kill the process in mid-write and without a word; so the write fails, and the
+    /// process ends as for any other failure of the ledger's storage.
+    _file_too_large: Signal,
 }
 
 impl Signals {
@@ -22,6 +29,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(FILE_TOO_LARGE))?,
         })
     }
 
