@@ -13,6 +13,8 @@ mod import;
 mod config;
 /// The real binary, typed at.
 mod cli;
+/// The real binary, run: crashes, signals, full disks, lost keys.
+mod lifecycle;
 /// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
 mod provider_stripe;
 /// The stand-in provider, held to the rules of the one it stands in for.

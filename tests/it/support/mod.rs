@@ -1,6 +1,8 @@
 //! What several tests need. Here: the checked wire schemas, a running sandbox, servers that
-//! misbehave on purpose. Never here: an expectation of its own. Read next: [`openapi`].
+//! misbehave on purpose, the real binary. Never here: an expectation of its own. Read next:
+//! [`openapi`].
 
+pub(crate) mod daemon;
 pub(crate) mod journey;
 pub(crate) mod openapi;
 pub(crate) mod raw_server;

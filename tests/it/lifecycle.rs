@@ -1,0 +1,11 @@
+//! The real binary, against the sandbox: what it survives, what it says, what it exits with.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+mod crash;
+mod disk;
+mod door;
+mod exits;
+mod pause;
+mod stopping;
+mod surroundings;
