@@ -59,6 +59,8 @@ struct Pipeline<'a> {
     book: Option<Bookkeeping<'a>>,
     /// Most leases taken ahead: halved when leases grew old unsent, doubled when all were sent.
     leases_most: u32,
+    /// The bell rang since the last lease began, which may not have seen what it rang for.
+    rung: bool,
     /// No lease is taken before this.
     lease_at: Instant,
     /// No lease is taken before this: the budget is closed for so long that leases would grow old.
@@ -91,6 +93,7 @@ impl Courier {
             unrecorded: None,
             book: None,
             leases_most: LEASES_MAX,
+            rung: false,
             lease_at: started,
             closed_until: started,
             book_at: started,
@@ -100,7 +103,10 @@ impl Courier {
             let wake = pipeline.advance();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = bell.rung() => pipeline.lease_at = Instant::now(),
+                () = bell.rung() => {
+                    pipeline.rung = true;
+                    pipeline.lease_at = Instant::now();
+                }
                 result = pipeline.progress() => result?,
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -239,6 +245,7 @@ impl<'a> Pipeline<'a> {
             && now >= self.lease_at.max(self.closed_until)
             && self.wants_leases()
         {
+            self.rung = false;
             let limit = self.lease_ahead();
             self.book = Some(Box::pin(lease(courier, limit)));
         }
@@ -286,6 +293,7 @@ impl<'a> Pipeline<'a> {
                 let now = self.courier.clock.now();
                 let most = IDLE_SECONDS_MAX * 1_000_000;
                 let micros = match wait_until {
+                    Some(_) | None if self.rung => 0,
                     Some(at) => at.micros_since(now).clamp(0, most),
                     None if got_none => most,
                     None => 0,
