@@ -153,10 +153,10 @@ async fn fill(ledger: &Arc<SqliteLedger>, url: &str) -> anyhow::Result<Arc<Couri
         backoff_first_millis: delivery::BACKOFF_FIRST_MILLIS,
         backoff_seconds_max: delivery::BACKOFF_SECONDS_MAX,
         free_bytes_min: delivery::FREE_BYTES_MIN,
+        pause_probe_seconds: delivery::PAUSE_PROBE_SECONDS,
     };
     let observer = Arc::new(|_| ());
-    let courier =
-        Courier::new(delivery, ledger.clone(), provider.clone(), clock.clone(), observer);
+    let courier = Courier::new(delivery, ledger.clone(), provider.clone(), clock.clone(), observer);
     // There is nothing to send yet, so this is the first contact and no more.
     courier.run_once(clock.now()).await?;
 

@@ -4,7 +4,7 @@
 use super::courier::Courier;
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::provider_facts::ClockReading;
-use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
+use crate::domain::time::{MICROS_PER_HOUR, Timestamp};
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::PinCheck;
 use crate::provider::Contact;
