@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth::Callers;
-use super::{Settings, answer, health, operator, usage};
+use super::{Settings, answer, health, operator, rejected, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
 use crate::ledger::operator::OperatorLedger;
@@ -81,6 +81,7 @@ pub(super) fn private(app: Arc<App>) -> Router {
     finish(
         Router::new()
             .route("/v1/usage", post(usage::from_operator))
+            .route("/v1/rejected", post(rejected::keep))
             .route("/v1/customers", post(operator::customers))
             .route("/v1/status", get(operator::status)),
         app,

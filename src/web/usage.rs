@@ -121,7 +121,7 @@ async fn book(
     booked
 }
 
-fn count(app: &App, verdicts: &Verdicts) {
+pub(super) fn count(app: &App, verdicts: &Verdicts) {
     let metrics = &app.rooms.metrics;
     metrics.batch(verdicts.items.len());
     metrics.records("accepted", verdicts.accepted);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::tally::{Reason, Tally};
@@ -179,10 +180,9 @@ struct Parcel {
 }
 
 impl There {
-    /// What is rejected here never gets to the daemon, as it takes records only: it is told, and
-    /// not kept.
     async fn book(&self, file: &str, batch: Batch) -> anyhow::Result<Tally> {
         let mut whole = Tally::default();
+        self.keep_rejected(&batch).await?;
         for (place, item) in batch.rejected {
             whole.rejected += 1;
             let (file, line, status) = (file.to_owned(), line(place), "rejected".to_owned());
@@ -206,6 +206,38 @@ impl There {
         }
         whole.reasons.sort_by_key(|reason| reason.line);
         Ok(whole)
+    }
+
+    /// What is rejected here is no record that the daemon could take: it is handed over as it is, to
+    /// be kept for a person.
+    async fn keep_rejected(&self, batch: &Batch) -> anyhow::Result<()> {
+        let items: Vec<String> = batch
+            .rejected
+            .iter()
+            .map(|(place, item)| {
+                let (id, line) = (item.id.as_deref(), line(*place));
+                let (field, reason, raw) = (&item.field, &item.reason, &item.raw);
+                json!({ "id": id, "line": line, "field": field, "reason": reason, "raw": raw })
+                    .to_string()
+            })
+            .collect();
+        let mut rest = items.as_slice();
+        while !rest.is_empty() {
+            // At least one, however long: the daemon then says what is too long about it.
+            let mut bytes = 2;
+            let fits = |item: &&String| {
+                bytes += item.len() + 1;
+                bytes <= self.body_bytes_max
+            };
+            let count = rest.iter().take(self.records_max).take_while(fits).count().max(1);
+            let (these, after) = rest.split_at(count);
+            let body = format!("[{}]", these.join(","));
+            let source = ("source", self.source.as_str());
+            let _kept: Told =
+                self.socket.post("/v1/rejected", source, "application/json", body).await?;
+            rest = after;
+        }
+        Ok(())
     }
 
     async fn send(&self, file: &str, parcel: Parcel) -> anyhow::Result<Tally> {

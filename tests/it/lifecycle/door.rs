@@ -88,3 +88,32 @@ async fn every_kind_of_bad_input_is_named_and_what_came_with_it_reaches_the_prov
     assert_eq!(books.len(), 2, "{books:?}");
     assert_eq!((&status["conflicts"], &status["rejected"]), (&json!(1), &json!(8)));
 }
+
+#[tokio::test]
+async fn a_file_imported_beside_the_daemon_is_booked_and_its_bad_rows_are_kept() {
+    let provider = Billing::start().await;
+    let home = Home::new(&provider.url);
+    let mut daemon = home.start().await;
+    let line = |id: &str, quantity: &str| {
+        let time = usage(id, "cus_1", "calls", "1", 7_200)["time"].clone();
+        format!(
+            "{{\"id\":\"{id}\",\"customer\":\"cus_1\",\"meter\":\"calls\",\"quantity\":{quantity},\
+             \"time\":{time}}}\n"
+        )
+    };
+    let file = format!("{}{}{}", line("a", "2"), line("b", "-5"), line("c", "3"));
+    std::fs::write(home.path().join("usage.ndjson"), file).unwrap();
+    for _ in 0..2 {
+        let run = home.run(&["import", "usage.ndjson", "--source", "web"]).await;
+        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        assert_eq!(run.status.code(), Some(1), "{said}");
+        assert!(said.contains("quantity"), "{said}");
+        daemon.all_told(2).await;
+        // Kept once, however often the file comes.
+        assert_eq!(daemon.status().await["rejected"], 1);
+    }
+    daemon.stop().await;
+    home.verify().await;
+    let place = ("calls".to_owned(), "cus_1".to_owned());
+    assert_eq!(provider.books(), [(place, "5".to_owned())].into());
+}
