@@ -31,7 +31,7 @@
 //! | room | takes | decides, purely | leaves in the ledger |
 //! |---|---|---|---|
 //! | [`intake`] | HTTP, files | is it a record? new, duplicate or conflict? | usage records |
-//! | [`accrual`] | the journal past a watermark | which route, account, window? | bookings, balances |
+//! | [`accrual`] | the journal past a watermark | route, account, window? | bookings, balances |
 //! | [`posting`] | balances that are due | how to close what is outstanding | meter events |
 //! | [`delivery`] | meter events | what an answer means, when to try again | attempts, receipts |
 //!

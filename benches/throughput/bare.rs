@@ -1,5 +1,5 @@
-//! The ceilings of intake. Here: the same rows inserted with nothing but sqlx, into the ledger's own
-//! table or into one without an index. Never here: code of the ledger, beyond its schema.
+//! The ceilings of intake. Here: the same rows inserted with nothing but sqlx, into the ledger's
+//! own table or into one without an index. Never here: code of the ledger, beyond its schema.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The load. Here: keep-alive connections that send requests built before, one after the other, and
-//! read every answer. Never here: a server. It has a runtime of its own, so that the server's is the
-//! daemon's and nothing else.
+//! read every answer. Never here: a server. It has a runtime of its own, so that the server's is
+//! the daemon's and nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

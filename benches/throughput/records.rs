@@ -1,5 +1,5 @@
-//! Usage to send. Here: reproducible records with random ids, their bodies and requests. Never here:
-//! sending them.
+//! Usage to send. Here: reproducible records with random ids, their bodies and requests. Never
+//! here: sending them.
 
 use anyhow::Context;
 use tallyd::domain::names::{CustomerName, MeterName, RecordId, SourceName};

@@ -1,5 +1,5 @@
-//! Single records. Here: one record a request over many connections, against the same server without
-//! a store.
+//! Single records. Here: one record a request over many connections, against the same server
+//! without a store.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A server to measure. Here: the daemon's own listener and intake on a runtime of their own, over a
-//! ledger on the disk or over none. Never here: a measurement.
+//! A server to measure. Here: the daemon's own listener and intake on a runtime of their own, over
+//! a ledger on the disk or over none. Never here: a measurement.
 
 use std::future::pending;
 use std::net::SocketAddr;

@@ -14,9 +14,9 @@ const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Taken over and never acted on: the kernel sends it when a file grows past the process's limit.
-    /// The default would kill the process in mid-write and without a word; so the write fails, and the
-    /// process ends as for any other failure of the ledger's storage.
+    /// Taken over and never acted on: the kernel sends it when a file grows past the process's
+    /// limit. The default would kill the process in mid-write and without a word; so the write
+    /// fails, and the process ends as for any other failure of the ledger's storage.
     _file_too_large: Signal,
 }
 

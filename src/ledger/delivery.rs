@@ -110,8 +110,8 @@ pub trait DeliveryLedger: Send + Sync {
     /// When the file system cannot be asked.
     fn free_bytes(&self) -> Result<u64, LedgerError>;
 
-    /// At start: whatever an earlier run left in flight was perhaps sent, and becomes unknown.
-    /// Answers how many there were.
+    /// At start: whatever an earlier run left in flight was perhaps sent, and becomes unknown; what
+    /// a clock that was ahead put off comes back. Answers how many were in flight.
     ///
     /// # Errors
     /// Then nothing was changed.

@@ -1,5 +1,6 @@
-//! What an import could not read, handed to the daemon that holds the ledger. Here: items that came as
-//! records and are none, kept for a person. Never here: judging them. Read next: [`super::usage`].
+//! What an import could not read, handed to the daemon that holds the ledger. Here: items that came
+//! as records and are none, kept for a person. Never here: judging them. Read next:
+//! [`super::usage`].
 
 use std::sync::Arc;
 

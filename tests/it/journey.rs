@@ -15,6 +15,7 @@ use tallyd::ledger::intake::Admission;
 use tallyd::ledger::operator::OperatorLedger;
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
 use tallyd::sandbox::stripe::{Formula, NewMeter};
+use tallyd::service::Service as _;
 
 use crate::support::journey::{Setting, World, provider_books, provider_name, record, route};
 use crate::support::stripe::{NOON, Running, start_with};
@@ -274,5 +275,27 @@ async fn a_counting_meter_is_told_one_event_a_record() {
     world.accept(records).await;
     world.run_until(clock.now().plus_seconds(60)).await;
     assert_eq!(sandbox.books(), ["counted cus_1 3 3"]);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_a_host_clock_that_was_ahead_put_off_is_told_once_the_clock_is_right() {
+    let (folder, sandbox) = (folder(), sandbox().await);
+    let ahead = Arc::new(ManualClock::new(START.plus_seconds(40 * 86_400)));
+    let at = START.plus_seconds(-7_200);
+    let world = World::open(folder.path(), &sandbox, &ahead, routes(), Setting::default()).await;
+    sandbox.script(&[FaultKind::AnswerLost]);
+    world.accept(vec![record("tried", "cus_1", "calls", "2", at)]).await;
+    world.step().await;
+    world.step().await;
+    // Booked by the clock that is ahead, and not posted any more.
+    world.accept(vec![record("booked", "cus_2", "calls", "3", at)]).await;
+    world.accruer.run_once(ahead.now()).await.unwrap();
+    drop(world);
+
+    let right = Arc::new(ManualClock::new(START));
+    let world = World::open(folder.path(), &sandbox, &right, routes(), Setting::default()).await;
+    world.run_until(START.plus_seconds(3_600)).await;
+    assert_eq!(sandbox.books(), ["calls cus_1 2 1", "calls cus_2 3 1"]);
     world.verify().await;
 }

@@ -1,6 +1,7 @@
-//! The ledger against a model, over random sequences of its verbs. Here: a provider that counts each
-//! identifier once and loses answers, crashes, conflicting copies, changing routes and accounts; and
-//! what holds after every step. Never here: a wire, a directed case. Read next: [`crate::regressions`].
+//! The ledger against a model, over random sequences of its verbs. Here: a provider that counts
+//! each identifier once and loses answers, crashes, conflicting copies, changing routes and
+//! accounts; and what holds after every step. Never here: a wire, a directed case. Read next:
+//! [`crate::regressions`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -208,8 +208,8 @@ impl There {
         Ok(whole)
     }
 
-    /// What is rejected here is no record that the daemon could take: it is handed over as it is, to
-    /// be kept for a person.
+    /// What is rejected here is no record that the daemon could take: it is handed over as it is,
+    /// to be kept for a person.
     async fn keep_rejected(&self, batch: &Batch) -> anyhow::Result<()> {
         let items: Vec<String> = batch
             .rejected

@@ -30,19 +30,7 @@ impl DeliveryLedger for SqliteLedger {
     }
 
     async fn recover_in_flight(&self, now: Timestamp) -> Result<u64, LedgerError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = begin(&mut writer).await?;
-        let recovered = sqlx::query(sql!("in_flight_recover"))
-            .bind(now.micros())
-            .bind(self.epoch)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
-        let lanes: Vec<i64> =
-            recovered.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
-        free_lanes(&mut transaction, &lanes).await?;
-        commit(transaction).await?;
-        Ok(u64::try_from(lanes.len()).unwrap_or(u64::MAX))
+        self.recover(now).await
     }
 
     async fn lease(
@@ -452,7 +440,10 @@ async fn insert_receipts(
     Ok(())
 }
 
-async fn free_lanes(connection: &mut SqliteConnection, lanes: &[i64]) -> Result<(), LedgerError> {
+pub(super) async fn free_lanes(
+    connection: &mut SqliteConnection,
+    lanes: &[i64],
+) -> Result<(), LedgerError> {
     sqlx::query(sql!("lanes_free"))
         .bind(json!(lanes).to_string())
         .execute(&mut *connection)

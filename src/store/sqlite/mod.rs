@@ -12,6 +12,7 @@ mod delivery;
 mod intake;
 mod operator;
 mod posting;
+mod recovery;
 mod verify;
 
 use std::borrow::Cow;
