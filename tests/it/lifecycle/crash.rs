@@ -172,7 +172,8 @@ async fn killed_at_twenty_moments_under_lost_answers_it_loses_nothing_and_double
     daemon.stop().await;
     assert_eq!(home.run(&["ledger", "verify"]).await.status.code(), Some(0));
     assert_eq!(provider.books(), memory.sums());
-    // The test would prove nothing if no kill had met a request on its way, and no answer were lost.
+    // The test would prove nothing if no kill had met a request on its way, or no answer were
+    // lost.
     assert!(home.said().contains("an earlier run ended in mid-send"), "{}", home.said());
     assert!(provider.handle.statistics().replays > 0);
 }

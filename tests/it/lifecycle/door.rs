@@ -71,9 +71,10 @@ async fn every_kind_of_bad_input_is_named_and_what_came_with_it_reaches_the_prov
     }
     let reply = daemon.post_as("not-this-token-at-all", good("never").to_string()).await.unwrap();
     writeln!(told, "wrong token: {} {}", reply.status, reply.text).unwrap();
-    insta::with_settings!({snapshot_path => "../../snapshots", prepend_module_to_snapshot => false}, {
-        insta::assert_snapshot!("door", told);
-    });
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_snapshot!("door", told));
 
     // 999 of the thousand, five times, and seven that came beside bad ones. NaN as a number is no
     // JSON, and breaks its whole body.
@@ -93,7 +94,7 @@ async fn every_kind_of_bad_input_is_named_and_what_came_with_it_reaches_the_prov
 async fn a_file_imported_beside_the_daemon_is_booked_and_its_bad_rows_are_kept() {
     let provider = Billing::start().await;
     let home = Home::new(&provider.url);
-    let mut daemon = home.start().await;
+    let daemon = home.start().await;
     let line = |id: &str, quantity: &str| {
         let time = usage(id, "cus_1", "calls", "1", 7_200)["time"].clone();
         format!(

@@ -240,8 +240,8 @@ impl Home {
         .await;
     }
 
-    /// Opens the ledger for reading, beside whoever writes to it, verifies it, and answers what stands
-    /// of its events by state.
+    /// Opens the ledger for reading, beside whoever writes to it, verifies it, and answers how many
+    /// events it has in each state.
     pub(crate) async fn verify(&self) -> BTreeMap<String, i64> {
         let ledger = SqliteLedger::open_to_read(&self.ledger).await.unwrap();
         let found = ledger.verify().await.unwrap().findings;
@@ -367,8 +367,8 @@ impl TestDaemon {
     }
 }
 
-/// A record of the source `web`, `seconds` ago, at a whole second: so that every record of a kind is
-/// as long as the next.
+/// A record of the source `web`, `seconds` ago, at a whole second: so that every record of a kind
+/// is as long as the next.
 pub(crate) fn usage(id: &str, customer: &str, meter: &str, quantity: &str, seconds: i64) -> Value {
     let at = now().floor_to(MICROS_PER_SECOND).plus_seconds(-seconds);
     json!({"id": id, "customer": customer, "meter": meter, "quantity": quantity,
