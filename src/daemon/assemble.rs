@@ -229,11 +229,12 @@ async fn providers(
             clock.clone(),
             Arc::new(move |outcome| observed.0.answer(&observed.1, outcome)),
         );
+        let poster_bell = Bell::default();
         told.push(Told {
             name,
             provider,
-            courier: Arc::new(courier),
-            poster_bell: Bell::default(),
+            courier: Arc::new(courier.ringing(poster_bell.clone())),
+            poster_bell,
             courier_bell: Bell::default(),
         });
     }

@@ -134,6 +134,9 @@ impl Courier {
         if state.contacting.paused.is_some() {
             tracing::info!(%provider, "resumed");
         }
+        if let Some(bell) = &self.contacted {
+            bell.ring();
+        }
         state.contacting = Contacting { made_at: Some(now), ..Contacting::default() };
         Ok(match state.clock {
             Some(_) => Readiness::Open(self.settings.concurrency),

@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::{DeliveryLedger, LeaseTerms, Leased, Settlement};
 use crate::provider::{Provider, Request};
-use crate::service::{Service, Step, StepError};
+use crate::service::{Bell, Service, Step, StepError};
 
 /// Longest time between a lease and its send, in microseconds. It bounds how late a request may
 /// land, and how many events a crash leaves unknown; a lease that waited longer is given back
@@ -37,6 +37,7 @@ pub struct Courier {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) clock: Arc<dyn Clock>,
     observer: Observer,
+    pub(super) contacted: Option<Bell>,
     state: Mutex<State>,
 }
 
@@ -80,7 +81,23 @@ impl Courier {
             clock: None,
         };
         let name = format!("delivery to {}", settings.provider);
-        Self { name, settings, ledger, provider, clock, observer, state: Mutex::new(state) }
+        Self {
+            name,
+            settings,
+            ledger,
+            provider,
+            clock,
+            observer,
+            contacted: None,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The same courier, which rings `bell` when it made contact: what had to wait for the
+    /// provider's clock or meters may go on.
+    #[must_use]
+    pub fn ringing(self, bell: Bell) -> Self {
+        Self { contacted: Some(bell), ..self }
     }
 
     /// The requests a second that the provider is sent at present.

@@ -27,8 +27,8 @@ pub enum QuantityError {
     /// Not a decimal number at all.
     #[error("is not a decimal number")]
     NotDecimal,
-    /// More significant digits than [`DIGITS_MAX`].
-    #[error("has more than {DIGITS_MAX} significant digits")]
+    /// More digits than [`DIGITS_MAX`], counting zeros before the point.
+    #[error("has more than {DIGITS_MAX} digits, counting zeros before the point")]
     TooManyDigits,
     /// More digits after the point than [`DECIMALS_MAX`].
     #[error("has more than {DECIMALS_MAX} digits after the point")]

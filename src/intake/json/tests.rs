@@ -74,12 +74,12 @@ fn what_is_no_quantity_is_refused_with_its_value() {
         ("null", "quantity: is missing"),
         ("true", "quantity: is true or false, and must be a decimal number"),
         ("[1]", "quantity: is a list, and must be a decimal number"),
-        ("1e400", "quantity: \"1e400\" has more than 30 significant digits"),
+        ("1e400", "quantity: \"1e400\" has more than 30 digits, counting zeros before the point"),
         ("-5", "quantity: \"-5\" is below zero; a correction names the record it corrects"),
         (
             "1234567890123456789012345678901234567890",
-            "quantity: \"1234567890123456789012345678901234567890\" has more than 30 significant \
-             digits",
+            "quantity: \"1234567890123456789012345678901234567890\" has more than 30 digits, \
+             counting zeros before the point",
         ),
     ] {
         assert_eq!(judge(&format!("\"quantity\":{written}")), Err(reason.to_owned()), "{written}");

@@ -224,9 +224,9 @@ async fn what_is_held_or_parked_says_what_ends_it() {
       account   cus_2
       meter     lost
       quantity  3
-      reason    meter_mismatch
+      reason    no_meter
       detail    the meter "lost" is not known: it was neither found at the provider nor declared
-      ended by  give the route a window and an aggregate that the meter can take
+      ended by  create, reactivate or declare the meter; balances are then told by themselves
     "#);
     let shown = place.run(&format!("held show {name} --json")).json();
     assert_eq!(shown["held"], json["held"][0]);

@@ -33,9 +33,13 @@ async fn a_caller_that_leaves_in_the_middle_of_a_group_commit_turns_no_other_cal
     assert!(leaves.as_mut().now_or_never().is_none());
     drop(leaves);
     let stayed = stays.await.unwrap();
-    assert!(matches!(stayed[0], Admission::Accepted(_)), "{stayed:?}");
+    // On a busy machine that one poll may get as far as the commit: then both batches are booked,
+    // and the one that stays is told so.
+    let committed = matches!(stayed[0], Admission::Duplicate(_));
+    assert!(committed || matches!(stayed[0], Admission::Accepted(_)), "{stayed:?}");
     let status = ledger.status().await.unwrap();
-    assert_eq!(status.records, 2, "nobody waits for what the one that left brought");
+    let booked = if committed { 3 } else { 2 };
+    assert_eq!(status.records, booked, "nobody waits for what the one that left brought");
     assert_eq!(ledger.verify().await.unwrap().findings, Vec::<String>::new());
 }
 
