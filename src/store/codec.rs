@@ -6,9 +6,9 @@ use sqlx::sqlite::{SqliteError, SqliteRow};
 use sqlx::{Row, error::DatabaseError};
 
 use crate::domain::digest::Digest;
-use crate::domain::names::NameError;
+use crate::domain::names::{CustomerName, MeterName, NameError, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
-use crate::domain::record::{Properties, Property};
+use crate::domain::record::{Properties, Property, UsageRecord};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 
@@ -145,6 +145,19 @@ impl Columns for SqliteRow {
     fn blob(&self, column: &str) -> Result<Vec<u8>, LedgerError> {
         self.try_get(column).map_err(ledger_error)
     }
+}
+
+/// The usage record that a row of the journal holds.
+pub(super) fn usage_record(row: &SqliteRow) -> Result<UsageRecord, LedgerError> {
+    Ok(UsageRecord {
+        source: row.name("source", SourceName::new)?,
+        id: row.name("id", RecordId::new)?,
+        customer: row.name("customer", CustomerName::new)?,
+        meter: row.name("meter", MeterName::new)?,
+        quantity: row.quantity("quantity")?,
+        occurred_at: row.time("occurred_at")?,
+        properties: properties_from_text(&row.text("properties")?)?,
+    })
 }
 
 /// The stored text of properties: a JSON object, in the order of the names.

@@ -12,18 +12,16 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceKey;
 use crate::domain::digest::{Digest, Fields};
-use crate::domain::names::{
-    AccountName, CustomerName, MeterName, ProviderName, RecordId, RouteName, SourceName,
-};
+use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
-use crate::domain::record::{Position, UsageRecord};
+use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
     Accrual, AccrualLedger, Accrued, Booking, JournalPage, JournalRecord, MappingVersion,
     ParkedPage, ParkedRecord, RouteDefinition, RouteVersionId,
 };
-use crate::store::codec::{Columns, ledger_error, properties_from_text};
+use crate::store::codec::{Columns, ledger_error, usage_record};
 
 /// The running digest of a balance after one more booking: who, how much, when.
 pub(super) fn chain(
@@ -93,33 +91,22 @@ impl AccrualLedger for SqliteLedger {
 
     async fn unaccrued(&self, limit: u32) -> Result<JournalPage, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
-        let place = sqlx::query(sql!("accrual_place"))
-            .fetch_one(&mut *reader)
-            .await
-            .map_err(ledger_error)?;
-        let watermark = place.integer("position")?;
+        let (watermark, mapping) = place(&mut reader).await?;
         let rows = sqlx::query(sql!("journal_page"))
-            .bind(watermark)
+            .bind(watermark.0)
             .bind(limit)
             .fetch_all(&mut *reader)
             .await
             .map_err(ledger_error)?;
-        Ok(JournalPage {
-            watermark: Position(watermark),
-            mapping: MappingVersion(place.integer("mapping_version")?),
-            entries: rows.iter().map(journal_record).collect::<Result<_, _>>()?,
-        })
+        let entries = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+        Ok(JournalPage { watermark, mapping, entries })
     }
 
     async fn parked_to_review(&self, limit: u32) -> Result<ParkedPage, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
-        let place = sqlx::query(sql!("accrual_place"))
-            .fetch_one(&mut *reader)
-            .await
-            .map_err(ledger_error)?;
-        let mapping = place.integer("mapping_version")?;
+        let (_, mapping) = place(&mut reader).await?;
         let rows = sqlx::query(sql!("parked_page"))
-            .bind(mapping)
+            .bind(mapping.0)
             .bind(limit)
             .fetch_all(&mut *reader)
             .await
@@ -137,7 +124,7 @@ impl AccrualLedger for SqliteLedger {
                 Ok(ParkedRecord { entry: journal_record(row)?, route, booked })
             })
             .collect::<Result<_, LedgerError>>()?;
-        Ok(ParkedPage { mapping: MappingVersion(mapping), parked })
+        Ok(ParkedPage { mapping, parked })
     }
 
     async fn imported_accounts(
@@ -188,18 +175,15 @@ impl AccrualLedger for SqliteLedger {
 }
 
 fn journal_record(row: &SqliteRow) -> Result<JournalRecord, LedgerError> {
-    Ok(JournalRecord {
-        position: Position(row.integer("position")?),
-        record: UsageRecord {
-            source: row.name("source", SourceName::new)?,
-            id: row.name("id", RecordId::new)?,
-            customer: row.name("customer", CustomerName::new)?,
-            meter: row.name("meter", MeterName::new)?,
-            quantity: row.quantity("quantity")?,
-            occurred_at: row.time("occurred_at")?,
-            properties: properties_from_text(&row.text("properties")?)?,
-        },
-    })
+    let position = Position(row.integer("position")?);
+    Ok(JournalRecord { position, record: usage_record(row)? })
+}
+
+/// How far accrual is, and the mapping in force.
+async fn place(reader: &mut SqliteConnection) -> Result<(Position, MappingVersion), LedgerError> {
+    let row = sqlx::query(sql!("accrual_place")).fetch_one(reader).await.map_err(ledger_error)?;
+    let mapping = MappingVersion(row.integer("mapping_version")?);
+    Ok((Position(row.integer("position")?), mapping))
 }
 
 fn route_text(route: &Option<RouteName>) -> &str {

@@ -6,18 +6,16 @@ use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 
 use super::accrual::chain;
 use super::{SqliteLedger, sql};
 use crate::domain::digest::Digest;
-use crate::domain::names::{CustomerName, MeterName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
-use crate::domain::record::UsageRecord;
 use crate::domain::state::EventState;
 use crate::ledger::LedgerError;
 use crate::ledger::operator::{FINDINGS_MAX, Verification};
-use crate::store::codec::{Columns, ledger_error, properties_from_text};
+use crate::store::codec::{Columns, ledger_error, usage_record};
 
 /// A balance as its bookings and events make it.
 struct Fold {
@@ -99,7 +97,7 @@ async fn check_records(
             note(found, format!("journal: {position} stands where {count} should"));
             count = position;
         }
-        let record = record(&row)?;
+        let record = usage_record(&row)?;
         if record.identity() != row.digest("identity")? {
             note(found, format!("record {position}: its identity is not that of source and id"));
         }
@@ -109,18 +107,6 @@ async fn check_records(
     }
     found.checked.push(("records", count));
     Ok(())
-}
-
-fn record(row: &SqliteRow) -> Result<UsageRecord, LedgerError> {
-    Ok(UsageRecord {
-        source: row.name("source", SourceName::new)?,
-        id: row.name("id", RecordId::new)?,
-        customer: row.name("customer", CustomerName::new)?,
-        meter: row.name("meter", MeterName::new)?,
-        quantity: row.quantity("quantity")?,
-        occurred_at: row.time("occurred_at")?,
-        properties: properties_from_text(&row.text("properties")?)?,
-    })
 }
 
 /// Folds the bookings of each balance, in their order.
