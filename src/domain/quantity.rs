@@ -20,6 +20,9 @@ pub const TEXT_BYTES_MAX: usize = 64;
 /// Largest power of ten an exponent may name, either way. It only bounds the work of parsing;
 /// [`DIGITS_MAX`] and [`DECIMALS_MAX`] judge the value.
 const EXPONENT_MAX: i64 = 60;
+/// Most digits of a quantity that is read as a machine word: every number of so many fits 64 bits.
+/// It lies below [`DIGITS_MAX`], and not above [`DECIMALS_MAX`].
+const PLAIN_DIGITS_MAX: usize = 18;
 
 /// Why a text is not a quantity that can be booked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +65,9 @@ impl Quantity {
     /// # Errors
     /// When the text is no decimal number, or is past a bound of this module.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        if let Some(quantity) = Self::parse_plain(text) {
+            return Ok(quantity);
+        }
         if text.len() > TEXT_BYTES_MAX {
             return Err(QuantityError::TooLong);
         }
@@ -78,12 +84,45 @@ impl Quantity {
         Ok(quantity)
     }
 
+    /// Reads what nearly every source writes: a few digits, perhaps with a point between them. Such
+    /// a text fits a machine word and is within every bound. Nothing for any other text.
+    fn parse_plain(text: &str) -> Option<Self> {
+        let (whole, fraction) = match text.split_once('.') {
+            Some((_, "")) => return None,
+            Some(parts) => parts,
+            None => (text, ""),
+        };
+        if whole.is_empty() || whole.len() + fraction.len() > PLAIN_DIGITS_MAX {
+            return None;
+        }
+        let mut value: i64 = 0;
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            value = value * 10 + i64::from(byte - b'0');
+        }
+        if value == 0 {
+            return Some(Self::zero());
+        }
+        let mut scale = i64::try_from(fraction.len()).ok()?;
+        // The one form of each value, as `BigDecimal::normalized` makes it.
+        while value % 10 == 0 {
+            value /= 10;
+            scale -= 1;
+        }
+        Some(Self(BigDecimal::new(value.into(), scale)))
+    }
+
     /// Reads a text this program wrote: canonical, and of any length, as a sum may outgrow the
     /// bounds for a single quantity.
     ///
     /// # Errors
     /// When the text is no decimal number.
     pub fn parse_unbounded(text: &str) -> Result<Self, QuantityError> {
+        if let Some(quantity) = Self::parse_plain(text) {
+            return Ok(quantity);
+        }
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (text, 0),
@@ -309,6 +348,19 @@ mod tests {
         ) {
             let quantity = Quantity(BigDecimal::new(mantissa.into(), scale).normalized());
             prop_assert_eq!(Quantity::parse_unbounded(&quantity.to_string()), Ok(quantity));
+        }
+
+        #[test]
+        fn a_plain_text_is_read_as_the_long_way_reads_it(
+            whole in "[0-9]{1,9}",
+            fraction in "[0-9]{0,9}",
+        ) {
+            let point = if fraction.is_empty() { "" } else { "." };
+            let text = format!("{whole}{point}{fraction}");
+            let plain = Quantity::parse_plain(&text).unwrap();
+            // The exponent keeps it from the short way, and changes nothing.
+            let long = Quantity::parse(&format!("{text}e0")).unwrap();
+            prop_assert_eq!(plain.0.as_bigint_and_exponent(), long.0.as_bigint_and_exponent());
         }
 
         #[test]
