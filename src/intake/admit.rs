@@ -268,10 +268,10 @@ fn properties(written: Vec<(Cow<'_, str>, Written<'_>)>, most: usize) -> Result<
                 return Err(Fault::new(field(), reason));
             }
         };
-        let named = field();
-        if properties.insert(name.into_owned(), value).is_some() {
-            return Err(Fault::new(named, "is there twice"));
+        if properties.contains_key(name.as_ref()) {
+            return Err(Fault::new(field(), "is there twice"));
         }
+        properties.insert(name.into_owned(), value);
     }
     Ok(properties)
 }

@@ -170,10 +170,10 @@ pub(super) fn properties_to_text(properties: &Properties) -> String {
         if text.len() > 1 {
             text.push(',');
         }
-        text.push_str(&Value::from(name.as_str()).to_string());
+        push_json(&mut text, name);
         text.push(':');
         match value {
-            Property::Text(inner) => text.push_str(&Value::from(inner.as_str()).to_string()),
+            Property::Text(inner) => push_json(&mut text, inner),
             // A number stays as it was written: it is JSON already, and a float would change it.
             Property::Number(inner) => text.push_str(inner),
             Property::Flag(inner) => text.push_str(if *inner { "true" } else { "false" }),
@@ -181,6 +181,18 @@ pub(super) fn properties_to_text(properties: &Properties) -> String {
     }
     text.push('}');
     text
+}
+
+/// Writes a string as JSON. Nearly all need no escape.
+fn push_json(text: &mut String, string: &str) {
+    let escapes = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f;
+    if string.bytes().any(escapes) {
+        text.push_str(&Value::from(string).to_string());
+    } else {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
+    }
 }
 
 /// Reads [`properties_to_text`] back.
