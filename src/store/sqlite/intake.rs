@@ -25,9 +25,10 @@ use crate::store::codec::{Columns, ledger_error, properties_to_text};
 /// transaction only lets the others wait.
 const GROUP_RECORDS_MAX: usize = 10_000;
 /// Records in one statement: the largest of these that a batch still fills. Few sizes, so that the
-/// engine's prepared statements are found again; 512 records bind 5,120 values, under SQLite's
+/// engine's prepared statements are found again, and each twice the next, so that a group of some
+/// hundred takes a handful of statements, each a trip to the engine's thread; 512 records bind 5,120 values, under SQLite's
 /// 32,766.
-const ROWS_PER_STATEMENT: [usize; 5] = [512, 128, 32, 8, 1];
+const ROWS_PER_STATEMENT: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 /// Columns bound for each record.
 const ROW: &str = "(?,?,?,?,?,?,?,?,?,?)";
 
@@ -94,7 +95,14 @@ impl IntakeLedger for SqliteLedger {
         let (answer, mut mine) = oneshot::channel();
         self.group.queue().push(Waiting { records, rejected, now, answer });
         loop {
-            let mut writer = self.writer().await?;
+            // Whoever is answered leaves the line at once. If each had to be handed the writer first,
+            // those who came since would wait for as many wake-ups as the last group had callers.
+            let mut writer = tokio::select! {
+                biased;
+                told = &mut mine => return told.unwrap_or_else(|_| Err(unanswered())),
+                writer = self.writer() => writer?,
+            };
+            // The answer may have come while the writer did.
             if let Some(result) = answered(&mut mine) {
                 return result;
             }
@@ -119,21 +127,22 @@ fn answered(
     match mine.try_recv() {
         Ok(result) => Some(result),
         Err(oneshot::error::TryRecvError::Empty) => None,
-        Err(oneshot::error::TryRecvError::Closed) => {
-            let why = "the group commit was left without an answer".to_owned();
-            Some(Err(LedgerError::Refused(why, None)))
-        }
+        Err(oneshot::error::TryRecvError::Closed) => Some(Err(unanswered())),
     }
+}
+
+fn unanswered() -> LedgerError {
+    LedgerError::Refused("the group commit was left without an answer".to_owned(), None)
 }
 
 fn hand_out(group: Vec<Waiting>, result: Result<Vec<Admission>, LedgerError>) {
     match result {
-        Ok(mut admissions) => {
+        Ok(admissions) => {
+            let mut admissions = admissions.into_iter();
             for waiting in group {
-                let rest = admissions.split_off(waiting.records.len());
+                let own = admissions.by_ref().take(waiting.records.len()).collect();
                 // A caller that is gone needs no answer; its records are booked.
-                drop(waiting.answer.send(Ok(admissions)));
-                admissions = rest;
+                drop(waiting.answer.send(Ok(own)));
             }
         }
         Err(error) => {
