@@ -56,17 +56,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
     let mut figures = Vec::new();
-    if wanted(Part::Batch) {
-        figures.extend(batch::measure(arguments.rounds)?);
-    }
-    if wanted(Part::Single) {
-        figures.extend(single::measure(arguments.rounds)?);
-    }
-    if wanted(Part::Delivery) {
-        figures.extend(delivery::measure(arguments.rounds)?);
-    }
-    if wanted(Part::Memory) {
-        figures.extend(memory::measure()?);
+    for part in Part::value_variants().iter().filter(|part| wanted(**part)) {
+        figures.extend(match part {
+            Part::Batch => batch::measure(arguments.rounds)?,
+            Part::Single => single::measure(arguments.rounds)?,
+            Part::Delivery => delivery::measure(arguments.rounds)?,
+            Part::Memory => memory::measure()?,
+        });
     }
     write!(io::stdout(), "\n{}", table::Table(&figures))?;
     let missed = figures.iter().any(|figure| figure.is_met() == Some(false));

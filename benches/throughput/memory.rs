@@ -34,6 +34,8 @@ const EVENTS: usize = 100_000;
 const CUSTOMERS: usize = 20_000;
 /// How long the daemon may take to come to rest, in seconds.
 const REST_SECONDS_MAX: u64 = 120;
+/// Time between two looks at how far it is, in milliseconds.
+const LOOK_MILLIS: u64 = 500;
 /// How long it is left alone at rest before its memory is read, in seconds.
 const REST_SECONDS: u64 = 2;
 
@@ -87,9 +89,14 @@ async fn wait() -> anyhow::Result<(u64, u64, u64)> {
     let requests = Arc::new(records::requests(&usage()?, 1_000));
     tokio::task::spawn_blocking(move || load::send(address, 8, &requests)).await??;
     let began = Instant::now();
-    while waiting(&ledger).await? < EVENTS {
-        ensure!(began.elapsed().as_secs() < REST_SECONDS_MAX, "the daemon did not come to rest");
-        sleep(Duration::from_millis(100)).await;
+    loop {
+        let found = waiting(&ledger).await?;
+        if found >= EVENTS {
+            break;
+        }
+        let patient = began.elapsed().as_secs() < REST_SECONDS_MAX;
+        ensure!(patient, "the daemon is not at rest: {found} events wait");
+        sleep(Duration::from_millis(LOOK_MILLIS)).await;
     }
     sleep(Duration::from_secs(REST_SECONDS)).await;
     let figures = (idle, resident_kib(pid, "VmRSS:")?, resident_kib(pid, "VmHWM:")?);
