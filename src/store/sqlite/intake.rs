@@ -26,8 +26,8 @@ use crate::store::codec::{Columns, ledger_error, properties_to_text};
 const GROUP_RECORDS_MAX: usize = 10_000;
 /// Records in one statement: the largest of these that a batch still fills. Few sizes, so that the
 /// engine's prepared statements are found again, and each twice the next, so that a group of some
-/// hundred takes a handful of statements, each a trip to the engine's thread; 512 records bind 5,120 values, under SQLite's
-/// 32,766.
+/// hundred takes a handful of statements, each a trip to the engine's thread; 512 records bind
+/// 5,120 values, under SQLite's 32,766.
 const ROWS_PER_STATEMENT: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 /// Columns bound for each record.
 const ROW: &str = "(?,?,?,?,?,?,?,?,?,?)";
@@ -95,8 +95,9 @@ impl IntakeLedger for SqliteLedger {
         let (answer, mut mine) = oneshot::channel();
         self.group.queue().push(Waiting { records, rejected, now, answer });
         loop {
-            // Whoever is answered leaves the line at once. If each had to be handed the writer first,
-            // those who came since would wait for as many wake-ups as the last group had callers.
+            // Whoever is answered leaves the line at once. If each had to be handed the writer
+            // first, those who came since would wait for as many wake-ups as the last group had
+            // callers.
             let mut writer = tokio::select! {
                 biased;
                 told = &mut mine => return told.unwrap_or_else(|_| Err(unanswered())),
