@@ -94,8 +94,12 @@ async fn wait() -> anyhow::Result<(u64, u64, u64)> {
         if found >= EVENTS {
             break;
         }
-        let patient = began.elapsed().as_secs() < REST_SECONDS_MAX;
-        ensure!(patient, "the daemon is not at rest: {found} events wait");
+        if let Some(ended) = daemon.try_wait()? {
+            bail!("the daemon ended by itself with {ended}, when {found} events waited");
+        }
+        if began.elapsed().as_secs() >= REST_SECONDS_MAX {
+            bail!("the daemon is not at rest: {:?}", ledger.status().await?);
+        }
         sleep(Duration::from_millis(LOOK_MILLIS)).await;
     }
     sleep(Duration::from_secs(REST_SECONDS)).await;
