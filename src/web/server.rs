@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
@@ -285,11 +287,17 @@ async fn respond(
     body_read.set(request.body().is_end_stream());
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(Deadline::after(limit));
-    request.extensions_mut().insert(body_read);
-    match router.oneshot(request).await {
+    request.extensions_mut().insert(body_read.clone());
+    let mut response = match router.oneshot(request).await {
         Ok(response) => response,
         Err(impossible) => match impossible {},
+    };
+    if !body_read.is_done() {
+        // The connection ends with this answer. A client that is not told would send its next
+        // request into the close, and could not know what became of it.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 /// Says that nothing more is sent, and reads what the client still sends.

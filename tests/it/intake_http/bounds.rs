@@ -15,6 +15,8 @@ async fn a_body_too_long_is_refused_by_its_head_alone() {
     let refused = exchange(&mut connection, post_head("one", limit + 1).as_bytes()).await;
     assert_eq!(refused.error(), (413, "body_too_large".to_owned()));
     assert!(refused.body.contains(&limit.to_string()), "{}", refused.body);
+    // Its body was not read, so nothing may be sent behind it.
+    assert_eq!(refused.header("connection"), Some("close"));
     world.end().await;
 }
 
