@@ -11,7 +11,18 @@ use std::path::{Path, PathBuf};
 /// The writer's hold on a ledger; dropping it lets the next writer in.
 #[derive(Debug)]
 pub struct Holder {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Holder {
+    /// Unlocks by word, not only by closing: a process that was forked meanwhile, and has not begun
+    /// its own program yet, holds the same open file, and the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            // The kernel drops it with the last copy of the file, at the latest with the process.
+            tracing::debug!(%error, "the ledger's lock was not given back by word");
+        }
+    }
 }
 
 /// Why the writer's lock was not to be had.
@@ -64,7 +75,7 @@ impl Holder {
         file.seek(SeekFrom::Start(0)).map_err(io)?;
         writeln!(file, "{who}").map_err(io)?;
         file.sync_data().map_err(io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Who holds the lock of the ledger at `ledger`, if anybody does. The lock is looked at, not
