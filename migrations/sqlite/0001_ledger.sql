@@ -12,7 +12,16 @@ CREATE TABLE ledger (
   -- Counts the runs that held the writer's lock; a lease names the run that took it.
   epoch INTEGER NOT NULL,
   -- Counts the changes of routes and accounts; what was parked before the last one is reviewed.
-  mapping_version INTEGER NOT NULL
+  mapping_version INTEGER NOT NULL,
+  -- Set when the ledger was found to be older than what was sent from it: usage of before
+  -- sent_through_at may be at the provider already, though no row says so. caught_up_at: since when
+  -- a person says that the inputs were read again.
+  restored_at INTEGER,
+  sent_through_at INTEGER,
+  caught_up_at INTEGER,
+  CONSTRAINT ledger_restored_form CHECK
+    ((restored_at IS NULL) = (sent_through_at IS NULL)
+      AND (caught_up_at IS NULL OR restored_at IS NOT NULL))
 ) STRICT;
 
 -- ── the journal ─────────────────────────────────────────────────────────────────────────────────
@@ -48,9 +57,37 @@ CREATE TABLE conflicting_record (
   occurred_at INTEGER NOT NULL,
   properties TEXT NOT NULL,
   recorded_at INTEGER NOT NULL,
+  -- Which copy a person decided for: the booked one, or this one. Nothing while nobody did.
+  decided TEXT CONSTRAINT conflicting_record_decisions CHECK (decided IN ('first', 'second')),
   -- A source that repeats itself adds no rows.
   CONSTRAINT conflicting_record_is_kept_once UNIQUE (position, content)
 ) STRICT;
+
+-- A correction of a record: it may come before the record it names.
+CREATE TABLE correction (
+  id INTEGER NOT NULL PRIMARY KEY,
+  -- The identity of the record, and its text form.
+  identity BLOB NOT NULL CONSTRAINT correction_identity_form CHECK (length(identity) = 16),
+  source TEXT NOT NULL,
+  record_id TEXT NOT NULL,
+  -- The caller's own name for it.
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL CONSTRAINT correction_kinds CHECK (kind IN ('cancel', 'adjust')),
+  -- An adjustment's new quantity, and the quantity it replaces.
+  quantity TEXT,
+  replaces TEXT,
+  reason TEXT NOT NULL,
+  who TEXT NOT NULL,
+  recorded_at INTEGER NOT NULL,
+  CONSTRAINT correction_is_accepted_once UNIQUE (identity, name),
+  CONSTRAINT correction_form CHECK
+    ((kind = 'adjust') = (quantity IS NOT NULL) AND (kind = 'adjust') = (replaces IS NOT NULL))
+) STRICT;
+
+CREATE TRIGGER correction_never_changes BEFORE UPDATE ON correction
+BEGIN SELECT RAISE(ABORT, 'corrections are append-only'); END;
+CREATE TRIGGER correction_never_goes BEFORE DELETE ON correction
+BEGIN SELECT RAISE(ABORT, 'corrections are append-only'); END;
 
 -- What came in as a record and is none.
 CREATE TABLE rejected_record (
@@ -68,11 +105,13 @@ CREATE TABLE rejected_record (
 -- ── accrual ─────────────────────────────────────────────────────────────────────────────────────
 
 CREATE TABLE watermark (
-  room TEXT NOT NULL PRIMARY KEY CONSTRAINT watermark_rooms CHECK (room IN ('accrual')),
+  room TEXT NOT NULL PRIMARY KEY CONSTRAINT watermark_rooms CHECK (room IN
+    ('accrual', 'corrections')),
   position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO watermark (room, position) VALUES ('accrual', 0);
+-- How far accrual has read the records, by position, and the corrections, by number.
+INSERT INTO watermark (room, position) VALUES ('accrual', 0), ('corrections', 0);
 
 CREATE TABLE route_version (
   id INTEGER NOT NULL PRIMARY KEY,
@@ -129,7 +168,8 @@ CREATE TABLE balance (
 ) STRICT;
 CREATE INDEX balance_due ON balance (provider, due_at) WHERE due_at IS NOT NULL;
 
--- Which route version booked which record, and where to.
+-- Which route version booked which record, and where to; and what changed that later. Each line
+-- adds its quantity to its balance.
 CREATE TABLE booking (
   id INTEGER NOT NULL PRIMARY KEY,
   record_position INTEGER NOT NULL REFERENCES usage_record (position),
@@ -137,8 +177,15 @@ CREATE TABLE booking (
   route_version_id INTEGER NOT NULL REFERENCES route_version (id),
   balance_id INTEGER NOT NULL REFERENCES balance (id),
   quantity TEXT NOT NULL,
+  -- Why: the record itself; a correction of it; a write-off, by a resolution; what a correction
+  -- takes back of a write-off; or a written-off event that was found at the provider.
+  cause TEXT NOT NULL CONSTRAINT booking_causes CHECK (cause IN
+    ('record', 'correction', 'write_off', 'reversal', 'presence')),
+  -- The correction, resolution, correction or event of the cause; 0 for the record itself.
+  cause_id INTEGER NOT NULL,
   booked_at INTEGER NOT NULL,
-  CONSTRAINT booking_is_made_once UNIQUE (record_position, destination_id)
+  CONSTRAINT booking_is_made_once UNIQUE (record_position, destination_id, cause, cause_id),
+  CONSTRAINT booking_cause_form CHECK ((cause = 'record') = (cause_id = 0))
 ) STRICT;
 CREATE INDEX booking_balance ON booking (balance_id, id);
 
@@ -170,6 +217,10 @@ CREATE TABLE lane (
   account TEXT NOT NULL,
   -- The event in flight.
   event_id INTEGER REFERENCES meter_event (id),
+  -- When the provider's total was last compared, and how finely it has to be asked for next.
+  checked_at INTEGER,
+  check_grouping TEXT NOT NULL DEFAULT 'whole'
+    CONSTRAINT lane_groupings CHECK (check_grouping IN ('whole', 'day', 'hour')),
   -- Of the events that wait: the earliest next try, whether one is unknown (0) or none (1), and the
   -- deadline of the one that goes next. Nothing when none waits.
   next_attempt_at INTEGER,
@@ -201,6 +252,9 @@ CREATE TABLE meter_event (
   balance_id INTEGER NOT NULL REFERENCES balance (id),
   lane_id INTEGER NOT NULL REFERENCES lane (id),
   ordinal INTEGER NOT NULL CONSTRAINT meter_event_ordinal_form CHECK (ordinal > 0),
+  kind TEXT NOT NULL CONSTRAINT meter_event_kinds CHECK (kind IN ('usage', 'cancel')),
+  -- The event that a cancel takes back.
+  target_id INTEGER REFERENCES meter_event (id),
   -- The bookings it covers: those of its balance in (covers_from, covers_to].
   covers_from INTEGER NOT NULL,
   covers_to INTEGER NOT NULL,
@@ -218,7 +272,8 @@ CREATE TABLE meter_event (
   hold_reason TEXT CONSTRAINT meter_event_hold_reasons CHECK (hold_reason IN ('no_meter',
     'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
     'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
-    'meter_mismatch')),
+    'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'disproved',
+    'restored')),
   hold_detail TEXT,
   -- Whether some attempt may have landed.
   ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
@@ -234,6 +289,8 @@ CREATE TABLE meter_event (
   epoch INTEGER,
   attempt_id INTEGER,
   CONSTRAINT meter_event_ordinal_is_one UNIQUE (balance_id, ordinal),
+  CONSTRAINT meter_event_cancel_names_its_target CHECK
+    ((kind = 'cancel') = (target_id IS NOT NULL)),
   CONSTRAINT meter_event_covers_form CHECK (covers_from <= covers_to),
   CONSTRAINT meter_event_held_says_why CHECK
     ((state = 'held') = (hold_reason IS NOT NULL) AND (state = 'held') = (hold_detail IS NOT NULL)),
@@ -254,9 +311,17 @@ CREATE INDEX meter_event_next ON meter_event (lane_id, next_attempt_at)
   WHERE state IN ('pending', 'unknown');
 CREATE INDEX meter_event_in_flight ON meter_event (lane_id) WHERE state = 'in_flight';
 CREATE INDEX meter_event_held ON meter_event (moved_at) WHERE state = 'held';
+-- What a provider's total may or may not contain yet, by lane.
+CREATE INDEX meter_event_unproven ON meter_event (lane_id, occurred_at)
+  WHERE state IN ('unknown', 'accepted', 'held');
+CREATE INDEX meter_event_time ON meter_event (lane_id, occurred_at);
+-- At most one cancel of an event lives.
+CREATE UNIQUE INDEX meter_event_cancel ON meter_event (target_id)
+  WHERE target_id IS NOT NULL AND state NOT IN ('void', 'superseded', 'dead');
 
-CREATE TRIGGER meter_event_content_never_changes BEFORE UPDATE OF balance_id, ordinal, covers_from,
-  covers_to, identifier, quantity, occurred_at, body, created_at ON meter_event
+CREATE TRIGGER meter_event_content_never_changes BEFORE UPDATE OF balance_id, ordinal, kind,
+  target_id, covers_from, covers_to, identifier, quantity, occurred_at, body, created_at
+  ON meter_event
 BEGIN SELECT RAISE(ABORT, 'what a meter event says is sealed'); END;
 CREATE TRIGGER meter_event_never_goes BEFORE DELETE ON meter_event
 BEGIN SELECT RAISE(ABORT, 'meter events are append-only'); END;
@@ -295,7 +360,8 @@ BEGIN SELECT RAISE(ABORT, 'moves are append-only'); END;
 CREATE TABLE balance_hold (
   balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
   reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
-    ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed')),
+    ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed', 'below_zero',
+     'correction_policy', 'late_for_period')),
   detail TEXT NOT NULL,
   since INTEGER NOT NULL
 ) STRICT;
@@ -365,3 +431,69 @@ CREATE TABLE provider_meter (
   pinned_at INTEGER NOT NULL,
   PRIMARY KEY (provider, meter)
 ) STRICT, WITHOUT ROWID;
+
+-- Until when an account's usage can no longer be billed: the end of its last closed period.
+CREATE TABLE account_period (
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  closed_until INTEGER NOT NULL,
+  recorded_at INTEGER NOT NULL,
+  PRIMARY KEY (provider, account)
+) STRICT, WITHOUT ROWID;
+
+-- ── reconciliation ──────────────────────────────────────────────────────────────────────────────
+
+-- What a provider's total was seen to be.
+CREATE TABLE reading (
+  id INTEGER NOT NULL PRIMARY KEY,
+  lane_id INTEGER NOT NULL REFERENCES lane (id),
+  start_at INTEGER NOT NULL,
+  end_at INTEGER NOT NULL,
+  total TEXT NOT NULL,
+  -- Over the lane's events of that span: which there were, and what each had been through.
+  fingerprint BLOB NOT NULL
+    CONSTRAINT reading_fingerprint_form CHECK (length(fingerprint) = 16),
+  provider_at INTEGER NOT NULL,
+  read_at INTEGER NOT NULL,
+  finding TEXT NOT NULL CONSTRAINT reading_findings CHECK (finding IN
+    ('settled', 'first_seen', 'early', 'ambiguous', 'unexplained', 'incomparable')),
+  detail TEXT NOT NULL,
+  CONSTRAINT reading_span_form CHECK (start_at < end_at)
+) STRICT;
+CREATE INDEX reading_span ON reading (lane_id, start_at, end_at, id);
+
+CREATE TRIGGER reading_never_changes BEFORE UPDATE ON reading
+BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
+CREATE TRIGGER reading_never_goes BEFORE DELETE ON reading
+BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
+
+-- Requests for totals, by UTC day: providers ration them.
+CREATE TABLE read_calls (
+  provider TEXT NOT NULL,
+  day INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  PRIMARY KEY (provider, day)
+) STRICT, WITHOUT ROWID;
+
+-- ── people ──────────────────────────────────────────────────────────────────────────────────────
+
+-- What a person decided of something held.
+CREATE TABLE resolution (
+  id INTEGER NOT NULL PRIMARY KEY,
+  item TEXT NOT NULL
+    CONSTRAINT resolution_items CHECK (item IN ('event', 'balance', 'conflict')),
+  item_id INTEGER NOT NULL,
+  verdict TEXT NOT NULL CONSTRAINT resolution_verdicts CHECK (verdict IN
+    ('billed', 'not_billed', 'write_off', 'first', 'second')),
+  -- The quantity it decided over.
+  quantity TEXT NOT NULL,
+  why TEXT NOT NULL,
+  who TEXT NOT NULL,
+  resolved_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX resolution_item ON resolution (item, item_id);
+
+CREATE TRIGGER resolution_never_changes BEFORE UPDATE ON resolution
+BEGIN SELECT RAISE(ABORT, 'resolutions are append-only'); END;
+CREATE TRIGGER resolution_never_goes BEFORE DELETE ON resolution
+BEGIN SELECT RAISE(ABORT, 'resolutions are append-only'); END;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::route::{AccountRule, Route, WindowRule};
 use crate::domain::balance::BalanceKey;
+use crate::domain::correction::Cause;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
@@ -155,6 +156,7 @@ fn booking(
         position: entry.position,
         route: version,
         quantity: route.contribution(record),
+        cause: (Cause::Record, 0),
         occurred_at: record.occurred_at,
         due_at: window.end.max(now).plus_micros(settle),
         balance: BalanceKey {

@@ -180,6 +180,7 @@ impl Courier {
         let waited = self.clock.now().micros_since(leased_at);
         let answer = if (0..=LEASE_WAIT_MICROS_MAX).contains(&waited) {
             let request = Request {
+                says: &leased.says,
                 body: &leased.body,
                 idempotency_key: &leased.idempotency_key,
                 identifier: leased.identifier.as_str(),

@@ -118,7 +118,7 @@ fn hold(settlement: &mut Settlement, reason: HoldReason, answer: &Answer, why: &
 pub(super) mod tests {
     use super::*;
     use crate::domain::answer::OutcomeKind;
-    use crate::domain::event::{EventId, Identifier};
+    use crate::domain::event::{EventId, Identifier, Says};
     use crate::domain::names::{ProviderMeter, ProviderName};
     use crate::ledger::delivery::AttemptId;
 
@@ -144,6 +144,7 @@ pub(super) mod tests {
             attempt_number: 1,
             failures: 0,
             identifier: Identifier::stored("tallyd-1"),
+            says: Says::Usage,
             idempotency_key: "tallyd-1".to_owned(),
             meter: ProviderMeter::new("calls").unwrap(),
             body: Vec::new(),

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::balance::{Balance, BalanceId};
+use super::closed::closed;
 use super::digest::Fields;
 use super::quantity::Quantity;
 use super::time::Timestamp;
@@ -102,6 +103,36 @@ impl fmt::Display for Identifier {
     }
 }
 
+closed! {
+    /// What kind of thing an event says.
+    EventKind {
+        /// That there was usage; below zero, that some is taken back.
+        Usage = "usage",
+        /// That one earlier event does not count.
+        Cancel = "cancel",
+    }
+}
+
+/// What an event says to the provider, beside how much and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// See [`EventKind::Usage`].
+    Usage,
+    /// See [`EventKind::Cancel`]: the name of the event that shall not count.
+    Cancel(Identifier),
+}
+
+impl Says {
+    /// Which of the closed set it is.
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::Usage => EventKind::Usage,
+            Self::Cancel(_) => EventKind::Cancel,
+        }
+    }
+}
+
 /// What a provider is to be told, before it is encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventIntent {
@@ -111,7 +142,9 @@ pub struct EventIntent {
     pub ordinal: i64,
     /// Its name for ever.
     pub identifier: Identifier,
-    /// How much it says; for a delta, below zero when it takes back.
+    /// What it says.
+    pub says: Says,
+    /// How much it changes what was told: a cancel says its target's quantity with the other sign.
     pub quantity: Quantity,
     /// When it says the usage was.
     pub occurred_at: Timestamp,

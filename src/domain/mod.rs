@@ -6,6 +6,7 @@
 //! | usage record | an immutable fact from a source: who used how much of what, when |
 //! | journal | all usage records in the order they were booked |
 //! | route | configuration: which records go to which provider meter, and how |
+//! | correction | a later entry that cancels a record or gives it another quantity |
 //! | booking | the fact that a route version booked a record to a balance |
 //! | balance | what a provider should hold for one destination, and what it was told |
 //! | meter event | what a provider is told: one identifier, one body, one life |
@@ -18,6 +19,7 @@ pub mod quantity;
 pub mod names;
 pub mod digest;
 pub mod record;
+pub mod correction;
 pub mod balance;
 pub mod event;
 pub mod state;

@@ -75,6 +75,8 @@ names! {
     SourceName;
     /// A record's unique name within its source.
     RecordId;
+    /// A caller's own name for a correction, unique for the record it corrects.
+    CorrectionName;
     /// Who used, in the words of the source.
     CustomerName;
     /// What was used, in the words of the source.

@@ -71,6 +71,17 @@ closed! {
         CannotLower = "cannot_lower",
         /// The provider's meter adds up in a way this balance cannot be told to.
         MeterMismatch = "meter_mismatch",
+        /// What is to be taken back may be more than the provider certainly holds.
+        BelowZero = "below_zero",
+        /// The route leaves corrections of what was told to a person.
+        CorrectionPolicy = "correction_policy",
+        /// The period of the usage is closed: telling it now would bill nothing, or the wrong
+        /// period.
+        LateForPeriod = "late_for_period",
+        /// The provider said yes, and its own total does not contain it.
+        Disproved = "disproved",
+        /// A ledger that was lost may have told it already.
+        Restored = "restored",
     }
 }
 
@@ -164,6 +175,21 @@ impl HoldReason {
             Self::CannotLower => "correct the difference at the provider, or write it off by name",
             Self::MeterMismatch => {
                 "give the route a window and an aggregate that the meter can take"
+            }
+            Self::BelowZero => {
+                "nothing: it is told once the provider's total proves what it is taken from"
+            }
+            Self::CorrectionPolicy => {
+                "correct the difference at the provider, then say billed; or write it off by name"
+            }
+            Self::LateForPeriod => {
+                "bill it outside (invoice item, credit note) and say billed, or write it off"
+            }
+            Self::Disproved => {
+                "find why it was dropped, then say not-billed: it is told anew; or write it off"
+            }
+            Self::Restored => {
+                "have the inputs read again and say so (tallyd ledger caught-up); totals end it"
             }
         }
     }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::balance::BalanceKey;
+use crate::domain::correction::Cause;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
@@ -56,8 +57,10 @@ pub struct Booking {
     pub route: RouteVersionId,
     /// The balance's key; the balance is made when it is not there yet.
     pub balance: BalanceKey,
-    /// What the record adds to the balance, after the route's scale.
+    /// What it adds to the balance: for a record, its quantity after the route's scale.
     pub quantity: Quantity,
+    /// Why it is made, and the number of the correction; 0 for the record itself.
+    pub cause: (Cause, i64),
     /// The record's own time.
     pub occurred_at: Timestamp,
     /// When the balance may be posted, as far as this record says.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::answer::Answer;
-use crate::domain::event::{EventId, Identifier};
+use crate::domain::event::{EventId, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
 use crate::domain::state::{EventState, HoldReason};
@@ -44,6 +44,8 @@ pub struct Leased {
     pub failures: i64,
     /// The event's name.
     pub identifier: Identifier,
+    /// What it says.
+    pub says: Says,
     /// This attempt's idempotency key.
     pub idempotency_key: String,
     /// What the provider counts.

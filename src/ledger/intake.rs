@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
+use crate::domain::correction::{Correction, CorrectionId, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::time::Timestamp;
@@ -55,6 +56,26 @@ pub enum Admission {
     Conflict(Position),
 }
 
+/// What became of a correction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorrectionAdmission {
+    /// Accepted now. `standing` is what the record counts with from here on; nothing while the
+    /// record itself has not come.
+    Accepted {
+        /// The correction's number.
+        id: CorrectionId,
+        /// What the record counts with.
+        standing: Option<Standing>,
+    },
+    /// Accepted before under the same name; or a cancellation of what is cancelled already.
+    Duplicate,
+    /// Accepted before under the same name, saying something else. Nothing was changed.
+    Conflict,
+    /// It replaces another quantity than the record counts with, or the record is cancelled.
+    /// Nothing was changed.
+    Stale(Standing),
+}
+
 /// The port of the `intake` room.
 #[async_trait]
 pub trait IntakeLedger: Send + Sync {
@@ -76,4 +97,19 @@ pub trait IntakeLedger: Send + Sync {
     /// # Errors
     /// When the file system cannot be asked.
     fn free_bytes(&self) -> Result<u64, LedgerError>;
+}
+
+/// The port through which records are corrected.
+#[async_trait]
+pub trait CorrectionLedger: Send + Sync {
+    /// Accepts corrections, each in its turn. When it returns, what was accepted is on disk. The
+    /// answers stand in the order of the corrections.
+    ///
+    /// # Errors
+    /// Then nothing of the call was kept, except after [`LedgerError::Broken`].
+    async fn correct(
+        &self,
+        corrections: Vec<Correction>,
+        now: Timestamp,
+    ) -> Result<Vec<CorrectionAdmission>, LedgerError>;
 }

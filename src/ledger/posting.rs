@@ -38,6 +38,10 @@ pub struct DueBalance {
 pub struct EncodedEvent {
     /// What it says.
     pub intent: EventIntent,
+    /// The event that a cancel takes back.
+    pub target: Option<EventId>,
+    /// Why it is held from the start: a ledger that was lost may have told it.
+    pub born_held: Option<(HoldReason, String)>,
     /// The request body. Delivery sends these bytes, however often.
     pub body: Vec<u8>,
     /// The last instant, on the provider's clock, at which the provider still takes it.

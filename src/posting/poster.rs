@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::plan::{Plan, deadline, plan};
-use crate::domain::event::{EventIntent, Identifier};
+use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::ProviderName;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
@@ -73,6 +73,7 @@ impl Poster {
                 balance: balance.id,
                 ordinal,
                 identifier,
+                says: Says::Usage,
                 quantity: tell.quantity,
                 occurred_at: tell.occurred_at,
             };
@@ -82,6 +83,8 @@ impl Poster {
                         .as_ref()
                         .map_or(tell.occurred_at, |has| deadline(tell.occurred_at, has)),
                     intent,
+                    target: None,
+                    born_held: None,
                     body: encoded.body,
                     not_before: now,
                 }),

@@ -10,11 +10,12 @@
 use async_trait::async_trait;
 
 use crate::domain::answer::Answer;
-use crate::domain::event::EventIntent;
+use crate::domain::event::{EventIntent, Says};
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::provider_facts::{AccountPin, MeterPin};
+use crate::domain::quantity::Quantity;
 use crate::domain::state::HoldReason;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 
 pub mod stripe;
 
@@ -34,11 +35,6 @@ pub enum ToldAs {
 pub struct Capabilities {
     /// How the meter is told.
     pub told_as: ToldAs,
-    /// How long, in microseconds, the provider recognises an identifier at least.
-    pub dedupe_window_micros: i64,
-    /// How much of that window is left unused: our reading of the provider's clock, and what a
-    /// delayed request may take, must fit in it.
-    pub dedupe_margin_micros: i64,
     /// How far in the past, in microseconds, an event's time may lie.
     pub accepts_past_micros: i64,
     /// How much of that is left unused.
@@ -51,6 +47,56 @@ pub struct Capabilities {
     pub decimals_max: u32,
     /// Whether a value may be below zero.
     pub negative: bool,
+    /// How long after the provider received an event, in microseconds, it cancels it by its
+    /// identifier: the provider's own limit less a margin. Nothing where it never does.
+    pub cancels_for_micros: Option<i64>,
+    /// How the provider's totals can be read back. Nothing where they cannot.
+    pub read_back: Option<ReadBack>,
+}
+
+/// What a provider promises of the totals that are read back from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadBack {
+    /// How long after an event was answered, in microseconds, a total may still lack it.
+    pub lag_micros: i64,
+    /// How long after an event's last attempt, in microseconds, a request that was delayed may
+    /// still land: before this, absence from a total proves nothing.
+    pub landing_micros: i64,
+    /// Spans are asked for in multiples of this, in microseconds.
+    pub grain_micros: i64,
+    /// Significant digits of a total that can be trusted; with more it is not compared.
+    pub digits_max: u32,
+}
+
+/// How finely a total is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grouping {
+    /// One total for the whole span.
+    Whole,
+    /// One for each UTC day of it.
+    Day,
+    /// One for each UTC hour of it.
+    Hour,
+}
+
+/// The provider's total for a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The span, of the events' own times.
+    pub span: Window,
+    /// What counts there.
+    pub quantity: Quantity,
+}
+
+/// What a reading of totals came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// One for each part of the span, oldest first; a part in which nothing counts is zero.
+    pub parts: Vec<Total>,
+    /// The provider's clock, when the answer told it.
+    pub provider_at: Option<Timestamp>,
+    /// How many requests it took, for the budget of reads.
+    pub calls: u32,
 }
 
 /// Why a meter cannot be told now.
@@ -81,6 +127,8 @@ pub enum EncodeError {
 /// One attempt, as it is sent.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
+    /// What the event says, which decides where it goes.
+    pub says: &'a Says,
     /// The stored body.
     pub body: &'a [u8],
     /// The attempt's idempotency key.

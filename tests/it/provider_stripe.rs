@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use tallyd::domain::answer::{Answer, Outcome};
+use tallyd::domain::event::Says;
 use tallyd::domain::names::ProviderName;
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::Timestamp;
@@ -50,8 +51,9 @@ fn stripe(api: &str, timeout_millis: u32) -> Stripe {
 }
 
 async fn send(stripe: &Stripe, key: &str) -> Answer {
-    let answer =
-        stripe.send(Request { body: BODY, idempotency_key: key, identifier: IDENTIFIER }).await;
+    let request =
+        Request { says: &Says::Usage, body: BODY, idempotency_key: key, identifier: IDENTIFIER };
+    let answer = stripe.send(request).await;
     assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
     answer
 }

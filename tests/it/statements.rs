@@ -88,14 +88,15 @@ SELECT position, 'stripe.main', 1 + position % 2, customer, '', position, positi
   zeroblob(16), position, position, position, 1, 1, iif(position % 100 = 0, position, NULL)
 FROM usage_record;
 INSERT INTO booking (id, record_position, destination_id, route_version_id, balance_id, quantity,
-  booked_at) SELECT id, id, destination_id, 1, id, '1', 0 FROM balance;
+  cause, cause_id, booked_at)
+SELECT id, id, destination_id, 1, id, '1', 'record', 0, 0 FROM balance;
 INSERT INTO parked_record (record_position, route, reason, detail, parked_at, mapping_version)
 SELECT position, 'other', 'no_account', '', 0, 1 + position % 2 FROM usage_record
 WHERE position % 50 = 0;
-INSERT INTO meter_event (id, balance_id, lane_id, ordinal, covers_from, covers_to, identifier,
+INSERT INTO meter_event (id, balance_id, lane_id, ordinal, kind, covers_from, covers_to, identifier,
   quantity, occurred_at, body, deadline_at, created_at, state, moved_at, why, ambiguous, generation,
   attempts, failures, next_attempt_at)
-SELECT b.id, b.id, l.id, 1, 0, b.id, 'event ' || b.id, '1', 0, x'00', b.id, 0, 'pending', 0, '', 0,
+SELECT b.id, b.id, l.id, 1, 'usage', 0, b.id, 'event ' || b.id, '1', 0, x'00', b.id, 0, 'pending', 0, '', 0,
   1, 0, 0, b.id
 FROM balance AS b JOIN lane AS l ON l.destination_id = b.destination_id AND l.account = b.account;
 UPDATE meter_event SET state = 'in_flight', epoch = 1, attempt_id = id, attempts = 1,

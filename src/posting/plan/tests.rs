@@ -14,14 +14,14 @@ const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
 fn capabilities() -> Capabilities {
     Capabilities {
         told_as: ToldAs::Delta,
-        dedupe_window_micros: MICROS_PER_DAY,
-        dedupe_margin_micros: MICROS_PER_HOUR,
         accepts_past_micros: 35 * MICROS_PER_DAY,
         accepts_past_margin_micros: MICROS_PER_HOUR,
         accepts_ahead_micros: 4 * MICROS_PER_MINUTE,
         digits_max: 15,
         decimals_max: 12,
         negative: true,
+        cancels_for_micros: Some(23 * MICROS_PER_HOUR),
+        read_back: None,
     }
 }
 

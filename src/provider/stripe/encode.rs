@@ -40,7 +40,7 @@ mod tests {
 
     use super::*;
     use crate::domain::balance::BalanceId;
-    use crate::domain::event::Identifier;
+    use crate::domain::event::{Identifier, Says};
     use crate::domain::names::ProviderMeter;
     use crate::domain::provider_facts::Formula;
     use crate::domain::quantity::Quantity;
@@ -66,6 +66,7 @@ mod tests {
             identifier: Identifier::stored(
                 "tallyd-00112233445566aa-ffeeddccbbaa99887766554433221100",
             ),
+            says: Says::Usage,
             quantity: Quantity::parse(quantity).unwrap(),
             occurred_at: Timestamp::from_micros(micros),
         }

@@ -5,7 +5,7 @@
 use crate::domain::provider_facts::{Formula, MeterPin};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
-use crate::provider::{CannotTell, Capabilities, ToldAs};
+use crate::provider::{CannotTell, Capabilities, ReadBack, ToldAs};
 
 /// How long an identifier is recognised at least: 24 hours, in microseconds ("a rolling period of
 /// at least 24 hours": Stripe's OpenAPI document, `POST /v1/billing/meter_events`, `identifier`).
@@ -32,6 +32,24 @@ pub const DECIMALS_MAX: u32 = 12;
 /// A value may be below zero: Stripe takes it as a correction and bills a period's total below zero
 /// as nothing (Stripe's guide "Record usage for billing", copy of 2026-05-05).
 pub const NEGATIVE: bool = true;
+/// How long after Stripe received an event it can be cancelled: 24 hours, in microseconds
+/// (`cancel.identifier`: "events within 24 hours of Stripe receiving them": Stripe's OpenAPI
+/// document, `POST /v1/billing/meter_event_adjustments`).
+pub const CANCEL_WINDOW_MICROS: i64 = 24 * MICROS_PER_HOUR;
+/// How much of that window is left unused: an hour, in microseconds, for the same reasons as with
+/// identifiers.
+pub const CANCEL_MARGIN_MICROS: i64 = MICROS_PER_HOUR;
+/// What Stripe's summaries of meter events promise. They are eventually consistent and no lag is
+/// published; one user measured a minute. Seven hours is far on the safe side of every report, and
+/// costs nothing but patience. A request that timed out may land later: 24 hours after its last
+/// attempt nothing on the way to Stripe is believed to hold one any more. Totals come as JSON
+/// floats, which carry 15 decimal digits.
+pub const READ_BACK: ReadBack = ReadBack {
+    lag_micros: 7 * MICROS_PER_HOUR,
+    landing_micros: 24 * MICROS_PER_HOUR,
+    grain_micros: MICROS_PER_MINUTE,
+    digits_max: 15,
+};
 /// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be
 /// refused as a meter's customer, and are not taken until that is known to be otherwise.
 pub const ACCOUNT_PREFIX: &str = "cus_";
@@ -71,14 +89,14 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
     };
     Ok(Capabilities {
         told_as,
-        dedupe_window_micros: DEDUPE_WINDOW_MICROS,
-        dedupe_margin_micros: DEDUPE_MARGIN_MICROS,
         accepts_past_micros: ACCEPTS_PAST_MICROS,
         accepts_past_margin_micros: ACCEPTS_PAST_MARGIN_MICROS,
         accepts_ahead_micros: ACCEPTS_AHEAD_MICROS,
         digits_max: DIGITS_MAX,
         decimals_max: DECIMALS_MAX,
         negative: NEGATIVE,
+        cancels_for_micros: Some(CANCEL_WINDOW_MICROS - CANCEL_MARGIN_MICROS),
+        read_back: Some(READ_BACK),
     })
 }
 

@@ -296,6 +296,8 @@ async fn book(
             booking.route.0,
             running.id,
             booking.quantity.to_string(),
+            booking.cause.0.as_str(),
+            booking.cause.1,
         ]));
     }
     sqlx::query(sql!("bookings_insert"))

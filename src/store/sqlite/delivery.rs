@@ -11,7 +11,7 @@ use facts::{meter_pin, provider_facts};
 
 use super::posting::refresh_lanes;
 use super::{SqliteLedger, begin, commit, sql};
-use crate::domain::event::{EventId, Identifier};
+use crate::domain::event::{EventId, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin, Span};
 use crate::domain::state::{EventState, HoldReason};
@@ -267,6 +267,10 @@ impl Candidate {
 fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
     let identifier = Identifier::stored(&row.text("identifier")?);
     let idempotency_key = identifier.idempotency_key(row.integer("generation")?);
+    let says = match row.maybe_text("target")? {
+        Some(target) => Says::Cancel(Identifier::stored(&target)),
+        None => Says::Usage,
+    };
     Ok(Candidate {
         leased: Leased {
             event: EventId(row.integer("id")?),
@@ -275,6 +279,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
             attempt_number: row.integer("attempts")? + 1,
             failures: row.integer("failures")?,
             identifier,
+            says,
             idempotency_key,
             meter: row.name("meter", ProviderMeter::new)?,
             body: row.blob("body")?,

@@ -8,6 +8,7 @@
 //! as one JSON array, or as one statement with many rows of values.
 
 mod accrual;
+mod corrections;
 mod delivery;
 mod intake;
 mod operator;

@@ -248,6 +248,10 @@ async fn insert_events(
                 hex::encode(&event.body),
                 event.deadline_at.micros(),
                 event.not_before.micros(),
+                event.intent.says.kind().as_str(),
+                event.target.map(|target| target.0),
+                event.born_held.as_ref().map(|(reason, _)| reason.as_str()),
+                event.born_held.as_ref().map(|(_, detail)| detail.as_str()),
             ])
         })
         .collect();

@@ -3,7 +3,7 @@
 
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::balance::BalanceId;
-use tallyd::domain::event::{EventIntent, Identifier};
+use tallyd::domain::event::{EventIntent, Identifier, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{Formula, MeterPin};
 use tallyd::domain::quantity::Quantity;
@@ -127,6 +127,7 @@ fn intent(quantity: &str) -> EventIntent {
         balance: BalanceId(1),
         ordinal: 1,
         identifier: Identifier::stored(IDENTIFIER),
+        says: Says::Usage,
         quantity: Quantity::parse(quantity).unwrap(),
         occurred_at: Timestamp::from_seconds(1_795_168_000),
     }

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{Route, WindowRule};
 use tallyd::domain::answer::{Answer, Outcome};
-use tallyd::domain::event::{EventId, EventIntent, Identifier};
+use tallyd::domain::event::{EventId, EventIntent, Identifier, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{AccountPin, ClockReading, Formula, MeterPin};
 use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
@@ -93,14 +93,14 @@ impl Provider for StandIn {
     fn capabilities(&self, _meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         Ok(Capabilities {
             told_as: ToldAs::Delta,
-            dedupe_window_micros: 24 * MICROS_PER_HOUR,
-            dedupe_margin_micros: MICROS_PER_HOUR,
             accepts_past_micros: 35 * MICROS_PER_DAY,
             accepts_past_margin_micros: MICROS_PER_HOUR,
             accepts_ahead_micros: 4 * MICROS_PER_MINUTE,
             digits_max: 15,
             decimals_max: 12,
             negative: true,
+            cancels_for_micros: Some(23 * MICROS_PER_HOUR),
+            read_back: None,
         })
     }
 
@@ -202,6 +202,7 @@ pub(crate) fn leased() -> Leased {
         attempt_number: 1,
         failures: 0,
         identifier: Identifier::stored("tallyd-1"),
+        says: Says::Usage,
         idempotency_key: "tallyd-1".to_owned(),
         meter: ProviderMeter::new("calls").unwrap(),
         body: Vec::new(),

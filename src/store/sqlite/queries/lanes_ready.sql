@@ -1,13 +1,14 @@
 -- The lanes that may send now, most urgent first, each with the event that goes next in it. The
 -- plus leaves the index that has a lane's events in the order in which they go, so that none is
 -- sorted.
-SELECT e.id, e.lane_id, e.identifier, e.generation, e.attempts, e.failures, d.meter, e.body,
-  e.ambiguous, e.first_attempt_at, e.deadline_at
+SELECT e.id, e.lane_id, e.identifier, t.identifier AS target, e.generation, e.attempts, e.failures,
+  d.meter, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at
 FROM lane AS l
 JOIN destination AS d ON d.id = l.destination_id
 JOIN meter_event AS e ON e.id = (SELECT w.id FROM meter_event AS w
   WHERE w.lane_id = l.id AND w.state IN ('pending', 'unknown') AND +w.next_attempt_at <= ?2
   ORDER BY w.ambiguous DESC, w.deadline_at, w.id LIMIT 1)
+LEFT JOIN meter_event AS t ON t.id = e.target_id
 WHERE l.provider = ?1 AND l.event_id IS NULL AND l.next_attempt_at IS NOT NULL
   AND l.next_attempt_at <= ?2
 ORDER BY l.urgency, l.deadline_at LIMIT ?3

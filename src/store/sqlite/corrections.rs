@@ -1,0 +1,173 @@
+//! Corrections in the ledger. Here: the verb that accepts them, each judged by what its record
+//! counts with at that moment. Never here: what they do to balances (`accrual::follow`). Read next:
+//! [`super::accrual`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::correction::{
+    Change, Correction, CorrectionId, CorrectionKind, Effect, Standing, apply, fold,
+};
+use crate::domain::digest::Digest;
+use crate::domain::quantity::Quantity;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::intake::{CorrectionAdmission, CorrectionLedger};
+use crate::store::codec::{Columns, ledger_error};
+
+/// The corrections of one record as they stand in a transaction.
+struct Record {
+    /// What it was booked with; nothing while it has not come.
+    quantity: Option<Quantity>,
+    /// In the order in which they were accepted, with their names.
+    accepted: Vec<(String, Change)>,
+}
+
+impl Record {
+    /// What the record counts with. Before it has come, what the first correction replaces is taken
+    /// for true; whether it was is seen when the record comes.
+    fn standing(&self) -> Option<Standing> {
+        let claimed = || match self.accepted.first()? {
+            (_, Change::Adjust { replaces, .. }) => Some(replaces.clone()),
+            (_, Change::Cancel) => Some(Quantity::zero()),
+        };
+        let quantity = self.quantity.clone().or_else(claimed)?;
+        Some(fold(&quantity, self.accepted.iter().map(|(_, change)| change)).1)
+    }
+
+    fn judge(&self, correction: &Correction) -> Result<Option<Standing>, CorrectionAdmission> {
+        let name = correction.name.as_str();
+        if let Some((_, known)) = self.accepted.iter().find(|(known, _)| known == name) {
+            let same = *known == correction.change;
+            return Err(if same {
+                CorrectionAdmission::Duplicate
+            } else {
+                CorrectionAdmission::Conflict
+            });
+        }
+        let Some(present) = self.standing() else { return Ok(None) };
+        match apply(&present, &correction.change) {
+            (Effect::Applied(..), next) => Ok(self.quantity.is_some().then_some(next)),
+            (Effect::Idle, _) => Err(CorrectionAdmission::Duplicate),
+            (Effect::Stale(present), _) => Err(CorrectionAdmission::Stale(present)),
+        }
+    }
+}
+
+#[async_trait]
+impl CorrectionLedger for SqliteLedger {
+    async fn correct(
+        &self,
+        corrections: Vec<Correction>,
+        now: Timestamp,
+    ) -> Result<Vec<CorrectionAdmission>, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let mut records = records(&mut transaction, &corrections).await?;
+        let mut next = sqlx::query(sql!("correction_end"))
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ledger_error)?
+            .integer("id")?;
+        let mut rows = Vec::new();
+        let mut admissions = Vec::with_capacity(corrections.len());
+        for correction in &corrections {
+            let identity = correction.identity();
+            let missing = || LedgerError::Contradiction("a correction names no record".to_owned());
+            let record = records.get_mut(&identity).ok_or_else(missing)?;
+            match record.judge(correction) {
+                Ok(standing) => {
+                    next += 1;
+                    record
+                        .accepted
+                        .push((correction.name.as_str().to_owned(), correction.change.clone()));
+                    rows.push(row(next, &identity, correction));
+                    admissions
+                        .push(CorrectionAdmission::Accepted { id: CorrectionId(next), standing });
+                }
+                Err(refused) => admissions.push(refused),
+            }
+        }
+        if !rows.is_empty() {
+            sqlx::query(sql!("corrections_insert"))
+                .bind(serde_json::Value::from(rows).to_string())
+                .bind(now.micros())
+                .execute(&mut *transaction)
+                .await
+                .map_err(ledger_error)?;
+        }
+        commit(transaction).await?;
+        Ok(admissions)
+    }
+}
+
+fn row(id: i64, identity: &Digest, correction: &Correction) -> serde_json::Value {
+    let (quantity, replaces) = match &correction.change {
+        Change::Cancel => (None, None),
+        Change::Adjust { quantity, replaces } => {
+            (Some(quantity.to_string()), Some(replaces.to_string()))
+        }
+    };
+    json!([
+        id,
+        hex::encode(identity),
+        correction.source.as_str(),
+        correction.record.as_str(),
+        correction.name.as_str(),
+        correction.change.kind().as_str(),
+        quantity,
+        replaces,
+        correction.reason,
+        correction.who,
+    ])
+}
+
+/// What is known of the records that `corrections` name.
+async fn records(
+    connection: &mut SqliteConnection,
+    corrections: &[Correction],
+) -> Result<BTreeMap<Digest, Record>, LedgerError> {
+    let identities: BTreeSet<Digest> = corrections.iter().map(Correction::identity).collect();
+    let named: Vec<String> = identities.iter().map(hex::encode).collect();
+    let named = json!(named).to_string();
+    let mut records: BTreeMap<Digest, Record> = identities
+        .into_iter()
+        .map(|identity| (identity, Record { quantity: None, accepted: Vec::new() }))
+        .collect();
+    let rows = sqlx::query(sql!("quantities_by_identity"))
+        .bind(&named)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    for row in rows {
+        if let Some(record) = records.get_mut(&row.digest("identity")?) {
+            record.quantity = Some(row.quantity("quantity")?);
+        }
+    }
+    let rows = sqlx::query(sql!("corrections_of"))
+        .bind(&named)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    for row in rows {
+        if let Some(record) = records.get_mut(&row.digest("identity")?) {
+            record.accepted.push((row.text("name")?, change(&row)?));
+        }
+    }
+    Ok(records)
+}
+
+/// What a row of the corrections says.
+pub(super) fn change(row: &SqliteRow) -> Result<Change, LedgerError> {
+    Ok(match row.member("kind", CorrectionKind::parse)? {
+        CorrectionKind::Cancel => Change::Cancel,
+        CorrectionKind::Adjust => Change::Adjust {
+            quantity: row.quantity("quantity")?,
+            replaces: row.quantity("replaces")?,
+        },
+    })
+}
