@@ -59,6 +59,8 @@ pub struct Posting {
     pub version: i64,
     /// Events withdrawn: pending and never leased.
     pub voided: Vec<EventId>,
+    /// Events that the provider definitely refused, and that are told otherwise or not at all.
+    pub superseded: Vec<EventId>,
     /// Events to be told.
     pub events: Vec<EncodedEvent>,
     /// Why what remains cannot be told.

@@ -18,6 +18,8 @@ use crate::provider::{Capabilities, ToldAs};
 pub struct Plan {
     /// Events to withdraw: pending, never leased.
     pub void: Vec<EventId>,
+    /// Events to supersede: definitely refused.
+    pub supersede: Vec<EventId>,
     /// Events to tell, oldest first.
     pub tell: Vec<Tell>,
     /// Why what remains cannot be told, and the particulars.

@@ -57,6 +57,7 @@ impl Poster {
             balance: balance.id,
             version: balance.version,
             voided: plan.void,
+            superseded: plan.supersede,
             events: Vec::new(),
             hold: plan.hold,
             due_at: plan.wait_until,
@@ -92,6 +93,7 @@ impl Poster {
                 Err(error) => {
                     return Posting {
                         voided: Vec::new(),
+                        superseded: Vec::new(),
                         events: Vec::new(),
                         hold: Some((HoldReason::NoMeter, error.to_string())),
                         due_at: Some(now.plus_micros(METER_WAIT_MICROS)),

@@ -43,7 +43,7 @@ const HOT: &[&str] = &[
     "events_lease",
     "events_settle",
     "events_told",
-    "events_void",
+    "events_move",
     "events_voidable",
     "identities_of",
     "journal_end",

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use facts::{meter_pin, provider_facts};
 
+use super::moves::ring_balances;
 use super::posting::refresh_lanes;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier, Says};
@@ -89,6 +90,9 @@ impl DeliveryLedger for SqliteLedger {
         let lanes: Vec<i64> =
             moved.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
         free_lanes(&mut transaction, &lanes).await?;
+        let balances: Vec<i64> =
+            moved.iter().map(|row| row.integer("balance_id")).collect::<Result<_, _>>()?;
+        ring_balances(&mut transaction, &balances, now).await?;
         if let Some(reading) = clock {
             keep_clock(&mut transaction, provider, reading, AskedFor::No).await?;
         }

@@ -11,6 +11,7 @@ mod accrual;
 mod corrections;
 mod delivery;
 mod intake;
+mod moves;
 mod operator;
 mod posting;
 mod recovery;

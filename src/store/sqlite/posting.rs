@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::moves::{Move, move_events};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{EventId, LedgerId};
@@ -89,8 +90,12 @@ impl PostingLedger for SqliteLedger {
             });
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let mut posted = Posted { skipped: count(stale.len()), ..Posted::default() };
-        let voided = void(&mut transaction, &current, &mut present, now).await?;
-        posted.voided = count(voided.len());
+        let moves = withdrawals(&current);
+        if !moves.is_empty() {
+            move_events(&mut transaction, &moves, now).await?;
+            present = present_balances(&mut transaction, &postings).await?;
+        }
+        posted.voided = count(moves.len());
         posted.events = insert_events(&mut transaction, &current, &present, now).await?;
         posted.held = hold(&mut transaction, &current, now).await?;
         let told: Vec<Value> = current
@@ -99,9 +104,7 @@ impl PostingLedger for SqliteLedger {
                 let before = &present[&posting.balance.0];
                 let said: Quantity =
                     posting.events.iter().map(|event| &event.intent.quantity).sum();
-                let withdrawn: Quantity =
-                    posting.voided.iter().filter_map(|id| voided.get(&id.0)).sum();
-                let told = &(&before.told + &said) - &withdrawn;
+                let told = &before.told + &said;
                 let told_to =
                     if posting.events.is_empty() { before.told_to } else { before.booked_to };
                 json!([
@@ -195,35 +198,22 @@ async fn voidable(
     rows.iter().map(|row| row.integer("id")).collect()
 }
 
-/// Withdraws events; answers what each of them said. What they covered is to be told again.
-async fn void(
-    connection: &mut SqliteConnection,
-    postings: &[&Posting],
-    present: &mut BTreeMap<i64, Present>,
-    now: Timestamp,
-) -> Result<BTreeMap<i64, Quantity>, LedgerError> {
-    let ids: Vec<i64> =
-        postings.iter().flat_map(|posting| posting.voided.iter().map(|id| id.0)).collect();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let rows = sqlx::query(sql!("events_void"))
-        .bind(json!(ids).to_string())
-        .bind(now.micros())
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let mut lanes = Vec::new();
-    let mut voided = BTreeMap::new();
-    for row in rows {
-        lanes.push(row.integer("lane_id")?);
-        voided.insert(row.integer("id")?, row.quantity("quantity")?);
-        if let Some(balance) = present.get_mut(&row.integer("balance_id")?) {
-            balance.told_to = balance.told_to.min(row.integer("covers_from")?);
-        }
-    }
-    refresh_lanes(connection, &lanes).await?;
-    Ok(voided)
+/// The moves of the events that plans take back without telling the provider anything.
+fn withdrawals(postings: &[&Posting]) -> Vec<Move> {
+    let moved = |id: &EventId, to, why| Move::to(*id, to, false, why);
+    postings
+        .iter()
+        .flat_map(|posting| {
+            let voided = posting
+                .voided
+                .iter()
+                .map(move |id| moved(id, EventState::Void, "withdrawn before it was sent"));
+            let superseded = posting.superseded.iter().map(move |id| {
+                moved(id, EventState::Superseded, "refused, and its quantity is told otherwise")
+            });
+            voided.chain(superseded)
+        })
+        .collect()
 }
 
 async fn insert_events(

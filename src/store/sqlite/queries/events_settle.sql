@@ -7,4 +7,4 @@ UPDATE meter_event SET state = n.value ->> 2, moved_at = ?2, why = n.value ->> 3
 FROM json_each(?1) AS n
 WHERE meter_event.id = n.value ->> 0 AND +meter_event.state = 'in_flight'
   AND meter_event.attempt_id = n.value ->> 1 AND meter_event.epoch = ?3
-RETURNING lane_id
+RETURNING lane_id, balance_id

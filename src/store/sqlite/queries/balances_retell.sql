@@ -1,0 +1,2 @@
+UPDATE balance SET told = n.value ->> 1, told_to = n.value ->> 2, version = version + 1
+FROM json_each(?1) AS n WHERE balance.id = n.value ->> 0

@@ -1,0 +1,9 @@
+-- Some events, and the cancels of them. Two lookups instead of one with OR, which would read all.
+SELECT e.id, e.state, e.balance_id, e.lane_id, e.quantity, e.covers_from, e.target_id, e.attempts,
+  e.ambiguous
+FROM json_each(?1) AS wanted CROSS JOIN meter_event AS e ON e.id = wanted.value
+UNION
+SELECT e.id, e.state, e.balance_id, e.lane_id, e.quantity, e.covers_from, e.target_id, e.attempts,
+  e.ambiguous
+FROM json_each(?1) AS wanted CROSS JOIN meter_event AS e ON e.target_id = wanted.value
+WHERE e.state NOT IN ('void', 'superseded', 'dead')
