@@ -6,18 +6,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::follow::{Line, follow};
 use super::map::{Mapped, Mapping};
-use super::route::{AccountRule, Route};
+use super::route::{AccountRule, Route, Transform};
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
 use crate::domain::record::UsageRecord;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
-use crate::ledger::accrual::{Accrual, AccrualLedger, RouteVersionId};
+use crate::ledger::accrual::{
+    Accrual, AccrualLedger, BookedLine, Corrections, JournalRecord, RouteVersionId,
+};
 use crate::service::{Service, Step, StepError};
 
 /// Records in one step: enough that the transaction's flush is paid off, few enough that posting
 /// and intake are not kept waiting for the writer.
 pub const BATCH_RECORDS: u32 = 2_000;
+
+/// Corrections in one step: each brings its record's lines along.
+pub const BATCH_CORRECTIONS: u32 = 500;
 
 /// The service that books the journal.
 pub struct Accruer {
@@ -74,11 +80,14 @@ impl Accruer {
         let mapping = self.mapping(&imported);
         let mut mapped = Mapped::default();
         for entry in &page.entries {
+            let before = mapped.bookings.len();
             mapping.map(entry, now, &mut mapped);
+            self.follow(entry, &page.corrections, before, now, &mut mapped);
         }
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: Some((page.watermark, to)),
+            corrections: None,
             unparked: Vec::new(),
             bookings: mapped.bookings,
             parkings: mapped.parkings,
@@ -98,17 +107,61 @@ impl Accruer {
         for parked in &page.parked {
             // One parking of a record at a time: what one books, the next has to know of.
             if seen.insert(parked.entry.position) {
+                let before = mapped.bookings.len();
                 mapping.map_parked(parked, now, &mut mapped);
+                self.follow(&parked.entry, &page.corrections, before, now, &mut mapped);
                 unparked.push((parked.entry.position, parked.route.clone()));
             }
         }
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: None,
+            corrections: None,
             unparked,
             bookings: mapped.bookings,
             parkings: mapped.parkings,
         }))
+    }
+
+    /// Adds the lines of the corrections of a record to what was just booked of it.
+    fn follow(
+        &self,
+        entry: &JournalRecord,
+        corrections: &Corrections,
+        booked_from: usize,
+        now: Timestamp,
+        into: &mut Mapped,
+    ) {
+        let Some(corrections) = corrections.get(&entry.position) else { return };
+        let lines: Vec<Line> = into.bookings[booked_from..]
+            .iter()
+            .filter_map(|booking| {
+                let (route, _) = self.routes.iter().find(|(_, id)| *id == booking.route)?;
+                Some(Line {
+                    balance: booking.balance.clone(),
+                    route: booking.route,
+                    transform: route.transform(),
+                    quantity: booking.quantity.clone(),
+                    cause: booking.cause,
+                })
+            })
+            .collect();
+        into.bookings.extend(follow(entry, corrections, &lines, now));
+    }
+
+    /// The corrections that came for records after those were accrued.
+    async fn book_corrections(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
+        let page = self.ledger.uncorrected(BATCH_CORRECTIONS).await?;
+        if page.to == page.watermark {
+            return Ok(None);
+        }
+        let mut bookings = Vec::new();
+        for record in &page.records {
+            let lines = record.lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+            bookings.extend(follow(&record.entry, &record.corrections, &lines, now));
+        }
+        let corrections = Some((page.watermark, page.to));
+        Ok(Some(Accrual { corrections, bookings, ..Accrual::default() }))
     }
 
     fn mapping<'a>(
@@ -117,6 +170,19 @@ impl Accruer {
     ) -> Mapping<'a> {
         Mapping { routes: &self.routes, account_prefixes: &self.account_prefixes, imported }
     }
+}
+
+fn line(booked: &BookedLine) -> Result<Line, LedgerError> {
+    let transform = Transform::of_definition(&booked.definition).ok_or_else(|| {
+        LedgerError::Contradiction(format!("unreadable route: {}", booked.definition))
+    })?;
+    Ok(Line {
+        balance: booked.balance.clone(),
+        route: booked.route,
+        transform,
+        quantity: booked.quantity.clone(),
+        cause: booked.cause,
+    })
 }
 
 #[async_trait]
@@ -128,7 +194,10 @@ impl Service for Accruer {
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
         let accrual = match self.book_journal(now).await? {
             Some(accrual) => Some(accrual),
-            None => self.review_parked(now).await?,
+            None => match self.book_corrections(now).await? {
+                Some(accrual) => Some(accrual),
+                None => self.review_parked(now).await?,
+            },
         };
         let Some(accrual) = accrual else { return Ok(Step::default()) };
         let done = self.ledger.accrue(accrual, now).await?;

@@ -1,8 +1,9 @@
 //! Routes: which records go where. PURE. Here: a route as the operator meant it, whether it takes a
 //! record, and what it makes of one. Never here: balances, the ledger. Read next: [`super::map`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use crate::domain::correction::{CorrectionPolicy, Standing};
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::UsageRecord;
@@ -17,6 +18,10 @@ pub const AGGREGATE: Aggregate = Aggregate::Sum;
 /// How long after a window's end it is posted, in microseconds, when the operator set none: sources
 /// that report every minute have then been heard several times.
 pub const SETTLE_MICROS: i64 = 5 * MICROS_PER_MINUTE;
+
+/// How corrections are told when the operator set nothing: a cancelled event leaves the least
+/// behind at the provider, and a negative one serves when it is too late for that.
+pub const CORRECTIONS: CorrectionPolicy = CorrectionPolicy::CancelThenNegative;
 
 /// The span of usage that one balance sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,9 @@ pub struct Route {
     /// How long after a window's end, in microseconds, it is posted: late usage that arrives in
     /// time joins the same event.
     pub settle_micros: i64,
+    /// How what was already told is taken back when records are corrected. No part of the
+    /// definition: it decides over what is outstanding now, not over what is booked.
+    pub corrections: CorrectionPolicy,
 }
 
 impl WindowRule {
@@ -115,7 +123,54 @@ impl Aggregate {
     }
 }
 
+/// What a route makes of a record's quantity, and when it has it posted: what a correction needs to
+/// know of the route version that booked its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transform {
+    /// What a record adds.
+    pub aggregate: Aggregate,
+    /// What a quantity is multiplied with.
+    pub scale: Quantity,
+    /// How long after a window's end, in microseconds, it is posted.
+    pub settle_micros: i64,
+}
+
+impl Transform {
+    /// What a record that counts so adds to its balance.
+    #[must_use]
+    pub fn contribution(&self, standing: &Standing) -> Quantity {
+        match (standing, self.aggregate) {
+            (Standing::Cancelled, Aggregate::Sum | Aggregate::Count) => Quantity::zero(),
+            (Standing::Counts(quantity), Aggregate::Sum) => quantity * &self.scale,
+            (Standing::Counts(_), Aggregate::Count) => Quantity::one(),
+        }
+    }
+
+    /// The transform of a stored [`Route::definition`]; nothing when it is none.
+    #[must_use]
+    pub fn of_definition(definition: &str) -> Option<Self> {
+        let definition: serde_json::Value = serde_json::from_str(definition).ok()?;
+        let aggregate = match definition.get("aggregate")?.as_str()? {
+            "sum" => Aggregate::Sum,
+            "count" => Aggregate::Count,
+            _ => return None,
+        };
+        let scale = Quantity::parse_unbounded(definition.get("scale")?.as_str()?).ok()?;
+        Some(Self { aggregate, scale, settle_micros: definition.get("settle_micros")?.as_i64()? })
+    }
+}
+
 impl Route {
+    /// What it makes of a record's quantity.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        Transform {
+            aggregate: self.aggregate,
+            scale: self.scale.clone(),
+            settle_micros: self.settle_micros,
+        }
+    }
+
     /// Whether this route takes `record`.
     #[must_use]
     pub fn takes(&self, record: &UsageRecord) -> bool {
@@ -128,10 +183,7 @@ impl Route {
     /// What `record` adds to its balance.
     #[must_use]
     pub fn contribution(&self, record: &UsageRecord) -> Quantity {
-        match self.aggregate {
-            Aggregate::Sum => &record.quantity * &self.scale,
-            Aggregate::Count => Quantity::one(),
-        }
+        self.transform().contribution(&Standing::Counts(record.quantity.clone()))
     }
 
     /// The route as the ledger keeps it: a text that changes exactly when its meaning does. The
@@ -156,4 +208,19 @@ impl Route {
         });
         RouteDefinition { name: self.name.clone(), definition: definition.to_string() }
     }
+}
+
+/// How corrections are told to each meter of `provider`: where routes that feed the same meter do
+/// not agree, the most careful one is followed.
+#[must_use]
+pub fn corrections_by_meter(
+    routes: &[Route],
+    provider: &ProviderName,
+) -> HashMap<ProviderMeter, CorrectionPolicy> {
+    let mut policies = HashMap::new();
+    for route in routes.iter().filter(|route| route.provider == *provider) {
+        let policy = policies.entry(route.provider_meter.clone()).or_insert(route.corrections);
+        *policy = (*policy).max(route.corrections);
+    }
+    policies
 }

@@ -107,6 +107,7 @@ tables! {
         scale: Key<Decimal>,
         account: Key<Account>,
         settle: Key<String>,
+        corrections: Key<String>,
     }
     /// `account = { template = "…" }`
     AccountTemplate {

@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::housekeeping::{Maintainer, Watcher};
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
+use crate::accrual::route::corrections_by_meter;
 use crate::clock::Clock;
 use crate::config::{Config, SecretPolicy};
 use crate::delivery::courier::Courier;
-use crate::domain::names::ProviderName;
+use crate::domain::correction::CorrectionPolicy;
+use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::intake::gate::Gate;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::{Ledger, LedgerError};
@@ -59,6 +61,7 @@ struct Told {
     courier: Arc<Courier>,
     poster_bell: Bell,
     courier_bell: Bell,
+    corrections: HashMap<ProviderMeter, CorrectionPolicy>,
 }
 
 /// A daemon that is ready to run.
@@ -164,7 +167,8 @@ impl Daemon {
             service::run(self.accruer, clock.clone(), self.accrual_bell, posters, asked.clone()),
         );
         for told in told {
-            let poster = Poster::new(told.name.clone(), ledger.clone(), told.provider.clone());
+            let poster = Poster::new(told.name.clone(), ledger.clone(), told.provider.clone())
+                .correcting(told.corrections);
             let next = vec![told.courier_bell.clone()];
             supervisor.start(
                 format!("posting to {}", told.name),
@@ -230,12 +234,14 @@ async fn providers(
             Arc::new(move |outcome| observed.0.answer(&observed.1, outcome)),
         );
         let poster_bell = Bell::default();
+        let corrections = corrections_by_meter(&config.routes, &name);
         told.push(Told {
             name,
             provider,
             courier: Arc::new(courier.ringing(poster_bell.clone())),
             poster_bell,
             courier_bell: Bell::default(),
+            corrections,
         });
     }
     Ok(told)

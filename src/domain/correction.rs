@@ -54,7 +54,7 @@ closed! {
 }
 
 closed! {
-    /// How a route has what was already told taken back.
+    /// How a route has what was already told taken back; the more careful the later.
     CorrectionPolicy {
         /// By cancelling the event while the provider does that, else by a negative one.
         CancelThenNegative = "cancel_then_negative",

@@ -2,13 +2,13 @@
 //! one verb that changes balances. Never here: which route takes a record (`accrual::map`). Read
 //! next: [`super::posting`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::balance::BalanceKey;
-use crate::domain::correction::Cause;
+use crate::domain::correction::{Cause, Change, CorrectionId};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
@@ -85,6 +85,48 @@ pub struct Parking {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MappingVersion(pub i64);
 
+/// The corrections of some records, each with those of its record in the order in which they were
+/// accepted.
+pub type Corrections = BTreeMap<Position, Vec<(CorrectionId, Change)>>;
+
+/// A record that corrections came for after it was accrued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorrectedRecord {
+    /// The record.
+    pub entry: JournalRecord,
+    /// All corrections of it.
+    pub corrections: Vec<(CorrectionId, Change)>,
+    /// The lines that balances have of it.
+    pub lines: Vec<BookedLine>,
+}
+
+/// A line that a balance has of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookedLine {
+    /// The balance.
+    pub balance: BalanceKey,
+    /// The route version that booked the record there.
+    pub route: RouteVersionId,
+    /// Its canonical text.
+    pub definition: String,
+    /// What the line adds.
+    pub quantity: Quantity,
+    /// Why it is there, and the number of what caused it.
+    pub cause: (Cause, i64),
+}
+
+/// The corrections past accrual's watermark of corrections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorrectionsPage {
+    /// The watermark.
+    pub watermark: CorrectionId,
+    /// The newest correction of the page.
+    pub to: CorrectionId,
+    /// The records they name that were accrued already. A record that was not yet is followed by
+    /// its corrections when it is.
+    pub records: Vec<CorrectedRecord>,
+}
+
 /// The journal past accrual's watermark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalPage {
@@ -94,6 +136,8 @@ pub struct JournalPage {
     pub mapping: MappingVersion,
     /// The entries past it, in order.
     pub entries: Vec<JournalRecord>,
+    /// The corrections that came for them already.
+    pub corrections: Corrections,
 }
 
 /// Parkings made under an earlier mapping.
@@ -103,6 +147,8 @@ pub struct ParkedPage {
     pub mapping: MappingVersion,
     /// The parkings.
     pub parked: Vec<ParkedRecord>,
+    /// The corrections that came for them already.
+    pub corrections: Corrections,
 }
 
 /// What a step of accrual changes, in one transaction.
@@ -113,6 +159,8 @@ pub struct Accrual {
     /// The journal positions the step consumed, as (the watermark it read, the new one). Nothing
     /// when the step looked at parked records only.
     pub watermark: Option<(Position, Position)>,
+    /// The corrections the step consumed, as (the watermark it read, the new one).
+    pub corrections: Option<(CorrectionId, CorrectionId)>,
     /// The parkings the step looked at again: they end, and what still waits is parked anew.
     pub unparked: Vec<(Position, Option<RouteName>)>,
     /// What is booked.
@@ -157,6 +205,12 @@ pub trait AccrualLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn parked_to_review(&self, limit: u32) -> Result<ParkedPage, LedgerError>;
+
+    /// At most `limit` corrections past accrual's watermark of corrections.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn uncorrected(&self, limit: u32) -> Result<CorrectionsPage, LedgerError>;
 
     /// The imported accounts, at `provider`, of those of `customers` that have one.
     ///

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::balance::{Balance, BalanceId};
-use crate::domain::event::{EventId, EventIntent, LedgerId};
+use crate::domain::event::{EventId, EventIntent, EventKind, Identifier, LedgerId};
 use crate::domain::names::ProviderName;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
@@ -18,10 +18,32 @@ pub struct PostedEvent {
     pub id: EventId,
     /// Its state.
     pub state: EventState,
-    /// What it says.
+    /// What kind of thing it says.
+    pub kind: EventKind,
+    /// Its name.
+    pub identifier: Identifier,
+    /// How much it changes what was told.
     pub quantity: Quantity,
+    /// When it says the usage was.
+    pub occurred_at: Timestamp,
+    /// The event that it cancels, when it is a cancel.
+    pub target: Option<EventId>,
     /// Whether it was ever leased; if so, bytes of it may have left this host.
     pub leased: bool,
+    /// Whether some attempt of it may have landed.
+    pub may_exist: bool,
+    /// On the provider's clock: no later than the first attempt that may have landed.
+    pub first_attempt_at: Option<Timestamp>,
+    /// Whether a cancel of it was tried and came to nothing.
+    pub cancel_spent: bool,
+}
+
+impl PostedEvent {
+    /// Whether it is held, and definitely not at the provider.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.state == EventState::Held && !self.may_exist
+    }
 }
 
 /// A balance that is due, and the events that told it so far and still may change.
@@ -31,6 +53,8 @@ pub struct DueBalance {
     pub balance: Balance,
     /// Its events that count as told, oldest first.
     pub events: Vec<PostedEvent>,
+    /// Until when its account's usage can no longer be billed.
+    pub closed_until: Option<Timestamp>,
 }
 
 /// An event to be stored: what it says, and the bytes that say it.

@@ -1,17 +1,50 @@
 //! The plan: how to close the difference between what a provider should hold and what it was told.
-//! PURE. Here: one total function over a balance, its events and what the provider can do. Never
-//! here: bytes, the ledger, a clock. Read next: [`super::poster`].
+//! PURE. Here: one total function over a balance, its events, what the provider can do, the period
+//! and the policy. Never here: bytes, the ledger, a clock. Read next: [`lower`], then
+//! [`super::poster`].
 //!
 //! The order of the moves is fixed, cheapest and safest first: wait for the balance's time;
-//! withdraw what was never leased; tell the rest by the means the meter has; hold what no means can
-//! tell.
+//! withdraw what was never leased, supersede what was definitely refused; wait for what is unknown;
+//! cancel by identifier where one event's whole quantity is what must go; overwrite, or change an
+//! entry, where the meter is told so; tell the rest; carry it into the open period where the policy
+//! says so; hold what no means can tell.
 
-use crate::domain::event::EventId;
+use crate::domain::correction::CorrectionPolicy;
+use crate::domain::event::{EventId, EventKind, Identifier};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
-use crate::ledger::posting::DueBalance;
+use crate::ledger::posting::{DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
+
+mod lower;
+mod total;
+
+/// What the plan goes by, beside the balance.
+#[derive(Clone, Debug)]
+pub struct Rules<'a> {
+    /// What the provider can do for the meter.
+    pub capabilities: &'a Capabilities,
+    /// How what was told is taken back.
+    pub corrections: CorrectionPolicy,
+    /// Until when the account's usage can no longer be billed.
+    pub closed_until: Option<Timestamp>,
+    /// What becomes of usage of a closed period.
+    pub late: LatePolicy,
+    /// The provider's time.
+    pub provider_now: Timestamp,
+    /// This host's, which only decides when to look again.
+    pub now: Timestamp,
+}
+
+/// What becomes of usage whose period is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatePolicy {
+    /// A person decides.
+    Hold,
+    /// It is carried into the period that is open.
+    NextPeriod,
+}
 
 /// What is to be done for a balance, with no choices left in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +55,8 @@ pub struct Plan {
     pub supersede: Vec<EventId>,
     /// Events to tell, oldest first.
     pub tell: Vec<Tell>,
+    /// How much is carried into the open period, to be told there.
+    pub carry: Option<Quantity>,
     /// Why what remains cannot be told, and the particulars.
     pub hold: Option<(HoldReason, String)>,
     /// When to look again, though nothing changes.
@@ -31,94 +66,132 @@ pub struct Plan {
 /// One event to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tell {
-    /// How much it says.
+    /// How much it changes what was told.
     pub quantity: Quantity,
     /// When it says the usage was.
     pub occurred_at: Timestamp,
+    /// By which means.
+    pub by: Means,
 }
 
-/// Makes the plan for a balance that is due. `provider_now` is the provider's time; `now` is this
-/// host's, which only decides when to look again.
+/// The means by which a provider is told a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// An event that adds its quantity.
+    Add,
+    /// The cancellation of one event.
+    Cancel(EventId, Identifier),
+    /// An event that says the new total.
+    Total(Quantity),
+    /// One entry is taken away, and made anew with this quantity.
+    Replace(EventId, Quantity),
+}
+
+/// Makes the plan for a balance that is due.
 #[must_use]
-pub fn plan(
-    due: &DueBalance,
-    capabilities: &Capabilities,
-    provider_now: Timestamp,
-    now: Timestamp,
-) -> Plan {
-    let outstanding = due.balance.outstanding();
-    if outstanding.is_zero() {
-        return Plan::default();
-    }
-    match capabilities.told_as {
-        ToldAs::Delta => by_delta(due, &outstanding, capabilities, provider_now, now),
-        ToldAs::EachRecord => by_record(due, &outstanding, capabilities, provider_now, now),
+pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
+    match rules.capabilities.told_as {
+        ToldAs::Delta => by_change(due, rules, lower::by_cancel_or_negative),
+        ToldAs::EachRecord => by_record(due, rules),
+        ToldAs::Entry => by_change(due, rules, total::by_entry),
+        ToldAs::Total => total::by_total(due, rules, total::Time::OfTheWindow),
+        ToldAs::Last => total::by_total(due, rules, total::Time::AfterTheLast),
     }
 }
 
-/// A sum that each event adds to.
-fn by_delta(
-    due: &DueBalance,
-    outstanding: &Quantity,
-    capabilities: &Capabilities,
-    provider_now: Timestamp,
-    now: Timestamp,
-) -> Plan {
+/// How what is too much told is taken back, once nothing can be withdrawn any more.
+type Lower = fn(&DueBalance, &Quantity, &Rules<'_>, &mut Plan);
+
+/// A sum that each event changes.
+fn by_change(due: &DueBalance, rules: &Rules<'_>, lower: Lower) -> Plan {
     let mut plan = Plan::default();
-    let mut rest = outstanding.clone();
+    let rest = withdraw(due, &mut plan);
+    if rest.is_zero() {
+        return plan;
+    }
+    if let Some(late) = late(due, &rest, rules) {
+        // What was withdrawn would have come as late: it is left as it is.
+        return late;
+    }
     if rest.is_negative() {
-        // Newest first: what was posted last is the most likely not to have left yet.
-        let withdrawable = due.events.iter().rev().filter(|event| {
-            event.state == EventState::Pending && !event.leased && !event.quantity.is_negative()
-        });
-        for event in withdrawable {
-            if !rest.is_negative() {
-                break;
-            }
-            rest = &rest + &event.quantity;
-            plan.void.push(event.id);
-        }
-        if rest.is_negative() {
-            // Told, and not to be withdrawn. Nothing is changed half way: the hold says it all.
-            let why = format!("{} more than should be there was told", -outstanding);
-            return Plan { hold: Some((HoldReason::CannotLower, why)), ..Plan::default() };
-        }
+        lower(due, &rest, rules, &mut plan);
+        return plan;
     }
     let occurred_at = due.balance.newest_at;
-    match when(occurred_at, capabilities, provider_now, now) {
+    match when(occurred_at, rules) {
         When::Now => {
             // What is finer than the provider's decimals stays outstanding: it is not rounded away.
-            let told = rest.cut_to_decimals(capabilities.decimals_max);
-            let parts = told.split_to_digits(capabilities.digits_max);
-            plan.tell = parts.into_iter().map(|quantity| Tell { quantity, occurred_at }).collect();
+            let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
+            let parts = told.split_to_digits(rules.capabilities.digits_max);
+            plan.tell = parts.into_iter().map(|part| add(part, occurred_at)).collect();
             plan
         }
         When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => Plan { hold: Some(too_late(outstanding, occurred_at)), ..Plan::default() },
+        When::TooLate => held(too_late(&rest, occurred_at)),
     }
 }
 
 /// A number of events, one for each record: a record folds to one or to nothing, and is never
 /// netted with another, nor split.
-fn by_record(
-    due: &DueBalance,
-    outstanding: &Quantity,
-    capabilities: &Capabilities,
-    provider_now: Timestamp,
-    now: Timestamp,
-) -> Plan {
-    if due.balance.key.record.is_none() || *outstanding != Quantity::one() {
+fn by_record(due: &DueBalance, rules: &Rules<'_>) -> Plan {
+    let outstanding = due.balance.outstanding();
+    let one = Quantity::one();
+    let whole = outstanding.is_zero() || outstanding == one || -&outstanding == one;
+    if due.balance.key.record.is_none() || !whole {
         let why = format!("the meter counts records one by one, and {outstanding} is outstanding");
-        return Plan { hold: Some((HoldReason::MeterMismatch, why)), ..Plan::default() };
+        return held((HoldReason::MeterMismatch, why));
     }
-    let occurred_at = due.balance.newest_at;
-    match when(occurred_at, capabilities, provider_now, now) {
-        When::Now => {
-            Plan { tell: vec![Tell { quantity: Quantity::one(), occurred_at }], ..Plan::default() }
+    by_change(due, rules, lower::by_cancel)
+}
+
+/// Takes back what the provider never took: events that were never leased and say the contrary of
+/// what is outstanding, and events that were definitely refused. Answers what remains.
+fn withdraw(due: &DueBalance, plan: &mut Plan) -> Quantity {
+    let mut rest = due.balance.outstanding();
+    // A cancel that was refused counts as told, and is to be gone about in another way.
+    for event in due.events.iter().filter(|event| event.is_refused()) {
+        if event.kind == EventKind::Cancel {
+            rest = &rest + &event.quantity;
+            plan.supersede.push(event.id);
         }
-        When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => Plan { hold: Some(too_late(outstanding, occurred_at)), ..Plan::default() },
     }
+    // Newest first: what was posted last is the most likely not to have left yet.
+    for event in due.events.iter().rev() {
+        let contrary = !rest.is_zero() && rest.is_negative() != event.quantity.is_negative();
+        if !contrary || plan.supersede.contains(&event.id) {
+            continue;
+        }
+        if event.state == EventState::Pending && !event.leased {
+            plan.void.push(event.id);
+        } else if event.is_refused() {
+            plan.supersede.push(event.id);
+        } else {
+            continue;
+        }
+        rest = &rest + &event.quantity;
+    }
+    rest
+}
+
+/// What becomes of a change whose period is closed; nothing while it is open.
+fn late(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>) -> Option<Plan> {
+    let until = rules.closed_until.filter(|until| due.balance.newest_at < *until)?;
+    Some(match rules.late {
+        LatePolicy::Hold => {
+            let why = format!("{rest} is outstanding, and the period was closed at {until}");
+            held((HoldReason::LateForPeriod, why))
+        }
+        LatePolicy::NextPeriod => Plan { carry: Some(rest.clone()), ..Plan::default() },
+    })
+}
+
+fn add(quantity: Quantity, occurred_at: Timestamp) -> Tell {
+    Tell { quantity, occurred_at, by: Means::Add }
+}
+
+/// Nothing is changed half way: the hold says it all.
+fn held(hold: (HoldReason, String)) -> Plan {
+    Plan { hold: Some(hold), ..Plan::default() }
 }
 
 /// Whether the provider takes an event's time.
@@ -128,17 +201,17 @@ enum When {
     TooLate,
 }
 
-fn when(
-    occurred_at: Timestamp,
-    capabilities: &Capabilities,
-    provider_now: Timestamp,
-    now: Timestamp,
-) -> When {
-    let ahead = occurred_at.micros_since(provider_now) - capabilities.accepts_ahead_micros;
+fn when(occurred_at: Timestamp, rules: &Rules<'_>) -> When {
+    let capabilities = rules.capabilities;
+    let ahead = occurred_at.micros_since(rules.provider_now) - capabilities.accepts_ahead_micros;
     if ahead > 0 {
-        return When::Later(now.plus_micros(ahead));
+        return When::Later(rules.now.plus_micros(ahead));
     }
-    if deadline(occurred_at, capabilities) <= provider_now { When::TooLate } else { When::Now }
+    if deadline(occurred_at, capabilities) <= rules.provider_now {
+        When::TooLate
+    } else {
+        When::Now
+    }
 }
 
 /// The last instant, on the provider's clock, at which an event of this time is sent: the
@@ -147,6 +220,13 @@ fn when(
 pub fn deadline(occurred_at: Timestamp, capabilities: &Capabilities) -> Timestamp {
     occurred_at
         .plus_micros(capabilities.accepts_past_micros - capabilities.accepts_past_margin_micros)
+}
+
+/// The last instant, on the provider's clock, at which `event` is cancelled. Its receipt may be as
+/// early as its first attempt. Nothing where the provider cancels nothing, or it was never sent.
+#[must_use]
+pub fn cancel_deadline(event: &PostedEvent, capabilities: &Capabilities) -> Option<Timestamp> {
+    Some(event.first_attempt_at?.plus_micros(capabilities.cancels_for_micros?))
 }
 
 fn too_late(outstanding: &Quantity, occurred_at: Timestamp) -> (HoldReason, String) {

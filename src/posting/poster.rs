@@ -1,18 +1,20 @@
 //! The step of posting. Here: reading balances that are due, planning, encoding, storing. Never
 //! here: the plan itself; sending. Read next: [`super::plan`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::plan::{Plan, deadline, plan};
+use super::plan::{LatePolicy, Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
+use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventIntent, Identifier, Says};
-use crate::domain::names::ProviderName;
+use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger};
-use crate::provider::{CannotTell, Provider};
+use crate::provider::{CannotTell, Capabilities, Provider};
 use crate::service::{Service, Step, StepError};
 
 /// Balances in one step.
@@ -34,6 +36,7 @@ pub struct Poster {
     provider_name: ProviderName,
     ledger: Arc<dyn PosterLedger>,
     provider: Arc<dyn Provider>,
+    corrections: HashMap<ProviderMeter, CorrectionPolicy>,
 }
 
 impl Poster {
@@ -44,65 +47,105 @@ impl Poster {
         ledger: Arc<dyn PosterLedger>,
         provider: Arc<dyn Provider>,
     ) -> Self {
-        Self { name: format!("posting to {provider_name}"), provider_name, ledger, provider }
+        Self {
+            name: format!("posting to {provider_name}"),
+            provider_name,
+            ledger,
+            provider,
+            corrections: HashMap::new(),
+        }
+    }
+
+    /// The same poster, which takes back what was told as `corrections` says for a meter.
+    #[must_use]
+    pub fn correcting(self, corrections: HashMap<ProviderMeter, CorrectionPolicy>) -> Self {
+        Self { corrections, ..self }
     }
 
     fn posting(&self, due: &DueBalance, provider_now: Timestamp, now: Timestamp) -> Posting {
-        let balance = &due.balance;
-        let (plan, capabilities) = match self.provider.capabilities(&balance.key.meter) {
-            Ok(capabilities) => (plan(due, &capabilities, provider_now, now), Some(capabilities)),
-            Err(cannot) => (cannot_tell(cannot, now), None),
+        let meter = &due.balance.key.meter;
+        let capabilities = match self.provider.capabilities(meter) {
+            Ok(capabilities) => capabilities,
+            Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
         };
-        let mut posting = Posting {
-            balance: balance.id,
-            version: balance.version,
-            voided: plan.void,
-            superseded: plan.supersede,
-            events: Vec::new(),
-            hold: plan.hold,
-            due_at: plan.wait_until,
+        let rules = Rules {
+            capabilities: &capabilities,
+            corrections: self
+                .corrections
+                .get(meter)
+                .copied()
+                .unwrap_or(CorrectionPolicy::CancelThenNegative),
+            closed_until: due.closed_until,
+            late: LatePolicy::Hold,
+            provider_now,
+            now,
         };
-        for (tell, ordinal) in plan.tell.into_iter().zip(balance.events + 1..) {
-            let identifier = Identifier::of(
-                self.ledger.ledger_id(),
-                balance,
-                ordinal,
-                &tell.quantity,
-                tell.occurred_at,
-            );
-            let intent = EventIntent {
-                balance: balance.id,
-                ordinal,
-                identifier,
-                says: Says::Usage,
-                quantity: tell.quantity,
-                occurred_at: tell.occurred_at,
-            };
-            match self.provider.encode(&balance.key.meter, &balance.key.account, &intent) {
-                Ok(encoded) => posting.events.push(EncodedEvent {
-                    deadline_at: capabilities
-                        .as_ref()
-                        .map_or(tell.occurred_at, |has| deadline(tell.occurred_at, has)),
-                    intent,
-                    target: None,
-                    born_held: None,
-                    body: encoded.body,
-                    not_before: now,
-                }),
+        let mut plan = plan(due, &rules);
+        let tells = std::mem::take(&mut plan.tell);
+        let mut events = Vec::with_capacity(tells.len());
+        for (tell, ordinal) in tells.into_iter().zip(due.balance.events + 1..) {
+            match self.encode(due, tell, ordinal, &capabilities, now) {
+                Ok(event) => events.push(event),
                 // Nothing of a plan is stored unless all of it can be said.
-                Err(error) => {
-                    return Posting {
-                        voided: Vec::new(),
-                        superseded: Vec::new(),
-                        events: Vec::new(),
-                        hold: Some((HoldReason::NoMeter, error.to_string())),
-                        due_at: Some(now.plus_micros(METER_WAIT_MICROS)),
-                        ..posting
-                    };
-                }
+                Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
             }
         }
-        posting
+        posting_of(due, plan, events)
+    }
+
+    fn encode(
+        &self,
+        due: &DueBalance,
+        tell: Tell,
+        ordinal: i64,
+        capabilities: &Capabilities,
+        now: Timestamp,
+    ) -> Result<EncodedEvent, CannotTell> {
+        let balance = &due.balance;
+        let Tell { quantity, occurred_at, by } = tell;
+        let identifier =
+            Identifier::of(self.ledger.ledger_id(), balance, ordinal, &quantity, occurred_at);
+        let (says, target, deadline_at) = match by {
+            Means::Add => (Says::Usage, None, deadline(occurred_at, capabilities)),
+            Means::Cancel(target, name) => {
+                let until = due
+                    .events
+                    .iter()
+                    .find(|event| event.id == target)
+                    .and_then(|event| cancel_deadline(event, capabilities));
+                (Says::Cancel(name), Some(target), until.unwrap_or(occurred_at))
+            }
+            Means::Total(_) | Means::Replace(..) => {
+                let why = format!("totals and entries are not told to {} yet", balance.key.meter);
+                return Err(CannotTell { reason: HoldReason::MeterMismatch, why });
+            }
+        };
+        let intent =
+            EventIntent { balance: balance.id, ordinal, identifier, says, quantity, occurred_at };
+        let encoded = self
+            .provider
+            .encode(&balance.key.meter, &balance.key.account, &intent)
+            .map_err(|error| CannotTell { reason: HoldReason::NoMeter, why: error.to_string() })?;
+        Ok(EncodedEvent {
+            intent,
+            target,
+            born_held: None,
+            body: encoded.body,
+            deadline_at,
+            not_before: now,
+        })
+    }
+}
+
+fn posting_of(due: &DueBalance, plan: Plan, events: Vec<EncodedEvent>) -> Posting {
+    Posting {
+        balance: due.balance.id,
+        version: due.balance.version,
+        voided: plan.void,
+        superseded: plan.supersede,
+        events,
+        hold: plan.hold,
+        due_at: plan.wait_until,
     }
 }
 

@@ -26,6 +26,12 @@ pub enum ToldAs {
     Delta,
     /// Each record is an event of its own, and only their number counts.
     EachRecord,
+    /// Each event is an entry that can be taken away and made anew.
+    Entry,
+    /// Each event says the new total of its window, and overwrites the last.
+    Total,
+    /// As [`Self::Total`], and by their times the last event counts.
+    Last,
 }
 
 /// What a provider promises for a meter: the core decides from this data, never from the provider's

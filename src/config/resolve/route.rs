@@ -12,6 +12,7 @@ use crate::config::finding::Findings;
 use crate::config::misspelt::nearest;
 use crate::config::problem::Problem;
 use crate::config::raw;
+use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::provider_facts::Formula;
 use crate::domain::quantity::Quantity;
@@ -26,6 +27,11 @@ const WINDOWS: [(&str, WindowRule); 4] = [
 ];
 const AGGREGATES: [(&str, Aggregate); 2] =
     [(Aggregate::Sum.as_str(), Aggregate::Sum), (Aggregate::Count.as_str(), Aggregate::Count)];
+const CORRECTIONS: [(&str, CorrectionPolicy); 3] = [
+    (CorrectionPolicy::CancelThenNegative.as_str(), CorrectionPolicy::CancelThenNegative),
+    (CorrectionPolicy::Negative.as_str(), CorrectionPolicy::Negative),
+    (CorrectionPolicy::Hold.as_str(), CorrectionPolicy::Hold),
+];
 const ACCOUNTS: [&str; 2] = ["identity", "imported"];
 /// Longest time that a window waits for late usage, in seconds: 7 days. Providers take usage up to
 /// 35 days back; this leaves most of that for a provider that is down or a person who has to
@@ -66,6 +72,8 @@ fn route(
     let scale = scale(table, raw, aggregate, found);
     let account = account(table, raw, found);
     let settle_micros = settle(table, raw, found);
+    let corrections =
+        word(&table.key("corrections"), &raw.corrections, &CORRECTIONS, route::CORRECTIONS, found);
     let texts = |(key, value): (&Spanned<String>, &Spanned<String>)| {
         (key.get_ref().clone(), value.get_ref().clone())
     };
@@ -80,6 +88,7 @@ fn route(
         scale,
         account,
         settle_micros,
+        corrections,
     })
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::corrections::{corrections_page, place};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceKey;
 use crate::domain::digest::{Digest, Fields};
@@ -18,7 +19,7 @@ use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
-    Accrual, AccrualLedger, Accrued, Booking, JournalPage, JournalRecord, MappingVersion,
+    Accrual, AccrualLedger, Accrued, Booking, CorrectionsPage, JournalPage, JournalRecord,
     ParkedPage, ParkedRecord, RouteDefinition, RouteVersionId,
 };
 use crate::store::codec::{Columns, ledger_error, usage_record};
@@ -91,27 +92,31 @@ impl AccrualLedger for SqliteLedger {
 
     async fn unaccrued(&self, limit: u32) -> Result<JournalPage, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
-        let (watermark, mapping) = place(&mut reader).await?;
+        let place = place(&mut reader).await?;
+        let (watermark, mapping) = (place.watermark, place.mapping);
         let rows = sqlx::query(sql!("journal_page"))
             .bind(watermark.0)
             .bind(limit)
             .fetch_all(&mut *reader)
             .await
             .map_err(ledger_error)?;
-        let entries = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
-        Ok(JournalPage { watermark, mapping, entries })
+        let entries: Vec<_> = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+        let positions: Vec<i64> = entries.iter().map(|entry| entry.position.0).collect();
+        let corrections = place.corrections_of(&mut reader, &positions).await?;
+        Ok(JournalPage { watermark, mapping, entries, corrections })
     }
 
     async fn parked_to_review(&self, limit: u32) -> Result<ParkedPage, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
-        let (_, mapping) = place(&mut reader).await?;
+        let place = place(&mut reader).await?;
+        let mapping = place.mapping;
         let rows = sqlx::query(sql!("parked_page"))
             .bind(mapping.0)
             .bind(limit)
             .fetch_all(&mut *reader)
             .await
             .map_err(ledger_error)?;
-        let parked = rows
+        let parked: Vec<ParkedRecord> = rows
             .iter()
             .map(|row| {
                 let route = row.text("route")?;
@@ -124,7 +129,15 @@ impl AccrualLedger for SqliteLedger {
                 Ok(ParkedRecord { entry: journal_record(row)?, route, booked })
             })
             .collect::<Result<_, LedgerError>>()?;
-        Ok(ParkedPage { mapping, parked })
+        let positions: Vec<i64> = parked.iter().map(|each| each.entry.position.0).collect();
+        let corrections = place.corrections_of(&mut reader, &positions).await?;
+        Ok(ParkedPage { mapping, parked, corrections })
+    }
+
+    async fn uncorrected(&self, limit: u32) -> Result<CorrectionsPage, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let place = place(&mut reader).await?;
+        corrections_page(&mut reader, &place, limit).await
     }
 
     async fn imported_accounts(
@@ -154,16 +167,10 @@ impl AccrualLedger for SqliteLedger {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
         if let Some((from, to)) = accrual.watermark {
-            let moved = sqlx::query(sql!("watermark_move"))
-                .bind(from.0)
-                .bind(to.0)
-                .execute(&mut *transaction)
-                .await
-                .map_err(ledger_error)?;
-            if moved.rows_affected() != 1 {
-                let why = format!("accrual's watermark is no longer at {from}");
-                return Err(LedgerError::Contradiction(why));
-            }
+            move_watermark(&mut transaction, "accrual", from.0, to.0).await?;
+        }
+        if let Some((from, to)) = accrual.corrections {
+            move_watermark(&mut transaction, "corrections", from.0, to.0).await?;
         }
         end_parkings(&mut transaction, &accrual).await?;
         park(&mut transaction, &accrual, now).await?;
@@ -174,16 +181,29 @@ impl AccrualLedger for SqliteLedger {
     }
 }
 
-fn journal_record(row: &SqliteRow) -> Result<JournalRecord, LedgerError> {
+pub(super) fn journal_record(row: &SqliteRow) -> Result<JournalRecord, LedgerError> {
     let position = Position(row.integer("position")?);
     Ok(JournalRecord { position, record: usage_record(row)? })
 }
 
-/// How far accrual is, and the mapping in force.
-async fn place(reader: &mut SqliteConnection) -> Result<(Position, MappingVersion), LedgerError> {
-    let row = sqlx::query(sql!("accrual_place")).fetch_one(reader).await.map_err(ledger_error)?;
-    let mapping = MappingVersion(row.integer("mapping_version")?);
-    Ok((Position(row.integer("position")?), mapping))
+async fn move_watermark(
+    connection: &mut SqliteConnection,
+    room: &'static str,
+    from: i64,
+    to: i64,
+) -> Result<(), LedgerError> {
+    let moved = sqlx::query(sql!("watermark_move"))
+        .bind(from)
+        .bind(to)
+        .bind(room)
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    if moved.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(LedgerError::Contradiction(format!("the watermark of {room} is no longer at {from}")))
+    }
 }
 
 fn route_text(route: &Option<RouteName>) -> &str {

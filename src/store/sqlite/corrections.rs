@@ -1,6 +1,6 @@
 //! Corrections in the ledger. Here: the verb that accepts them, each judged by what its record
-//! counts with at that moment. Never here: what they do to balances (`accrual::follow`). Read next:
-//! [`super::accrual`].
+//! counts with at that moment, and what accrual reads of them. Never here: what they do to balances
+//! (`accrual::follow`). Read next: [`super::accrual`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,20 @@ use async_trait::async_trait;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::accrual::journal_record;
+use super::posting::balance_key;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::correction::{
-    Change, Correction, CorrectionId, CorrectionKind, Effect, Standing, apply, fold,
+    Cause, Change, Correction, CorrectionId, CorrectionKind, Effect, Standing, apply, fold,
 };
 use crate::domain::digest::Digest;
 use crate::domain::quantity::Quantity;
+use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
+use crate::ledger::accrual::{
+    BookedLine, CorrectedRecord, Corrections, CorrectionsPage, MappingVersion, RouteVersionId,
+};
 use crate::ledger::intake::{CorrectionAdmission, CorrectionLedger};
 use crate::store::codec::{Columns, ledger_error};
 
@@ -169,5 +175,107 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, LedgerError> {
             quantity: row.quantity("quantity")?,
             replaces: row.quantity("replaces")?,
         },
+    })
+}
+
+/// How far accrual is, and the mapping in force.
+pub(super) struct Place {
+    pub(super) watermark: Position,
+    pub(super) mapping: MappingVersion,
+    corrections: CorrectionId,
+    any_corrections: bool,
+}
+
+pub(super) async fn place(reader: &mut SqliteConnection) -> Result<Place, LedgerError> {
+    let row = sqlx::query(sql!("accrual_place")).fetch_one(reader).await.map_err(ledger_error)?;
+    Ok(Place {
+        watermark: Position(row.integer("position")?),
+        mapping: MappingVersion(row.integer("mapping_version")?),
+        corrections: CorrectionId(row.integer("corrections")?),
+        any_corrections: row.integer("corrections_end")? > 0,
+    })
+}
+
+impl Place {
+    /// The corrections of the records at `positions`.
+    pub(super) async fn corrections_of(
+        &self,
+        reader: &mut SqliteConnection,
+        positions: &[i64],
+    ) -> Result<Corrections, LedgerError> {
+        let mut corrections = Corrections::new();
+        // Most ledgers have none for a long time, and need not look them up for every record.
+        if !self.any_corrections || positions.is_empty() {
+            return Ok(corrections);
+        }
+        let rows = sqlx::query(sql!("corrections_at"))
+            .bind(json!(positions).to_string())
+            .fetch_all(reader)
+            .await
+            .map_err(ledger_error)?;
+        for row in rows {
+            let id = CorrectionId(row.integer("id")?);
+            let position = Position(row.integer("position")?);
+            corrections.entry(position).or_default().push((id, change(&row)?));
+        }
+        Ok(corrections)
+    }
+}
+
+/// The corrections past `place`, with the records that were accrued before them.
+pub(super) async fn corrections_page(
+    reader: &mut SqliteConnection,
+    place: &Place,
+    limit: u32,
+) -> Result<CorrectionsPage, LedgerError> {
+    let rows = sqlx::query(sql!("corrections_page"))
+        .bind(place.corrections.0)
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(ledger_error)?;
+    let mut page =
+        CorrectionsPage { watermark: place.corrections, to: place.corrections, records: vec![] };
+    let mut named = BTreeSet::new();
+    for row in rows {
+        page.to = CorrectionId(row.integer("id")?);
+        named.insert(row.text("identity")?);
+    }
+    let rows = sqlx::query(sql!("records_named"))
+        .bind(json!(named).to_string())
+        .bind(place.watermark.0)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(ledger_error)?;
+    let entries: Vec<_> = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+    let positions: Vec<i64> = entries.iter().map(|entry| entry.position.0).collect();
+    let mut corrections = place.corrections_of(reader, &positions).await?;
+    let rows = sqlx::query(sql!("booked_lines"))
+        .bind(json!(positions).to_string())
+        .fetch_all(reader)
+        .await
+        .map_err(ledger_error)?;
+    let mut lines: BTreeMap<Position, Vec<BookedLine>> = BTreeMap::new();
+    for row in &rows {
+        lines.entry(Position(row.integer("position")?)).or_default().push(booked_line(row)?);
+    }
+    page.records = entries
+        .into_iter()
+        .map(|entry| CorrectedRecord {
+            corrections: corrections.remove(&entry.position).unwrap_or_default(),
+            lines: lines.remove(&entry.position).unwrap_or_default(),
+            entry,
+        })
+        .collect();
+    Ok(page)
+}
+
+fn booked_line(row: &SqliteRow) -> Result<BookedLine, LedgerError> {
+    Ok(BookedLine {
+        balance: balance_key(row)?,
+        route: RouteVersionId(row.integer("route_version_id")?),
+        definition: row.text("definition")?,
+        quantity: row.quantity("quantity")?,
+        cause: (row.member("cause", Cause::parse)?, row.integer("cause_id")?),
     })
 }

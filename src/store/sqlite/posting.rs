@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::moves::{Move, move_events};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
-use crate::domain::event::{EventId, LedgerId};
+use crate::domain::event::{EventId, EventKind, Identifier, LedgerId};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
@@ -43,7 +43,10 @@ impl PostingLedger for SqliteLedger {
             .map_err(ledger_error)?;
         let mut due: Vec<DueBalance> = rows
             .iter()
-            .map(|row| Ok(DueBalance { balance: balance(row)?, events: Vec::new() }))
+            .map(|row| {
+                let closed_until = row.maybe_time("closed_until")?;
+                Ok(DueBalance { balance: balance(row)?, events: Vec::new(), closed_until })
+            })
             .collect::<Result<_, LedgerError>>()?;
         let ids: Vec<i64> = due.iter().map(|each| each.balance.id.0).collect();
         let rows = sqlx::query(sql!("events_told"))
@@ -53,12 +56,7 @@ impl PostingLedger for SqliteLedger {
             .map_err(ledger_error)?;
         let mut events: HashMap<i64, Vec<PostedEvent>> = HashMap::new();
         for row in rows {
-            events.entry(row.integer("balance_id")?).or_default().push(PostedEvent {
-                id: EventId(row.integer("id")?),
-                state: row.member("state", EventState::parse)?,
-                quantity: row.quantity("quantity")?,
-                leased: row.integer("attempts")? > 0,
-            });
+            events.entry(row.integer("balance_id")?).or_default().push(posted_event(&row)?);
         }
         for each in &mut due {
             each.events = events.remove(&each.balance.id.0).unwrap_or_default();
@@ -126,18 +124,38 @@ impl PostingLedger for SqliteLedger {
     }
 }
 
-fn balance(row: &SqliteRow) -> Result<Balance, LedgerError> {
+fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {
+    Ok(PostedEvent {
+        id: EventId(row.integer("id")?),
+        state: row.member("state", EventState::parse)?,
+        kind: row.member("kind", EventKind::parse)?,
+        identifier: Identifier::stored(&row.text("identifier")?),
+        quantity: row.quantity("quantity")?,
+        occurred_at: row.time("occurred_at")?,
+        target: row.maybe_integer("target_id")?.map(EventId),
+        leased: row.integer("attempts")? > 0,
+        may_exist: row.flag("ambiguous")?,
+        first_attempt_at: row.maybe_time("first_attempt_at")?,
+        cancel_spent: row.flag("cancel_spent")?,
+    })
+}
+
+pub(super) fn balance_key(row: &SqliteRow) -> Result<BalanceKey, LedgerError> {
     let record = row.integer("record_position")?;
+    Ok(BalanceKey {
+        provider: row.name("provider", ProviderName::new)?,
+        account: row.name("account", AccountName::new)?,
+        meter: row.name("meter", ProviderMeter::new)?,
+        dimensions: row.text("dimensions")?,
+        window: Window { start: row.time("window_start")?, end: row.time("window_end")? },
+        record: (record != 0).then_some(Position(record)),
+    })
+}
+
+fn balance(row: &SqliteRow) -> Result<Balance, LedgerError> {
     Ok(Balance {
         id: BalanceId(row.integer("id")?),
-        key: BalanceKey {
-            provider: row.name("provider", ProviderName::new)?,
-            account: row.name("account", AccountName::new)?,
-            meter: row.name("meter", ProviderMeter::new)?,
-            dimensions: row.text("dimensions")?,
-            window: Window { start: row.time("window_start")?, end: row.time("window_end")? },
-            record: (record != 0).then_some(Position(record)),
-        },
+        key: balance_key(row)?,
         accrued: row.quantity("accrued")?,
         told: row.quantity("told")?,
         digest: row.digest("digest")?,

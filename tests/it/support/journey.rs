@@ -9,6 +9,7 @@ use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use tallyd::clock::{Clock, ManualClock};
 use tallyd::delivery::courier::Courier;
+use tallyd::domain::correction::CorrectionPolicy;
 use tallyd::domain::names::{
     CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
 };
@@ -44,6 +45,7 @@ pub(crate) fn route(meter: &str) -> Route {
         scale: Quantity::one(),
         account: AccountRule::Identity,
         settle_micros: 0,
+        corrections: CorrectionPolicy::CancelThenNegative,
     }
 }
 

@@ -1,1 +1,1 @@
-UPDATE watermark SET position = ?2 WHERE room = 'accrual' AND position = ?1
+UPDATE watermark SET position = ?2 WHERE room = ?3 AND position = ?1

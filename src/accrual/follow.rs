@@ -1,0 +1,96 @@
+//! Corrections follow their record. PURE. Here: which lines a record's corrections add to the
+//! balances that it was booked to. Never here: whether a correction is accepted (`intake`), the
+//! ledger. Read next: [`super::accruer`].
+//!
+//! A correction goes where its record went, through the transform by which it went there, whatever
+//! the routes say now. It is looked at whenever its record is booked somewhere, and when it comes
+//! in; each line is made once, so both may look at it.
+
+use super::route::Transform;
+use crate::domain::balance::BalanceKey;
+use crate::domain::correction::{Cause, Change, CorrectionId, Effect, fold};
+use crate::domain::quantity::Quantity;
+use crate::domain::time::Timestamp;
+use crate::ledger::accrual::{Booking, JournalRecord, RouteVersionId};
+
+/// A line that a balance has of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The balance.
+    pub balance: BalanceKey,
+    /// The route version that booked the record there.
+    pub route: RouteVersionId,
+    /// What that version makes of a quantity, and when it posts.
+    pub transform: Transform,
+    /// What the line adds.
+    pub quantity: Quantity,
+    /// Why it is there.
+    pub cause: (Cause, i64),
+}
+
+/// The lines that are missing: for each balance that the record was booked to, what each of its
+/// corrections changes there. What was written off of the record is taken back first, since the
+/// provider was never to hold it.
+#[must_use]
+pub fn follow(
+    entry: &JournalRecord,
+    corrections: &[(CorrectionId, Change)],
+    lines: &[Line],
+    now: Timestamp,
+) -> Vec<Booking> {
+    let (effects, _) = fold(&entry.record.quantity, corrections.iter().map(|(_, change)| change));
+    let mut missing = Vec::new();
+    for booked in lines.iter().filter(|line| line.cause.0 == Cause::Record) {
+        let here = || lines.iter().filter(|line| line.balance == booked.balance);
+        let so_far: Quantity = here()
+            .filter(|line| match line.cause.0 {
+                Cause::WriteOff | Cause::Reversal | Cause::Presence => true,
+                Cause::Record | Cause::Correction => false,
+            })
+            .map(|line| &line.quantity)
+            .sum();
+        let mut written_off = -&so_far;
+        for ((id, _), effect) in corrections.iter().zip(&effects) {
+            let Effect::Applied(from, to) = effect else { continue };
+            let transform = &booked.transform;
+            let change = &transform.contribution(to) - &transform.contribution(from);
+            let cause = (Cause::Correction, id.0);
+            if change.is_zero() || here().any(|line| line.cause == cause) {
+                continue;
+            }
+            missing.push(line(entry, booked, change.clone(), cause, now));
+            if change.is_negative() && !written_off.is_negative() && !written_off.is_zero() {
+                let taken_back =
+                    if -&change < written_off { -&change } else { written_off.clone() };
+                written_off = &written_off - &taken_back;
+                missing.push(line(entry, booked, taken_back, (Cause::Reversal, id.0), now));
+            }
+        }
+    }
+    missing
+}
+
+fn line(
+    entry: &JournalRecord,
+    booked: &Line,
+    quantity: Quantity,
+    cause: (Cause, i64),
+    now: Timestamp,
+) -> Booking {
+    let window = booked.balance.window;
+    // A window that has ended is corrected at once: a provider cancels an event only for so long.
+    let due_at =
+        if window.end > now { window.end.plus_micros(booked.transform.settle_micros) } else { now };
+    Booking {
+        position: entry.position,
+        route: booked.route,
+        balance: booked.balance.clone(),
+        quantity,
+        cause,
+        occurred_at: entry.record.occurred_at,
+        due_at,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Meters that are told a total, or entries. PURE. Here: overwriting, and changing an entry. Never
+//! here: sums of events, which are told by their changes. Read next: [`crate::provider`].
+
+use super::{Means, Plan, Rules, Tell, When, add, held, late, too_late, when};
+use crate::domain::event::EventKind;
+use crate::domain::quantity::Quantity;
+use crate::domain::state::{EventState, HoldReason};
+use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
+use crate::ledger::posting::{DueBalance, PostedEvent};
+
+/// Which time a total is told for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    /// The newest record's own: one total a window.
+    OfTheWindow,
+    /// After the one that was told last: the newest value is the one that counts, also when it
+    /// restores an older one.
+    AfterTheLast,
+}
+
+/// A meter that keeps the last total it was told: the newest one is told, and what is not sent yet
+/// is withdrawn, since an older total must never come after a newer.
+pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan {
+    let outstanding = due.balance.outstanding();
+    if outstanding.is_zero() {
+        return Plan::default();
+    }
+    if let Some(late) = late(due, &outstanding, rules) {
+        return late;
+    }
+    // In order: the next one goes when the answer to the last is there, whatever it was.
+    if due.events.iter().any(|event| event.state == EventState::InFlight) {
+        return Plan::default();
+    }
+    let total = due.balance.accrued.clone();
+    if total.is_negative() {
+        let why = format!("the total would be {total}");
+        return held((HoldReason::BelowZero, why));
+    }
+    if total.split_to_digits(rules.capabilities.digits_max).len() > 1 {
+        let most = rules.capabilities.digits_max;
+        let why = format!("the total {total} has more than {most} digits, and cannot be split");
+        return held((HoldReason::MeterMismatch, why));
+    }
+    let newest = due.balance.newest_at;
+    let told_last = due.events.iter().map(|event| event.occurred_at).max();
+    let occurred_at = match (time, told_last) {
+        (Time::AfterTheLast, Some(last)) => newest.max(last.plus_micros(MICROS_PER_SECOND)),
+        (Time::AfterTheLast, None) | (Time::OfTheWindow, _) => newest,
+    };
+    tell_total(due, total, occurred_at, rules)
+}
+
+fn tell_total(
+    due: &DueBalance,
+    total: Quantity,
+    occurred_at: Timestamp,
+    rules: &Rules<'_>,
+) -> Plan {
+    match when(occurred_at, rules) {
+        When::Now => {}
+        When::Later(at) => return Plan { wait_until: Some(at), ..Plan::default() },
+        When::TooLate => return held(too_late(&total, occurred_at)),
+    }
+    let never_sent = |event: &&PostedEvent| event.state == EventState::Pending && !event.leased;
+    let void: Vec<&PostedEvent> = due.events.iter().filter(never_sent).collect();
+    let withdrawn: Quantity = void.iter().map(|event| &event.quantity).sum();
+    let told = &due.balance.told - &withdrawn;
+    let quantity = &total - &told;
+    let void = void.into_iter().map(|event| event.id).collect();
+    // Withdrawing may be all that is needed: the provider holds the total already.
+    let tell = if quantity.is_zero() {
+        Vec::new()
+    } else {
+        vec![Tell { quantity, occurred_at, by: Means::Total(total) }]
+    };
+    Plan { void, tell, ..Plan::default() }
+}
+
+/// A provider that keeps entries: what is too much is taken from the newest entry that holds
+/// enough, which is taken away and made anew.
+pub(super) fn by_entry(due: &DueBalance, rest: &Quantity, _rules: &Rules<'_>, plan: &mut Plan) {
+    if due.events.iter().any(|event| event.leased && event.state.awaits_delivery()) {
+        return;
+    }
+    let holds = |event: &&PostedEvent| {
+        event.kind == EventKind::Usage
+            && matches!(event.state, EventState::Accepted | EventState::Settled)
+            && !(&event.quantity + rest).is_negative()
+    };
+    match due.events.iter().rev().find(holds) {
+        Some(event) => {
+            let left = &event.quantity + rest;
+            let by = Means::Replace(event.id, left);
+            plan.tell.push(Tell { by, ..add(rest.clone(), event.occurred_at) });
+        }
+        None => {
+            let why = format!("no single entry holds the {} that must go", -rest);
+            *plan = held((HoldReason::CannotLower, why));
+        }
+    }
+}
