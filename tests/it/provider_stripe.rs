@@ -19,7 +19,9 @@ use tokio::net::TcpSocket;
 
 use crate::support::raw_server::{RawServer, Step};
 
+mod cancel;
 mod contact;
+mod totals;
 
 /// A key that must not be seen anywhere but in the one header.
 const KEY: &str = "sk_test_canary4242";

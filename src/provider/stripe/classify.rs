@@ -15,6 +15,8 @@ use crate::domain::answer::{Answer, Outcome, cut};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 
+pub mod adjustment;
+
 /// Longest header value that is kept, in bytes: a request id has about 20, a limiter's reason
 /// fewer.
 const HEADER_BYTES_MAX: usize = 100;
@@ -103,14 +105,18 @@ impl StripeError {
 /// What the answer to one `POST /v1/billing/meter_events` comes to.
 #[must_use]
 pub fn meter_event(received: &Received, expected: Expected<'_>) -> Answer {
-    if received.status == 200 { booked(received, expected) } else { not_booked(received, expected) }
+    if received.status == 200 {
+        booked(received, expected)
+    } else {
+        not_done(received, |error| refusal(received, error, expected.identifier))
+    }
 }
 
 /// What an answer other than 200 to a reading request comes to.
 #[must_use]
 pub fn reading(received: &Received) -> Answer {
     // A reading request has no identifier, and no text names the empty one as a duplicate.
-    not_booked(received, Expected { identifier: "", livemode: false })
+    not_done(received, |error| refusal(received, error, ""))
 }
 
 /// The provider's clock, as the answer tells it; nothing when that is no time of this age.
@@ -122,27 +128,36 @@ pub fn provider_at(received: &Received) -> Option<Timestamp> {
 }
 
 fn booked(received: &Received, expected: Expected<'_>) -> Answer {
-    let unreadable = |why: &str| Answer {
-        message: Some(cut(format!("answered 200, but {why}"))),
-        ..head(received, Outcome::Unknown)
-    };
     if let Some(why) = &received.broken {
-        return unreadable(why);
+        return unreadable(received, why);
     }
     let Ok(event) = serde_json::from_slice::<MeterEvent>(&received.body) else {
-        return unreadable("the body is no meter event");
+        return unreadable(received, "the body is no meter event");
     };
     if event.object != "billing.meter_event" || event.identifier != expected.identifier {
-        return unreadable("the body is about something else");
+        return unreadable(received, "the body is about something else");
     }
-    let outcome =
-        if event.livemode == expected.livemode { Outcome::Accepted } else { Outcome::WrongAccount };
+    done(received, event.livemode == expected.livemode)
+}
+
+/// A yes that is not one.
+fn unreadable(received: &Received, why: &str) -> Answer {
+    Answer {
+        message: Some(cut(format!("answered 200, but {why}"))),
+        ..head(received, Outcome::Unknown)
+    }
+}
+
+/// A yes, of the mode that was asked or of the other.
+fn done(received: &Received, same_mode: bool) -> Answer {
+    let outcome = if same_mode { Outcome::Accepted } else { Outcome::WrongAccount };
     Answer { provider_at: provider_at(received), ..head(received, outcome) }
 }
 
-fn not_booked(received: &Received, expected: Expected<'_>) -> Answer {
+/// What an answer other than 200 comes to; `refusal` judges those that looked at the request.
+fn not_done(received: &Received, refusal: impl FnOnce(&StripeError) -> Outcome) -> Answer {
     let error = StripeError::read(received);
-    let outcome = outcome(received, error.as_ref(), expected);
+    let outcome = outcome(received, error.as_ref(), refusal);
     let message = match &error {
         Some(error) => error.message.as_deref().map(redacted),
         None => Some(stranger(received)),
@@ -170,7 +185,11 @@ fn not_booked(received: &Received, expected: Expected<'_>) -> Answer {
 }
 
 /// The status decides, once it is known that Stripe spoke.
-fn outcome(received: &Received, error: Option<&StripeError>, expected: Expected<'_>) -> Outcome {
+fn outcome(
+    received: &Received,
+    error: Option<&StripeError>,
+    refusal: impl FnOnce(&StripeError) -> Outcome,
+) -> Outcome {
     let Some(error) = error else {
         return match received.status {
             // Stripe puts this header on what its limiters turned away before it was looked at.
@@ -202,33 +221,36 @@ fn outcome(received: &Received, error: Option<&StripeError>, expected: Expected<
         429 => Outcome::Busy,
         // The server gave up waiting for a request that it may have had in full.
         408 => Outcome::Unknown,
-        400..=499 => refusal(received, error, expected),
+        400..=499 => refusal(error),
         _ => Outcome::Unknown,
     }
 }
 
-/// A 4xx that looked at the request.
-fn refusal(received: &Received, error: &StripeError, expected: Expected<'_>) -> Outcome {
-    if received.status == 400 && error.is_duplicate_of(expected.identifier) {
+/// A 4xx that looked at the meter event of this `identifier`.
+fn refusal(received: &Received, error: &StripeError, identifier: &str) -> Outcome {
+    if received.status == 400 && error.is_duplicate_of(identifier) {
         return Outcome::Duplicate;
     }
-    if error.is_kind("api_error") {
-        // Stripe's own failure under a client's status.
-        return Outcome::Failed;
-    }
-    if error.message.as_deref().is_some_and(is_about_duplicates) {
+    if error.message.as_deref().is_some_and(is_about_duplicates) && !error.is_kind("api_error") {
         // A duplicate of something that is not clearly ours. Refused would free the usage for a new
         // identifier, and bill it twice if this is our event after all.
         return Outcome::Unknown;
     }
+    no_refusal(received, error).unwrap_or_else(|| Outcome::Refused(reason(error)))
+}
+
+/// What looks like a refusal and is none, or is one of the key; nothing when it is one.
+fn no_refusal(received: &Received, error: &StripeError) -> Option<Outcome> {
+    if error.is_kind("api_error") {
+        // Stripe's own failure under a client's status.
+        return Some(Outcome::Failed);
+    }
     if received.should_retry.as_deref() == Some("true") {
         // Stripe asks for the same request again: then this was no final no.
-        return Outcome::Unknown;
+        return Some(Outcome::Unknown);
     }
-    if error.is_kind("idempotency_error") || error.is_code("idempotency_error") {
-        return Outcome::Refused(HoldReason::KeyConflict);
-    }
-    Outcome::Refused(reason(error))
+    (error.is_kind("idempotency_error") || error.is_code("idempotency_error"))
+        .then_some(Outcome::Refused(HoldReason::KeyConflict))
 }
 
 /// Why it was refused: by code where there is one, else by the words that were seen.

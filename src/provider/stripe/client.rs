@@ -24,8 +24,10 @@ use stripe_client_core::{
 use super::BuildError;
 use super::classify::{self, Received};
 use super::settings::{API, Settings};
+use super::summaries::{self, NoTotals, Read, Rows};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::time::Timestamp;
+use crate::provider::Total;
 
 /// Largest answer to a meter event that is read, in bytes: real ones have under a thousand.
 const EVENT_ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -46,6 +48,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most idle connections that are kept: as many as may be busy at once against Stripe's highest
 /// rate, at a fifth of a second a call.
 const IDLE_CONNECTIONS_MAX: usize = 200;
+
+/// Where meter events are sent, behind `/v1`.
+pub const METER_EVENTS: &str = "/billing/meter_events";
+/// Where their cancellations are sent, behind `/v1`.
+pub const ADJUSTMENTS: &str = "/billing/meter_event_adjustments";
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const STRIPE_VERSION: &str = "stripe-version";
@@ -105,18 +112,19 @@ impl Client {
         Ok(Self { http, api: settings.api.clone() })
     }
 
-    /// Sends a stored meter event, unchanged, once.
+    /// Sends a stored meter event or cancellation to `path`, unchanged, once.
     ///
     /// # Errors
     /// An answer of our own, when none came.
-    pub async fn post_meter_event(
+    pub async fn post(
         &self,
+        path: &str,
         body: &[u8],
         idempotency_key: &str,
     ) -> Result<Received, Box<Answer>> {
         self.call(Call {
             method: Method::POST,
-            path: "/billing/meter_events".to_owned(),
+            path: path.to_owned(),
             body: Some(body.to_vec()),
             idempotency_key: Some(idempotency_key),
             answer_bytes_max: EVENT_ANSWER_BYTES_MAX,
@@ -287,14 +295,9 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// The answer, when it is neither an account nor a 403.
     pub async fn account(&self) -> Result<Option<String>, Box<Answer>> {
-        let call = Call {
-            method: Method::GET,
-            path: "/account".to_owned(),
-            body: None,
-            idempotency_key: None,
-            answer_bytes_max: READING_BYTES_MAX,
+        let Some(body) = permitted(self.get("/account".to_owned()).await)? else {
+            return Ok(None);
         };
-        let Some(body) = permitted(self.read(call).await)? else { return Ok(None) };
         match serde_json::from_slice::<Account>(&body) {
             Ok(account) if account.object == "account" => Ok(Some(account.id)),
             Ok(_) | Err(_) => Err(Unread::deserialize_err("it is no account").0),
@@ -322,6 +325,40 @@ impl<'a> Reading<'a> {
             }
         }
         Err(Unread::deserialize_err("the list of meters has no end").0)
+    }
+
+    /// The totals that `rows` asks for, and how many requests they took.
+    ///
+    /// # Errors
+    /// The answer, when it is no page of them, or the pages have no end.
+    pub async fn totals(&self, mut rows: Rows<'_>) -> Result<(Vec<Total>, u32), Box<Answer>> {
+        let mut calls = 0;
+        for _ in 0..summaries::PAGES_MAX {
+            let body = self.get(rows.path()).await?;
+            calls += 1;
+            match rows.take(&body) {
+                Ok(Read::More) => {}
+                Ok(Read::All) => return Ok((rows.totals(), calls)),
+                Err(why @ NoTotals::OtherMode) => {
+                    return Err(Box::new(Answer::bare(Outcome::WrongAccount, why.to_string())));
+                }
+                Err(why @ (NoTotals::Span(_) | NoTotals::Unreadable(_))) => {
+                    return Err(Box::new(Answer::bare(Outcome::Unknown, why.to_string())));
+                }
+            }
+        }
+        Err(Unread::deserialize_err("the list of summaries has no end").0)
+    }
+
+    async fn get(&self, path: String) -> Result<Bytes, Box<Answer>> {
+        self.read(Call {
+            method: Method::GET,
+            path,
+            body: None,
+            idempotency_key: None,
+            answer_bytes_max: READING_BYTES_MAX,
+        })
+        .await
     }
 
     async fn read(&self, call: Call<'_>) -> Result<Bytes, Box<Answer>> {

@@ -1,34 +1,58 @@
-//! The bytes of a Stripe meter event. PURE. Here: an intent and a pinned meter become a form
-//! body. Never here: sending it, or anything that could make the same intent come out
-//! differently. Read next: [`super::classify`].
+//! The bytes of a Stripe meter event, and of its cancellation. PURE. Here: an intent and a pinned
+//! meter become a form body. Never here: sending it, or anything that could make the same intent
+//! come out differently. Read next: [`super::classify`].
 
 use std::collections::HashMap;
 
+use stripe_billing::BillingMeterEventAdjustmentType;
 use stripe_billing::billing_meter_event::CreateBillingMeterEvent;
-use stripe_client_core::StripeRequest as _;
+use stripe_billing::billing_meter_event_adjustment::{
+    CreateBillingMeterEventAdjustment, CreateBillingMeterEventAdjustmentCancel,
+};
+use stripe_client_core::{RequestBuilder, StripeRequest as _};
 
-use crate::domain::event::EventIntent;
+use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::AccountName;
 use crate::domain::provider_facts::MeterPin;
 
-/// The form body of `POST /v1/billing/meter_events` that tells `intent` to `meter` for `account`.
+/// The form body that tells `intent` to `meter` for `account`.
+#[must_use]
+pub fn body(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Vec<u8> {
+    match &intent.says {
+        Says::Usage => meter_event(meter, account, intent),
+        Says::Cancel(target) => adjustment(meter, target),
+    }
+}
+
+/// The form body of `POST /v1/billing/meter_events`.
 ///
 /// The time goes as whole seconds, rounded towards the past, so that it stays inside its window.
 /// The value goes as the quantity's canonical text: one amount, one spelling.
-#[must_use]
-pub fn meter_event(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Vec<u8> {
+fn meter_event(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Vec<u8> {
     let payload = HashMap::from([
         (meter.customer_key.clone(), account.as_str().to_owned()),
         (meter.value_key.clone(), intent.quantity.to_string()),
     ]);
     let request = CreateBillingMeterEvent::new(meter.meter.as_str(), payload)
         .identifier(intent.identifier.as_str())
-        .timestamp(intent.occurred_at.seconds())
-        .build();
-    let body = request.body.expect("a meter event is a POST, and its builder always makes a form");
-    // The payload is a hash map, whose order differs from one process to the next. Encoded pairs
-    // hold no bare `&`, so cutting there is safe; sorted, the same intent always gives the same
-    // bytes.
+        .timestamp(intent.occurred_at.seconds());
+    sorted(request.build())
+}
+
+/// The form body of `POST /v1/billing/meter_event_adjustments`. It names the target and nothing
+/// else: neither customer nor quantity, and the cancellation itself has no name at Stripe.
+fn adjustment(meter: &MeterPin, target: &Identifier) -> Vec<u8> {
+    let cancel =
+        CreateBillingMeterEventAdjustmentCancel { identifier: Some(target.as_str().to_owned()) };
+    let kind = BillingMeterEventAdjustmentType::Cancel;
+    let request = CreateBillingMeterEventAdjustment::new(meter.meter.as_str(), kind).cancel(cancel);
+    sorted(request.build())
+}
+
+/// The payload is a hash map, whose order differs from one process to the next. Encoded pairs hold
+/// no bare `&`, so cutting there is safe; sorted, the same intent always gives the same bytes.
+fn sorted(request: RequestBuilder) -> Vec<u8> {
+    let body = request.body.expect("both are POSTs, and their builders always make a form");
     let mut pairs: Vec<&str> = body.split('&').collect();
     pairs.sort_unstable();
     pairs.join("&").into_bytes()
@@ -72,9 +96,9 @@ mod tests {
         }
     }
 
-    fn body(meter: &MeterPin, account: &str, intent: &EventIntent) -> String {
+    fn text(meter: &MeterPin, account: &str, intent: &EventIntent) -> String {
         let account = AccountName::new(account).unwrap();
-        String::from_utf8(meter_event(meter, &account, intent)).unwrap()
+        String::from_utf8(body(meter, &account, intent)).unwrap()
     }
 
     #[test]
@@ -82,7 +106,7 @@ mod tests {
         // One pair a line; the bytes themselves hold no line feed.
         let lines = |body: String| body.replace('&', "&\n");
         let meter = pin("tokens", "stripe_customer_id", "value");
-        let plain = body(&meter, "cus_1", &intent("25", 1_700_000_000_999_999));
+        let plain = text(&meter, "cus_1", &intent("25", 1_700_000_000_999_999));
         insta::assert_snapshot!(lines(plain), @r"
         event_name=tokens&
         identifier=tallyd-00112233445566aa-ffeeddccbbaa99887766554433221100&
@@ -91,7 +115,7 @@ mod tests {
         timestamp=1700000000
         ");
         let odd = pin("tokens in & out=é+", "customer id", "tokens[in]");
-        let escaped = body(&odd, "cus_ü&%", &intent("-0.000000000001", -1));
+        let escaped = text(&odd, "cus_ü&%", &intent("-0.000000000001", -1));
         insta::assert_snapshot!(lines(escaped), @r"
         event_name=tokens+in+%26+out%3D%C3%A9%2B&
         identifier=tallyd-00112233445566aa-ffeeddccbbaa99887766554433221100&
@@ -102,11 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_cancellation_never_change() {
+        let cancel = |target: &str| EventIntent {
+            says: Says::Cancel(Identifier::stored(target)),
+            ..intent("-25", 1_700_000_000_000_000)
+        };
+        let plain = text(&pin("tokens", "customer", "value"), "cus_1", &cancel("tallyd-00-ff"));
+        assert_eq!(plain, "cancel[identifier]=tallyd-00-ff&event_name=tokens&type=cancel");
+        let odd = text(&pin("in & out=é", "customer", "value"), "cus_1", &cancel("a&b=ü"));
+        assert_eq!(
+            odd,
+            "cancel[identifier]=a%26b%3D%C3%BC&event_name=in+%26+out%3D%C3%A9&type=cancel"
+        );
+    }
+
+    #[test]
     fn the_same_intent_always_gives_the_same_bytes() {
         let meter = pin("tokens", "stripe_customer_id", "value");
-        let first = body(&meter, "cus_1", &intent("25", 0));
+        let first = text(&meter, "cus_1", &intent("25", 0));
         for _ in 0..100 {
-            assert_eq!(body(&meter, "cus_1", &intent("25", 0)), first);
+            assert_eq!(text(&meter, "cus_1", &intent("25", 0)), first);
         }
     }
 
@@ -119,7 +158,7 @@ mod tests {
         ) {
             let pin = pin(&meter, &customer_key, &value_key);
             let intent = intent(&whole.to_string(), 1_700_000_000_000_000);
-            let encoded = body(&pin, &account, &intent);
+            let encoded = text(&pin, &account, &intent);
             let mut found: Vec<(String, String)> =
                 form_urlencoded::parse(encoded.as_bytes()).into_owned().collect();
             found.sort();

@@ -2,7 +2,8 @@
 //! send, or what an answer leads to. Read next: [`settings`], then down the list.
 //!
 //! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
-//! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`].
+//! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`], its
+//! totals in [`summaries`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,23 +13,28 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Provider, Request, UnusableMeter,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, Totals,
+    UnusableMeter,
 };
 use crate::domain::answer::{Answer, Outcome};
-use crate::domain::event::EventIntent;
+use crate::domain::event::{EventIntent, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{AccountPin, MeterPin};
 use crate::domain::state::HoldReason;
+use crate::domain::time::Window;
 
 pub mod settings;
 pub mod promises;
 pub mod meters;
 pub mod encode;
 pub mod classify;
+pub mod summaries;
 pub mod client;
 
+use classify::adjustment;
 use client::{Client, Reading};
 use settings::Settings;
+use summaries::Rows;
 
 /// Why a Stripe account cannot be worked with as it is set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,18 +168,51 @@ impl Provider for Stripe {
         intent: &EventIntent,
     ) -> Result<Encoded, EncodeError> {
         self.with_meters(|meters| match meters.pinned.get(meter) {
-            Some(pin) => Ok(Encoded { body: encode::meter_event(pin, account, intent) }),
+            Some(pin) => Ok(Encoded { body: encode::body(pin, account, intent) }),
             None => Err(EncodeError::UnknownMeter(meter.clone())),
         })
     }
 
     async fn send(&self, request: Request<'_>) -> Answer {
-        let expected =
-            classify::Expected { identifier: request.identifier, livemode: self.livemode };
-        match self.client.post_meter_event(request.body, request.idempotency_key).await {
-            Ok(received) => classify::meter_event(&received, expected),
-            Err(not_answered) => *not_answered,
+        let livemode = self.livemode;
+        let (path, target) = match request.says {
+            Says::Usage => (client::METER_EVENTS, None),
+            Says::Cancel(target) => (client::ADJUSTMENTS, Some(target)),
+        };
+        match (self.client.post(path, request.body, request.idempotency_key).await, target) {
+            (Ok(received), None) => {
+                let expected = classify::Expected { identifier: request.identifier, livemode };
+                classify::meter_event(&received, expected)
+            }
+            (Ok(received), Some(target)) => {
+                let expected = adjustment::Expected { target: target.as_str(), livemode };
+                adjustment::adjustment(&received, expected)
+            }
+            (Err(not_answered), _) => *not_answered,
         }
+    }
+
+    async fn read_totals(
+        &self,
+        meter: &ProviderMeter,
+        account: &AccountName,
+        span: Window,
+        grouping: Grouping,
+    ) -> Result<Totals, Answer> {
+        let not_asked = |why: String| Answer::bare(Outcome::Refused(HoldReason::NoMeter), why);
+        let id = self.with_meters(|meters| match meters.pinned.get(meter) {
+            Some(MeterPin { id: Some(id), .. }) => Ok(id.clone()),
+            Some(MeterPin { id: None, .. }) => Err(not_asked(format!(
+                "the totals of the meter \"{meter}\" cannot be read: its id is not known, as it \
+                 was declared without one and the key may not list meters"
+            ))),
+            None => Err(not_asked(EncodeError::UnknownMeter(meter.clone()).to_string())),
+        })?;
+        let rows = Rows::of(&id, account, span, grouping, self.livemode)
+            .map_err(|why| Answer::bare(Outcome::Refused(HoldReason::Refused), why.to_string()))?;
+        let reading = Reading::new(&self.client);
+        let (parts, calls) = reading.totals(rows).await.map_err(|answer| *answer)?;
+        Ok(Totals { parts, provider_at: reading.provider_at(), calls })
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {

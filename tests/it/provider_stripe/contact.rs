@@ -122,7 +122,7 @@ fn first_contact_fails_when_nobody_answers_for_the_key() {
     check(&[account(), live], Outcome::WrongAccount);
 }
 
-fn intent(quantity: &str) -> EventIntent {
+pub(super) fn intent(quantity: &str) -> EventIntent {
     EventIntent {
         balance: BalanceId(1),
         ordinal: 1,
@@ -133,7 +133,7 @@ fn intent(quantity: &str) -> EventIntent {
     }
 }
 
-fn pin(meter: &ProviderMeter) -> MeterPin {
+pub(super) fn pin(meter: &ProviderMeter) -> MeterPin {
     MeterPin {
         meter: meter.clone(),
         id: None,

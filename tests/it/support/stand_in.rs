@@ -15,12 +15,14 @@ use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::{EventId, EventIntent, Identifier, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{AccountPin, ClockReading, Formula, MeterPin};
-use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
+use tallyd::domain::state::HoldReason;
+use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use tallyd::ledger::delivery::{AttemptId, DeliveryLedger, LeaseTerms, Leased};
 use tallyd::ledger::intake::IntakeLedger;
 use tallyd::posting::poster::Poster;
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Provider, Request, ToldAs,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, ToldAs,
+    Totals,
 };
 use tallyd::service::Service;
 use tallyd::store::sqlite::SqliteLedger;
@@ -121,6 +123,17 @@ impl Provider for StandIn {
 
     async fn send(&self, _request: Request<'_>) -> Answer {
         (self.on_send)(self.sent.fetch_add(1, Ordering::SeqCst)).await
+    }
+
+    async fn read_totals(
+        &self,
+        _meter: &ProviderMeter,
+        _account: &AccountName,
+        _span: Window,
+        _grouping: Grouping,
+    ) -> Result<Totals, Answer> {
+        let why = "a stand-in keeps no totals";
+        Err(Answer::bare(Outcome::Refused(HoldReason::NoMeter), why))
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {

@@ -26,9 +26,11 @@ const DECIDERS: &[&str] = &[
     "src/intake/rows.rs",
     "src/posting/plan.rs",
     "src/provider/stripe/classify.rs",
+    "src/provider/stripe/classify/adjustment.rs",
     "src/provider/stripe/encode.rs",
     "src/provider/stripe/meters.rs",
     "src/provider/stripe/promises.rs",
+    "src/provider/stripe/summaries.rs",
     "src/schedule.rs",
 ];
 
