@@ -82,6 +82,7 @@ impl Stand {
             let (ready, readiness) = watch::channel(Readiness::Ready);
             let rooms = Rooms {
                 gate: Arc::new(gate),
+                corrections: ledger.clone(),
                 ledger: ledger.clone(),
                 metrics: Metrics::new(),
                 readiness,

@@ -12,11 +12,12 @@ use super::exit::Exit;
 use super::reading::{self, Reading};
 use super::status::park_ended_by;
 use super::table::{Side, Table};
-use super::trace::{event_json, write_event};
+use super::trace::write_event;
 use super::{page, words};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
 use crate::ledger::operator::{HeldItem, OperatorLedger, ParkedGroup};
+use crate::web::trace::event_json;
 
 /// Most held items that are listed: more than a person works through before asking again.
 const LISTED_MAX: u32 = 1_000;

@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, bail};
-use serde_json::{Map, Value, json};
 
 use super::args::Trace as Asked;
 use super::exit::Exit;
@@ -13,134 +12,46 @@ use super::reading::{self, Reading};
 use super::status::park_ended_by;
 use super::table::{Side, Table};
 use super::{page, words};
+use crate::domain::correction::{Change, Effect};
 use crate::domain::names::{RecordId, SourceName};
 use crate::domain::time::{Timestamp, Window};
-use crate::ledger::operator::{OperatorLedger, Trace, TraceBooking, TraceEvent};
+use crate::ledger::operator::{
+    OperatorLedger, Trace, TraceBooking, TraceCorrection, TraceEvent, TraceResolution,
+};
+use crate::web::trace::{effect_word, trace_json};
+
+/// The source and id of a record that is written SOURCE/ID.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn named_record(text: &str) -> anyhow::Result<(SourceName, RecordId)> {
+    // At the first slash: ids may hold slashes.
+    let Some((source, id)) = text.split_once('/') else {
+        bail!("a record is named SOURCE/ID, and \"{text}\" has no slash");
+    };
+    let name = SourceName::new(source).with_context(|| format!("the source \"{source}\""))?;
+    let record = RecordId::new(id).with_context(|| format!("the id \"{id}\""))?;
+    Ok((name, record))
+}
 
 /// Shows the life of a record.
 ///
 /// # Errors
 /// When there is no such record, or the ledger cannot be read.
 pub(crate) async fn trace(asked: &Asked) -> anyhow::Result<Exit> {
-    // At the first slash: ids may hold slashes.
-    let Some((source, id)) = asked.record.split_once('/') else {
-        bail!("a record is named SOURCE/ID, and \"{}\" has no slash", asked.record);
-    };
-    let name = SourceName::new(source).with_context(|| format!("the source \"{source}\""))?;
-    let record = RecordId::new(id).with_context(|| format!("the id \"{id}\""))?;
+    let (name, record) = named_record(&asked.record)?;
     let Reading { ledger, now, .. } = reading::open(&asked.listing.configured).await?;
     let found = ledger.trace(&name, &record).await?;
     ledger.close().await;
     let Some(trace) = found else {
-        bail!("the source \"{source}\" never sent a record with the id \"{id}\"");
+        bail!("the source \"{name}\" never sent a record with the id \"{record}\"");
     };
     if asked.listing.json {
-        page::print_json(&json_of(&trace))?;
+        page::print_json(&trace_json(&trace))?;
     } else {
         page::print(|out| write(out, &trace, now))?;
     }
     Ok(Exit::Ok)
-}
-
-fn json_of(trace: &Trace) -> Value {
-    let mut fields = Map::new();
-    for (name, text) in &trace.fields {
-        // Properties come as the JSON text that the ledger keeps.
-        let value = match *name {
-            "properties" => serde_json::from_str(text).unwrap_or_else(|_| Value::from(&**text)),
-            _ => Value::from(&**text),
-        };
-        fields.insert((*name).to_owned(), value);
-    }
-    let conflicts: Vec<Value> = trace
-        .conflicts
-        .iter()
-        .map(|(at, says)| json!({ "recorded_at": at.to_rfc3339(), "says": says }))
-        .collect();
-    let parked: Vec<Value> = trace
-        .parked
-        .iter()
-        .map(|(route, reason, detail, since)| {
-            json!({
-                "route": named(route),
-                "reason": reason,
-                "detail": detail,
-                "since": since.to_rfc3339(),
-                "ended_by": park_ended_by(reason),
-            })
-        })
-        .collect();
-    let bookings: Vec<Value> = trace.bookings.iter().map(booking_json).collect();
-    json!({
-        "position": trace.position,
-        "record": fields,
-        "recorded_at": trace.recorded_at.to_rfc3339(),
-        "conflicts": conflicts,
-        "parked": parked,
-        "bookings": bookings,
-    })
-}
-
-fn booking_json(booking: &TraceBooking) -> Value {
-    let (provider, account, meter) = &booking.destination;
-    let events: Vec<Value> = booking.events.iter().map(event_json).collect();
-    json!({
-        "route": booking.route,
-        "route_version": booking.route_version,
-        "provider": provider,
-        "account": account,
-        "meter": meter,
-        "balance": booking.balance,
-        "start": booking.window.0.to_rfc3339(),
-        "end": booking.window.1.to_rfc3339(),
-        "quantity": booking.quantity.to_string(),
-        "accrued": booking.sums.0.to_string(),
-        "told": booking.sums.1.to_string(),
-        "events": events,
-    })
-}
-
-/// An event as JSON, with its attempts and moves.
-pub(crate) fn event_json(event: &TraceEvent) -> Value {
-    let hold = event.hold.as_ref().map(|(reason, detail)| {
-        json!({ "reason": reason, "detail": detail, "ended_by": hold_ended_by(reason) })
-    });
-    let attempts: Vec<Value> = event
-        .attempts
-        .iter()
-        .map(|attempt| {
-            json!({
-                "begun_at": attempt.begun_at.to_rfc3339(),
-                "idempotency_key": attempt.idempotency_key,
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "request_id": attempt.request_id,
-                "message": attempt.message,
-            })
-        })
-        .collect();
-    let moves: Vec<Value> = event
-        .moves
-        .iter()
-        .map(|each| {
-            json!({
-                "at": each.at.to_rfc3339(),
-                "from": named(&each.from),
-                "to": each.to,
-                "why": each.why,
-            })
-        })
-        .collect();
-    json!({
-        "id": event.id,
-        "identifier": event.identifier,
-        "state": event.state,
-        "hold": hold,
-        "quantity": event.quantity.to_string(),
-        "occurred_at": event.occurred_at.to_rfc3339(),
-        "attempts": attempts,
-        "moves": moves,
-    })
 }
 
 /// Nothing, where the ledger's empty text stands for that.
@@ -149,15 +60,33 @@ fn named(text: &str) -> Option<&str> {
 }
 
 fn write(out: &mut dyn Write, trace: &Trace, now: Timestamp) -> io::Result<()> {
-    writeln!(out, "record {}, booked {}", trace.position, words::instant(trace.recorded_at, now))?;
-    let mut table = Table::bare([Side::Left, Side::Left]);
-    for (name, text) in &trace.fields {
-        table.row([(*name).to_owned(), text.clone()]);
+    match &trace.record {
+        Some(record) => {
+            let since = words::instant(record.recorded_at, now);
+            writeln!(out, "record {}, booked {since}", record.position)?;
+            let mut table = Table::bare([Side::Left, Side::Left]);
+            for (name, text) in &record.fields {
+                table.row([(*name).to_owned(), text.clone()]);
+            }
+            if let Some(standing) =
+                trace.standing.as_ref().filter(|_| !trace.corrections.is_empty())
+            {
+                table.row(["counts".to_owned(), standing.to_string()]);
+            }
+            table.write(out, "  ")?;
+        }
+        None => {
+            let (source, id) = (&trace.source, &trace.id);
+            writeln!(out, "{source}/{id} has not come yet; what corrects it waits for it")?;
+        }
     }
-    table.write(out, "  ")?;
-    for (at, says) in &trace.conflicts {
-        writeln!(out, "\nconflict, kept {}", words::instant(*at, now))?;
-        writeln!(out, "  the copy says {says}")?;
+    for correction in &trace.corrections {
+        write_correction(out, correction, now)?;
+    }
+    for conflict in &trace.conflicts {
+        writeln!(out, "\nconflict, kept {}", words::instant(conflict.recorded_at, now))?;
+        writeln!(out, "  the copy says {}", conflict.says)?;
+        write_resolutions(out, &conflict.resolutions, "  ")?;
     }
     for (route, reason, detail, since) in &trace.parked {
         let place = match named(route) {
@@ -174,8 +103,45 @@ fn write(out: &mut dyn Write, trace: &Trace, now: Timestamp) -> io::Result<()> {
         writeln!(out)?;
         write_booking(out, booking)?;
     }
-    if trace.parked.is_empty() && trace.bookings.is_empty() {
+    if trace.record.is_some() && trace.parked.is_empty() && trace.bookings.is_empty() {
         writeln!(out, "\nAccrual has not reached it yet.")?;
+    }
+    Ok(())
+}
+
+fn write_correction(
+    out: &mut dyn Write,
+    correction: &TraceCorrection,
+    now: Timestamp,
+) -> io::Result<()> {
+    let TraceCorrection { id, name, who, reason, .. } = correction;
+    let since = words::instant(correction.recorded_at, now);
+    writeln!(out, "\ncorrection {id} \"{name}\", made by {who} {since}")?;
+    let says = match &correction.change {
+        Change::Cancel => "cancel".to_owned(),
+        Change::Adjust { quantity, replaces } => format!("adjust to {quantity} from {replaces}"),
+    };
+    let came_to = match &correction.effect {
+        Some(Effect::Applied(from, to)) => format!(", from {from} to {to}"),
+        Some(Effect::Stale(present)) => format!(", as the record counted with {present}"),
+        Some(Effect::Idle) | None => String::new(),
+    };
+    let mut table = Table::bare([Side::Left, Side::Left]);
+    table.row(["says".to_owned(), says]);
+    let effect = effect_word(correction.effect.as_ref());
+    table.row(["effect".to_owned(), format!("{effect}{came_to}")]);
+    table.row(["reason".to_owned(), reason.clone()]);
+    table.write(out, "  ")
+}
+
+fn write_resolutions(
+    out: &mut dyn Write,
+    resolutions: &[TraceResolution],
+    indent: &str,
+) -> io::Result<()> {
+    for each in resolutions {
+        let TraceResolution { at, verdict, quantity, why, who } = each;
+        writeln!(out, "{indent}resolved {verdict} over {quantity} by {who} at {at}: {why}")?;
     }
     Ok(())
 }
@@ -196,6 +162,19 @@ fn write_booking(out: &mut dyn Write, booking: &TraceBooking) -> io::Result<()> 
         table.row([name.to_owned(), text]);
     }
     table.write(out, "  ")?;
+    if booking.lines.len() > 1 {
+        let [line, cause, at] = ["line", "cause", "booked"];
+        let mut table = Table::new([(line, Side::Right), (cause, Side::Left), (at, Side::Left)]);
+        for line in &booking.lines {
+            let cause = match line.cause_id {
+                0 => line.cause.clone(),
+                id => format!("{} {id}", line.cause),
+            };
+            table.row([line.quantity.to_string(), cause, line.booked_at.to_rfc3339()]);
+        }
+        table.write(out, "  ")?;
+    }
+    write_resolutions(out, &booking.resolutions, "  ")?;
     if booking.events.is_empty() {
         writeln!(out, "  No event covers it yet.")?;
     }
@@ -209,7 +188,12 @@ fn write_booking(out: &mut dyn Write, booking: &TraceBooking) -> io::Result<()> 
 /// Writes an event with its attempts and moves, each line behind `indent`.
 pub(crate) fn write_event(out: &mut dyn Write, event: &TraceEvent, indent: &str) -> io::Result<()> {
     let (id, state, quantity) = (event.id, &event.state, &event.quantity);
-    writeln!(out, "{indent}event:{id} {state}, says {quantity} at {}", event.occurred_at)?;
+    let cancels = match event.cancels {
+        Some(target) => format!("cancels event:{target}, "),
+        None => String::new(),
+    };
+    let at = event.occurred_at;
+    writeln!(out, "{indent}event:{id} {state}, {cancels}says {quantity} at {at}")?;
     writeln!(out, "{indent}  identifier {}", event.identifier)?;
     if let Some((reason, detail)) = &event.hold {
         writeln!(out, "{indent}  {reason}: {detail}")?;
@@ -218,6 +202,7 @@ pub(crate) fn write_event(out: &mut dyn Write, event: &TraceEvent, indent: &str)
         }
     }
     let deeper = format!("{indent}  ");
+    write_resolutions(out, &event.resolutions, &deeper)?;
     if event.attempts.is_empty() {
         writeln!(out, "{deeper}No attempt was made to tell it.")?;
     } else {

@@ -118,6 +118,7 @@ impl Daemon {
         let (ready, readiness) = watch::channel(starting);
         let rooms = Rooms {
             gate: Arc::new(gate),
+            corrections: ledger.clone(),
             ledger: ledger.clone(),
             metrics: metrics.clone(),
             readiness,

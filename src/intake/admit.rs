@@ -14,6 +14,10 @@ use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 /// payload.
 pub const VALUE_BYTES_MAX: usize = 64;
 
+/// What a sender of a negative quantity is told: a record never takes usage back.
+const CORRECT_INSTEAD: &str = "to take usage back correct its record (tallyd cancel, tallyd adjust, \
+    or POST /v1/usage/{source}/{id}/cancel or adjust)";
+
 /// The fields of a record, by the names they have in JSON.
 pub const FIELDS: [&str; 7] =
     ["source", "id", "customer", "meter", "quantity", "time", "properties"];
@@ -161,7 +165,7 @@ pub fn admit(fields: Fields<'_>, rules: &Rules<'_>) -> Result<UsageRecord, Fault
     Ok(UsageRecord { source, id, customer, meter, quantity, occurred_at, properties })
 }
 
-fn source(written: Option<Written<'_>>, sources: &Sources) -> Result<SourceName, Fault> {
+pub(super) fn source(written: Option<Written<'_>>, sources: &Sources) -> Result<SourceName, Fault> {
     if matches!(written, None | Some(Written::Null)) {
         return match sources.only() {
             Some(only) => Ok(only.clone()),
@@ -179,7 +183,7 @@ fn source(written: Option<Written<'_>>, sources: &Sources) -> Result<SourceName,
     }
 }
 
-fn name<T>(
+pub(super) fn name<T>(
     field: &str,
     written: Option<Written<'_>>,
     new: impl Fn(&str) -> Result<T, NameError>,
@@ -212,7 +216,7 @@ fn quantity(written: Option<Written<'_>>) -> Result<Quantity, Fault> {
         .map_err(|why| Fault::new(FIELD, format!("{} {why}", quoted(text))))?;
     if quantity.is_negative() {
         let value = quoted(text);
-        let reason = format!("{value} is below zero; a correction names the record it corrects");
+        let reason = format!("{value} is below zero; {CORRECT_INSTEAD}");
         return Err(Fault::new(FIELD, reason));
     }
     Ok(quantity)

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::admit::{Fault, Sources, cut};
+use crate::domain::names::{NAME_BYTES_MAX, SourceName};
 use crate::domain::record::UsageRecord;
 use crate::ledger::intake::{Admitted, Rejected};
 
@@ -66,14 +67,25 @@ impl Batch {
         raw: &str,
         sources: &Sources,
     ) {
-        let rejected = Rejected {
-            source: sources.only().map_or_else(String::new, |source| source.to_string()),
-            id: id.map(|id| cut(id, crate::domain::names::NAME_BYTES_MAX).to_owned()),
-            place: place.to_string(),
-            field: fault.field,
-            reason: fault.reason,
-            raw: cut(raw, RAW_BYTES_MAX).to_owned(),
-        };
-        self.rejected.push((place, rejected));
+        let source = sources.only().map_or("", SourceName::as_str);
+        self.rejected.push((place, rejected(place, fault, source, id, raw)));
+    }
+}
+
+/// An item as it is kept for a person.
+pub(super) fn rejected(
+    place: Place,
+    fault: Fault,
+    source: &str,
+    id: Option<&str>,
+    raw: &str,
+) -> Rejected {
+    Rejected {
+        source: cut(source, NAME_BYTES_MAX).to_owned(),
+        id: id.map(|id| cut(id, NAME_BYTES_MAX).to_owned()),
+        place: place.to_string(),
+        field: fault.field,
+        reason: fault.reason,
+        raw: cut(raw, RAW_BYTES_MAX).to_owned(),
     }
 }

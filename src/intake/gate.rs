@@ -126,10 +126,10 @@ pub struct Reservation {
 
 /// The door.
 pub struct Gate {
-    ledger: Arc<dyn IntakeLedger>,
+    pub(super) ledger: Arc<dyn IntakeLedger>,
     settings: Arc<Settings>,
     clock: Arc<dyn Clock>,
-    accrual: Bell,
+    pub(super) accrual: Bell,
     fatal: FatalBell,
     inflight: Arc<Semaphore>,
 }

@@ -12,6 +12,9 @@ pub mod import;
 pub mod csv;
 pub mod rows;
 pub mod gate;
+pub mod correct;
+pub mod correction_files;
+pub mod desk;
 
 /// What the operator set for intake.
 #[derive(Clone, Debug, PartialEq, Eq)]

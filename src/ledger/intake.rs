@@ -67,10 +67,12 @@ pub enum CorrectionAdmission {
         /// What the record counts with.
         standing: Option<Standing>,
     },
-    /// Accepted before under the same name; or a cancellation of what is cancelled already.
-    Duplicate,
-    /// Accepted before under the same name, saying something else. Nothing was changed.
-    Conflict,
+    /// Accepted before under the same name; or a cancellation of what is cancelled already. With
+    /// what the record counts with now; nothing while it has not come.
+    Duplicate(Option<Standing>),
+    /// Accepted before under the same name, saying something else. Nothing was changed. With what
+    /// the record counts with now; nothing while it has not come.
+    Conflict(Option<Standing>),
     /// It replaces another quantity than the record counts with, or the record is cancelled.
     /// Nothing was changed.
     Stale(Standing),

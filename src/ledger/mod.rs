@@ -12,6 +12,7 @@ pub mod accrual;
 pub mod posting;
 pub mod delivery;
 pub mod operator;
+pub mod corrections;
 
 /// Why a ledger verb did not do what it promises. Nothing of the verb was done, except for
 /// [`LedgerError::Broken`], after which nobody knows.

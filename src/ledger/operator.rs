@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
+use crate::domain::correction::{Change, Effect, Standing};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Timestamp;
@@ -102,24 +103,86 @@ pub struct BookFilter {
     pub by_window: bool,
 }
 
-/// The life of a record.
+/// The life of a record; or, while only corrections of it have come, theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// Its place in the journal.
-    pub position: i64,
-    /// The record's fields, by name.
-    pub fields: Vec<(&'static str, String)>,
-    /// When it was booked in the journal.
-    pub recorded_at: Timestamp,
-    /// Copies that say something else: (when, how they differ).
-    pub conflicts: Vec<(Timestamp, String)>,
+    /// Where it comes from.
+    pub source: SourceName,
+    /// Its name there.
+    pub id: RecordId,
+    /// The record, once it has come.
+    pub record: Option<TraceRecord>,
+    /// What it counts with; nothing while it has not come.
+    pub standing: Option<Standing>,
+    /// Its corrections, in the order in which they were accepted.
+    pub corrections: Vec<TraceCorrection>,
+    /// Copies that say something else.
+    pub conflicts: Vec<TraceConflict>,
     /// Where it waits: (route, reason, particulars, since).
     pub parked: Vec<(String, String, String, Timestamp)>,
     /// Where it was booked.
     pub bookings: Vec<TraceBooking>,
 }
 
-/// A booking in a trace.
+/// A record in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceRecord {
+    /// Its place in the journal.
+    pub position: i64,
+    /// Its fields, by name.
+    pub fields: Vec<(&'static str, String)>,
+    /// When it was booked in the journal.
+    pub recorded_at: Timestamp,
+}
+
+/// A correction in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceCorrection {
+    /// Its number in the ledger.
+    pub id: i64,
+    /// Its own name.
+    pub name: String,
+    /// What it says.
+    pub change: Change,
+    /// What it came to; nothing while its record has not come.
+    pub effect: Option<Effect>,
+    /// Why it was made.
+    pub reason: String,
+    /// Who made it.
+    pub who: String,
+    /// When it was accepted.
+    pub recorded_at: Timestamp,
+}
+
+/// A copy of a record that says something else, in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConflict {
+    /// When it came.
+    pub recorded_at: Timestamp,
+    /// What it says.
+    pub says: String,
+    /// Which copy a person decided for: `first`, `second`.
+    pub decided: Option<String>,
+    /// What a person decided of it.
+    pub resolutions: Vec<TraceResolution>,
+}
+
+/// What a person decided, in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceResolution {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub verdict: String,
+    /// Over which quantity.
+    pub quantity: Quantity,
+    /// Why.
+    pub why: String,
+    /// Who.
+    pub who: String,
+}
+
+/// A balance in a trace, with what the record and its corrections did to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceBooking {
     /// The route, and its version.
@@ -132,12 +195,29 @@ pub struct TraceBooking {
     pub balance: i64,
     /// Its window.
     pub window: (Timestamp, Timestamp),
-    /// What the record added to it.
+    /// What the record adds to it now: the sum of the lines.
     pub quantity: Quantity,
+    /// The lines of the record, oldest first.
+    pub lines: Vec<TraceLine>,
     /// The balance's sums now: accrued, told.
     pub sums: (Quantity, Quantity),
-    /// The events that cover it, oldest first.
+    /// The events that cover one of the lines, and the cancels of those, oldest first.
     pub events: Vec<TraceEvent>,
+    /// What people decided of the balance.
+    pub resolutions: Vec<TraceResolution>,
+}
+
+/// A line of a balance in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceLine {
+    /// What it adds.
+    pub quantity: Quantity,
+    /// Why it is there.
+    pub cause: String,
+    /// The number of the correction, resolution or event of the cause; 0 for the record itself.
+    pub cause_id: i64,
+    /// When it was booked.
+    pub booked_at: Timestamp,
 }
 
 /// A meter event in a trace or a listing.
@@ -145,6 +225,8 @@ pub struct TraceBooking {
 pub struct TraceEvent {
     /// Its number.
     pub id: i64,
+    /// The event that it cancels, if it is a cancel.
+    pub cancels: Option<i64>,
     /// Its identifier.
     pub identifier: String,
     /// Its state.
@@ -159,6 +241,8 @@ pub struct TraceEvent {
     pub attempts: Vec<TraceAttempt>,
     /// Every move it made.
     pub moves: Vec<TraceMove>,
+    /// What people decided of it.
+    pub resolutions: Vec<TraceResolution>,
 }
 
 /// A move in a trace.

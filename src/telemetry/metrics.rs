@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::answer::OutcomeKind;
+use crate::domain::correction::CorrectionKind;
 use crate::domain::names::ProviderName;
 
 /// The `Content-Type` of [`Metrics::encode`].
@@ -22,6 +23,12 @@ const BATCH_BOUNDS: [f64; 6] = [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerdictLabel {
+    verdict: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CorrectionLabel {
+    kind: String,
     verdict: String,
 }
 
@@ -72,6 +79,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     records: Family<VerdictLabel, Counter>,
     batches: Histogram,
+    corrections: Family<CorrectionLabel, Counter>,
     requests: Family<StatusLabel, Counter>,
     answers: Family<OutcomeLabel, Counter>,
     events: Family<StateLabel, Gauge>,
@@ -104,6 +112,7 @@ impl Metrics {
             registry: Arc::new(Registry::default()),
             records: Family::default(),
             batches: Histogram::new(BATCH_BOUNDS),
+            corrections: Family::default(),
             requests: Family::default(),
             answers: Family::default(),
             events: Family::default(),
@@ -123,6 +132,8 @@ impl Metrics {
         all.register("intake_records", said, self.records.clone());
         let said = "Items in one call to the ledger";
         all.register("intake_batch_records", said, self.batches.clone());
+        let said = "Items that came as corrections, by kind and by what became of them";
+        all.register("intake_corrections", said, self.corrections.clone());
         let said = "HTTP requests, by the class of the answer's status";
         all.register("http_requests", said, self.requests.clone());
         let said = "Attempts to tell a provider, by outcome";
@@ -154,6 +165,14 @@ impl Metrics {
     pub fn batch(&self, records: usize) {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         self.batches.observe(f64::from(records));
+    }
+
+    /// Counts a correction of `kind` that came to `verdict`; the kind of one that could not be read
+    /// is not known.
+    pub fn correction(&self, kind: Option<CorrectionKind>, verdict: &'static str) {
+        let kind = kind.map_or("unknown", CorrectionKind::as_str).to_owned();
+        let label = CorrectionLabel { kind, verdict: verdict.to_owned() };
+        self.corrections.get_or_create(&label).inc();
     }
 
     /// Counts an answered HTTP request.

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth::Callers;
-use super::{Settings, answer, health, operator, rejected, usage};
+use super::{Settings, answer, corrections, health, operator, rejected, trace, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
+use crate::ledger::intake::CorrectionLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::service::Bell;
 use crate::telemetry::metrics::Metrics;
@@ -35,6 +36,8 @@ pub enum Readiness {
 pub struct Rooms {
     /// The door for usage.
     pub gate: Arc<Gate>,
+    /// The ledger, for corrections.
+    pub corrections: Arc<dyn CorrectionLedger>,
     /// The ledger, for the operator.
     pub ledger: Arc<dyn OperatorLedger>,
     /// Where requests and records are counted.
@@ -69,6 +72,9 @@ pub(super) fn public(app: Arc<App>) -> Router {
     finish(
         Router::new()
             .route("/v1/usage", post(usage::from_caller))
+            .route("/v1/usage/{source}/{id}", get(trace::for_caller))
+            .route("/v1/usage/{source}/{id}/cancel", post(corrections::cancel))
+            .route("/v1/usage/{source}/{id}/adjust", post(corrections::adjust))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics)),
@@ -81,6 +87,8 @@ pub(super) fn private(app: Arc<App>) -> Router {
     finish(
         Router::new()
             .route("/v1/usage", post(usage::from_operator))
+            .route("/v1/usage/{source}/{id}", get(trace::for_operator))
+            .route("/v1/corrections", post(corrections::from_operator))
             .route("/v1/rejected", post(rejected::keep))
             .route("/v1/customers", post(operator::customers))
             .route("/v1/status", get(operator::status)),

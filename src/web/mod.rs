@@ -17,6 +17,8 @@ pub mod usage;
 pub mod health;
 pub mod operator;
 pub mod rejected;
+pub mod corrections;
+pub mod trace;
 
 /// Where HTTP is served when the operator did not say: on this host only.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);

@@ -27,7 +27,8 @@ struct Item {
     raw: String,
 }
 
-/// `POST /v1/rejected?source=NAME`: keeps the items, a JSON array.
+/// `POST /v1/rejected?source=NAME`: keeps the items, a JSON array. Without a source they are of
+/// none, as lines of corrections may be.
 pub(super) async fn keep(State(app): State<Arc<App>>, request: Request) -> Response {
     match keep_all(app, request).await {
         Ok(response) => response,
@@ -38,14 +39,19 @@ pub(super) async fn keep(State(app): State<Arc<App>>, request: Request) -> Respo
 async fn keep_all(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
     let bad = |code, said: String| Refusal::new(refuse(StatusCode::BAD_REQUEST, code, said));
     let source = operator::parameter(&request, "source")?;
-    let source = source.ok_or_else(|| bad("bad_query", "source is missing".to_owned()))?;
-    let source = SourceName::new(&source)
-        .map_err(|why| bad("bad_query", format!("source \"{source}\" {why}")))?;
+    let sources = match source {
+        None => Sources::Any,
+        Some(source) => {
+            let named = SourceName::new(&source);
+            let named =
+                named.map_err(|why| bad("bad_query", format!("source \"{source}\" {why}")))?;
+            Sources::These(vec![named])
+        }
+    };
     let (body, share, _, deadline) = usage::receive(&app, request).await?;
     let items: Vec<Item> = serde_json::from_slice(&body).map_err(|why| {
         bad("malformed_body", format!("the body is no array of rejected items: {why}"))
     })?;
-    let sources = Sources::These(vec![source]);
     let mut batch = Batch::default();
     for item in &items {
         let fault = Fault::new(item.field.as_str(), item.reason.as_str());

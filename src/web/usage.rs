@@ -26,16 +26,21 @@ const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Usage from whoever shows a token.
 pub(super) async fn from_caller(State(app): State<Arc<App>>, request: Request) -> Response {
-    match app.callers.of(request.headers()) {
-        Some(sources) => submit(app, sources, request).await,
-        None => {
-            let said = "usage is taken with a token that is known: Authorization: Bearer …";
-            let mut response = refuse(StatusCode::UNAUTHORIZED, "unauthorized", said);
-            let challenge = HeaderValue::from_static("Bearer realm=\"tallyd\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            response
-        }
+    match caller(&app, request.headers()) {
+        Ok(sources) => submit(app, sources, request).await,
+        Err(refusal) => *refusal,
     }
+}
+
+/// What the request's token speaks for.
+pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Sources>, Refusal> {
+    app.callers.of(headers).ok_or_else(|| {
+        let said = "usage is taken with a token that is known: Authorization: Bearer …";
+        let mut response = refuse(StatusCode::UNAUTHORIZED, "unauthorized", said);
+        let challenge = HeaderValue::from_static("Bearer realm=\"tallyd\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        Refusal::new(response)
+    })
 }
 
 /// Usage from the operator, who may speak for any source. With `?source=NAME` the records need not
@@ -130,7 +135,7 @@ pub(super) fn count(app: &App, verdicts: &Verdicts) {
     metrics.records("rejected", verdicts.rejected);
 }
 
-fn log_refusal(why: &GateError) {
+pub(super) fn log_refusal(why: &GateError) {
     let chain = |why: &dyn std::error::Error| {
         let cause = why.source().map_or_else(String::new, |cause| format!(": {cause}"));
         format!("{why}{cause}")
@@ -146,7 +151,7 @@ fn log_refusal(why: &GateError) {
     }
 }
 
-fn unread(why: &BodyError) -> Response {
+pub(super) fn unread(why: &BodyError) -> Response {
     let status = match why {
         BodyError::Empty | BodyError::NotUtf8(_) | BodyError::Malformed(_) => {
             StatusCode::BAD_REQUEST

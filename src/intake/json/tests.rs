@@ -75,7 +75,11 @@ fn what_is_no_quantity_is_refused_with_its_value() {
         ("true", "quantity: is true or false, and must be a decimal number"),
         ("[1]", "quantity: is a list, and must be a decimal number"),
         ("1e400", "quantity: \"1e400\" has more than 30 digits, counting zeros before the point"),
-        ("-5", "quantity: \"-5\" is below zero; a correction names the record it corrects"),
+        (
+            "-5",
+            "quantity: \"-5\" is below zero; to take usage back correct its record (tallyd cancel, \
+             tallyd adjust, or POST /v1/usage/{source}/{id}/cancel or adjust)",
+        ),
         (
             "1234567890123456789012345678901234567890",
             "quantity: \"1234567890123456789012345678901234567890\" has more than 30 digits, \

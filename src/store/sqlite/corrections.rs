@@ -45,20 +45,25 @@ impl Record {
         Some(fold(&quantity, self.accepted.iter().map(|(_, change)| change)).1)
     }
 
+    /// What the record counts with, if it has come.
+    fn come(&self) -> Option<Standing> {
+        self.quantity.as_ref().and_then(|_| self.standing())
+    }
+
     fn judge(&self, correction: &Correction) -> Result<Option<Standing>, CorrectionAdmission> {
         let name = correction.name.as_str();
         if let Some((_, known)) = self.accepted.iter().find(|(known, _)| known == name) {
             let same = *known == correction.change;
             return Err(if same {
-                CorrectionAdmission::Duplicate
+                CorrectionAdmission::Duplicate(self.come())
             } else {
-                CorrectionAdmission::Conflict
+                CorrectionAdmission::Conflict(self.come())
             });
         }
         let Some(present) = self.standing() else { return Ok(None) };
         match apply(&present, &correction.change) {
             (Effect::Applied(..), next) => Ok(self.quantity.is_some().then_some(next)),
-            (Effect::Idle, _) => Err(CorrectionAdmission::Duplicate),
+            (Effect::Idle, _) => Err(CorrectionAdmission::Duplicate(self.come())),
             (Effect::Stale(present), _) => Err(CorrectionAdmission::Stale(present)),
         }
     }

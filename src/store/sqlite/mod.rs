@@ -10,11 +10,13 @@
 mod accrual;
 mod corrections;
 mod delivery;
+mod find;
 mod intake;
 mod moves;
 mod operator;
 mod posting;
 mod recovery;
+mod trace;
 mod verify;
 
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
 //! What people ask. Here: the readings behind the listings, and the import of accounts. Never here:
-//! how they are printed. Read next: [`super::verify`].
+//! how they are printed. Read next: [`super::trace`].
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,15 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{SqliteLedger, begin, commit, sql};
+use super::{SqliteLedger, begin, commit, sql, trace};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
-use crate::domain::record::identity;
 use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::operator::{
     BookFilter, BookLine, Count, HeldItem, OperatorLedger, ParkedGroup, ProviderStatus, Status,
-    Trace, TraceAttempt, TraceBooking, TraceEvent, TraceMove, Verification,
+    Trace, TraceEvent, Verification,
 };
 use crate::store::codec::{Columns, ledger_error};
 
@@ -95,45 +94,7 @@ impl OperatorLedger for SqliteLedger {
         id: &RecordId,
     ) -> Result<Option<Trace>, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
-        let row = sqlx::query(sql!("trace_record"))
-            .bind(identity(source, id).as_slice())
-            .fetch_optional(&mut *reader)
-            .await
-            .map_err(ledger_error)?;
-        let Some(row) = row else { return Ok(None) };
-        let position = row.integer("position")?;
-        let mut trace = Trace {
-            position,
-            fields: vec![
-                ("source", row.text("source")?),
-                ("id", row.text("id")?),
-                ("customer", row.text("customer")?),
-                ("meter", row.text("meter")?),
-                ("quantity", row.text("quantity")?),
-                ("time", row.time("occurred_at")?.to_rfc3339()),
-                ("properties", row.text("properties")?),
-            ],
-            recorded_at: row.time("recorded_at")?,
-            conflicts: Vec::new(),
-            parked: Vec::new(),
-            bookings: Vec::new(),
-        };
-        for row in rows_of(&mut reader, sql!("trace_conflicts"), position).await? {
-            let says = format!("{}, time {}", row.text("says")?, row.time("occurred_at")?);
-            trace.conflicts.push((row.time("recorded_at")?, says));
-        }
-        for row in rows_of(&mut reader, sql!("trace_parked"), position).await? {
-            trace.parked.push((
-                row.text("route")?,
-                row.text("reason")?,
-                row.text("detail")?,
-                row.time("parked_at")?,
-            ));
-        }
-        for row in rows_of(&mut reader, sql!("trace_bookings"), position).await? {
-            trace.bookings.push(booking(&mut reader, &row).await?);
-        }
-        Ok(Some(trace))
+        trace::life(&mut reader, source, id).await
     }
 
     async fn held(&self, limit: u32) -> Result<Vec<HeldItem>, LedgerError> {
@@ -166,7 +127,7 @@ impl OperatorLedger for SqliteLedger {
     async fn event(&self, id: i64) -> Result<Option<TraceEvent>, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
         match rows_of(&mut reader, sql!("trace_event"), id).await?.first() {
-            Some(row) => Ok(Some(event(&mut reader, row).await?)),
+            Some(row) => Ok(Some(trace::event(&mut reader, row).await?)),
             None => Ok(None),
         }
     }
@@ -245,7 +206,7 @@ async fn rows(
     sqlx::query(statement).fetch_all(reader).await.map_err(ledger_error)
 }
 
-async fn rows_of(
+pub(super) async fn rows_of(
     reader: &mut SqliteConnection,
     statement: &'static str,
     id: i64,
@@ -310,68 +271,4 @@ fn add_event(line: &mut BookLine, state: EventState, ambiguous: bool, quantity: 
             *end = &*end + quantity;
         }
     }
-}
-
-async fn booking(
-    reader: &mut SqliteConnection,
-    row: &SqliteRow,
-) -> Result<TraceBooking, LedgerError> {
-    let (balance, number) = (row.integer("balance_id")?, row.integer("id")?);
-    let covering = sqlx::query(sql!("trace_events"))
-        .bind(balance)
-        .bind(number)
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(ledger_error)?;
-    let mut events = Vec::with_capacity(covering.len());
-    for row in &covering {
-        events.push(event(reader, row).await?);
-    }
-    Ok(TraceBooking {
-        route: row.text("route")?,
-        route_version: row.integer("route_version_id")?,
-        destination: (row.text("provider")?, row.text("account")?, row.text("meter")?),
-        balance,
-        window: (row.time("window_start")?, row.time("window_end")?),
-        quantity: row.quantity("quantity")?,
-        sums: (row.quantity("accrued")?, row.quantity("told")?),
-        events,
-    })
-}
-
-async fn event(reader: &mut SqliteConnection, row: &SqliteRow) -> Result<TraceEvent, LedgerError> {
-    let id = row.integer("id")?;
-    let hold = match (row.maybe_text("hold_reason")?, row.maybe_text("hold_detail")?) {
-        (Some(reason), Some(detail)) => Some((reason, detail)),
-        (None, _) | (_, None) => None,
-    };
-    let mut traced = TraceEvent {
-        id,
-        identifier: row.text("identifier")?,
-        state: row.text("state")?,
-        hold,
-        quantity: row.quantity("quantity")?,
-        occurred_at: row.time("occurred_at")?,
-        attempts: Vec::new(),
-        moves: Vec::new(),
-    };
-    for row in rows_of(reader, sql!("trace_attempts"), id).await? {
-        traced.attempts.push(TraceAttempt {
-            begun_at: row.time("begun_at")?,
-            idempotency_key: row.text("idempotency_key")?,
-            outcome: row.maybe_text("outcome")?,
-            status: row.maybe_integer("status")?,
-            request_id: row.maybe_text("request_id")?,
-            message: row.maybe_text("message")?,
-        });
-    }
-    for row in rows_of(reader, sql!("trace_moves"), id).await? {
-        traced.moves.push(TraceMove {
-            at: row.time("moved_at")?,
-            from: row.text("from_state")?,
-            to: row.text("to_state")?,
-            why: row.text("why")?,
-        });
-    }
-    Ok(traced)
 }

@@ -49,6 +49,7 @@ impl Daemon {
         let (_, readiness) = watch::channel(Readiness::Ready);
         let rooms = Rooms {
             gate: Arc::new(gate),
+            corrections: ledger.clone(),
             ledger,
             metrics: Metrics::new(),
             readiness,

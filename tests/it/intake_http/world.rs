@@ -204,6 +204,7 @@ impl World {
         let (readiness, ready) = watch::channel(Readiness::Ready);
         let rooms = Rooms {
             gate: Arc::new(gate),
+            corrections: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness: ready,
