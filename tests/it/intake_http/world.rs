@@ -6,17 +6,21 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tallyd::clock::ManualClock;
+use tallyd::domain::correction::{Correction, CorrectionId, Effect, Standing, apply, fold};
 use tallyd::domain::digest::Digest;
 use tallyd::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
-use tallyd::domain::record::Position;
+use tallyd::domain::quantity::Quantity;
+use tallyd::domain::record::{Position, identity};
 use tallyd::domain::time::Timestamp;
 use tallyd::intake;
 use tallyd::intake::gate::Gate;
 use tallyd::ledger::LedgerError;
-use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use tallyd::ledger::intake::{
+    Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
+};
 use tallyd::ledger::operator::{
-    BookFilter, BookLine, HeldItem, OperatorLedger, ParkedGroup, Status, Trace, TraceEvent,
-    Verification,
+    BookFilter, BookLine, HeldItem, OperatorLedger, ParkedGroup, Status, Trace, TraceCorrection,
+    TraceEvent, TraceRecord, Verification,
 };
 use tallyd::service::{Bell, FatalBell};
 use tallyd::telemetry::metrics::Metrics;
@@ -47,6 +51,9 @@ pub(super) enum Weather {
 pub(super) struct Model {
     pub(super) booked: Mutex<HashMap<Digest, (Digest, Position)>>,
     pub(super) rejected: Mutex<Vec<Rejected>>,
+    /// What each record was booked with.
+    quantities: Mutex<HashMap<Digest, Quantity>>,
+    pub(super) corrections: Mutex<Vec<Correction>>,
     pub(super) accounts: Mutex<Vec<(ProviderName, CustomerName, AccountName)>>,
     pub(super) free: AtomicU64,
     pub(super) weather: watch::Sender<Weather>,
@@ -59,6 +66,8 @@ impl Model {
         Arc::new(Self {
             booked: Mutex::default(),
             rejected: Mutex::default(),
+            quantities: Mutex::default(),
+            corrections: Mutex::default(),
             accounts: Mutex::default(),
             free: AtomicU64::new(u64::MAX),
             weather: watch::Sender::new(Weather::Fair),
@@ -75,12 +84,69 @@ impl Model {
         let next = Position(i64::try_from(booked.len()).unwrap() + 1);
         let (content, position) = *booked.entry(record.identity).or_insert((record.content, next));
         if position == next {
+            let quantity = record.record.quantity.clone();
+            self.quantities.lock().unwrap().insert(record.identity, quantity);
             Admission::Accepted(position)
         } else if content == record.content {
             Admission::Duplicate(position)
         } else {
             Admission::Conflict(position)
         }
+    }
+}
+
+impl Model {
+    /// What a record counts with, if it has come, and its corrections with what each came to.
+    fn life(&self, wanted: &Digest) -> (Option<Standing>, Vec<(Correction, Option<Effect>)>) {
+        let corrections = self.corrections.lock().unwrap();
+        let own: Vec<&Correction> =
+            corrections.iter().filter(|each| each.identity() == *wanted).collect();
+        let quantities = self.quantities.lock().unwrap();
+        let Some(quantity) = quantities.get(wanted) else {
+            return (None, own.into_iter().map(|each| (each.clone(), None)).collect());
+        };
+        let (effects, standing) = fold(quantity, own.iter().map(|each| &each.change));
+        let effects = effects.into_iter().map(Some);
+        (Some(standing), own.into_iter().cloned().zip(effects).collect())
+    }
+
+    fn judge(&self, correction: Correction) -> CorrectionAdmission {
+        let (standing, own) = self.life(&correction.identity());
+        if let Some((known, _)) = own.iter().find(|(each, _)| each.name == correction.name) {
+            return match known.change == correction.change {
+                true => CorrectionAdmission::Duplicate(standing),
+                false => CorrectionAdmission::Conflict(standing),
+            };
+        }
+        let standing = match standing.as_ref().map(|present| apply(present, &correction.change)) {
+            Some((Effect::Stale(present), _)) => return CorrectionAdmission::Stale(present),
+            Some((Effect::Idle, _)) => return CorrectionAdmission::Duplicate(standing),
+            Some((Effect::Applied(..), next)) => Some(next),
+            None => None,
+        };
+        let mut corrections = self.corrections.lock().unwrap();
+        corrections.push(correction);
+        let id = CorrectionId(i64::try_from(corrections.len()).unwrap());
+        CorrectionAdmission::Accepted { id, standing }
+    }
+}
+
+#[async_trait]
+impl CorrectionLedger for Model {
+    async fn correct(
+        &self,
+        corrections: Vec<Correction>,
+        _now: Timestamp,
+    ) -> Result<Vec<CorrectionAdmission>, LedgerError> {
+        self.calls.send_modify(|calls| *calls += 1);
+        let weather = *self.weather.borrow();
+        match weather {
+            Weather::Full => return Err(LedgerError::Full("disk full".into())),
+            Weather::Busy => return Err(LedgerError::Busy("locked".into())),
+            Weather::Broken => return Err(LedgerError::Broken("input/output error".into())),
+            Weather::Fair | Weather::Slow => {}
+        }
+        Ok(corrections.into_iter().map(|correction| self.judge(correction)).collect())
     }
 }
 
@@ -119,8 +185,36 @@ impl OperatorLedger for Model {
     async fn books(&self, _: &BookFilter) -> Result<Vec<BookLine>, LedgerError> {
         Ok(Vec::new())
     }
-    async fn trace(&self, _: &SourceName, _: &RecordId) -> Result<Option<Trace>, LedgerError> {
-        Ok(None)
+    async fn trace(
+        &self,
+        source: &SourceName,
+        id: &RecordId,
+    ) -> Result<Option<Trace>, LedgerError> {
+        let (standing, own) = self.life(&identity(source, id));
+        let corrections = (1..).zip(own).map(|(number, (each, effect))| TraceCorrection {
+            id: number,
+            name: each.name.to_string(),
+            change: each.change,
+            effect,
+            reason: each.reason,
+            who: each.who,
+            recorded_at: NOW,
+        });
+        let trace = Trace {
+            source: source.clone(),
+            id: id.clone(),
+            record: standing.is_some().then(|| TraceRecord {
+                position: 1,
+                fields: vec![("id", id.to_string()), ("properties", "{\"a\":1}".to_owned())],
+                recorded_at: NOW,
+            }),
+            standing,
+            corrections: corrections.collect(),
+            conflicts: Vec::new(),
+            parked: Vec::new(),
+            bookings: Vec::new(),
+        };
+        Ok(Some(trace).filter(|trace| trace.record.is_some() || !trace.corrections.is_empty()))
     }
     async fn held(&self, _: u32) -> Result<Vec<HeldItem>, LedgerError> {
         Ok(Vec::new())
