@@ -5,6 +5,8 @@
 
 /// The journey of usage, stepped by hand: ledger, accrual, posting, delivery, sandbox.
 mod journey;
+/// Corrections: cancelled and adjusted at every moment of a record's life.
+mod corrections;
 /// Usage over HTTP: real sockets, a model of the ledger behind them.
 mod intake_http;
 /// Usage from files: how their columns become records, in bounded batches.

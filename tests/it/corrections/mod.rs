@@ -1,0 +1,169 @@
+//! Corrections, from the door to the provider's summaries: whenever in its life a record is
+//! cancelled or adjusted, the provider ends up with what the record counts with. Stepped by hand
+//! over a real ledger and the sandbox. Never here: the doors themselves (`crate::intake_http`).
+//! Read next: [`moments`].
+
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, SqlSafeStr as _};
+use tallyd::accrual::route::{Aggregate, Route, WindowRule};
+use tallyd::clock::{Clock as _, ManualClock};
+use tallyd::domain::correction::{Change, Correction};
+use tallyd::domain::names::{CorrectionName, ProviderMeter, RecordId, SourceName};
+use tallyd::domain::quantity::Quantity;
+use tallyd::domain::time::Timestamp;
+use tallyd::ledger::intake::{CorrectionAdmission, CorrectionLedger as _};
+use tallyd::ledger::operator::OperatorLedger as _;
+use tallyd::sandbox::stripe::{Formula, NewMeter};
+
+use crate::support::journey::{Setting, World, record, route};
+use crate::support::stripe::{NOON, Running, start_with};
+
+/// What it does not matter for when the record is corrected: the end is right.
+mod moments;
+
+const START: Timestamp = Timestamp::from_seconds(NOON);
+/// The time of every record here: in an hour that has ended.
+const USED: Timestamp = Timestamp::from_seconds(NOON - 5_400);
+
+/// A world, the sandbox it tells, and the folder of its ledger.
+struct Stage {
+    world: World,
+    sandbox: Running,
+    clock: Arc<ManualClock>,
+    folder: tempfile::TempDir,
+}
+
+fn quantity(text: &str) -> Quantity {
+    Quantity::parse(text).unwrap()
+}
+
+fn correction(record: &str, name: &str, change: Change) -> Correction {
+    Correction {
+        source: SourceName::new("web").unwrap(),
+        record: RecordId::new(record).unwrap(),
+        name: CorrectionName::new(name).unwrap(),
+        change,
+        reason: "a test".to_owned(),
+        who: "test".to_owned(),
+    }
+}
+
+fn adjust(replaces: &str, to: &str) -> Change {
+    Change::Adjust { quantity: quantity(to), replaces: quantity(replaces) }
+}
+
+/// A route that counts records one by one.
+fn counting() -> Route {
+    Route {
+        window: WindowRule::Record,
+        aggregate: Aggregate::Count,
+        provider_meter: ProviderMeter::new("counted").unwrap(),
+        ..route("counted")
+    }
+}
+
+impl Stage {
+    async fn open() -> Self {
+        Self::with(vec![route("calls"), counting()]).await
+    }
+
+    async fn with(routes: Vec<Route>) -> Self {
+        let sandbox = start_with(|stripe| {
+            stripe.meters = vec![
+                NewMeter::new("calls", Formula::Sum),
+                NewMeter::new("counted", Formula::Count),
+            ];
+        })
+        .await;
+        let clock = sandbox.clock.clone();
+        let folder = tempfile::tempdir().unwrap();
+        let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
+        Self { world, sandbox, clock, folder }
+    }
+
+    /// A record of 5 calls of `cus_1`.
+    async fn book(&self, id: &str) {
+        self.book_as(id, "5").await;
+    }
+
+    async fn book_as(&self, id: &str, quantity: &str) {
+        self.world.accept(vec![record(id, "cus_1", "calls", quantity, USED)]).await;
+    }
+
+    async fn correct(&self, record: &str, name: &str, change: Change) -> CorrectionAdmission {
+        let corrections = vec![correction(record, name, change)];
+        let now = self.clock.now();
+        self.world.ledger.correct(corrections, now).await.unwrap().remove(0)
+    }
+
+    async fn cancel(&self, record: &str) {
+        let admission = self.correct(record, "cancel", Change::Cancel).await;
+        assert!(matches!(admission, CorrectionAdmission::Accepted { .. }), "{admission:?}");
+    }
+
+    async fn rest(&self) {
+        self.world.run_until(self.clock.now().plus_seconds(60)).await;
+        self.world.verify().await;
+    }
+
+    async fn wait_hours(&self, hours: i64) {
+        self.clock.set(self.clock.now().plus_seconds(hours * 3_600));
+        self.rest().await;
+    }
+
+    /// What the provider's summaries come to.
+    fn holds(&self) -> String {
+        let total: Quantity = self
+            .sandbox
+            .handle
+            .books()
+            .into_iter()
+            .map(|line| quantity_of(&line.total.normalized().to_plain_string()))
+            .collect::<Vec<_>>()
+            .iter()
+            .sum();
+        total.to_string()
+    }
+
+    /// Closes the period of `cus_1` at `until`, as whoever learns of it writes it down.
+    async fn close_period(&self, until: Timestamp) {
+        self.write(format!(
+            "INSERT INTO account_period VALUES ('stripe.main', 'cus_1', {}, 0)",
+            until.micros()
+        ))
+        .await;
+    }
+
+    /// Proves everything that was accepted.
+    async fn settle(&self) {
+        let now = self.clock.now().micros();
+        self.write(format!(
+            "UPDATE meter_event SET state = 'settled' WHERE state = 'accepted';
+             UPDATE balance SET due_at = {now}, version = version + 1 WHERE accrued <> told"
+        ))
+        .await;
+        self.rest().await;
+    }
+
+    async fn write(&self, sql: String) {
+        let path = self.folder.path().join("ledger");
+        let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        connection.execute(AssertSqlSafe(sql).into_sql_str()).await.unwrap();
+    }
+
+    /// What waits for a person, as reasons.
+    async fn held(&self) -> Vec<String> {
+        let held = self.world.ledger.held(100).await.unwrap();
+        held.into_iter().map(|item| item.reason).collect()
+    }
+
+    fn events(&self) -> usize {
+        self.sandbox.handle.events().len()
+    }
+}
+
+fn quantity_of(text: &str) -> Quantity {
+    Quantity::parse_unbounded(text).unwrap()
+}
