@@ -26,6 +26,7 @@ use crate::intake;
 use crate::intake::admit::{Rules, Sources};
 use crate::intake::import::{FileBatch, FileRecords, ImportError, Mapping};
 
+mod corrections;
 pub(crate) mod door;
 mod progress;
 mod tally;
@@ -42,9 +43,17 @@ type Input = Box<dyn BufRead + Send>;
 /// When the ledger cannot be opened or fails. What was booked before stays booked.
 pub(crate) async fn import(asked: &Import) -> anyhow::Result<Exit> {
     let config = reading::configure(&asked.listing.configured)?;
-    let source =
-        SourceName::new(&asked.source).with_context(|| format!("--source \"{}\"", asked.source))?;
-    let mapping = mapping(&config, asked)?;
+    let named = asked.source.as_deref();
+    let source = named
+        .map(|name| SourceName::new(name).with_context(|| format!("--source \"{name}\"")))
+        .transpose()?;
+    let source = match source {
+        source if asked.corrections => return corrections::import(&config, asked, source).await,
+        Some(source) => source,
+        // The command line is refused before it comes here.
+        None => bail!("--source is missing: it names where the records come from"),
+    };
+    let mapping = mapping(&config, asked, &source)?;
     let mut importing = Importing {
         settings: Arc::new(config.intake.clone()),
         sources: Arc::new(Sources::These(vec![source.clone()])),
@@ -71,9 +80,13 @@ pub(crate) async fn import(asked: &Import) -> anyhow::Result<Exit> {
 }
 
 /// The mapping that was asked for, or the one named like the source.
-fn mapping(config: &Config, asked: &Import) -> anyhow::Result<Option<Mapping>> {
+fn mapping(
+    config: &Config,
+    asked: &Import,
+    source: &SourceName,
+) -> anyhow::Result<Option<Mapping>> {
     let named = |name: &str| config.imports.iter().find(|each| each.name == name).cloned();
-    let Some(name) = &asked.mapping else { return Ok(named(&asked.source)) };
+    let Some(name) = &asked.mapping else { return Ok(named(source.as_str())) };
     match named(name) {
         Some(mapping) => Ok(Some(mapping)),
         None if config.imports.is_empty() => {
@@ -86,8 +99,20 @@ fn mapping(config: &Config, asked: &Import) -> anyhow::Result<Option<Mapping>> {
     }
 }
 
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
 fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// What messages call a file.
+fn called(path: &Path) -> String {
+    match is_standard_input(path) {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
 }
 
 /// How much there is to read; nothing when one of the files does not say.
@@ -122,10 +147,7 @@ struct Importing {
 impl Importing {
     async fn run(&mut self, files: &[PathBuf], mapping: Option<&Mapping>) -> anyhow::Result<()> {
         for path in files {
-            let file = match is_standard_input(path) {
-                true => "standard input".to_owned(),
-                false => path.display().to_string(),
-            };
+            let file = called(path);
             self.files.push(FileTally { file: file.clone(), tally: Tally::default(), error: None });
             let records = match open(path, &file, mapping, &self.settings, &self.source) {
                 Ok(records) => records,
@@ -203,21 +225,23 @@ fn open(
     settings: &intake::Settings,
     source: &SourceName,
 ) -> anyhow::Result<FileRecords<Input>> {
-    let csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-    if mapping.is_none() && csv {
+    if mapping.is_none() && is_csv(path) {
         bail!(
             "{file} is a table, and nothing says how its rows become records: add a table \
              [import.{source}] to the config, or name another with --mapping"
         );
     }
-    let input: Input = match is_standard_input(path) {
+    Ok(FileRecords::open(input(path, file)?, file, mapping.cloned(), settings)?)
+}
+
+fn input(path: &Path, file: &str) -> anyhow::Result<Input> {
+    Ok(match is_standard_input(path) {
         true => Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())),
         false => {
             let opened = File::open(path).with_context(|| format!("{file} cannot be opened"))?;
             Box::new(BufReader::with_capacity(READ_BYTES, opened))
         }
-    };
-    Ok(FileRecords::open(input, file, mapping.cloned(), settings)?)
+    })
 }
 
 /// What the import came to.

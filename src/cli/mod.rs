@@ -29,6 +29,7 @@ mod verify;
 mod import;
 mod socket;
 mod customers;
+mod correct;
 
 /// Parses the arguments, does what they ask, and answers what the process exits with.
 #[must_use]
@@ -64,6 +65,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Held(Held::List(listing)) => block_on(held::list(&listing)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),
         Command::Import(asked) => block_on(import::import(&asked)),
+        Command::Cancel(asked) => block_on(correct::cancel(&asked)),
+        Command::Adjust(asked) => block_on(correct::adjust(&asked)),
         Command::Customers(Customers::Import(asked)) => block_on(customers::import(&asked)),
         Command::Ledger(Ledger::Verify(listing)) => block_on(verify::verify(&listing)),
     }

@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
 use super::answer::{self, LISTED_WHOLE_MAX, Refusal, refuse, with_json};
@@ -199,66 +199,18 @@ async fn correct(
     }
 }
 
-#[derive(Serialize)]
-struct Told<'a> {
-    accepted: u64,
-    waiting: u64,
-    duplicate: u64,
-    conflict: u64,
-    stale: u64,
-    rejected: u64,
-    corrections: Vec<ToldCorrection<'a>>,
-}
-
-#[derive(Serialize)]
-struct ToldCorrection<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
-    source: &'a str,
-    record: Option<&'a str>,
-    id: Option<&'a str>,
-    kind: Option<&'static str>,
-    status: &'static str,
-    /// What the record counts with now: a quantity, `cancelled`, or nothing while it has not come.
-    standing: Option<String>,
-    waiting: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-impl<'a> From<&'a CorrectionVerdict> for ToldCorrection<'a> {
-    fn from(verdict: &'a CorrectionVerdict) -> Self {
-        let (index, line) = match verdict.place {
-            Place::Record(number) => (Some(number.saturating_sub(1)), None),
-            Place::Line(number) => (None, Some(number)),
-        };
-        let (field, reason) = match &verdict.fault {
-            Some((field, reason)) => (Some(field.as_str()), Some(reason.as_str())),
-            None => (None, None),
-        };
-        Self {
-            index,
-            line,
-            source: &verdict.source,
-            record: verdict.record.as_deref(),
-            id: verdict.id.as_deref(),
-            kind: verdict.kind.map(CorrectionKind::as_str),
-            status: verdict.status.as_str(),
-            standing: verdict.standing.as_ref().map(ToString::to_string),
-            waiting: verdict.waiting,
-            field,
-            reason,
-        }
-    }
-}
-
 /// What became of corrections: 200 when all of them are in the ledger, 422 when something is not,
 /// which does not undo the rest.
 fn answered(verdicts: &CorrectionVerdicts) -> Response {
+    let good = verdicts.all_accepted();
+    let status = if good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    with_json(status, &verdicts_json(verdicts))
+}
+
+/// What became of corrections, as it is answered. Of many, those that were plainly accepted are
+/// only counted.
+#[must_use]
+pub fn verdicts_json(verdicts: &CorrectionVerdicts) -> Value {
     let all = verdicts.items.len() <= LISTED_WHOLE_MAX;
     let plain = |verdict: &CorrectionVerdict| match verdict.status {
         CorrectionStatus::Accepted => !verdict.waiting,
@@ -268,15 +220,35 @@ fn answered(verdicts: &CorrectionVerdicts) -> Response {
         | CorrectionStatus::Rejected => false,
     };
     let listed = verdicts.items.iter().filter(|verdict| all || !plain(verdict));
-    let told = Told {
-        accepted: verdicts.accepted,
-        waiting: verdicts.waiting,
-        duplicate: verdicts.duplicate,
-        conflict: verdicts.conflict,
-        stale: verdicts.stale,
-        rejected: verdicts.rejected,
-        corrections: listed.map(ToldCorrection::from).collect(),
-    };
-    let good = verdicts.all_accepted();
-    with_json(if good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &told)
+    json!({
+        "accepted": verdicts.accepted,
+        "waiting": verdicts.waiting,
+        "duplicate": verdicts.duplicate,
+        "conflict": verdicts.conflict,
+        "stale": verdicts.stale,
+        "rejected": verdicts.rejected,
+        "corrections": listed.map(verdict_json).collect::<Vec<Value>>(),
+    })
+}
+
+fn verdict_json(verdict: &CorrectionVerdict) -> Value {
+    let mut document = json!({
+        "source": verdict.source,
+        "record": verdict.record,
+        "id": verdict.id,
+        "kind": verdict.kind.map(CorrectionKind::as_str),
+        "status": verdict.status.as_str(),
+        // What the record counts with now: a quantity, or "cancelled".
+        "standing": verdict.standing.as_ref().map(ToString::to_string),
+        "waiting": verdict.waiting,
+    });
+    match verdict.place {
+        Place::Record(number) => document["index"] = number.saturating_sub(1).into(),
+        Place::Line(number) => document["line"] = number.into(),
+    }
+    if let Some((field, reason)) = &verdict.fault {
+        document["field"] = field.as_str().into();
+        document["reason"] = reason.as_str().into();
+    }
+    document
 }

@@ -41,6 +41,7 @@ async fn keep_all(app: Arc<App>, request: Request) -> Result<Response, Refusal> 
     let source = operator::parameter(&request, "source")?;
     let sources = match source {
         None => Sources::Any,
+        Some(source) if source.is_empty() => Sources::Any,
         Some(source) => {
             let named = SourceName::new(&source);
             let named =

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 mod check;
+mod correcting;
 mod customers;
 mod daemon;
 mod importing;

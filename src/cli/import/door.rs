@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -14,10 +13,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::names::SourceName;
 use crate::intake::batch::{Batch, Place};
+use crate::intake::correct::CorrectionBatch;
+use crate::intake::desk::CorrectionVerdicts;
 use crate::intake::gate::{Gate, GateError, Status, Verdicts};
 use crate::intake::json::write_record;
 use crate::ledger::LedgerError;
-use crate::ledger::intake::Admitted;
+use crate::ledger::intake::{Admitted, Rejected};
 use crate::service::{Bell, FatalBell};
 use crate::store::sqlite::SqliteLedger;
 use crate::store::{LockError, OpenError};
@@ -68,23 +69,15 @@ impl Door {
     /// # Errors
     /// When the ledger cannot be opened.
     pub(crate) async fn open(config: &Config, source: &SourceName) -> anyhow::Result<Self> {
-        let ledger = match ledger_or_socket(config, "import").await? {
-            Ok(ledger) => Arc::new(ledger),
-            Err(socket) => {
-                return Ok(Self::Daemon(There {
-                    socket,
-                    source: source.clone(),
-                    body_bytes_max: config.intake.body_bytes_max,
-                    records_max: config.intake.batch_records_max,
-                }));
-            }
-        };
-        let (bell, fatal) = FatalBell::new();
-        let settings = Arc::new(config.intake.clone());
-        // Nobody accrues here: the daemon looks at the journal when it starts.
-        let accrual = Bell::default();
-        let gate = Gate::new(ledger.clone(), settings, Arc::new(SystemClock), accrual, bell);
-        Ok(Self::Ledger(Box::new(Here { ledger, gate, fatal })))
+        match ledger_or_socket(config, "import").await? {
+            Ok(ledger) => Ok(Self::Ledger(Box::new(Here::new(config, ledger)))),
+            Err(socket) => Ok(Self::Daemon(There {
+                socket,
+                source: source.clone(),
+                body_bytes_max: config.intake.body_bytes_max,
+                records_max: config.intake.batch_records_max,
+            })),
+        }
     }
 
     /// Books a batch of `file`.
@@ -101,32 +94,58 @@ impl Door {
     /// Closes the ledger, if it is open here.
     pub(crate) async fn close(self) {
         match self {
-            Self::Ledger(here) => {
-                let Here { ledger, gate, .. } = *here;
-                drop(gate);
-                if let Some(ledger) = Arc::into_inner(ledger) {
-                    ledger.close().await;
-                }
-            }
+            Self::Ledger(here) => here.close().await,
             Self::Daemon(_) => {}
         }
     }
 }
 
 impl Here {
+    /// The gate of `ledger`.
+    pub(crate) fn new(config: &Config, ledger: SqliteLedger) -> Self {
+        let ledger = Arc::new(ledger);
+        let (bell, fatal) = FatalBell::new();
+        let settings = Arc::new(config.intake.clone());
+        // Nobody accrues here: the daemon looks at the journal when it starts.
+        let accrual = Bell::default();
+        let gate = Gate::new(ledger.clone(), settings, Arc::new(SystemClock), accrual, bell);
+        Self { ledger, gate, fatal }
+    }
+
     async fn book(&mut self, file: &str, batch: Batch) -> anyhow::Result<Tally> {
         match self.gate.admit(batch).await {
             Ok(verdicts) => Ok(tally(file, verdicts)),
-            Err(GateError::Fatal) => match self.fatal.try_recv() {
-                Ok(why) => Err(why).context("the ledger failed"),
-                Err(_) => Err(GateError::Fatal.into()),
-            },
-            Err(why) => Err(why.into()),
+            Err(why) => Err(self.failed(why)),
+        }
+    }
+
+    /// Accepts corrections.
+    pub(crate) async fn correct(
+        &mut self,
+        batch: CorrectionBatch,
+    ) -> anyhow::Result<CorrectionVerdicts> {
+        let corrected = self.gate.correct(self.ledger.as_ref(), batch).await;
+        corrected.map_err(|why| self.failed(why))
+    }
+
+    fn failed(&mut self, why: GateError) -> anyhow::Error {
+        match (why, self.fatal.try_recv()) {
+            (GateError::Fatal, Ok(cause)) => anyhow::Error::new(cause).context("the ledger failed"),
+            (why, _) => why.into(),
+        }
+    }
+
+    /// Closes the ledger.
+    pub(crate) async fn close(self) {
+        let Self { ledger, gate, .. } = self;
+        drop(gate);
+        if let Some(ledger) = Arc::into_inner(ledger) {
+            ledger.close().await;
         }
     }
 }
 
-const fn line(place: Place) -> u64 {
+pub(crate) const fn line(place: Place) -> u64 {
     match place {
         Place::Line(line) => line,
         // A file has lines only; a record's number in a body would be the nearest thing.
@@ -208,36 +227,10 @@ impl There {
         Ok(whole)
     }
 
-    /// What is rejected here is no record that the daemon could take: it is handed over as it is,
-    /// to be kept for a person.
     async fn keep_rejected(&self, batch: &Batch) -> anyhow::Result<()> {
-        let items: Vec<String> = batch
-            .rejected
-            .iter()
-            .map(|(place, item)| {
-                let (id, line) = (item.id.as_deref(), line(*place));
-                let (field, reason, raw) = (&item.field, &item.reason, &item.raw);
-                json!({ "id": id, "line": line, "field": field, "reason": reason, "raw": raw })
-                    .to_string()
-            })
-            .collect();
-        let mut rest = items.as_slice();
-        while !rest.is_empty() {
-            // At least one, however long: the daemon then says what is too long about it.
-            let mut bytes = 2;
-            let fits = |item: &&String| {
-                bytes += item.len() + 1;
-                bytes <= self.body_bytes_max
-            };
-            let count = rest.iter().take(self.records_max).take_while(fits).count().max(1);
-            let (these, after) = rest.split_at(count);
-            let body = format!("[{}]", these.join(","));
-            let source = ("source", self.source.as_str());
-            let _kept: Told =
-                self.socket.post("/v1/rejected", source, "application/json", body).await?;
-            rest = after;
-        }
-        Ok(())
+        let items = batch.rejected.iter().map(|(place, item)| rejected_json(*place, item));
+        let bounds = (self.records_max, self.body_bytes_max);
+        keep_rejected(&self.socket, self.source.as_str(), &items.collect::<Vec<_>>(), bounds).await
     }
 
     async fn send(&self, file: &str, parcel: Parcel) -> anyhow::Result<Tally> {
@@ -269,4 +262,37 @@ impl There {
         }
         Ok(tally)
     }
+}
+
+/// An item that is none, as the daemon takes it.
+pub(crate) fn rejected_json(place: Place, item: &Rejected) -> String {
+    let (id, line) = (item.id.as_deref(), line(place));
+    let (field, reason, raw) = (&item.field, &item.reason, &item.raw);
+    json!({ "id": id, "line": line, "field": field, "reason": reason, "raw": raw }).to_string()
+}
+
+/// What is rejected here is nothing that the daemon could take: it is handed over as it is, to be
+/// kept for a person, at most `records_max` items and about `body_bytes_max` bytes at once.
+pub(crate) async fn keep_rejected(
+    socket: &Socket,
+    source: &str,
+    items: &[String],
+    (records_max, body_bytes_max): (usize, usize),
+) -> anyhow::Result<()> {
+    let mut rest = items;
+    while !rest.is_empty() {
+        // At least one, however long: the daemon then says what is too long about it.
+        let mut bytes = 2;
+        let fits = |item: &&String| {
+            bytes += item.len() + 1;
+            bytes <= body_bytes_max
+        };
+        let count = rest.iter().take(records_max).take_while(fits).count().max(1);
+        let (these, after) = rest.split_at(count);
+        let body = format!("[{}]", these.join(","));
+        let source = ("source", source);
+        let _kept: Told = socket.post("/v1/rejected", source, "application/json", body).await?;
+        rest = after;
+    }
+    Ok(())
 }

@@ -147,6 +147,44 @@ async fn an_import_beside_a_daemon_goes_through_it() {
 }
 
 #[tokio::test]
+async fn corrections_beside_a_daemon_go_through_it() {
+    let place = Place::new();
+    let settings = intake::Settings { body_bytes_max: 2_000, ..intake::Settings::default() };
+    let limits = "\n[intake]\nbody_bytes_max = 2000\nrecord_bytes_max = 1000\n";
+    place.put("tallyd.toml", &format!("{CONFIG}{limits}"));
+    let daemon = Daemon::start(&place, settings).await;
+    place.put("a.ndjson", &lines(50));
+    run(&place, "import a.ndjson --source web").await;
+    let ran = run(&place, "cancel --meter requests --reason test --yes").await;
+    assert_eq!((ran.code, ran.out.ends_with("\naccepted  50\n")), (0, true), "{ran:?}");
+    let one = run(&place, "cancel other/x --reason test --id f").await;
+    assert_eq!(one.out, "other/x has not come; the correction f waits for it.\n", "{one:?}");
+
+    let line = |record: &str| {
+        format!("{{\"record\":\"{record}\",\"id\":\"f\",\"kind\":\"cancel\",\"reason\":\"x\"}}\n")
+    };
+    let text = format!("{}no correction\n{}", line("x").repeat(30), line("y"));
+    place.put("f.ndjson", &text);
+    let ran = run(&place, "import --corrections --source other f.ndjson").await;
+    insta::assert_snapshot!(ran.whole(), @r"
+    exit 1
+    accepted    1
+    waiting    31
+    duplicate  30
+    conflict    0
+    stale       0
+    rejected    1
+
+    f.ndjson:31 correction is not a JSON object
+    ");
+    let life = run(&place, "trace other/y --json").await.json();
+    assert_eq!(life["corrections"][0]["who"], "file:f.ndjson");
+    assert_eq!(run(&place, "status --json").await.json()["rejected"], 2);
+    assert_eq!(run(&place, "ledger verify").await.code, 0);
+    daemon.end().await;
+}
+
+#[tokio::test]
 async fn a_daemon_that_will_not_take_it_is_quoted() {
     let place = Place::new();
     let settings = intake::Settings { body_bytes_max: 100, ..intake::Settings::default() };
