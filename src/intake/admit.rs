@@ -15,8 +15,8 @@ use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 pub const VALUE_BYTES_MAX: usize = 64;
 
 /// What a sender of a negative quantity is told: a record never takes usage back.
-const CORRECT_INSTEAD: &str = "to take usage back correct its record (tallyd cancel, tallyd adjust, \
-    or POST /v1/usage/{source}/{id}/cancel or adjust)";
+const CORRECT_INSTEAD: &str = "to take usage back correct its record (tallyd cancel, tallyd \
+    adjust, or POST /v1/usage/{source}/{id}/cancel or adjust)";
 
 /// The fields of a record, by the names they have in JSON.
 pub const FIELDS: [&str; 7] =

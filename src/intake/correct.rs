@@ -348,7 +348,10 @@ mod tests {
             .replace('\n', "");
         assert_eq!(
             judge(&line),
-            r#"{"id":"f","kind":"adjust","quantity":"7.5","reason":"counted twice","record":"r1","replaces":"5","source":"web"}"#
+            concat!(
+                r#"{"id":"f","kind":"adjust","quantity":"7.5","reason":"counted twice","#,
+                r#""record":"r1","replaces":"5","source":"web"}"#
+            )
         );
     }
 

@@ -133,8 +133,8 @@ impl Door {
     /// Hands corrections in, which `who` makes.
     ///
     /// # Errors
-    /// When they cannot be accepted now, or the ledger failed. A part may have been accepted, and is
-    /// recognised when it comes again.
+    /// When they cannot be accepted now, or the ledger failed. A part may have been accepted, and
+    /// is recognised when it comes again.
     pub(crate) async fn correct(
         &mut self,
         who: &str,
