@@ -126,8 +126,8 @@ fn a_bad_row_stands_alone_with_its_line() {
             "line 2: a/kilometres quantity is missing: \"km\" is empty",
             "line 3:  record has 3 cells, and the header has 7",
             "line 4:  record is 1018 bytes long, and at most 120 are taken",
-            "line 6: d/waits quantity \"-1\" is below zero; a correction names the record it \
-             corrects",
+            "line 6: d/waits quantity \"-1\" is below zero; to take usage back correct its record \
+             (tallyd cancel, tallyd adjust, or POST /v1/usage/{source}/{id}/cancel or adjust)",
         ]
     );
 }
