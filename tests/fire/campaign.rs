@@ -1,0 +1,243 @@
+//! The whole of a run. Here: its order: the parts that send, one life after the other, the looks in
+//! between, the rest at the end. Never here: what a part does. Read next: [`super::director`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::Arguments;
+use super::compare::{self, Comparison};
+use super::daemon::{Daemon, Home};
+use super::director::Director;
+use super::disk::Disk;
+use super::memory::Memory;
+use super::plan::Life;
+use super::provider::Provider;
+use super::report::{self, Outcome};
+use super::shared::{Phase, Shared};
+use super::{client, importer};
+
+/// Clients over HTTP.
+const CLIENTS: u64 = 6;
+/// The importer's numbers, and the director's: clients have those below.
+const IMPORTER_STREAM: u64 = 100;
+const DIRECTOR_STREAM: u64 = 101;
+/// Time between two releases of new records, in milliseconds.
+const TICK_MILLIS: u64 = 50;
+/// Looks at ledger and provider between two lives, in a whole run.
+const LOOKS: u64 = 10;
+/// How often progress is told in a whole run.
+const LINES: u64 = 20;
+/// Time between two looks at a level, in milliseconds.
+const LEVEL_MILLIS: u64 = 500;
+/// Nothing changes for so long, in seconds: then nothing comes any more.
+const STILL_SECONDS: u64 = 60;
+/// How long a daemon that rests may take to stop, in seconds.
+const STOP_SECONDS: u64 = 60;
+
+/// Runs it all; what is found is in the outcome.
+///
+/// # Errors
+/// When the run itself cannot go on.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let began = Instant::now();
+    let provider = Provider::start(arguments.seed).await?;
+    let disk = match &arguments.ledger {
+        Some(_) => None,
+        None => Disk::mount()?,
+    };
+    if disk.is_none() {
+        report::say("the disk is never filled: there is none of the ledger's own")?;
+    }
+    let ledgers = arguments.ledger.as_deref().or(disk.as_ref().map(Disk::path));
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let home = Home::new(folder.path(), ledgers, provider.address, arguments.rate)?;
+    let memory = Memory::new(arguments.seed, provider.second().await?, arguments.records);
+    let shared = Arc::new(Shared::new(arguments.seed, memory));
+    let home = Arc::new(home);
+    let mut director = Director::new(shared.clone(), home.clone(), provider, disk);
+
+    let mut parts = JoinSet::new();
+    let per_tick = Arc::new(AtomicUsize::new(0));
+    start_parts(&mut parts, &shared, &home, &per_tick);
+    let fighting = async {
+        fight(&mut director, arguments, &per_tick, began).await?;
+        rest(&mut director, began).await
+    };
+    let rested = tokio::select! {
+        rested = fighting => rested,
+        failed = failure(&mut parts, &shared) => failed,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    shared.end();
+    parts.shutdown().await;
+    let memory = shared.take_memory();
+    let comparison = match rested {
+        Ok(()) => compare::compare(&home, &director.provider, &memory).await,
+        Err(error) => Err(error),
+    };
+    let whole = comparison.as_ref().is_ok_and(|made| made.findings.is_empty());
+    let kept = if whole && memory.findings().0.is_empty() {
+        None
+    } else {
+        home.bring_ledger()?;
+        Some(folder.keep())
+    };
+    let statistics = director.provider.statistics().await.unwrap_or_default();
+    let log = home.said();
+    let Director { deeds, .. } = director;
+    let comparison = comparison.unwrap_or_else(|error| Comparison {
+        findings: vec![format!("the run did not come to its end: {error:#}")],
+        ..Comparison::default()
+    });
+    let outcome = Outcome {
+        seed: arguments.seed,
+        took: began.elapsed(),
+        deeds,
+        comparison,
+        statistics,
+        log,
+        kept,
+        memory,
+    };
+    Ok(outcome)
+}
+
+/// Starts everything that sends.
+fn start_parts(
+    parts: &mut JoinSet<anyhow::Result<()>>,
+    shared: &Arc<Shared>,
+    home: &Arc<Home>,
+    per_tick: &Arc<AtomicUsize>,
+) {
+    for stream in 0..CLIENTS {
+        let shared = shared.clone();
+        parts.spawn(async move {
+            client::run(shared, stream).await;
+            Ok(())
+        });
+    }
+    parts.spawn(importer::run(shared.clone(), home.clone(), IMPORTER_STREAM));
+    let (shared, per_tick) = (shared.clone(), per_tick.clone());
+    parts.spawn(async move {
+        let mut ticks = interval(Duration::from_millis(TICK_MILLIS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            shared.memory().release(per_tick.load(Ordering::Relaxed));
+            shared.ring();
+        }
+    });
+}
+
+/// Waits for a part to fail: none ends before the others may.
+async fn failure(parts: &mut JoinSet<anyhow::Result<()>>, shared: &Shared) -> anyhow::Result<()> {
+    while let Some(ended) = parts.join_next().await {
+        ended??;
+        ensure!(shared.phase() == Phase::Over, "a part of the run ended early");
+    }
+    std::future::pending().await
+}
+
+/// One life after the other, until the daemon was killed often enough.
+async fn fight(
+    director: &mut Director,
+    arguments: &Arguments,
+    per_tick: &AtomicUsize,
+    began: Instant,
+) -> anyhow::Result<()> {
+    let mut dice = director.shared.dice(DIRECTOR_STREAM);
+    let (mut told, mut looked) = (0, 0);
+    while director.deeds.killed < arguments.kills {
+        let left = arguments.kills - director.deeds.killed;
+        let ticks = (left * arguments.life / TICK_MILLIS).max(1);
+        let withheld = director.shared.memory().withheld();
+        per_tick.store(withheld / usize::try_from(ticks)? + 1, Ordering::Relaxed);
+        let life = Life::draw(&mut dice, arguments.life);
+        director.live(&life).await?;
+        let part = |parts: u64| director.deeds.killed * parts / arguments.kills;
+        if part(LINES) > told {
+            told = part(LINES);
+            report::progress(&director.deeds, &director.shared, began)?;
+        }
+        if part(LOOKS) > looked {
+            looked = part(LOOKS);
+            for finding in compare::bracket(&director.home, &director.provider).await? {
+                director.shared.memory().find(format!("after a kill: {finding}"));
+            }
+        }
+        sleep(life.pause).await;
+    }
+    // Whatever was not made yet may be made now.
+    director.shared.memory().release(arguments.records);
+    Ok(())
+}
+
+/// Lets everything be acknowledged and told, and stops the daemon.
+async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
+    let mut daemon = director.rest().await?;
+    let shared = director.shared.clone();
+    report::progress(&director.deeds, &shared, began)?;
+    still("all usage to be acknowledged", async || {
+        let memory = shared.memory();
+        Ok((memory.is_done(), Value::from(memory.counts.acknowledged)))
+    })
+    .await?;
+    shared.end();
+    director.provider.calm().await?;
+    report::say("all usage is acknowledged; faults are off")?;
+    let home = director.home.clone();
+    still("the ledger to rest", async || {
+        let (_, status) = home.read(&["status"]).await?;
+        Ok((is_at_rest(&status), status))
+    })
+    .await?;
+    stop(&mut daemon, director).await
+}
+
+/// Whether nothing waits any more.
+fn is_at_rest(status: &Value) -> bool {
+    let waits = |state: &Value| ["pending", "in_flight", "unknown"].iter().any(|it| state == it);
+    let events = status["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    status["records"] == status["accrued_to"]
+        && status["balances_open"] == 0
+        && !events.iter().any(|line| waits(&line["state"]))
+}
+
+/// Looks until the level is reached; fails when what is looked at does not change any more.
+async fn still(
+    what: &str,
+    mut look: impl AsyncFnMut() -> anyhow::Result<(bool, Value)>,
+) -> anyhow::Result<()> {
+    let mut ticks = interval(Duration::from_millis(LEVEL_MILLIS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut last, mut changed) = (Value::Null, Instant::now());
+    loop {
+        ticks.tick().await;
+        let (reached, seen) = look().await?;
+        if reached {
+            return Ok(());
+        }
+        if seen != last {
+            (last, changed) = (seen, Instant::now());
+        } else if changed.elapsed() > Duration::from_secs(STILL_SECONDS) {
+            bail!("waited for {what}, and nothing changes any more: {last}");
+        }
+    }
+}
+
+async fn stop(daemon: &mut Daemon, director: &Director) -> anyhow::Result<()> {
+    daemon.signal(Signal::TERM)?;
+    let ended = timeout(Duration::from_secs(STOP_SECONDS), daemon.ended()).await;
+    let ended = ended.context("the daemon does not stop at the end")??;
+    if !ended.success() {
+        director.shared.memory().find(format!("the last daemon ended with {ended}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The real binary under fire. Here: the command line of a run, and its order of files. Never here:
+//! what plain `cargo test` should run: this takes minutes, by the real clock. Read next:
+//! [`campaign`], then a file for each part.
+//!
+//! `tallyd run` tells a separate `tallyd sandbox` that loses one answer in ten and misbehaves in a
+//! dozen other ways. Clients send records over HTTP and from files, and remember every
+//! acknowledgement; what was not acknowledged is sent again. Meanwhile the daemon is killed, asked
+//! to stop, halted, and its disk filled, at moments that a seed draws. At the end the clients'
+//! memory, the ledger and the provider's books are compared, record by record.
+//!
+//! ```text
+//!   cargo test --test fire                                          two minutes
+//!   cargo test --release --test fire -- --kills 200 --records 1000000 --seed 1
+//! ```
+//!
+//! A seed decides the load, the lives and the faults. Which instruction a kill meets is the
+//! machine's to decide: a run is not replayed by its seed, but its like is.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Builder;
+
+mod campaign;
+mod chance;
+mod client;
+mod compare;
+mod daemon;
+mod director;
+mod disk;
+mod importer;
+mod memory;
+mod plan;
+mod provider;
+mod record;
+mod report;
+mod shared;
+mod wire;
+
+/// Runs the real binary under fire.
+#[derive(Debug, Parser)]
+#[command(name = "fire")]
+struct Arguments {
+    /// How often the daemon is killed with SIGKILL.
+    #[arg(long, default_value_t = 15)]
+    kills: u64,
+    /// Records to be acknowledged in the end.
+    #[arg(long, default_value_t = 30_000, value_parser = records)]
+    records: usize,
+    /// Decides the load, the lives and the faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long a daemon lives on average, in milliseconds.
+    #[arg(long, default_value_t = 2_500, value_parser = clap::value_parser!(u64).range(100..))]
+    life: u64,
+    /// Meter events that the daemon sends in a second at most.
+    #[arg(long, default_value_t = 2_000)]
+    rate: u32,
+    /// Keep the ledger in this folder; its disk is then never filled.
+    #[arg(long, value_name = "FOLDER")]
+    ledger: Option<PathBuf>,
+}
+
+fn records(text: &str) -> Result<usize, String> {
+    let most = record::RECORDS_MAX;
+    let records = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if records > most { Err(format!("the most is {most}")) } else { Ok(records) }
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    report::say(&format!(
+        "seed {}: {} kills, {} records",
+        arguments.seed, arguments.kills, arguments.records
+    ))?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(campaign::run(&arguments))?;
+    write!(io::stdout(), "{outcome}")?;
+    Ok(if outcome.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
