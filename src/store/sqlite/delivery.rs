@@ -249,6 +249,8 @@ struct Candidate {
     lane: i64,
     first_attempt_at: Option<Timestamp>,
     deadline_at: Timestamp,
+    /// Until when usage can no longer be billed, when this is such usage.
+    late_for: Option<Timestamp>,
 }
 
 impl Candidate {
@@ -258,6 +260,9 @@ impl Candidate {
             self.leased.ambiguous && self.first_attempt_at.is_some_and(|at| at < dedupe_floor);
         if forgotten {
             Some(HoldReason::WindowPassed)
+        } else if self.late_for.is_some() {
+            // Whether it may be there already or not: only the closed bill itself can tell.
+            Some(HoldReason::LateForPeriod)
         } else if self.deadline_at < provider_now {
             // What may be there already is a question for the provider's totals, not for its age.
             let reason = HoldReason::DeadlinePassed;
@@ -271,6 +276,8 @@ impl Candidate {
 fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
     let identifier = Identifier::stored(&row.text("identifier")?);
     let idempotency_key = identifier.idempotency_key(row.integer("generation")?);
+    let occurred_at = row.time("occurred_at")?;
+    let late_for = row.maybe_time("closed_until")?.filter(|until| occurred_at < *until);
     let says = match row.maybe_text("target")? {
         Some(target) => Says::Cancel(Identifier::stored(&target)),
         None => Says::Usage,
@@ -292,6 +299,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         lane: row.integer("lane_id")?,
         first_attempt_at: row.maybe_time("first_attempt_at")?,
         deadline_at: row.time("deadline_at")?,
+        late_for,
     })
 }
 
@@ -309,11 +317,12 @@ async fn hold_expired(
         .filter_map(|candidate| {
             let reason = candidate.expiry(terms.dedupe_floor, provider_now)?;
             let first = candidate.first_attempt_at;
-            let detail = match first {
-                Some(first) if candidate.leased.ambiguous => format!(
+            let detail = match (first, candidate.late_for) {
+                (_, Some(until)) => format!("the period was closed at {until}"),
+                (Some(first), None) if candidate.leased.ambiguous => format!(
                     "first tried at {first}; the provider may have forgotten the identifier"
                 ),
-                Some(_) | None => {
+                (Some(_) | None, None) => {
                     format!("the provider took it until {}", candidate.deadline_at)
                 }
             };

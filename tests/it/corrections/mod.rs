@@ -18,8 +18,10 @@ use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
 
 use crate::support::journey::{Setting, World, record, route};
-use crate::support::stripe::{NOON, Running, start_with};
+use crate::support::stripe::{METERS, NOON, Running, start_with};
 
+/// The cases in which a simpler design bills wrongly.
+mod hard_cases;
 /// What it does not matter for when the record is corrected: the end is right.
 mod moments;
 
@@ -71,16 +73,29 @@ impl Stage {
 
     async fn with(routes: Vec<Route>) -> Self {
         let sandbox = start_with(|stripe| {
-            stripe.meters = vec![
-                NewMeter::new("calls", Formula::Sum),
-                NewMeter::new("counted", Formula::Count),
-            ];
+            stripe.meters =
+                ["calls", "other"].map(|name| NewMeter::new(name, Formula::Sum)).to_vec();
+            stripe.meters.push(NewMeter::new("counted", Formula::Count));
         })
         .await;
         let clock = sandbox.clock.clone();
         let folder = tempfile::tempdir().unwrap();
         let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
         Self { world, sandbox, clock, folder }
+    }
+
+    /// The same ledger and provider under another configuration.
+    async fn again(self, routes: Vec<Route>) -> Self {
+        let Self { world, sandbox, clock, folder } = self;
+        drop(world);
+        let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
+        Self { world, sandbox, clock, folder }
+    }
+
+    /// The provider takes no more events for `meter`.
+    async fn deactivate(&self, meter: &str) {
+        let path = format!("{METERS}/{}/deactivate", self.sandbox.meter_id(meter));
+        assert_eq!(self.sandbox.post(&path, &Vec::new()).await.status, 200);
     }
 
     /// A record of 5 calls of `cus_1`.

@@ -2,7 +2,9 @@
 -- plus leaves the index that has a lane's events in the order in which they go, so that none is
 -- sorted.
 SELECT e.id, e.lane_id, e.identifier, t.identifier AS target, e.generation, e.attempts, e.failures,
-  d.meter, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at
+  d.meter, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at, e.occurred_at,
+  (SELECT p.closed_until FROM account_period AS p
+   WHERE p.provider = l.provider AND p.account = l.account) AS closed_until
 FROM lane AS l
 JOIN destination AS d ON d.id = l.destination_id
 JOIN meter_event AS e ON e.id = (SELECT w.id FROM meter_event AS w

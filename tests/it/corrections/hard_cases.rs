@@ -1,0 +1,178 @@
+//! The cases in which a simpler design bills wrongly: one test each, named after the case. Here:
+//! those that sums and counts of events can meet. Read next: `crate::regressions`.
+
+use std::collections::VecDeque;
+
+use tallyd::accrual::route::AccountRule;
+use tallyd::domain::correction::Standing;
+use tallyd::domain::names::{AccountName, CustomerName, RouteName};
+use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
+
+use super::*;
+
+impl Stage {
+    /// The next requests meet these, one each.
+    fn fail_next(&self, kinds: &[FaultKind]) {
+        let next: VecDeque<FaultKind> = kinds.iter().copied().collect();
+        let faults = Faults { next, reach: Reach::Writes, ..Faults::default() };
+        self.sandbox.handle.set_faults(faults).unwrap();
+    }
+
+    /// Books, posts and sends what there is, once.
+    async fn step(&self) {
+        self.clock.set(self.clock.now().plus_seconds(1));
+        self.world.step().await;
+    }
+}
+
+#[tokio::test]
+async fn refused_on_a_later_attempt_but_an_earlier_one_may_have_landed() {
+    let stage = Stage::open().await;
+    stage.step().await;
+    stage.book("r1").await;
+    // The first attempt is booked there and answered with a failure, which its key keeps; before the
+    // second, under another key, the meter goes.
+    stage.fail_next(&[FaultKind::PinnedErrorAfter]);
+    stage.step().await;
+    assert_eq!(stage.events(), 1);
+    stage.deactivate("calls").await;
+    stage.wait_hours(1).await;
+    assert_eq!(stage.held().await, ["may_exist"]);
+    // It counts as told: nothing goes in its place.
+    assert_eq!((stage.holds().as_str(), stage.events()), ("5", 1));
+}
+
+#[tokio::test]
+async fn a_record_cancelled_while_its_event_is_held_refused_is_superseded_and_nothing_told() {
+    let stage = Stage::open().await;
+    stage.step().await;
+    stage.deactivate("calls").await;
+    stage.book("r1").await;
+    stage.rest().await;
+    assert_eq!(stage.held().await, ["no_meter"]);
+    stage.cancel("r1").await;
+    stage.rest().await;
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    assert_eq!((stage.holds().as_str(), stage.events()), ("0", 0));
+}
+
+#[tokio::test]
+async fn a_hold_that_has_no_event_is_planned_again_whenever_its_balance_changes() {
+    let stage = Stage::open().await;
+    stage.book("r1").await;
+    stage.book("r2").await;
+    stage.rest().await;
+    stage.cancel("r1").await;
+    stage.rest().await;
+    assert_eq!(stage.held().await, ["below_zero"]);
+    // Later usage makes up for it: nothing has to be taken back any more.
+    stage.book("r3").await;
+    stage.rest().await;
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    assert_eq!((stage.holds().as_str(), stage.events()), ("10", 1));
+}
+
+#[tokio::test]
+async fn minus_5_beside_an_unknown_waits_for_it() {
+    let stage = Stage::open().await;
+    stage.step().await;
+    stage.book("r1").await;
+    stage.book("r2").await;
+    stage.fail_next(&[FaultKind::AnswerLost, FaultKind::AnswerLost, FaultKind::AnswerLost]);
+    stage.step().await;
+    stage.cancel("r1").await;
+    stage.step().await;
+    assert_eq!(stage.holds(), "10", "nothing is taken from what is unknown");
+    stage.wait_hours(1).await;
+    // Known now, and still only said: the total is not taken below what is proven.
+    assert_eq!(stage.held().await, ["below_zero"]);
+    stage.settle().await;
+    assert_eq!(stage.holds(), "5");
+}
+
+#[tokio::test]
+async fn a_period_that_closes_while_an_event_is_unknown_stops_it() {
+    let stage = Stage::open().await;
+    stage.step().await;
+    stage.book("r1").await;
+    stage.fail_next(&[FaultKind::ErrorBefore]);
+    stage.step().await;
+    stage.close_period(START.plus_seconds(-60)).await;
+    stage.wait_hours(1).await;
+    assert_eq!(stage.held().await, ["late_for_period"]);
+    assert_eq!(stage.events(), 0, "nothing is sent again for a closed period");
+}
+
+#[tokio::test]
+async fn count_meter_a_record_of_quantity_3_one_cancel_and_one_late_record_are_never_netted() {
+    let stage = Stage::open().await;
+    stage.world.accept(vec![record("r1", "cus_1", "counted", "3", USED)]).await;
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.events()), ("1", 1));
+    stage.cancel("r1").await;
+    stage.world.accept(vec![record("r2", "cus_1", "counted", "3", USED)]).await;
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.events()), ("1", 2));
+    // An adjusted quantity changes no number of records.
+    stage.correct("r2", "more", adjust("3", "9")).await;
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.events()), ("1", 2));
+}
+
+#[tokio::test]
+async fn a_value_over_the_providers_digits_is_split_and_its_correction_too() {
+    let stage = Stage::open().await;
+    stage.book_as("r1", "123456789012.3456789").await;
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.events()), ("123456789012.3456789", 2));
+    stage.settle().await;
+    stage.correct("r1", "down", adjust("123456789012.3456789", "1")).await;
+    stage.rest().await;
+    assert_eq!(stage.holds(), "1");
+}
+
+#[tokio::test]
+async fn adjust_to_7_answer_lost_adjust_to_10_retry_of_7() {
+    let stage = Stage::open().await;
+    stage.book("r1").await;
+    stage.correct("r1", "seven", adjust("5", "7")).await;
+    stage.correct("r1", "ten", adjust("7", "10")).await;
+    let retry = stage.correct("r1", "seven", adjust("5", "7")).await;
+    assert!(matches!(retry, CorrectionAdmission::Duplicate(_)), "{retry:?}");
+    // Under another name it is not known for a retry, but for outdated.
+    let renamed = stage.correct("r1", "seven again", adjust("5", "7")).await;
+    assert_eq!(renamed, CorrectionAdmission::Stale(Standing::Counts(quantity("10"))));
+    stage.rest().await;
+    assert_eq!(stage.holds(), "10");
+}
+
+#[tokio::test]
+async fn one_record_booked_by_route_a_parked_for_route_b_later_a_correction_under_a_new_config() {
+    let b = |scale: &str| Route {
+        name: RouteName::new("b").unwrap(),
+        provider_meter: ProviderMeter::new("other").unwrap(),
+        account: AccountRule::Imported,
+        scale: quantity(scale),
+        ..route("calls")
+    };
+    let stage = Stage::with(vec![route("calls"), b("1")]).await;
+    stage.book("r1").await;
+    stage.rest().await;
+    assert_eq!(stage.holds(), "5");
+    // A new config: route a makes twice as much of a record, and b ten times.
+    let stage = stage.again(vec![Route { scale: quantity("2"), ..route("calls") }, b("10")]).await;
+    stage.correct("r1", "down", adjust("5", "3")).await;
+    stage.rest().await;
+    // The correction followed the booking by a, through the scale by which it was booked.
+    stage.settle().await;
+    assert_eq!(stage.holds(), "3");
+    // b books it under the newest config, as it counts now.
+    let customer = CustomerName::new("cus_1").unwrap();
+    let account = AccountName::new("cus_9").unwrap();
+    let now = stage.clock.now();
+    let provider = crate::support::journey::provider_name();
+    let accounts = [(customer, account)];
+    stage.world.ledger.import_accounts(&provider, &accounts, now).await.unwrap();
+    stage.rest().await;
+    assert_eq!(stage.holds(), "33");
+}
