@@ -169,6 +169,7 @@ pub(crate) fn write_done(out: &mut dyn Write, answers: &Answers) -> io::Result<(
         let (field, reason) = (field.unwrap_or_default(), reason.unwrap_or_default());
         writeln!(out, "{}/{record}: {field} {reason}", answer.source)?;
     }
-    let more = answers.refused().saturating_sub(REFUSED_SHOWN_MAX as u64);
+    let shown = u64::try_from(REFUSED_SHOWN_MAX).unwrap_or(u64::MAX);
+    let more = answers.refused().saturating_sub(shown);
     if more > 0 { writeln!(out, "and {more} more were refused") } else { Ok(()) }
 }
