@@ -114,6 +114,7 @@ pub fn load_text(
     Ok(Config {
         file: path.to_owned(),
         store: settings.store,
+        ballast_bytes: settings.ballast_bytes,
         maintenance: settings.maintenance,
         web: settings.web,
         intake: settings.intake,

@@ -32,6 +32,8 @@ pub struct Config {
     pub file: PathBuf,
     /// The ledger's.
     pub store: store::Settings,
+    /// How large the ballast beside the ledger is, in bytes; zero for none.
+    pub ballast_bytes: u64,
     /// When the ledger is maintained.
     pub maintenance: Schedule,
     /// The listeners'.

@@ -44,6 +44,7 @@ tables! {
     Ledger {
         path: Key<String>,
         cache_kib: Key<i64>,
+        ballast_bytes: Key<i64>,
         maintenance: Key<String>,
     }
     /// `[http]`

@@ -40,6 +40,7 @@ pub(super) struct Given<'a> {
 /// list.
 pub(super) struct Resolved {
     pub(super) store: store::Settings,
+    pub(super) ballast_bytes: u64,
     pub(super) maintenance: Schedule,
     pub(super) web: web::Settings,
     pub(super) intake: intake::Settings,
@@ -52,6 +53,7 @@ pub(super) struct Resolved {
 /// Judges the whole file.
 pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings) -> Resolved {
     let store = ledger::store(&file.ledger, given, found);
+    let ballast_bytes = ledger::ballast_bytes(&file.ledger, found);
     let maintenance = ledger::maintenance(&file.ledger, found);
     let telemetry = log::telemetry(&file.log, given, found);
     let intake = inlet::intake(&file.intake, &file.source, found);
@@ -60,7 +62,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
-    Resolved { store, maintenance, web, intake, stripe, routes, imports, telemetry }
+    Resolved { store, ballast_bytes, maintenance, web, intake, stripe, routes, imports, telemetry }
 }
 
 /// What is allowed to be missing, but hardly meant to be.

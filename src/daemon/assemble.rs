@@ -23,6 +23,7 @@ use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::intake::gate::Gate;
 use crate::ledger::delivery::DeliveryLedger;
+use crate::ledger::operator::OperatorLedger;
 use crate::ledger::{Ledger, LedgerError};
 use crate::posting::poster::Poster;
 use crate::provider::Provider;
@@ -95,6 +96,7 @@ impl Daemon {
         let now = clock.now();
         let who = format!("tallyd run (pid {}, since {now})", std::process::id());
         let ledger = Arc::new(SqliteLedger::open(&config.store, &who, now).await?);
+        ledger.keep_ballast(config.ballast_bytes).await;
         let recovered = ledger.recover_in_flight(now).await?;
         if recovered > 0 {
             tracing::warn!(count = recovered, "an earlier run ended in mid-send; these go first");
@@ -135,7 +137,7 @@ impl Daemon {
             accruer: Arc::new(accruer),
             accrual_bell,
             told,
-            maintainer: Maintainer::new(shared.clone(), config.maintenance),
+            maintainer: Maintainer::new(shared.clone(), config.maintenance, config.ballast_bytes),
             watcher: Watcher::new(shared, metrics),
             supervisor: Supervisor::new(failed),
         })

@@ -61,16 +61,17 @@ impl Service for Watcher {
     }
 }
 
-/// The service that maintains the ledger when the schedule says so.
+/// The service that maintains the ledger when the schedule says so, and lays its ballast anew.
 pub(super) struct Maintainer {
     ledger: Arc<dyn Ledger>,
     schedule: Schedule,
+    ballast_bytes: u64,
     next_at: Mutex<Option<Timestamp>>,
 }
 
 impl Maintainer {
-    pub(super) fn new(ledger: Arc<dyn Ledger>, schedule: Schedule) -> Self {
-        Self { ledger, schedule, next_at: Mutex::new(None) }
+    pub(super) fn new(ledger: Arc<dyn Ledger>, schedule: Schedule, ballast_bytes: u64) -> Self {
+        Self { ledger, schedule, ballast_bytes, next_at: Mutex::new(None) }
     }
 }
 
@@ -89,6 +90,7 @@ impl Service for Maintainer {
             }
             due
         };
+        self.ledger.keep_ballast(self.ballast_bytes).await;
         if due {
             self.ledger.maintain().await?;
             tracing::info!("maintained the ledger");

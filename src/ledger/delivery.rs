@@ -106,7 +106,7 @@ pub struct ProviderFacts {
 /// The port of the `delivery` room.
 #[async_trait]
 pub trait DeliveryLedger: Send + Sync {
-    /// Bytes free on the ledger's disk.
+    /// Bytes free on the ledger's disk. The room of the ballast is not free, even while it is used.
     ///
     /// # Errors
     /// When the file system cannot be asked.

@@ -94,7 +94,7 @@ pub trait IntakeLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Admission>, LedgerError>;
 
-    /// Bytes free on the ledger's disk.
+    /// Bytes free on the ledger's disk; the ballast's room is not.
     ///
     /// # Errors
     /// When the file system cannot be asked.

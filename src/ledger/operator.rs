@@ -385,6 +385,11 @@ pub trait OperatorLedger: Send + Sync {
     /// When the ledger cannot be read.
     async fn verify(&self) -> Result<Verification, LedgerError>;
 
+    /// Sees that a ballast of so many bytes lies beside the ledger, if its disk has the room. It is
+    /// given up once when what was already sent must be recorded on a full disk. Without it the
+    /// ledger works all the same, so a failure is only said.
+    async fn keep_ballast(&self, bytes: u64);
+
     /// Moves the write-ahead log into the ledger file and refreshes the planner's statistics.
     ///
     /// # Errors

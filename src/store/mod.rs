@@ -6,6 +6,7 @@ use std::path::PathBuf;
 pub mod sqlite;
 mod codec;
 mod lock;
+mod ballast;
 
 pub use lock::{Holder, LockError};
 
@@ -14,6 +15,10 @@ pub const PATH: &str = "tallyd.ledger";
 /// The writer's default page cache, in KiB. Random record identities touch as many index pages as
 /// there are records in a batch; 64 MiB holds the index of some two million of them.
 pub const CACHE_KIB: u32 = 64 * 1024;
+
+/// The ballast's default size, in bytes: 32 MiB. Whatever may be in flight at once when the disk
+/// fills up, some thousand requests at five dirty pages an answer, can be recorded in it.
+pub const BALLAST_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What the operator set for the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]

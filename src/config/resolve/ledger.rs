@@ -18,6 +18,8 @@ pub(crate) const MAINTENANCE: &str = "0 3 * * *";
 const CACHE_KIB_MIN: i64 = 1024;
 /// Most page cache, in KiB: 16 GiB, more than the index of any ledger a host can hold.
 const CACHE_KIB_MAX: i64 = 16 * 1024 * 1024;
+/// Largest ballast, in bytes: 1 GiB, more than all that can be in flight takes to be recorded.
+const BALLAST_BYTES_MAX: i64 = 1024 * 1024 * 1024;
 
 pub(super) fn store(
     ledger: &raw::Ledger,
@@ -34,6 +36,15 @@ pub(super) fn store(
         path: path(ledger, given, found),
         cache_kib: cache.read(&ledger.cache_kib, store::CACHE_KIB, found),
     }
+}
+
+pub(super) fn ballast_bytes(ledger: &raw::Ledger, found: &mut Findings) -> u64 {
+    let otherwise = "room would be kept from the ledger that it never needs";
+    Whole::new("ledger.ballast_bytes", 0, BALLAST_BYTES_MAX, otherwise).read(
+        &ledger.ballast_bytes,
+        store::BALLAST_BYTES,
+        found,
+    )
 }
 
 fn path(ledger: &raw::Ledger, given: &Given<'_>, found: &mut Findings) -> PathBuf {

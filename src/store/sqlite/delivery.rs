@@ -9,13 +9,12 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use facts::{meter_pin, provider_facts};
 
-use super::moves::ring_balances;
 use super::posting::refresh_lanes;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin, Span};
-use crate::domain::state::{EventState, HoldReason};
+use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::{
@@ -67,36 +66,11 @@ impl DeliveryLedger for SqliteLedger {
         clock: Option<ClockReading>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = begin(&mut writer).await?;
-        insert_receipts(&mut transaction, &settlements).await?;
-        let rows: Vec<Value> = settlements.iter().map(settlement_row).collect();
-        let moved = sqlx::query(sql!("events_settle"))
-            .bind(Value::from(rows).to_string())
-            .bind(now.micros())
-            .bind(self.epoch)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
-        // An answer to a lease that is no longer this run's own must not move anything.
-        if moved.len() != settlements.len() {
-            let why = format!(
-                "{} answers came for {} leases of this run",
-                settlements.len(),
-                moved.len()
-            );
-            return Err(LedgerError::Contradiction(why));
+        let recorded = self.record(provider, &settlements, clock, now).await;
+        if self.makes_room_for(&recorded) {
+            return self.record(provider, &settlements, clock, now).await;
         }
-        let lanes: Vec<i64> =
-            moved.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
-        free_lanes(&mut transaction, &lanes).await?;
-        let balances: Vec<i64> =
-            moved.iter().map(|row| row.integer("balance_id")).collect::<Result<_, _>>()?;
-        ring_balances(&mut transaction, &balances, now).await?;
-        if let Some(reading) = clock {
-            keep_clock(&mut transaction, provider, reading, AskedFor::No).await?;
-        }
-        commit(transaction).await
+        recorded
     }
 
     async fn next_attempt_at(
@@ -230,16 +204,12 @@ impl DeliveryLedger for SqliteLedger {
         reason: Option<&str>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = begin(&mut writer).await?;
-        sqlx::query(sql!("provider_pause"))
-            .bind(provider.as_str())
-            .bind(reason)
-            .bind(reason.map(|_| now.micros()))
-            .execute(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
-        commit(transaction).await
+        // It goes before the answers that it came with, and must not stop them.
+        let recorded = self.record_pause(provider, reason, now).await;
+        if self.makes_room_for(&recorded) {
+            return self.record_pause(provider, reason, now).await;
+        }
+        recorded
     }
 }
 
@@ -399,65 +369,6 @@ async fn lease_ready(
     Ok(leased)
 }
 
-fn settlement_row(settlement: &Settlement) -> Value {
-    let (reason, detail) = match &settlement.hold {
-        Some((reason, detail)) => (Some(reason.as_str()), Some(detail.as_str())),
-        None => (None, None),
-    };
-    let waits = match settlement.to {
-        EventState::Pending | EventState::Unknown => {
-            Some(settlement.next_attempt_at.unwrap_or(settlement.answered_at).micros())
-        }
-        EventState::InFlight
-        | EventState::Accepted
-        | EventState::Settled
-        | EventState::Held
-        | EventState::Void
-        | EventState::Superseded
-        | EventState::Dead => None,
-    };
-    json!([
-        settlement.event.0,
-        settlement.attempt.0,
-        settlement.to.as_str(),
-        settlement.answer.outcome.kind().as_str(),
-        reason,
-        detail,
-        waits,
-        i64::from(settlement.ambiguous),
-        i64::from(settlement.new_key),
-        i64::from(settlement.failed),
-    ])
-}
-
-async fn insert_receipts(
-    connection: &mut SqliteConnection,
-    settlements: &[Settlement],
-) -> Result<(), LedgerError> {
-    let rows: Vec<Value> = settlements
-        .iter()
-        .map(|settlement| {
-            let answer = &settlement.answer;
-            json!([
-                settlement.attempt.0,
-                answer.outcome.kind().as_str(),
-                answer.status,
-                answer.request_id,
-                answer.code,
-                answer.message,
-                answer.provider_at.map(Timestamp::micros),
-                settlement.answered_at.micros(),
-            ])
-        })
-        .collect();
-    sqlx::query(sql!("receipts_insert"))
-        .bind(Value::from(rows).to_string())
-        .execute(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(())
-}
-
 pub(super) async fn free_lanes(
     connection: &mut SqliteConnection,
     lanes: &[i64],
@@ -472,12 +383,12 @@ pub(super) async fn free_lanes(
 
 /// Whether the provider was asked for its time, or an answer brought it along.
 #[derive(Clone, Copy)]
-enum AskedFor {
+pub(super) enum AskedFor {
     Yes,
     No,
 }
 
-async fn keep_clock(
+pub(super) async fn keep_clock(
     connection: &mut SqliteConnection,
     provider: &ProviderName,
     reading: ClockReading,

@@ -15,12 +15,15 @@ mod intake;
 mod moves;
 mod operator;
 mod posting;
+mod receipts;
 mod recovery;
+mod reserve;
 mod trace;
 mod verify;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -31,6 +34,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::ballast::{self, Ballast};
 use super::codec::{Columns, commit_error, is_no_database, ledger_error};
 use super::{Holder, OpenError, Settings};
 use crate::domain::digest::Fields;
@@ -73,6 +77,7 @@ pub struct SqliteLedger {
     writing: SqliteConnectOptions,
     readers: SqlitePool,
     group: intake::Group,
+    ballast: Arc<Ballast>,
     _holder: Option<Holder>,
 }
 
@@ -110,6 +115,7 @@ impl SqliteLedger {
             writing,
             readers,
             group: intake::Group::default(),
+            ballast: Arc::new(Ballast::beside(&settings.path)),
             _holder: Some(holder),
         })
     }
@@ -143,6 +149,7 @@ impl SqliteLedger {
             writing: connect_options(path).read_only(true),
             readers,
             group: intake::Group::default(),
+            ballast: Arc::new(Ballast::beside(path)),
             _holder: None,
         })
     }
@@ -158,12 +165,11 @@ impl SqliteLedger {
         }
     }
 
-    /// Bytes that the ledger's disk still has for this process.
+    /// Bytes that the ledger's disk still has for this process, but for the ballast's room.
     fn free_bytes_on_disk(&self) -> Result<u64, LedgerError> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let stat = rustix::fs::statvfs(folder.unwrap_or_else(|| Path::new(".")))
+        let free = ballast::free_bytes(&self.path)
             .map_err(|error| LedgerError::Refused(error.to_string(), Some(error.into())))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(free.saturating_sub(self.ballast.missing_bytes()))
     }
 
     /// The writer's connection, in no transaction.

@@ -190,6 +190,10 @@ impl OperatorLedger for SqliteLedger {
         self.verify_all().await
     }
 
+    async fn keep_ballast(&self, bytes: u64) {
+        self.lay_ballast(bytes).await;
+    }
+
     async fn maintain(&self) -> Result<(), LedgerError> {
         let mut writer = self.writer().await?;
         for statement in [sql!("checkpoint"), sql!("optimize")] {

@@ -35,10 +35,11 @@ fn read(text: &str) -> Config {
 
 /// Everything in a config but the text it was read from.
 fn said(config: &Config) -> String {
-    let Config { store, maintenance, web, intake, stripe, routes, imports, telemetry, .. } = config;
+    let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
+    let Config { stripe, routes, imports, telemetry, .. } = config;
     format!(
-        "{store:#?} {maintenance} {web:#?} {intake:#?} {stripe:#?} {routes:#?} {imports:#?} \
-         {telemetry:#?}"
+        "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} {routes:#?} \
+         {imports:#?} {telemetry:#?}"
     )
 }
 

@@ -16,6 +16,7 @@ fn account_and(more: &str) -> String {
 fn a_number_outside_its_bounds_is_refused() {
     for (table, key, value, bounds) in [
         ("ledger", "cache_kib", "0", "1024 to 16777216"),
+        ("ledger", "ballast_bytes", "-1", "0 to 1073741824"),
         ("http", "head_seconds_max", "0", "1 to 300"),
         ("http", "request_seconds_max", "-1", "1 to 3600"),
         ("http", "idle_seconds_max", "3601", "1 to 3600"),

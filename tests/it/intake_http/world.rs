@@ -226,6 +226,7 @@ impl OperatorLedger for Model {
             Weather::Fair | Weather::Slow | Weather::Full | Weather::Broken => Ok(None),
         }
     }
+    async fn keep_ballast(&self, _: u64) {}
     async fn parked(&self) -> Result<Vec<ParkedGroup>, LedgerError> {
         Ok(Vec::new())
     }

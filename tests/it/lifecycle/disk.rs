@@ -8,7 +8,7 @@ use rustix::fs::statvfs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::daemon::{Billing, Home, Lines, Sums, TestDaemon, usage};
+use crate::support::daemon::{Billing, Home, Lines, Sums, TestDaemon, until, usage};
 
 /// The small disk: room for a ledger of some thousand records.
 const DISK: &str = "size=8m";
@@ -45,19 +45,19 @@ impl SmallDisk {
         stat.f_bavail * stat.f_frsize
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.path().join("ballast")
+    fn filler(&self) -> PathBuf {
+        self.path().join("filler")
     }
 
     /// Fills the disk with something else, but for so many bytes.
     fn fill_but(&self, bytes: u64) {
         let length = usize::try_from(self.free_bytes().saturating_sub(bytes)).unwrap();
-        fs::write(self.ballast(), vec![7; length]).unwrap();
+        fs::write(self.filler(), vec![7; length]).unwrap();
     }
 
     /// Removes what filled it.
     fn clear(&self) {
-        fs::remove_file(self.ballast()).unwrap();
+        fs::remove_file(self.filler()).unwrap();
     }
 }
 
@@ -68,10 +68,14 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A home whose ledger lies on the small disk.
+/// A home whose ledger lies on the small disk, without a ballast.
 fn home_on(disk: &SmallDisk, provider: &Billing) -> Home {
+    home_with(disk, provider, "ballast_bytes = 0")
+}
+
+fn home_with(disk: &SmallDisk, provider: &Billing, ledger: &str) -> Home {
     let folder = tempfile::tempdir().unwrap();
-    let lines = Lines { intake: GATE, ..Lines::default() };
+    let lines = Lines { intake: GATE, ledger, ..Lines::default() };
     Home::at(folder, disk.path().join("tallyd.ledger"), &provider.url, lines)
 }
 
@@ -162,6 +166,45 @@ async fn answers_that_find_no_room_are_recorded_once_there_is_some() {
     daemon.all_told(10).await;
     daemon.accept(&large("during", 1)).await;
     daemon.all_told(11).await;
+    assert!(daemon.is_running());
+    daemon.stop().await;
+    home.verify().await;
+    assert_eq!(provider.books(), one_customer(11));
+    assert_eq!(provider.handle.statistics().duplicates_refused, 0);
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_between_send_and_record_leaves_nothing_unknown() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let provider = Billing::start().await;
+    let home = home_with(&disk, &provider, "ballast_bytes = 2097152");
+    let mut daemon = home.start().await;
+    let ballast = disk.path().join("tallyd.ledger.ballast");
+    assert_eq!(fs::metadata(&ballast).unwrap().len(), 2_097_152);
+    provider.handle.hold_answers();
+    daemon.accept(&large("before", 10)).await;
+    provider.handle.wait_for_in_flight(1).await;
+
+    disk.fill_but(0);
+    provider.handle.release_answers();
+    home.says("gave up the ballast to record what was sent").await;
+    daemon.all_told(10).await;
+    assert!(!home.said().contains("delivery's bookkeeping failed"), "{}", home.said());
+    assert!(!ballast.exists());
+    // Its room is for answers, not for new usage.
+    assert!(disk.free_bytes() > 1024 * 1024);
+    refused_for_room(&daemon, &large("during", 1), "low_disk").await;
+
+    disk.clear();
+    daemon.accept(&large("during", 1)).await;
+    daemon.all_told(11).await;
+    until(
+        "laying the ballast anew",
+        async || {
+            if ballast.exists() { Ok(()) } else { Err(home.said()) }
+        },
+    )
+    .await;
     assert!(daemon.is_running());
     daemon.stop().await;
     home.verify().await;

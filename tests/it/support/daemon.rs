@@ -104,6 +104,7 @@ impl Billing {
 /// What a test may set of its daemon: lines for the tables of the config.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Lines<'a> {
+    pub(crate) ledger: &'a str,
     pub(crate) intake: &'a str,
     pub(crate) stripe: &'a str,
     pub(crate) route: &'a str,
@@ -158,7 +159,7 @@ impl Home {
 
     /// Writes the config anew; a start goes by it.
     pub(crate) fn configure(&self, api: &str, lines: Lines<'_>) {
-        let Lines { intake, stripe, route, filter } = lines;
+        let Lines { ledger, intake, stripe, route, filter } = lines;
         let routes: String = METERS
             .iter()
             .map(|meter| {
@@ -170,14 +171,14 @@ impl Home {
             .collect();
         let filter = if filter.is_empty() { "info" } else { filter };
         let text = format!(
-            "[ledger]\npath = {ledger:?}\n\
+            "[ledger]\npath = {path:?}\n{ledger}\n\
              [http]\nlisten = \"127.0.0.1:0\"\noperator_socket = \"operator.sock\"\n\
              [[http.token]]\nsecret = {{ env = \"TEST_TOKEN\" }}\nsources = [\"web\"]\n\
              [intake]\n{intake}\n\
              [stripe.main]\nkey = {{ env = \"TEST_KEY\" }}\napi = \"{api}\"\n\
              rate_per_second = 1000\nbackoff_first_millis = 20\nbackoff_seconds_max = 1\n\
              pause_probe_seconds = 1\n{stripe}\n{routes}\n[log]\nfilter = \"{filter}\"\n",
-            ledger = self.ledger,
+            path = self.ledger,
         );
         std::fs::write(self.config(), text).unwrap();
     }
