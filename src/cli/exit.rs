@@ -71,7 +71,12 @@ fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return match error {
             OpenError::Locked(lock) => of_link(lock),
             OpenError::Missing(_) => Some(Exit::Failure),
-            OpenError::Storage { .. } | OpenError::Engine(_) => Some(Exit::LedgerIo),
+            OpenError::Storage { source, .. } => {
+                let said = source.downcast_ref::<LedgerError>();
+                let later = said.is_some_and(|said| of_link(said) == Some(Exit::TryLater));
+                Some(if later { Exit::TryLater } else { Exit::LedgerIo })
+            }
+            OpenError::Engine(_) => Some(Exit::LedgerIo),
         };
     }
     if let Some(error) = link.downcast_ref::<LedgerError>() {

@@ -71,10 +71,13 @@ impl Holder {
         if !try_lock(&file).map_err(io)? {
             return Err(LockError::Held { path: ledger.to_owned(), who: read_who(&file) });
         }
-        file.set_len(0).map_err(io)?;
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        writeln!(file, "{who}").map_err(io)?;
-        file.sync_data().map_err(io)?;
+        match write_who(&mut file, who) {
+            // It is held all the same, and says less.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                tracing::warn!(path = %path.display(), "no room to write who holds the ledger");
+            }
+            written => written.map_err(io)?,
+        }
         Ok(Self { file })
     }
 
@@ -115,6 +118,13 @@ fn try_lock(file: &File) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+fn write_who(file: &mut File, who: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    writeln!(file, "{who}")?;
+    file.sync_data()
 }
 
 fn read_who(file: &File) -> String {

@@ -47,7 +47,8 @@ async fn why_not_ready(app: &App, deadline: Deadline) -> Option<String> {
     // key and not found. Anyone may ask here, so the ledger must not be made to count.
     match timeout_at(deadline.0, app.rooms.ledger.event(0)).await {
         Ok(Ok(_)) => None,
-        Ok(Err(why)) => Some(why.to_string()),
+        // A probe may be the first to meet a ledger that failed: then the process must stop.
+        Ok(Err(why)) => Some(app.rooms.gate.refuse(why).to_string()),
         Err(_) => Some("the ledger does not answer".to_owned()),
     }
 }

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
@@ -100,13 +100,13 @@ impl SqliteLedger {
             .create_if_missing(true)
             .connect()
             .await
-            .map_err(|error| storage(error.into()))?;
+            .map_err(|error| storage(opening(error)))?;
         check_engine(&mut writer).await?;
-        migrator().run(&mut writer).await.map_err(|error| storage(error.into()))?;
+        migrator().run(&mut writer).await.map_err(|error| storage(migrating(error)))?;
         let (id, epoch) = begin_run(&mut writer, &settings.path, now)
             .await
             .map_err(|error| storage(error.into()))?;
-        let readers = readers(&settings.path).await.map_err(|error| storage(error.into()))?;
+        let readers = readers(&settings.path).await.map_err(|error| storage(opening(error)))?;
         Ok(Self {
             path: settings.path.clone(),
             id,
@@ -133,11 +133,11 @@ impl SqliteLedger {
         if !recognise(path).await.map_err(storage)? {
             return Err(OpenError::Missing(path.to_owned()));
         }
-        let readers = readers(path).await.map_err(|error| storage(error.into()))?;
+        let readers = readers(path).await.map_err(|error| storage(opening(error)))?;
         let row = sqlx::query(sql!("ledger_read"))
             .fetch_one(&readers)
             .await
-            .map_err(|error| storage(error.into()))?;
+            .map_err(|error| storage(opening(error)))?;
         let id = row.text("id").map_err(|error| storage(error.into()))?;
         let id = LedgerId::new(&id).ok_or_else(|| storage("its id is malformed".into()))?;
         let epoch = row.integer("epoch").map_err(|error| storage(error.into()))?;
@@ -205,6 +205,24 @@ async fn commit(transaction: Transaction<'_, Sqlite>) -> Result<(), LedgerError>
     transaction.commit().await.map_err(commit_error)
 }
 
+/// What an error at the opening is passed on as. A full disk and a busy ledger are told apart from
+/// storage that failed, for they pass.
+fn opening(error: sqlx::Error) -> Source {
+    match ledger_error(error) {
+        passing @ (LedgerError::Full(_) | LedgerError::Busy(_)) => passing.into(),
+        LedgerError::Broken(source) | LedgerError::Refused(_, Some(source)) => source,
+        LedgerError::Refused(text, None) | LedgerError::Contradiction(text) => text.into(),
+    }
+}
+
+fn migrating(error: MigrateError) -> Source {
+    if let MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) = error {
+        opening(inner)
+    } else {
+        error.into()
+    }
+}
+
 fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -235,7 +253,7 @@ async fn recognise(path: &Path) -> Result<bool, Source> {
         if is_no_database(&error) {
             "it is not a ledger, nor any database".into()
         } else {
-            error.into()
+            opening(error)
         }
     };
     let mut reader = connect_options(path).read_only(true).connect().await.map_err(refused)?;

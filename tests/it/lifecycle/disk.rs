@@ -213,6 +213,28 @@ async fn a_disk_that_fills_up_between_send_and_record_leaves_nothing_unknown() {
 }
 
 #[tokio::test]
+async fn a_start_on_a_full_disk_ends_with_75_and_works_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let provider = Billing::start().await;
+    let home = home_on(&disk, &provider);
+    let daemon = home.start().await;
+    daemon.accept(&large("before", 10)).await;
+    daemon.all_told(10).await;
+    daemon.kill().await;
+
+    disk.fill_but(0);
+    let output = home.run(&["run", "--config", "tallyd.toml"]).await;
+    assert_eq!(output.status.code(), Some(75), "{}", String::from_utf8_lossy(&output.stderr));
+
+    disk.clear();
+    let daemon = home.start().await;
+    daemon.all_told(10).await;
+    daemon.stop().await;
+    home.verify().await;
+    assert_eq!(provider.books(), one_customer(10));
+}
+
+#[tokio::test]
 async fn a_limit_on_a_files_size_ends_it_with_74_and_loses_nothing_that_was_acknowledged() {
     let provider = Billing::start().await;
     let home = Home::new(&provider.url);
