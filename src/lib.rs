@@ -77,6 +77,7 @@ pub mod intake;
 pub mod accrual;
 pub mod posting;
 pub mod delivery;
+pub mod reconcile;
 pub mod web;
 pub mod telemetry;
 pub mod config;

@@ -461,6 +461,7 @@ CREATE TABLE reading (
   CONSTRAINT reading_span_form CHECK (start_at < end_at)
 ) STRICT;
 CREATE INDEX reading_span ON reading (lane_id, start_at, end_at, id);
+CREATE INDEX reading_lane ON reading (lane_id, read_at);
 
 CREATE TRIGGER reading_never_changes BEFORE UPDATE ON reading
 BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::accrual::route::Route;
 use crate::schedule::Schedule;
-use crate::{delivery, intake, provider, store, telemetry, web};
+use crate::{delivery, intake, provider, reconcile, store, telemetry, web};
 
 pub mod load;
 pub mod problem;
@@ -61,6 +61,8 @@ pub struct Stripe {
     pub provider: provider::stripe::settings::Settings,
     /// The delivery to it.
     pub delivery: delivery::Settings,
+    /// The reading of its totals.
+    pub reconcile: reconcile::Settings,
 }
 
 /// What to do about the secrets that the config refers to.

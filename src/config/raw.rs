@@ -87,6 +87,7 @@ tables! {
         backoff_first_millis: Key<i64>,
         backoff_seconds_max: Key<i64>,
         pause_probe_seconds: Key<i64>,
+        reads_per_month: Key<i64>,
         meter: Named<StripeMeter>,
     }
     /// `[stripe.NAME.meter.EVENT_NAME]`

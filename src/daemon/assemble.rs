@@ -28,7 +28,8 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::posting::poster::Poster;
 use crate::provider::Provider;
 use crate::provider::stripe::{self, Stripe};
-use crate::service::{self, Bell, FatalBell};
+use crate::reconcile::settler::Settler;
+use crate::service::{self, Bell, FatalBell, Service as _};
 use crate::store::OpenError;
 use crate::store::sqlite::SqliteLedger;
 use crate::telemetry::metrics::Metrics;
@@ -60,6 +61,7 @@ struct Told {
     name: ProviderName,
     provider: Arc<dyn Provider>,
     courier: Arc<Courier>,
+    settler: Arc<Settler>,
     poster_bell: Bell,
     courier_bell: Bell,
     corrections: HashMap<ProviderMeter, CorrectionPolicy>,
@@ -173,6 +175,13 @@ impl Daemon {
             let poster = Poster::new(told.name.clone(), ledger.clone(), told.provider.clone())
                 .correcting(told.corrections);
             let next = vec![told.courier_bell.clone()];
+            // What is proven absent is sent again, and what is disproved may be told anew.
+            let after_proof = vec![told.poster_bell.clone(), told.courier_bell.clone()];
+            let settler = told.settler;
+            supervisor.start(
+                settler.name().to_owned(),
+                service::run(settler, clock.clone(), Bell::default(), after_proof, asked.clone()),
+            );
             supervisor.start(
                 format!("posting to {}", told.name),
                 service::run(
@@ -236,12 +245,20 @@ async fn providers(
             clock.clone(),
             Arc::new(move |outcome| observed.0.answer(&observed.1, outcome)),
         );
+        let observed = (metrics.clone(), name.clone());
+        let settler = Settler::new(
+            settings.reconcile.clone(),
+            ledger.clone(),
+            provider.clone(),
+            Arc::new(move |finding| observed.0.finding(&observed.1, finding)),
+        );
         let poster_bell = Bell::default();
         let corrections = corrections_by_meter(&config.routes, &name);
         told.push(Told {
             name,
             provider,
             courier: Arc::new(courier.ringing(poster_bell.clone())),
+            settler: Arc::new(settler),
             poster_bell,
             courier_bell: Bell::default(),
             corrections,

@@ -25,4 +25,5 @@ pub mod event;
 pub mod state;
 pub mod answer;
 pub mod provider_facts;
+pub mod reading;
 pub(crate) mod closed;

@@ -186,6 +186,29 @@ impl Quantity {
         }
         parts
     }
+
+    /// How many digits it has after the point.
+    #[must_use]
+    pub fn decimals(&self) -> u32 {
+        let (_, scale) = self.0.as_bigint_and_exponent();
+        u32::try_from(scale.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// How many significant digits it has; zero has one.
+    #[must_use]
+    pub fn digits(&self) -> u32 {
+        let (integer, _) = self.0.as_bigint_and_exponent();
+        u32::try_from(digit_count(&integer)).unwrap_or(u32::MAX)
+    }
+
+    /// How many units of the last of `decimals` digits after the point it is; nothing when that is
+    /// no whole number, or is past what a machine's double word holds.
+    #[must_use]
+    pub fn in_units_of(&self, decimals: u32) -> Option<i128> {
+        let (integer, scale) = self.0.as_bigint_and_exponent();
+        let zeros = u32::try_from(i64::from(decimals).checked_sub(scale)?).ok()?;
+        i128::try_from(integer).ok()?.checked_mul(10_i128.checked_pow(zeros)?)
+    }
 }
 
 /// Digits of an integer without its sign; zero has one.
@@ -323,6 +346,21 @@ mod tests {
         check("1e-400", Err(QuantityError::TooManyDecimals));
         check("0.1234567890123456789", Err(QuantityError::TooManyDecimals));
         check(&"0".repeat(65), Err(QuantityError::TooLong));
+    }
+
+    #[test]
+    fn a_quantity_is_counted_in_units_of_its_last_digit() {
+        let check = |text: &str, digits: u32, decimals: u32, units: Option<i128>| {
+            let quantity = Quantity::parse_unbounded(text).unwrap();
+            assert_eq!((quantity.digits(), quantity.decimals()), (digits, decimals), "{text}");
+            assert_eq!(quantity.in_units_of(3), units, "{text}");
+        };
+        check("0", 1, 0, Some(0));
+        check("1000", 1, 0, Some(1_000_000));
+        check("-1.25", 3, 2, Some(-1_250));
+        check("0.001", 1, 3, Some(1));
+        check("0.0001", 1, 4, None);
+        check(&format!("1{}", "0".repeat(40)), 1, 0, None);
     }
 
     proptest! {

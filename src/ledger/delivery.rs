@@ -1,5 +1,5 @@
 //! What delivery asks of the ledger. Here: leases, answers, and what is pinned of a provider. Never
-//! here: what an answer means (`delivery::settle`). Read next: [`super::operator`].
+//! here: what an answer means (`delivery::settle`). Read next: [`super::reconcile`].
 
 use async_trait::async_trait;
 

@@ -11,6 +11,7 @@ pub mod intake;
 pub mod accrual;
 pub mod posting;
 pub mod delivery;
+pub mod reconcile;
 pub mod operator;
 pub mod corrections;
 
@@ -80,6 +81,7 @@ pub trait Ledger:
     + accrual::AccrualLedger
     + posting::PostingLedger
     + delivery::DeliveryLedger
+    + reconcile::ReconcileLedger
     + operator::OperatorLedger
 {
 }
@@ -89,6 +91,8 @@ impl<T> Ledger for T where
         + accrual::AccrualLedger
         + posting::PostingLedger
         + delivery::DeliveryLedger
+        + reconcile::ReconcileLedger
+        + reconcile::ReconcileLedger
         + operator::OperatorLedger
 {
 }

@@ -17,6 +17,8 @@ use crate::domain::quantity::Quantity;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{Timestamp, Window};
 
+pub use crate::domain::reading::Grouping;
+
 pub mod stripe;
 
 /// How a meter is told what it should hold.
@@ -72,17 +74,6 @@ pub struct ReadBack {
     pub grain_micros: i64,
     /// Significant digits of a total that can be trusted; with more it is not compared.
     pub digits_max: u32,
-}
-
-/// How finely a total is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Grouping {
-    /// One total for the whole span.
-    Whole,
-    /// One for each UTC day of it.
-    Day,
-    /// One for each UTC hour of it.
-    Hour,
 }
 
 /// The provider's total for a span.

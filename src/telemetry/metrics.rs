@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::answer::OutcomeKind;
 use crate::domain::correction::CorrectionKind;
 use crate::domain::names::ProviderName;
+use crate::domain::reading::FindingKind;
 
 /// The `Content-Type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +42,12 @@ struct StatusLabel {
 struct OutcomeLabel {
     provider: String,
     outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabel {
+    provider: String,
+    finding: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +89,7 @@ pub struct Metrics {
     corrections: Family<CorrectionLabel, Counter>,
     requests: Family<StatusLabel, Counter>,
     answers: Family<OutcomeLabel, Counter>,
+    findings: Family<FindingLabel, Counter>,
     events: Family<StateLabel, Gauge>,
     parked: Family<ReasonLabel, Gauge>,
     held: Gauge,
@@ -115,6 +123,7 @@ impl Metrics {
             corrections: Family::default(),
             requests: Family::default(),
             answers: Family::default(),
+            findings: Family::default(),
             events: Family::default(),
             parked: Family::default(),
             held: Gauge::default(),
@@ -138,6 +147,8 @@ impl Metrics {
         all.register("http_requests", said, self.requests.clone());
         let said = "Attempts to tell a provider, by outcome";
         all.register("delivery_answers", said, self.answers.clone());
+        let said = "Totals that were compared with a provider's, by what they came to";
+        all.register("reconcile_readings", said, self.findings.clone());
         let said = "Meter events in the ledger, by state";
         all.register("meter_events", said, self.events.clone());
         let said = "Records that wait in front of a route, by reason";
@@ -185,6 +196,12 @@ impl Metrics {
     pub fn answer(&self, provider: &ProviderName, outcome: OutcomeKind) {
         let (provider, outcome) = (provider.to_string(), outcome.to_string());
         self.answers.get_or_create(&OutcomeLabel { provider, outcome }).inc();
+    }
+
+    /// Counts what a provider's total came to.
+    pub fn finding(&self, provider: &ProviderName, finding: FindingKind) {
+        let (provider, finding) = (provider.to_string(), finding.to_string());
+        self.findings.get_or_create(&FindingLabel { provider, finding }).inc();
     }
 
     /// Shows what the ledger stands at. What is not named any longer is not shown any longer.

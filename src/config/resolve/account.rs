@@ -14,6 +14,7 @@ use crate::delivery;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{Formula, MeterPin, Span};
 use crate::provider::stripe::settings as stripe;
+use crate::reconcile;
 
 /// How a meter adds up, in the words of the file.
 pub(super) const FORMULAS: [(&str, Formula); 3] =
@@ -37,6 +38,8 @@ const BACKOFF_SECONDS_MAX: i64 = 3_600;
 /// Longest time that a paused provider is left alone, in seconds: an hour, as its events have
 /// deadlines that do not wait for it.
 const PAUSE_PROBE_SECONDS_MAX: i64 = 3_600;
+/// Most requests for totals in 30 days: some accounts have ten times the reads that all have.
+const READS_PER_MONTH_MAX: i64 = 100_000;
 
 /// Whether a key moves money.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,9 +92,17 @@ fn account(
         Some(KeyKind::Test) | None => stripe::RATE_PER_SECOND_TEST,
     };
     let delivery = delivery(table, name.clone(), raw, rate, free_bytes_min, found);
+    let reads_per_month = Whole::new(
+        table.key("reads_per_month"),
+        0,
+        READS_PER_MONTH_MAX,
+        "Stripe would refuse readings that its people need",
+    )
+    .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
+    let reconcile = reconcile::Settings { provider: name.clone(), reads_per_month };
     let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
     let provider = stripe::Settings { name, api, key, account, meters, timeout_millis };
-    Stripe { provider, delivery }
+    Stripe { provider, delivery, reconcile }
 }
 
 fn delivery(

@@ -16,6 +16,8 @@ mod moves;
 mod operator;
 mod posting;
 mod receipts;
+mod presence;
+mod reconcile;
 mod recovery;
 mod reserve;
 mod trace;

@@ -82,8 +82,17 @@ impl OperatorLedger for SqliteLedger {
         for row in &events {
             let quantity = row.quantity("quantity")?;
             let state = row.member("state", EventState::parse)?;
-            let ambiguous = row.flag("ambiguous")?;
-            add_event(line_of(&mut lines, row, filter.by_window)?, state, ambiguous, &quantity);
+            let standing = (state, row.flag("ambiguous")?);
+            let cancel = match row.maybe_text("cancel_state")? {
+                Some(_) => Some((
+                    row.member("cancel_state", EventState::parse)?,
+                    row.flag("cancel_ambiguous")?,
+                )),
+                None => None,
+            };
+            let is_cancel = row.flag("is_cancel")?;
+            let line = line_of(&mut lines, row, filter.by_window)?;
+            add_event(line, standing, cancel, is_cancel, &quantity);
         }
         Ok(lines.into_values().collect())
     }
@@ -252,27 +261,62 @@ fn line_of<'l>(
 }
 
 /// Adds an event to a line: to its state's sum, and to the bracket that the provider's holding lies
-/// in.
-fn add_event(line: &mut BookLine, state: EventState, ambiguous: bool, quantity: &Quantity) {
+/// in. A cancel has no place of its own in the bracket: it and its target, of which it may take
+/// everything, are one there.
+fn add_event(
+    line: &mut BookLine,
+    (state, ambiguous): (EventState, bool),
+    cancel: Option<(EventState, bool)>,
+    is_cancel: bool,
+    quantity: &Quantity,
+) {
     let sum = match state {
-        EventState::Settled => &mut line.settled,
-        EventState::Accepted => &mut line.accepted,
-        EventState::Pending => &mut line.pending,
-        EventState::InFlight | EventState::Unknown => &mut line.uncertain,
-        EventState::Held => &mut line.held,
-        EventState::Void | EventState::Superseded | EventState::Dead => return,
+        EventState::Settled => Some(&mut line.settled),
+        EventState::Accepted => Some(&mut line.accepted),
+        EventState::Pending => Some(&mut line.pending),
+        EventState::InFlight | EventState::Unknown => Some(&mut line.uncertain),
+        EventState::Held => Some(&mut line.held),
+        EventState::Void | EventState::Superseded | EventState::Dead => None,
     };
-    *sum = &*sum + quantity;
-    match state {
-        EventState::Settled => {
+    if let Some(sum) = sum {
+        *sum = &*sum + quantity;
+    }
+    if is_cancel {
+        return;
+    }
+    let usage = arrived(state, ambiguous);
+    let taken_back = cancel.map_or(Arrived::No, |(state, ambiguous)| arrived(state, ambiguous));
+    match (usage, taken_back) {
+        (Arrived::No, _) | (_, Arrived::Certainly) => {}
+        (Arrived::Certainly, Arrived::No) => {
             line.low = &line.low + quantity;
             line.high = &line.high + quantity;
         }
-        EventState::Held if !ambiguous => {}
-        EventState::Pending | EventState::Void | EventState::Superseded | EventState::Dead => {}
-        EventState::Accepted | EventState::InFlight | EventState::Unknown | EventState::Held => {
+        (Arrived::Perhaps, _) | (_, Arrived::Perhaps) => {
             let end = if quantity.is_negative() { &mut line.low } else { &mut line.high };
             *end = &*end + quantity;
         }
+    }
+}
+
+/// Whether the provider has an event.
+enum Arrived {
+    No,
+    Perhaps,
+    Certainly,
+}
+
+fn arrived(state: EventState, ambiguous: bool) -> Arrived {
+    match state {
+        EventState::Settled => Arrived::Certainly,
+        EventState::Accepted | EventState::InFlight | EventState::Unknown => Arrived::Perhaps,
+        EventState::Held | EventState::Superseded | EventState::Dead if ambiguous => {
+            Arrived::Perhaps
+        }
+        EventState::Held
+        | EventState::Pending
+        | EventState::Void
+        | EventState::Superseded
+        | EventState::Dead => Arrived::No,
     }
 }

@@ -23,6 +23,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("accrual", &["domain", "clock", "service", "ledger", "provider"]),
     ("posting", &["domain", "clock", "service", "ledger", "provider"]),
     ("delivery", &["domain", "clock", "service", "ledger", "provider"]),
+    ("reconcile", &["domain", "clock", "service", "ledger", "provider"]),
     ("telemetry", &["domain"]),
     ("web", &["domain", "clock", "service", "ledger", "intake", "telemetry"]),
     (
@@ -36,6 +37,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "intake::*",
             "intake::import",
             "provider::stripe::settings",
+            "reconcile::*",
             "store::*",
             "telemetry::*",
             "web::*",
@@ -59,6 +61,7 @@ const EVERY_ROOM: &[&str] = &[
     "accrual",
     "posting",
     "delivery",
+    "reconcile",
     "telemetry",
     "web",
     "config",
@@ -68,7 +71,7 @@ const EVERY_ROOM: &[&str] = &[
 ];
 
 /// The rooms that meet only in the ledger.
-const SIBLINGS: [&str; 4] = ["intake", "accrual", "posting", "delivery"];
+const SIBLINGS: [&str; 5] = ["intake", "accrual", "posting", "delivery", "reconcile"];
 
 /// A choice of storage or of provider, and the only places that may name it.
 const CONCRETE: &[(&str, &[&str])] = &[
@@ -385,7 +388,7 @@ fn a_room_that_names_a_stranger_is_found_in_every_way_of_writing_it() {
         found(strangers, "src/lane/a.rs", ""),
         ["1: the room lane is not in the table of rooms"]
     );
-    for sibling in ["accrual", "posting", "delivery"] {
+    for sibling in ["accrual", "posting", "delivery", "reconcile"] {
         let text = format!("use crate::{sibling}::x;");
         assert_eq!(found(strangers, "src/intake/gate.rs", &text).len(), 1);
     }

@@ -33,6 +33,9 @@ const DECIDERS: &[&str] = &[
     "src/provider/stripe/meters.rs",
     "src/provider/stripe/promises.rs",
     "src/provider/stripe/summaries.rs",
+    "src/reconcile/explain.rs",
+    "src/reconcile/judge.rs",
+    "src/reconcile/span.rs",
     "src/schedule.rs",
 ];
 

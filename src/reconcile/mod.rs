@@ -1,0 +1,28 @@
+//! The fifth room: totals come back. Here: what a provider's total proves of the events that were
+//! told, and the service that asks. Never here: a provider's wire; a guess: what no total proves
+//! stays as it is, or is held. Read next: [`explain`], then down the list.
+//!
+//! A yes is not a bill: an event counts as settled only when the provider's own total was seen to
+//! contain it. A lane's events of a span are compared as one group, because a total has no names in
+//! it. Exactly one explanation has to fit, and two readings have to say the same.
+
+use crate::domain::names::ProviderName;
+
+pub mod explain;
+pub mod judge;
+pub mod span;
+pub mod settler;
+
+/// Requests for totals in any 30 days, when the operator set none. Stripe gives 10,000 reads a month
+/// at least; first contacts take 1,440 of them, a paused provider's probes and people's own tools
+/// some more.
+pub const READS_PER_MONTH: u32 = 8_000;
+
+/// What the operator set for reading the totals of one provider instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The provider instance.
+    pub provider: ProviderName,
+    /// Most requests for totals in any 30 days.
+    pub reads_per_month: u32,
+}
