@@ -195,13 +195,13 @@ pub trait Provider: Send + Sync {
     async fn send(&self, request: Request<'_>) -> Answer;
 
     /// Reads what the provider has counted of `account` at `meter` in `span`: one total, or one for
-    /// each UTC day or hour of it. The bounds of `span` lie on whole minutes, hours or UTC midnights
-    /// as `grouping` has it. A total is told exactly as the provider wrote it; how many of its
-    /// digits can be trusted is [`ReadBack::digits_max`].
+    /// each UTC day or hour of it. The bounds of `span` lie on whole minutes, hours or UTC
+    /// midnights as `grouping` has it. A total is told exactly as the provider wrote it; how many
+    /// of its digits can be trusted is [`ReadBack::digits_max`].
     ///
     /// # Errors
-    /// The answer, when there is none that can be read; also when the meter's totals cannot be asked
-    /// for, or not for such a span.
+    /// The answer, when there is none that can be read; also when the meter's totals cannot be
+    /// asked for, or not for such a span.
     async fn read_totals(
         &self,
         meter: &ProviderMeter,

@@ -1,10 +1,10 @@
 //! What a total proves. PURE. Here: the search for the explanations of a total, and whether exactly
 //! one fits. Never here: what follows from it ([`super::judge`]). Read next: [`super::judge`].
 //!
-//! A group's certain events make a base. Each open event adds its quantity or nothing; together with
-//! its cancel it is one unit, which adds the target's quantity or nothing. An explanation says which
-//! units count. Two explanations that leave every balance with the same sum are one: nobody could
-//! tell them apart, and the same remains to be told.
+//! A group's certain events make a base. Each open event adds its quantity or nothing; together
+//! with its cancel it is one unit, which adds the target's quantity or nothing. An explanation says
+//! which units count. Two explanations that leave every balance with the same sum are one: nobody
+//! could tell them apart, and the same remains to be told.
 
 use std::collections::{BTreeMap, BTreeSet};
 

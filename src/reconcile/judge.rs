@@ -65,8 +65,8 @@ pub fn first_seen(judged: Judged) -> Judged {
     Judged { finding, detail, fates: Vec::new(), ..judged }
 }
 
-/// How finely the lane is asked for next. What waits for a second look is looked at in the same way;
-/// where nothing fits, the next reading tells smaller groups apart.
+/// How finely the lane is asked for next. What waits for a second look is looked at in the same
+/// way; where nothing fits, the next reading tells smaller groups apart.
 #[must_use]
 pub fn next_grouping(grouping: Grouping, parts: &[Judged]) -> Grouping {
     let any = |kinds: &[FindingKind]| parts.iter().any(|part| kinds.contains(&part.finding));

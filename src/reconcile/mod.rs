@@ -13,9 +13,9 @@ pub mod judge;
 pub mod span;
 pub mod settler;
 
-/// Requests for totals in any 30 days, when the operator set none. Stripe gives 10,000 reads a month
-/// at least; first contacts take 1,440 of them, a paused provider's probes and people's own tools
-/// some more.
+/// Requests for totals in any 30 days, when the operator set none. Stripe gives 10,000 reads a
+/// month at least; first contacts take 1,440 of them, a paused provider's probes and people's own
+/// tools some more.
 pub const READS_PER_MONTH: u32 = 8_000;
 
 /// What the operator set for reading the totals of one provider instance.

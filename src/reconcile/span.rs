@@ -1,9 +1,9 @@
 //! Which span is asked for. PURE. Here: where a lane can be judged now, and how many requests that
 //! takes. Never here: the request; what its answer means. Read next: [`super::settler`].
 //!
-//! A total can be judged only where nothing moves: no event in flight, unknown or tried and waiting,
-//! and none that is too young. A lane that is never at rest would never be judged, so the span ends
-//! before the first such event, or begins after it.
+//! A total can be judged only where nothing moves: no event in flight, unknown or tried and
+//! waiting, and none that is too young. A lane that is never at rest would never be judged, so the
+//! span ends before the first such event, or begins after it.
 
 use std::collections::BTreeSet;
 
@@ -113,4 +113,106 @@ pub fn calls(grouping: Grouping, span: Window) -> u32 {
         Grouping::Hour => length / MICROS_PER_HOUR,
     };
     u32::try_from((parts + PARTS_PER_CALL - 1) / PARTS_PER_CALL).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::balance::BalanceId;
+    use crate::domain::event::EventId;
+    use crate::domain::names::{AccountName, ProviderMeter};
+    use crate::domain::quantity::Quantity;
+    use crate::domain::time::MICROS_PER_MINUTE;
+    use crate::ledger::reconcile::LaneId;
+
+    const PROMISE: ReadBack = ReadBack {
+        lag_micros: 7 * MICROS_PER_HOUR,
+        landing_micros: 24 * MICROS_PER_HOUR,
+        grain_micros: MICROS_PER_MINUTE,
+        digits_max: 15,
+    };
+    /// Midnight of a day.
+    const DAY: Timestamp = Timestamp::from_seconds(20_717 * 86_400);
+
+    fn minute(minute: i64) -> Timestamp {
+        DAY.plus_micros(minute * MICROS_PER_MINUTE)
+    }
+
+    fn event(at: i64, state: EventState, sent_at: i64) -> LaneEvent {
+        let usage = Standing {
+            event: EventId(at),
+            state,
+            may_exist: true,
+            hold: None,
+            attempts: 1,
+            last_at: minute(sent_at),
+        };
+        LaneEvent {
+            usage,
+            cancel: None,
+            balance: BalanceId(1),
+            quantity: Quantity::one(),
+            occurred_at: minute(at).plus_seconds(30),
+        }
+    }
+
+    fn planned(grouping: Grouping, events: &[LaneEvent], now: i64) -> Option<(i64, i64)> {
+        let outlook = Outlook { promise: &PROMISE, provider_now: minute(now), caught_up: true };
+        let lane = UnprovenLane {
+            lane: LaneId(1),
+            meter: ProviderMeter::new("calls").unwrap(),
+            account: AccountName::new("cus_1").unwrap(),
+            grouping,
+            waits: false,
+            oldest: events.first().unwrap().occurred_at,
+            newest: events.last().unwrap().occurred_at,
+            first_seen: None,
+        };
+        let span = plan(grouping, horizon(&lane), events, &outlook)?;
+        let minutes = |at: Timestamp| at.micros_since(DAY) / MICROS_PER_MINUTE;
+        Some((minutes(span.start), minutes(span.end)))
+    }
+
+    #[test]
+    fn a_lane_that_is_never_at_rest_is_judged_up_to_where_it_rests() {
+        let accepted = |at| event(at, EventState::Accepted, at + 60);
+        let all: Vec<LaneEvent> = (0..20).map(|each| accepted(100 + 60 * each)).collect();
+        // At minute 1,000 those sent before minute 580 are old enough.
+        assert_eq!(planned(Grouping::Whole, &all, 1_000), Some((0, 580)));
+        // A whole day later everything is.
+        assert_eq!(planned(Grouping::Whole, &all, 3_000), Some((0, 1_440)));
+        let mut moving = all.clone();
+        moving[0] = event(100, EventState::Unknown, 160);
+        assert_eq!(planned(Grouping::Whole, &moving, 1_000), Some((101, 580)));
+        assert_eq!(planned(Grouping::Whole, &all[15..], 1_000), None);
+    }
+
+    #[test]
+    fn days_and_hours_are_asked_for_whole_and_when_they_are_over() {
+        let one = [event(100, EventState::Accepted, 160)];
+        assert_eq!(planned(Grouping::Hour, &one, 1_000), Some((0, 960)));
+        assert_eq!(planned(Grouping::Day, &one, 1_000), None);
+        assert_eq!(planned(Grouping::Day, &one, 1_500), Some((0, 1_440)));
+        assert_eq!(planned(Grouping::Whole, &one, 1_000), Some((0, 1_000)));
+    }
+
+    #[test]
+    fn what_was_held_for_long_does_not_keep_newer_usage_from_being_judged() {
+        let days = 50 * 1_440;
+        let events = [
+            event(100, EventState::Held, 160),
+            event(days + 100, EventState::Accepted, days + 160),
+        ];
+        let span = planned(Grouping::Whole, &events, days + 3_000).unwrap();
+        assert_eq!(span, (days + 1_440 - SPAN_DAYS_MAX * 1_440, days + 1_440));
+    }
+
+    #[test]
+    fn a_span_takes_a_request_for_each_hundred_parts() {
+        let days = |count| Window { start: DAY, end: DAY.plus_micros(count * MICROS_PER_DAY) };
+        assert_eq!(calls(Grouping::Whole, days(36)), 1);
+        assert_eq!(calls(Grouping::Day, days(36)), 1);
+        assert_eq!(calls(Grouping::Hour, days(4)), 1);
+        assert_eq!(calls(Grouping::Hour, days(36)), 9);
+    }
 }

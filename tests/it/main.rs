@@ -27,6 +27,8 @@ mod regressions;
 mod sandbox;
 /// The ledger's schema: what the database itself refuses, whoever writes to it.
 mod schema;
+/// Settlement, stepped by hand: what a total proves of what was told.
+mod settlement;
 /// The ledger's statements: none dead, none missing, each with the plan it is run by.
 mod statements;
 /// The house: who may know whom, what stays pure, how large a thing may grow.

@@ -2,8 +2,8 @@
 //! send, or what an answer leads to. Read next: [`settings`], then down the list.
 //!
 //! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
-//! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`], its
-//! totals in [`summaries`].
+//! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`],
+//! its totals in [`summaries`].
 
 use std::collections::BTreeMap;
 use std::fmt;

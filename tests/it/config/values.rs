@@ -39,6 +39,7 @@ fn a_number_outside_its_bounds_is_refused() {
         ("backoff_first_millis", "9", "10 to 600000"),
         ("backoff_seconds_max", "0", "1 to 3600"),
         ("pause_probe_seconds", "0", "1 to 3600"),
+        ("reads_per_month", "-1", "0 to 100000"),
     ] {
         let title = format!("`stripe.main.{key}` is {value}, outside {bounds}");
         refused(&account_and(&format!("{key} = {value}")), value, &title);

@@ -13,7 +13,7 @@ use super::contact::{intent, pin};
 use super::{IDENTIFIER, PATIENT, error, http, run, stripe};
 use crate::support::openapi;
 use crate::support::raw_server::{RawServer, Step};
-use crate::support::stripe::{ADJUSTMENTS, event, start};
+use crate::support::stripe::{ADJUSTMENTS, event, start_with};
 
 /// The name of the cancellation itself, which Stripe never sees but as a key.
 const OWN: &str = "tallyd-00112233445566aa-00000000000000000000000000000001";
@@ -92,7 +92,9 @@ fn an_answer_to_a_cancellation_has_to_be_about_its_target() {
 
 #[tokio::test]
 async fn the_sandbox_takes_a_cancellation_once_and_in_time() {
-    let sandbox = start().await;
+    // The names are kept for longer, so that being late is told from being unknown.
+    let names_kept = std::time::Duration::from_secs(48 * 3_600);
+    let sandbox = start_with(|settings| settings.uniqueness_window = names_kept).await;
     let stripe = stripe(&sandbox.url, PATIENT);
     for identifier in ["event-1", "event-2"] {
         sandbox.accept(&event(identifier, "5")).await;
