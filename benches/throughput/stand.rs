@@ -22,6 +22,7 @@ use tallyd::store::{self, CACHE_KIB};
 use tallyd::telemetry::metrics::Metrics;
 use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
+use tallyd::web::holds::Holds;
 use tallyd::web::server::Server;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -88,6 +89,11 @@ impl Stand {
                 readiness,
                 providers: Vec::new(),
                 accrual: Bell::default(),
+                holds: Holds {
+                    ledger: ledger.clone(),
+                    bells: Vec::new(),
+                    notice: watch::channel(None).1,
+                },
             };
             let server = Server::bind(&web_settings(folder.path())?).await?;
             let address = server.address();

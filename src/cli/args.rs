@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::domain::resolution::{ItemName, Verdict};
+
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
 /// that both sides agree.
 #[derive(Debug, Parser)]
@@ -118,21 +120,65 @@ pub struct Trace {
 /// Commands of `held`.
 #[derive(Debug, Subcommand)]
 pub enum Held {
-    /// List held events and balances, and parked records, with what ends each.
+    /// List held events and balances, conflicts, corrections without effect, and parked records, with
+    /// what ends each.
     List(Listing),
-    /// Show one with its attempts and moves.
+    /// Show one with its attempts and moves, or with its two copies.
     Show(HeldShow),
+    /// Decide one: say what is true of it, and why. The decision is kept for ever.
+    Resolve(HeldResolve),
 }
 
 /// Flags of `held show`.
 #[derive(Args, Clone, Debug)]
 pub struct HeldShow {
-    /// What `held list` calls it: event:12, balance:7.
-    #[arg(value_name = "NAME")]
-    pub name: String,
+    /// What `held list` calls it: event:12, balance:7, conflict:3.
+    #[arg(value_name = "NAME", value_parser = item_name)]
+    pub name: ItemName,
     #[command(flatten)]
     /// The listing's flags.
     pub listing: Listing,
+}
+
+/// Flags of `held resolve`.
+#[derive(Args, Clone, Debug)]
+pub struct HeldResolve {
+    /// What `held list` calls it: event:12, balance:7, conflict:3.
+    #[arg(value_name = "NAME", value_parser = item_name)]
+    pub name: ItemName,
+    /// What is true of it. Of an event: billed (the provider holds it), not-billed (it does not:
+    /// tell it), write-off (it is not to be told). Of a balance: billed or write-off. Of a
+    /// conflict: first (the booked copy is right) or second (the other one is).
+    #[arg(long = "as", value_name = "VERDICT", value_parser = verdict)]
+    pub verdict: Verdict,
+    /// Why, in a sentence.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// Who decides; by default whoever runs this.
+    #[arg(long, value_name = "NAME")]
+    pub who: Option<String>,
+    /// Only show what would change.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Decide only if its token is still this one, as a listing showed it; by default, as it is
+    /// now.
+    #[arg(long, value_name = "TOKEN")]
+    pub expect: Option<String>,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+}
+
+fn item_name(text: &str) -> Result<ItemName, String> {
+    ItemName::parse(text)
+        .ok_or_else(|| "held things are called event:12, balance:7 or conflict:3".to_owned())
+}
+
+fn verdict(text: &str) -> Result<Verdict, String> {
+    Verdict::from_typed(text).ok_or_else(|| {
+        let known: Vec<String> = Verdict::ALL.iter().map(|verdict| verdict.typed()).collect();
+        format!("there is {}", known.join(", "))
+    })
 }
 
 /// Flags of `import`.

@@ -52,8 +52,18 @@ pub(crate) async fn books(asked: &Books) -> anyhow::Result<Exit> {
 struct Sums([Quantity; Sums::NAMES.len()]);
 
 impl Sums {
-    const NAMES: [&'static str; 9] =
-        ["accrued", "told", "settled", "accepted", "pending", "uncertain", "held", "low", "high"];
+    const NAMES: [&'static str; 10] = [
+        "accrued",
+        "told",
+        "settled",
+        "accepted",
+        "pending",
+        "uncertain",
+        "held",
+        "at_risk",
+        "low",
+        "high",
+    ];
 
     fn of(line: &BookLine) -> Self {
         Self(
@@ -65,6 +75,7 @@ impl Sums {
                 &line.pending,
                 &line.uncertain,
                 &line.held,
+                &line.at_risk,
                 &line.low,
                 &line.high,
             ]
@@ -83,12 +94,14 @@ impl Sums {
     }
 
     /// The sums as cells: the bracket is one.
-    fn cells(&self) -> [String; 8] {
-        let [accrued, told, settled, accepted, pending, uncertain, held, low, high] = &self.0;
+    fn cells(&self) -> [String; 9] {
+        let [accrued, told, settled, accepted, pending, uncertain, held, at_risk, low, high] =
+            &self.0;
         let bracket = format!("{low}..{high}");
-        let [accrued, told, settled, accepted, pending, uncertain, held] =
-            [accrued, told, settled, accepted, pending, uncertain, held].map(ToString::to_string);
-        [accrued, told, settled, accepted, pending, uncertain, held, bracket]
+        let [accrued, told, settled, accepted, pending, uncertain, held, at_risk] =
+            [accrued, told, settled, accepted, pending, uncertain, held, at_risk]
+                .map(ToString::to_string);
+        [accrued, told, settled, accepted, pending, uncertain, held, at_risk, bracket]
     }
 
     fn into_json(self, document: &mut Value) {
@@ -151,8 +164,9 @@ fn write(
         let place = ((*provider).to_owned(), "total".to_owned(), (*meter).to_owned());
         ((place.0, place.1, place.2, String::new()), sums.clone())
     });
-    let heading = ["accrued", "told", "settled", "accepted", "pending", "uncertain", "held"];
-    let [accrued, told, settled, accepted, pending, uncertain, held] =
+    let heading =
+        ["accrued", "told", "settled", "accepted", "pending", "uncertain", "held", "at risk"];
+    let [accrued, told, settled, accepted, pending, uncertain, held, at_risk] =
         heading.map(|name| (name, Side::Right));
     let mut table = Table::new([
         ("provider", Side::Left),
@@ -166,13 +180,15 @@ fn write(
         pending,
         uncertain,
         held,
+        at_risk,
         ("low..high", Side::Right),
     ]);
     for ((provider, account, meter, window), sums) in lines.chain(totals) {
-        let [accrued, told, settled, accepted, pending, uncertain, held, bracket] = sums.cells();
+        let [accrued, told, settled, accepted, pending, uncertain, held, at_risk, bracket] =
+            sums.cells();
         table.row([
             provider, account, meter, window, accrued, told, settled, accepted, pending, uncertain,
-            held, bracket,
+            held, at_risk, bracket,
         ]);
     }
     table.write(out, "")

@@ -1,5 +1,5 @@
 //! `tallyd held`. Here: what waits for a person, and what ends each wait. Never here: ending one.
-//! Read next: [`super::verify`].
+//! Read next: [`super::questions`].
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -9,13 +9,16 @@ use serde_json::{Value, json};
 
 use super::args::{HeldShow, Listing};
 use super::exit::Exit;
+use super::questions::{self, conflict_json, stale_json};
 use super::reading::{self, Reading};
 use super::status::park_ended_by;
 use super::table::{Side, Table};
 use super::trace::write_event;
 use super::{page, words};
+use crate::domain::resolution::ItemKind;
 use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
+use crate::ledger::holds::{HoldsLedger, Item};
 use crate::ledger::operator::{HeldItem, OperatorLedger, ParkedGroup};
 use crate::web::trace::event_json;
 
@@ -27,22 +30,28 @@ pub(crate) fn hold_ended_by(reason: &str) -> Option<&'static str> {
     HoldReason::parse(reason).map(HoldReason::ended_by)
 }
 
-/// Lists what is held and what is parked.
+/// Lists what is held, what is parked, and what else waits for a person.
 ///
 /// # Errors
 /// When the ledger cannot be read.
 pub(crate) async fn list(listing: &Listing) -> anyhow::Result<Exit> {
     let Reading { ledger, .. } = reading::open(&listing.configured).await?;
     let held = ledger.held(LISTED_MAX).await?;
+    let questions = ledger.questions(LISTED_MAX).await?;
     let parked = ledger.parked().await?;
     ledger.close().await;
     if listing.json {
         let held: Vec<Value> = held.iter().map(item_json).collect();
+        let conflicts: Vec<Value> = questions.conflicts.iter().map(conflict_json).collect();
+        let corrections: Vec<Value> = questions.corrections.iter().map(stale_json).collect();
         let parked: Vec<Value> = parked.iter().map(group_json).collect();
-        page::print_json(&json!({ "held": held, "parked": parked }))?;
+        page::print_json(&json!({
+            "held": held, "conflicts": conflicts, "corrections": corrections, "parked": parked,
+        }))?;
     } else {
         page::print(|out| {
             write_items(out, &held)?;
+            questions::write(out, &questions)?;
             writeln!(out)?;
             write_groups(out, &parked)
         })?;
@@ -50,32 +59,38 @@ pub(crate) async fn list(listing: &Listing) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Shows one held event or balance.
+/// Shows one held event or balance, or a conflict.
 ///
 /// # Errors
 /// When there is none of that name, or the ledger cannot be read.
 pub(crate) async fn show(asked: &HeldShow) -> anyhow::Result<Exit> {
-    let name = asked.name.as_str();
-    let (kind, number) = name.split_once(':').unwrap_or((name, ""));
-    let number = number.parse::<i64>().ok().filter(|number| *number > 0);
-    let Some(number) = number.filter(|_| matches!(kind, "event" | "balance")) else {
-        bail!("\"{name}\" is no name of something held; those look like event:12 or balance:7");
-    };
+    let name = asked.name;
     let Reading { ledger, now, .. } = reading::open(&asked.listing.configured).await?;
-    let item = ledger.held(u32::MAX).await?.into_iter().find(|item| item.name == name);
-    let event = if kind == "event" { ledger.event(number).await? } else { None };
+    let item = ledger.item(name).await?;
+    let event = match name.kind {
+        ItemKind::Event => ledger.event(name.number).await?,
+        ItemKind::Balance | ItemKind::Conflict => None,
+    };
     ledger.close().await;
     if item.is_none() && event.is_none() {
         bail!("{name} is not held");
     }
     if asked.listing.json {
-        let held = item.as_ref().map(item_json);
+        let (held, conflict) = match &item {
+            Some(Item::Held(item)) => (Some(item_json(item)), None),
+            Some(Item::Conflict(conflict)) => (None, Some(conflict_json(conflict))),
+            None => (None, None),
+        };
         let event = event.as_ref().map(event_json);
-        page::print_json(&json!({ "name": name, "held": held, "event": event }))?;
+        let name = name.to_string();
+        page::print_json(
+            &json!({ "name": name, "held": held, "conflict": conflict, "event": event }),
+        )?;
     } else {
         page::print(|out| {
             match &item {
-                Some(item) => write_item(out, item, now)?,
+                Some(Item::Held(item)) => write_item(out, item, now)?,
+                Some(Item::Conflict(conflict)) => questions::write_one(out, conflict, now)?,
                 None => writeln!(out, "{name} is not held.")?,
             }
             match &event {
@@ -100,6 +115,7 @@ fn item_json(item: &HeldItem) -> Value {
         "reason": item.reason,
         "detail": item.detail,
         "since": item.since.to_rfc3339(),
+        "token": item.token.as_str(),
         "ended_by": hold_ended_by(&item.reason),
     })
 }
@@ -127,6 +143,7 @@ fn write_item(out: &mut dyn Write, item: &HeldItem, now: Timestamp) -> io::Resul
         ("quantity", &item.quantity.to_string()),
         ("reason", &item.reason),
         ("detail", &item.detail),
+        ("token", item.token.as_str()),
         ("ended by", hold_ended_by(&item.reason).unwrap_or("-")),
     ] {
         table.row([name.to_owned(), text.to_owned()]);
@@ -146,6 +163,7 @@ fn write_items(out: &mut dyn Write, items: &[HeldItem]) -> io::Result<()> {
         ("quantity", Side::Right),
         ("reason", Side::Left),
         ("since", Side::Left),
+        ("token", Side::Left),
         ("detail", Side::Left),
     ]);
     for item in items {
@@ -157,6 +175,7 @@ fn write_items(out: &mut dyn Write, items: &[HeldItem]) -> io::Result<()> {
             item.quantity.to_string(),
             item.reason.clone(),
             item.since.to_rfc3339(),
+            item.token.to_string(),
             item.detail.clone(),
         ]);
     }

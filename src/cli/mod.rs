@@ -25,6 +25,8 @@ mod status;
 mod books;
 mod trace;
 mod held;
+mod questions;
+mod resolve;
 mod verify;
 mod import;
 mod socket;
@@ -64,6 +66,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Trace(asked) => block_on(trace::trace(&asked)),
         Command::Held(Held::List(listing)) => block_on(held::list(&listing)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),
+        Command::Held(Held::Resolve(asked)) => block_on(resolve::resolve(&asked)),
         Command::Import(asked) => block_on(import::import(&asked)),
         Command::Cancel(asked) => block_on(correct::cancel(&asked)),
         Command::Adjust(asked) => block_on(correct::adjust(&asked)),

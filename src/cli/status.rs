@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::Listing;
 use super::exit::Exit;
+use super::held::hold_ended_by;
 use super::reading::{self, Reading};
 use super::table::{Side, Table};
 use super::{page, words};
@@ -14,6 +15,7 @@ use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
 use crate::ledger::operator::{OperatorLedger, Status};
 use crate::store::Holder;
+use crate::web::standing::{AT_RISK_LISTED_MAX, status_json};
 
 /// Shows where the ledger stands.
 ///
@@ -45,52 +47,13 @@ struct Standing {
 
 impl Standing {
     fn json(&self) -> Value {
-        let status = &self.status;
-        let parked: Vec<Value> = status
-            .parked
-            .iter()
-            .map(|each| {
-                let ended_by = park_ended_by(&each.name);
-                json!({ "reason": each.name, "count": each.count, "ended_by": ended_by })
-            })
-            .collect();
-        let events: Vec<Value> = status
-            .events
-            .iter()
-            .map(|(provider, state, count)| {
-                json!({ "provider": provider, "state": state, "count": count })
-            })
-            .collect();
-        let providers: Vec<Value> = status
-            .providers
-            .iter()
-            .map(|each| {
-                let pause = each.pause.as_ref();
-                let pause =
-                    pause.map(|(why, since)| json!({ "reason": why, "since": since.to_rfc3339() }));
-                json!({
-                    "provider": each.provider,
-                    "account": each.account,
-                    "livemode": each.livemode,
-                    "pause": pause,
-                })
-            })
-            .collect();
-        json!({
-            "ledger": self.path,
-            "ledger_id": status.ledger_id,
-            "held_by": self.holder,
-            "records": status.records,
-            "accrued_to": status.accrued_to,
-            "conflicts": status.conflicts,
-            "rejected": status.rejected,
-            "parked": parked,
-            "events": events,
-            "balances_open": status.balances_open,
-            "oldest_open_at": status.oldest_open_at.map(Timestamp::to_rfc3339),
-            "nearest_deadline_at": status.nearest_deadline_at.map(Timestamp::to_rfc3339),
-            "providers": providers,
-        })
+        let mut document = json!({ "ledger": self.path, "held_by": self.holder });
+        if let (Value::Object(all), Value::Object(status)) =
+            (&mut document, status_json(&self.status))
+        {
+            all.extend(status);
+        }
+        document
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -126,7 +89,51 @@ impl Standing {
         table.write(out, "")?;
         self.write_parked(out)?;
         self.write_events(out)?;
+        self.write_held(out)?;
         self.write_providers(out)
+    }
+
+    fn write_held(&self, out: &mut dyn Write) -> io::Result<()> {
+        let status = &self.status;
+        if status.held.is_empty() {
+            return writeln!(out, "\nNothing is held.");
+        }
+        let mut table = Table::new([
+            ("held at", Side::Left),
+            ("reason", Side::Left),
+            ("items", Side::Right),
+            ("ended by", Side::Left),
+        ]);
+        for (provider, reason, count) in &status.held {
+            let ended_by = words::or_dash(hold_ended_by(reason));
+            table.row([provider.clone(), reason.clone(), count.to_string(), ended_by]);
+        }
+        writeln!(out)?;
+        table.write(out, "")?;
+        let mut table = Table::new([
+            ("at risk at", Side::Left),
+            ("account", Side::Left),
+            ("meter", Side::Left),
+            ("items", Side::Right),
+            ("quantity", Side::Right),
+        ]);
+        for each in status.at_risk.iter().take(AT_RISK_LISTED_MAX) {
+            table.row([
+                each.provider.clone(),
+                each.account.clone(),
+                each.meter.clone(),
+                each.items.to_string(),
+                each.quantity.to_string(),
+            ]);
+        }
+        writeln!(out)?;
+        table.write(out, "")?;
+        let more = status.at_risk.len().saturating_sub(AT_RISK_LISTED_MAX);
+        if more > 0 {
+            writeln!(out, "and {more} more, with less each (tallyd books)")?;
+        }
+        let recent = status.recent;
+        writeln!(out, "Of the newest {} events {} are held.", recent.events, recent.held)
     }
 
     fn write_parked(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -116,6 +116,7 @@ pub fn load_text(
         store: settings.store,
         ballast_bytes: settings.ballast_bytes,
         maintenance: settings.maintenance,
+        held_alarm_basis_points: settings.held_alarm_basis_points,
         web: settings.web,
         intake: settings.intake,
         stripe: settings.stripe,

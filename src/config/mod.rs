@@ -36,6 +36,8 @@ pub struct Config {
     pub ballast_bytes: u64,
     /// When the ledger is maintained.
     pub maintenance: Schedule,
+    /// The share of the newest events, in basis points, above which held ones raise the alarm.
+    pub held_alarm_basis_points: u32,
     /// The listeners'.
     pub web: web::Settings,
     /// Intake's.

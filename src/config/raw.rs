@@ -46,6 +46,7 @@ tables! {
         cache_kib: Key<i64>,
         ballast_bytes: Key<i64>,
         maintenance: Key<String>,
+        held_alarm_basis_points: Key<i64>,
     }
     /// `[http]`
     Http {

@@ -42,6 +42,7 @@ pub(super) struct Resolved {
     pub(super) store: store::Settings,
     pub(super) ballast_bytes: u64,
     pub(super) maintenance: Schedule,
+    pub(super) held_alarm_basis_points: u32,
     pub(super) web: web::Settings,
     pub(super) intake: intake::Settings,
     pub(super) stripe: Vec<Stripe>,
@@ -55,6 +56,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let store = ledger::store(&file.ledger, given, found);
     let ballast_bytes = ledger::ballast_bytes(&file.ledger, found);
     let maintenance = ledger::maintenance(&file.ledger, found);
+    let held_alarm_basis_points = ledger::held_alarm(&file.ledger, found);
     let telemetry = log::telemetry(&file.log, given, found);
     let intake = inlet::intake(&file.intake, &file.source, found);
     let imports = import::mappings(&file.import, found);
@@ -62,7 +64,18 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
-    Resolved { store, ballast_bytes, maintenance, web, intake, stripe, routes, imports, telemetry }
+    Resolved {
+        store,
+        ballast_bytes,
+        maintenance,
+        held_alarm_basis_points,
+        web,
+        intake,
+        stripe,
+        routes,
+        imports,
+        telemetry,
+    }
 }
 
 /// What is allowed to be missing, but hardly meant to be.

@@ -34,6 +34,7 @@ use crate::store::OpenError;
 use crate::store::sqlite::SqliteLedger;
 use crate::telemetry::metrics::Metrics;
 use crate::web::app::{Readiness, Rooms};
+use crate::web::holds::Holds;
 use crate::web::server::{BindError, Server};
 
 /// Why a daemon did not start.
@@ -118,6 +119,9 @@ impl Daemon {
             accrual_bell.clone(),
             fatal,
         );
+        let (notice, noticed) = watch::channel(None);
+        let bells = told.iter().flat_map(|told| [&told.poster_bell, &told.courier_bell]);
+        let bells = bells.chain([&accrual_bell]).cloned().collect();
         let starting = Readiness::NotReady("starting".to_owned());
         let (ready, readiness) = watch::channel(starting);
         let rooms = Rooms {
@@ -128,6 +132,7 @@ impl Daemon {
             readiness,
             providers: told.iter().map(|told| told.name.clone()).collect(),
             accrual: accrual_bell.clone(),
+            holds: Holds { ledger: ledger.clone(), bells, notice: noticed },
         };
         let shared: Arc<dyn Ledger> = ledger.clone();
         Ok(Self {
@@ -140,7 +145,7 @@ impl Daemon {
             accrual_bell,
             told,
             maintainer: Maintainer::new(shared.clone(), config.maintenance, config.ballast_bytes),
-            watcher: Watcher::new(shared, metrics),
+            watcher: Watcher::new(shared, metrics, config.held_alarm_basis_points, notice),
             supervisor: Supervisor::new(failed),
         })
     }

@@ -1,12 +1,16 @@
 //! What is done beside the journey. Here: showing what the ledger stands at, and its maintenance by
 //! the clock. Never here: usage. Read next: [`super::assemble`].
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
+use crate::domain::quantity::Quantity;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 use crate::ledger::Ledger;
+use crate::ledger::operator::{RecentEvents, Status};
 use crate::schedule::Schedule;
 use crate::service::{Service, Step, StepError};
 use crate::telemetry::metrics::{Metrics, Standing};
@@ -14,18 +18,69 @@ use crate::telemetry::metrics::{Metrics, Standing};
 /// Time between two readings of what the ledger stands at, in microseconds. Counting the events of
 /// a large ledger takes some milliseconds; four readings a minute cost nothing.
 const STANDING_MICROS: i64 = 15 * MICROS_PER_SECOND;
+/// All of something, in basis points.
+const BASIS_POINTS: i64 = 10_000;
 
 /// The service that shows what the ledger stands at in the metrics.
 pub(super) struct Watcher {
     ledger: Arc<dyn Ledger>,
     metrics: Metrics,
+    alarm_basis_points: u32,
+    notice: watch::Sender<Option<String>>,
     shown_at: Mutex<Option<Timestamp>>,
 }
 
 impl Watcher {
-    pub(super) fn new(ledger: Arc<dyn Ledger>, metrics: Metrics) -> Self {
-        Self { ledger, metrics, shown_at: Mutex::new(None) }
+    /// `notice` is told while more than `alarm_basis_points` of the newest events are held.
+    pub(super) fn new(
+        ledger: Arc<dyn Ledger>,
+        metrics: Metrics,
+        alarm_basis_points: u32,
+        notice: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self { ledger, metrics, alarm_basis_points, notice, shown_at: Mutex::new(None) }
     }
+
+    /// Says once when too much is held, and once when it is not any longer.
+    fn judge(&self, recent: RecentEvents) {
+        let notice = notice(recent, self.alarm_basis_points);
+        let (was, is) = (self.notice.borrow().is_some(), notice.is_some());
+        if let Some(notice) = notice.as_ref().filter(|_| !was) {
+            tracing::warn!(events = recent.events, held = recent.held, "{notice}");
+        } else if was && !is {
+            tracing::info!(held = recent.held, "fewer events are held again");
+        }
+        self.notice.send_replace(notice);
+    }
+}
+
+/// What is said while too large a share of the newest events is held.
+fn notice(recent: RecentEvents, alarm_basis_points: u32) -> Option<String> {
+    let alarm = i64::from(alarm_basis_points);
+    // Compared as whole numbers: the share that is shown is rounded.
+    let is_over = recent.held.saturating_mul(BASIS_POINTS) > recent.events.saturating_mul(alarm);
+    is_over.then(|| {
+        format!(
+            "{} of the newest {} meter events are held, more than {alarm} basis points: see what \
+             holds them (tallyd held list)",
+            recent.held, recent.events
+        )
+    })
+}
+
+/// At risk by provider and meter, in whole units: a label for each customer would make a series of
+/// each.
+fn at_risk(status: &Status) -> Vec<(String, String, i64)> {
+    let mut sums: BTreeMap<(&str, &str), Quantity> = BTreeMap::new();
+    for each in &status.at_risk {
+        let sum = sums.entry((&each.provider, &each.meter)).or_insert_with(Quantity::zero);
+        *sum = &*sum + &each.quantity;
+    }
+    sums.into_iter()
+        .map(|((provider, meter), sum)| {
+            (provider.to_owned(), meter.to_owned(), sum.in_whole_units())
+        })
+        .collect()
 }
 
 #[async_trait]
@@ -46,6 +101,7 @@ impl Service for Watcher {
             *shown_at = Some(now);
         }
         let status = self.ledger.status().await?;
+        self.judge(status.recent);
         let seconds = |micros: i64| micros.div_euclid(MICROS_PER_SECOND);
         let free_bytes = crate::ledger::delivery::DeliveryLedger::free_bytes(&*self.ledger)?;
         self.metrics.show(&Standing {
@@ -54,6 +110,9 @@ impl Service for Watcher {
             nearest_deadline_seconds: status
                 .nearest_deadline_at
                 .map(|at| seconds(at.micros_since(now))),
+            at_risk: at_risk(&status),
+            held_basis_points: status.recent.held_basis_points(),
+            holds: status.held,
             events: status.events,
             free_bytes: Some(free_bytes),
         });
@@ -96,5 +155,19 @@ impl Service for Maintainer {
             tracing::info!("maintained the ledger");
         }
         Ok(Step { counts: vec![("maintained", u64::from(due))], ..Step::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_events_raise_the_alarm_above_their_share_and_not_at_it() {
+        let said = |held, events| notice(RecentEvents { events, held }, 50).is_some();
+        assert!(!said(0, 0) && !said(50, 10_000) && !said(0, 7));
+        assert!(said(51, 10_000) && said(1, 199) && !said(1, 200));
+        let text = notice(RecentEvents { events: 200, held: 3 }, 50).unwrap();
+        insta::assert_snapshot!(text, @"3 of the newest 200 meter events are held, more than 50 basis points: see what holds them (tallyd held list)");
     }
 }

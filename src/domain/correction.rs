@@ -1,6 +1,6 @@
 //! Corrections: what changes a record after it was booked. Here: what a correction says, and what
 //! the corrections of one record come to. PURE. Never here: balances, providers (see `accrual`,
-//! `posting`). Read next: [`crate::domain::balance`].
+//! `posting`). Read next: [`crate::domain::resolution`].
 //!
 //! A record never changes; a correction is another entry beside it. An adjustment carries its own
 //! name, the new quantity, and the quantity it replaces: a retry is known by its name, and one that

@@ -12,6 +12,7 @@
 //! | meter event | what a provider is told: one identifier, one body, one life |
 //! | attempt, receipt | one try to tell it; what came back |
 //! | parked | a record that waits in front of a route, with the reason |
+//! | resolution | what a person decided of something held |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
@@ -20,6 +21,8 @@ pub mod names;
 pub mod digest;
 pub mod record;
 pub mod correction;
+pub mod resolution;
+pub mod write_off;
 pub mod balance;
 pub mod event;
 pub mod state;

@@ -159,6 +159,21 @@ impl Quantity {
         self.0.is_negative()
     }
 
+    /// The amount without its sign.
+    #[must_use]
+    pub fn magnitude(&self) -> Self {
+        Self(self.0.abs())
+    }
+
+    /// The amount in whole units, rounded away from nothing and cut to what a gauge holds. For
+    /// showing only.
+    #[must_use]
+    pub fn in_whole_units(&self) -> i64 {
+        let (integer, _) = self.0.with_scale_round(0, RoundingMode::Up).into_bigint_and_exponent();
+        let end = if integer.sign() == Sign::Minus { i64::MIN } else { i64::MAX };
+        i64::try_from(integer).unwrap_or(end)
+    }
+
     /// The part of this that has at most `decimals` digits after the point, cut towards zero. What
     /// is cut off is `self - result`, and is never lost: it stays outstanding.
     #[must_use]

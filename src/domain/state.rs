@@ -153,26 +153,41 @@ impl HoldReason {
     pub const fn ended_by(self) -> &'static str {
         match self {
             Self::NoMeter => {
-                "create, reactivate or declare the meter; balances are then told by themselves"
+                "create, reactivate or declare the meter; balances are then told by themselves, \
+                 events once you say so (tallyd held resolve NAME --as not-billed)"
             }
             Self::ValueRefused => {
-                "find why the provider refuses the value; the answer is kept below"
+                "find why the provider refuses the value (tallyd held show NAME); then say \
+                 not-billed, or bill it outside and write it off (tallyd held resolve)"
             }
             Self::TooOldRefused | Self::DeadlinePassed => {
-                "too old for the meter: bill it outside (an invoice item) and write it off by name"
+                "too old for the meter: bill it outside (an invoice item), then write it off \
+                 (tallyd held resolve NAME --as write-off)"
             }
-            Self::AheadRefused => "check this host's clock, then release the event",
+            Self::AheadRefused => {
+                "check this host's clock, then tell it anew (tallyd held resolve NAME --as \
+                 not-billed)"
+            }
             Self::Refused => {
-                "read the provider's answer below, remove the cause, release the event"
+                "read the provider's answer (tallyd held show NAME), remove the cause, then tell \
+                 it anew (tallyd held resolve NAME --as not-billed)"
             }
             Self::MayExist | Self::WindowPassed => {
-                "compare the provider's total for this customer and meter, then say billed or not"
+                "compare the provider's total for this customer and meter, then say billed or \
+                 not-billed (tallyd held resolve)"
             }
             Self::IdentifierConflict => {
-                "another writer, or a lost ledger, used this identifier: find it before releasing"
+                "another writer, or a lost ledger, used this identifier: find it, then say billed \
+                 or not-billed (tallyd held resolve)"
             }
-            Self::KeyConflict => "another writer used this key with other content: find it first",
-            Self::CannotLower => "correct the difference at the provider, or write it off by name",
+            Self::KeyConflict => {
+                "another writer used this key with other content: find it, then say billed or \
+                 not-billed (tallyd held resolve)"
+            }
+            Self::CannotLower => {
+                "correct the difference at the provider, then say billed; or write it off (tallyd \
+                 held resolve)"
+            }
             Self::MeterMismatch => {
                 "give the route a window and an aggregate that the meter can take"
             }
@@ -180,16 +195,20 @@ impl HoldReason {
                 "nothing: it is told once the provider's total proves what it is taken from"
             }
             Self::CorrectionPolicy => {
-                "correct the difference at the provider, then say billed; or write it off by name"
+                "correct the difference at the provider, then say billed; or write it off (tallyd \
+                 held resolve)"
             }
             Self::LateForPeriod => {
-                "bill it outside (invoice item, credit note) and say billed, or write it off"
+                "bill it outside (invoice item, credit note), then write it off (tallyd held \
+                 resolve NAME --as write-off)"
             }
             Self::Disproved => {
-                "find why it was dropped, then say not-billed: it is told anew; or write it off"
+                "find why it was dropped, then say not-billed, and it is told anew; or write it \
+                 off (tallyd held resolve)"
             }
             Self::Restored => {
-                "have the inputs read again and say so (tallyd ledger caught-up); totals end it"
+                "have the inputs read again and say so (tallyd ledger caught-up); totals end it, \
+                 or a person (tallyd held resolve)"
             }
         }
     }

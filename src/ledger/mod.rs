@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod reconcile;
 pub mod operator;
 pub mod corrections;
+pub mod holds;
 
 /// Why a ledger verb did not do what it promises. Nothing of the verb was done, except for
 /// [`LedgerError::Broken`], after which nobody knows.
@@ -83,6 +84,7 @@ pub trait Ledger:
     + delivery::DeliveryLedger
     + reconcile::ReconcileLedger
     + operator::OperatorLedger
+    + holds::HoldsLedger
 {
 }
 
@@ -94,5 +96,6 @@ impl<T> Ledger for T where
         + reconcile::ReconcileLedger
         + reconcile::ReconcileLedger
         + operator::OperatorLedger
+        + holds::HoldsLedger
 {
 }

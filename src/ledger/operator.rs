@@ -1,6 +1,6 @@
 //! What people ask of the ledger. Here: the readings behind `status`, `books`, `trace`, `held` and
 //! `ledger verify`, and the import of accounts. Never here: how they are printed (`cli`). Read
-//! next: `store`.
+//! next: [`super::holds`].
 
 use async_trait::async_trait;
 
@@ -8,6 +8,7 @@ use super::LedgerError;
 use crate::domain::correction::{Change, Effect, Standing};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
+use crate::domain::resolution::Token;
 use crate::domain::time::Timestamp;
 
 /// One number per name, in a listing.
@@ -44,6 +45,54 @@ pub struct Status {
     pub nearest_deadline_at: Option<Timestamp>,
     /// What stands of each provider: (provider, account, livemode, pause).
     pub providers: Vec<ProviderStatus>,
+    /// Held events and balances by provider and reason: (provider, reason, how many).
+    pub held: Vec<(String, String, i64)>,
+    /// What is at risk by held events and balances, the most first.
+    pub at_risk: Vec<AtRisk>,
+    /// How many of the newest events are held.
+    pub recent: RecentEvents,
+}
+
+/// How much of a customer's usage may be billed twice, or not at all, until what is held is
+/// decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtRisk {
+    /// The provider instance.
+    pub provider: String,
+    /// Who pays.
+    pub account: String,
+    /// What is counted.
+    pub meter: String,
+    /// How many events and balances are held.
+    pub items: i64,
+    /// Their quantities, added up without their signs: a held `+5` does not make up for a held
+    /// `-5`.
+    pub quantity: Quantity,
+}
+
+/// Events that are looked at to say how often something is held: enough that one in two hundred is
+/// told from one in a thousand, and few enough to be counted at every reading of the metrics.
+pub const RECENT_EVENTS: i64 = 10_000;
+
+/// How many of the newest [`RECENT_EVENTS`] events are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentEvents {
+    /// How many events there are, at most [`RECENT_EVENTS`].
+    pub events: i64,
+    /// How many of them are held.
+    pub held: i64,
+}
+
+impl RecentEvents {
+    /// The share that is held, in basis points, rounded up.
+    #[must_use]
+    pub const fn held_basis_points(self) -> i64 {
+        if self.events <= 0 {
+            return 0;
+        }
+        let shares = self.held.saturating_mul(10_000);
+        shares.saturating_add(self.events - 1) / self.events
+    }
 }
 
 /// What `status` shows of a provider instance.
@@ -86,6 +135,8 @@ pub struct BookLine {
     pub uncertain: Quantity,
     /// Held.
     pub held: Quantity,
+    /// What held events and balances stand for, added up without their signs.
+    pub at_risk: Quantity,
     /// The least the provider holds, if nobody else writes to the meter.
     pub low: Quantity,
     /// The most it holds.
@@ -294,6 +345,8 @@ pub struct HeldItem {
     pub detail: String,
     /// Since when.
     pub since: Timestamp,
+    /// How it was seen: a verdict over it names this.
+    pub token: Token,
 }
 
 /// Records parked for the same reason in front of the same route.

@@ -62,6 +62,18 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HoldLabel {
+    provider: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MeterLabel {
+    provider: String,
+    meter: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Unlabelled {}
 
 /// What the ledger stood at, when it was last asked.
@@ -71,6 +83,12 @@ pub struct Standing {
     pub events: Vec<(String, String, i64)>,
     /// Parked records by reason: (reason, how many).
     pub parked: Vec<(String, i64)>,
+    /// Held events and balances by provider and reason: (provider, reason, how many).
+    pub holds: Vec<(String, String, i64)>,
+    /// What is at risk by provider and meter, in whole units: (provider, meter, how much).
+    pub at_risk: Vec<(String, String, i64)>,
+    /// The share of the newest events that is held, in basis points.
+    pub held_basis_points: i64,
     /// How long the oldest event that waits to be told has waited, in seconds.
     pub oldest_open_seconds: Option<i64>,
     /// How long until the nearest deadline of an event that waits to be told, in seconds; below
@@ -93,6 +111,9 @@ pub struct Metrics {
     events: Family<StateLabel, Gauge>,
     parked: Family<ReasonLabel, Gauge>,
     held: Gauge,
+    holds: Family<HoldLabel, Gauge>,
+    at_risk: Family<MeterLabel, Gauge>,
+    held_share: Gauge,
     oldest_open: Gauge,
     // A family without labels: it has no sample while nothing has a deadline, as any number would
     // look like one to an alert.
@@ -127,6 +148,9 @@ impl Metrics {
             events: Family::default(),
             parked: Family::default(),
             held: Gauge::default(),
+            holds: Family::default(),
+            at_risk: Family::default(),
+            held_share: Gauge::default(),
             oldest_open: Gauge::default(),
             nearest_deadline: Family::default(),
             free_bytes: Family::default(),
@@ -155,6 +179,13 @@ impl Metrics {
         all.register("parked_records", said, self.parked.clone());
         let said = "Meter events that wait for a person or for proof";
         all.register("held_events", said, self.held.clone());
+        let said = "Held meter events and balances, by reason";
+        all.register("holds", said, self.holds.clone());
+        let said = "What held events and balances stand for, without signs, in whole units";
+        all.register("at_risk_quantity", said, self.at_risk.clone());
+        let said =
+            "Of the newest 10,000 meter events, how many are held, in hundredths of a percent";
+        all.register("held_share_basis_points", said, self.held_share.clone());
         let said = "How long the oldest event that waits to be told has waited";
         let open = self.oldest_open.clone();
         all.register_with_unit("oldest_open_event", said, Unit::Seconds, open);
@@ -216,6 +247,17 @@ impl Metrics {
             }
         }
         self.held.set(held);
+        self.holds.clear();
+        for (provider, reason, count) in &standing.holds {
+            let label = HoldLabel { provider: provider.clone(), reason: reason.clone() };
+            self.holds.get_or_create(&label).set(*count);
+        }
+        self.at_risk.clear();
+        for (provider, meter, units) in &standing.at_risk {
+            let label = MeterLabel { provider: provider.clone(), meter: meter.clone() };
+            self.at_risk.get_or_create(&label).set(*units);
+        }
+        self.held_share.set(standing.held_basis_points);
         self.parked.clear();
         for (reason, count) in &standing.parked {
             self.parked.get_or_create(&ReasonLabel { reason: reason.clone() }).set(*count);
@@ -256,6 +298,9 @@ mod tests {
         metrics.answer(&ProviderName::new("stripe.main").unwrap(), OutcomeKind::RateLimited);
         let mut standing = Standing {
             events: vec![("stripe.main".to_owned(), "held".to_owned(), 2)],
+            holds: vec![("stripe.main".to_owned(), "refused".to_owned(), 2)],
+            at_risk: vec![("stripe.main".to_owned(), "calls".to_owned(), 7)],
+            held_basis_points: 60,
             nearest_deadline_seconds: Some(-7),
             ..Standing::default()
         };
@@ -267,6 +312,9 @@ mod tests {
             "tallyd_delivery_answers_total{provider=\"stripe.main\",outcome=\"rate_limited\"} 1",
             "tallyd_meter_events{provider=\"stripe.main\",state=\"held\"} 2",
             "tallyd_held_events 2",
+            "tallyd_holds{provider=\"stripe.main\",reason=\"refused\"} 2",
+            "tallyd_at_risk_quantity{provider=\"stripe.main\",meter=\"calls\"} 7",
+            "tallyd_held_share_basis_points 60",
             "tallyd_nearest_deadline_seconds{} -7",
         ] {
             assert!(page.lines().any(|each| each == line), "{line}\n{page}");

@@ -13,6 +13,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// The share of the newest events, in basis points, above which held ones raise the alarm: half a
+/// percent. A sound set-up holds next to nothing, and at more than this a fault may be hidden by
+/// its holds.
+pub const HELD_ALARM_BASIS_POINTS: u32 = 50;
+
 /// What is logged when the operator set nothing.
 pub const FILTER: &str = "info";
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth::Callers;
+use super::holds::{self, Holds};
 use super::{Settings, answer, corrections, health, operator, rejected, trace, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
@@ -48,6 +49,8 @@ pub struct Rooms {
     pub providers: Vec<ProviderName>,
     /// Rung when accounts were imported: parked usage may go on.
     pub accrual: Bell,
+    /// What is held, and who is told of a verdict.
+    pub holds: Holds,
 }
 
 /// What the handlers share.
@@ -91,6 +94,7 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/corrections", post(corrections::from_operator))
             .route("/v1/rejected", post(rejected::keep))
             .route("/v1/customers", post(operator::customers))
+            .route("/v1/held", post(holds::resolve))
             .route("/v1/status", get(operator::status)),
         app,
     )

@@ -26,7 +26,15 @@ pub(super) async fn ready(
     Extension(deadline): Extension<Deadline>,
 ) -> Response {
     match why_not_ready(&app, deadline).await {
-        None => with_json(StatusCode::OK, &json!({ "status": "ready" })),
+        None => {
+            // Usage is taken all the same: what is held waits for a person, not for a restart.
+            let notice = app.rooms.holds.notice.borrow().clone();
+            let body = match notice {
+                None => json!({ "status": "ready" }),
+                Some(notice) => json!({ "status": "ready", "notice": notice }),
+            };
+            with_json(StatusCode::OK, &body)
+        }
         Some(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, "not_ready", why),
     }
 }

@@ -16,6 +16,8 @@ pub mod answer;
 pub mod usage;
 pub mod health;
 pub mod operator;
+pub mod holds;
+pub mod standing;
 pub mod rejected;
 pub mod corrections;
 pub mod trace;

@@ -1,5 +1,5 @@
 //! The operator's socket. Here: the import of accounts, and what the ledger stands at. Never here:
-//! a token; the file system says who may connect. Read next: [`super::health`].
+//! a token; the file system says who may connect. Read next: [`super::holds`].
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout_at;
 
 use super::answer::{self, Refusal, refuse, with_json};
 use super::app::{App, Deadline};
+use super::standing::status_json;
 use super::usage;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
 use crate::ledger::LedgerError;
-use crate::ledger::operator::{ProviderStatus, Status};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,48 +112,8 @@ pub(super) async fn status(
     }
 }
 
-fn ledger_error(app: &App, why: LedgerError) -> Response {
+pub(super) fn ledger_error(app: &App, why: LedgerError) -> Response {
     let refusal = app.rooms.gate.refuse(why);
     tracing::warn!(error = %refusal, "an operator's request was refused");
     answer::gate_error(&refusal)
-}
-
-fn status_json(status: &Status) -> Value {
-    let parked: Vec<Value> = status
-        .parked
-        .iter()
-        .map(|each| json!({ "reason": each.name, "count": each.count }))
-        .collect();
-    let events: Vec<Value> = status
-        .events
-        .iter()
-        .map(|(provider, state, count)| {
-            json!({ "provider": provider, "state": state, "count": count })
-        })
-        .collect();
-    let providers: Vec<Value> = status.providers.iter().map(provider_json).collect();
-    json!({
-        "ledger_id": status.ledger_id,
-        "records": status.records,
-        "accrued_to": status.accrued_to,
-        "conflicts": status.conflicts,
-        "rejected": status.rejected,
-        "parked": parked,
-        "events": events,
-        "balances_open": status.balances_open,
-        "oldest_open_at": status.oldest_open_at.map(|at| at.to_rfc3339()),
-        "nearest_deadline_at": status.nearest_deadline_at.map(|at| at.to_rfc3339()),
-        "providers": providers,
-    })
-}
-
-fn provider_json(status: &ProviderStatus) -> Value {
-    let pause = status.pause.as_ref();
-    let pause = pause.map(|(why, since)| json!({ "reason": why, "since": since.to_rfc3339() }));
-    json!({
-        "provider": status.provider,
-        "account": status.account,
-        "livemode": status.livemode,
-        "pause": pause,
-    })
 }

@@ -20,6 +20,8 @@ mod lifecycle;
 /// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
 mod provider_stripe;
 /// The stand-in provider, held to the rules of the one it stands in for.
+/// What is held, and decided by people.
+mod holds;
 /// The ledger against a model, over random sequences of its verbs.
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.

@@ -9,7 +9,7 @@ use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::raw;
 use crate::schedule::{Schedule, ScheduleError};
-use crate::store;
+use crate::{store, telemetry};
 
 /// When the ledger is maintained if the operator did not say: at a quiet hour in most of the
 /// world's offices, and not on the hour change of any day-light saving time, as it is UTC.
@@ -20,6 +20,8 @@ const CACHE_KIB_MIN: i64 = 1024;
 const CACHE_KIB_MAX: i64 = 16 * 1024 * 1024;
 /// Largest ballast, in bytes: 1 GiB, more than all that can be in flight takes to be recorded.
 const BALLAST_BYTES_MAX: i64 = 1024 * 1024 * 1024;
+/// All events, in basis points.
+const HELD_ALARM_MAX: i64 = 10_000;
 
 pub(super) fn store(
     ledger: &raw::Ledger,
@@ -60,6 +62,16 @@ fn path(ledger: &raw::Ledger, given: &Given<'_>, found: &mut Findings) -> PathBu
         found.error(Problem::at(path.span(), title).label(label).help(help));
     }
     given.folder.join(text)
+}
+
+pub(super) fn held_alarm(ledger: &raw::Ledger, found: &mut Findings) -> u32 {
+    let share = Whole::new(
+        "ledger.held_alarm_basis_points",
+        1,
+        HELD_ALARM_MAX,
+        "a single held event would raise the alarm for ever, or nothing would",
+    );
+    share.read(&ledger.held_alarm_basis_points, telemetry::HELD_ALARM_BASIS_POINTS, found)
 }
 
 pub(super) fn maintenance(ledger: &raw::Ledger, found: &mut Findings) -> Schedule {

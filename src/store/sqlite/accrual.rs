@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::corrections::{corrections_page, place};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceKey;
+use crate::domain::correction::Cause;
 use crate::domain::digest::{Digest, Fields};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
@@ -269,15 +270,87 @@ async fn park(
     Ok(())
 }
 
-/// A balance while a batch of bookings is added to it.
-struct Running {
-    id: i64,
-    destination: i64,
-    accrued: Quantity,
-    digest: Digest,
-    newest_at: Timestamp,
-    booked_to: i64,
-    due_at: Timestamp,
+/// A balance while lines are added to it.
+pub(super) struct Running {
+    pub(super) id: i64,
+    pub(super) destination: i64,
+    pub(super) accrued: Quantity,
+    pub(super) digest: Digest,
+    pub(super) newest_at: Timestamp,
+    pub(super) booked_to: i64,
+    pub(super) due_at: Option<Timestamp>,
+}
+
+/// A line of a balance: what a record, or what was later done about it, adds to it.
+pub(super) struct Line<'a> {
+    pub(super) position: Position,
+    pub(super) identity: &'a [u8],
+    pub(super) occurred_at: Timestamp,
+    pub(super) route: RouteVersionId,
+    pub(super) quantity: &'a Quantity,
+    pub(super) cause: (Cause, i64),
+}
+
+impl Running {
+    /// Adds a line to the balance's sums; answers the row it is kept as, under the number `id`.
+    pub(super) fn add(&mut self, id: i64, line: &Line<'_>) -> Value {
+        self.accrued = &self.accrued + line.quantity;
+        self.digest = chain(&self.digest, line.identity, line.quantity, line.occurred_at);
+        self.newest_at = self.newest_at.max(line.occurred_at);
+        self.booked_to = id;
+        json!([
+            id,
+            line.position.0,
+            self.destination,
+            line.route.0,
+            self.id,
+            line.quantity.to_string(),
+            line.cause.0.as_str(),
+            line.cause.1,
+        ])
+    }
+}
+
+/// The number of the newest line.
+pub(super) async fn newest_line(connection: &mut SqliteConnection) -> Result<i64, LedgerError> {
+    sqlx::query(sql!("booking_end"))
+        .fetch_one(connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("id")
+}
+
+/// Keeps the rows that [`Running::add`] made, and the balances as they are with them.
+pub(super) async fn append_lines(
+    connection: &mut SqliteConnection,
+    rows: Vec<Value>,
+    balances: impl Iterator<Item = &Running>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    sqlx::query(sql!("bookings_insert"))
+        .bind(Value::from(rows).to_string())
+        .bind(now.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let changed: Vec<Value> = balances
+        .map(|running| {
+            json!([
+                running.id,
+                running.accrued.to_string(),
+                hex::encode(running.digest),
+                running.newest_at.micros(),
+                running.booked_to,
+                running.due_at.map(Timestamp::micros),
+            ])
+        })
+        .collect();
+    sqlx::query(sql!("balances_accrue"))
+        .bind(Value::from(changed).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
 }
 
 async fn book(
@@ -291,11 +364,7 @@ async fn book(
     let keys: BTreeSet<&BalanceKey> = bookings.iter().map(|booking| &booking.balance).collect();
     let mut balances = open_balances(connection, &keys).await?;
     let identities = identities_of(connection, bookings).await?;
-    let mut next = sqlx::query(sql!("booking_end"))
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(ledger_error)?
-        .integer("id")?;
+    let mut next = newest_line(connection).await?;
     let mut rows = Vec::with_capacity(bookings.len());
     for booking in bookings {
         let missing = || LedgerError::Contradiction("a balance just made is not there".to_owned());
@@ -304,47 +373,19 @@ async fn book(
             LedgerError::Contradiction(format!("no record stands at {}", booking.position))
         })?;
         next += 1;
-        running.accrued = &running.accrued + &booking.quantity;
-        running.digest = chain(&running.digest, identity, &booking.quantity, booking.occurred_at);
-        running.newest_at = running.newest_at.max(booking.occurred_at);
-        running.booked_to = next;
-        running.due_at = running.due_at.min(booking.due_at);
-        rows.push(json!([
-            next,
-            booking.position.0,
-            running.destination,
-            booking.route.0,
-            running.id,
-            booking.quantity.to_string(),
-            booking.cause.0.as_str(),
-            booking.cause.1,
-        ]));
+        let line = Line {
+            position: booking.position,
+            identity,
+            occurred_at: booking.occurred_at,
+            route: booking.route,
+            quantity: &booking.quantity,
+            cause: booking.cause,
+        };
+        rows.push(running.add(next, &line));
+        let due_at = running.due_at.map_or(booking.due_at, |at| at.min(booking.due_at));
+        running.due_at = Some(due_at);
     }
-    sqlx::query(sql!("bookings_insert"))
-        .bind(Value::from(rows).to_string())
-        .bind(now.micros())
-        .execute(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let changed: Vec<Value> = balances
-        .values()
-        .map(|running| {
-            json!([
-                running.id,
-                running.accrued.to_string(),
-                hex::encode(running.digest),
-                running.newest_at.micros(),
-                running.booked_to,
-                running.due_at.micros(),
-            ])
-        })
-        .collect();
-    sqlx::query(sql!("balances_accrue"))
-        .bind(Value::from(changed).to_string())
-        .execute(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(())
+    append_lines(connection, rows, balances.values(), now).await
 }
 
 /// Makes the balances that are not there yet, and reads all of `keys`.
@@ -393,7 +434,7 @@ async fn open_balances(
             digest: row.digest("digest")?,
             newest_at: row.time("newest_at")?,
             booked_to: row.integer("booked_to")?,
-            due_at: row.maybe_time("due_at")?.unwrap_or(Timestamp::from_micros(i64::MAX)),
+            due_at: row.maybe_time("due_at")?,
         };
         balances.insert((*key).clone(), running);
     }

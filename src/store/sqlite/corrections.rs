@@ -78,42 +78,50 @@ impl CorrectionLedger for SqliteLedger {
     ) -> Result<Vec<CorrectionAdmission>, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        let mut records = records(&mut transaction, &corrections).await?;
-        let mut next = sqlx::query(sql!("correction_end"))
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(ledger_error)?
-            .integer("id")?;
-        let mut rows = Vec::new();
-        let mut admissions = Vec::with_capacity(corrections.len());
-        for correction in &corrections {
-            let identity = correction.identity();
-            let missing = || LedgerError::Contradiction("a correction names no record".to_owned());
-            let record = records.get_mut(&identity).ok_or_else(missing)?;
-            match record.judge(correction) {
-                Ok(standing) => {
-                    next += 1;
-                    record
-                        .accepted
-                        .push((correction.name.as_str().to_owned(), correction.change.clone()));
-                    rows.push(row(next, &identity, correction));
-                    admissions
-                        .push(CorrectionAdmission::Accepted { id: CorrectionId(next), standing });
-                }
-                Err(refused) => admissions.push(refused),
-            }
-        }
-        if !rows.is_empty() {
-            sqlx::query(sql!("corrections_insert"))
-                .bind(serde_json::Value::from(rows).to_string())
-                .bind(now.micros())
-                .execute(&mut *transaction)
-                .await
-                .map_err(ledger_error)?;
-        }
+        let admissions = accept(&mut transaction, &corrections, now).await?;
         commit(transaction).await?;
         Ok(admissions)
     }
+}
+
+/// Accepts corrections, each in its turn, in a transaction of the caller's.
+pub(super) async fn accept(
+    connection: &mut SqliteConnection,
+    corrections: &[Correction],
+    now: Timestamp,
+) -> Result<Vec<CorrectionAdmission>, LedgerError> {
+    let mut records = records(connection, corrections).await?;
+    let mut next = sqlx::query(sql!("correction_end"))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("id")?;
+    let mut rows = Vec::new();
+    let mut admissions = Vec::with_capacity(corrections.len());
+    for correction in corrections {
+        let identity = correction.identity();
+        let missing = || LedgerError::Contradiction("a correction names no record".to_owned());
+        let record = records.get_mut(&identity).ok_or_else(missing)?;
+        match record.judge(correction) {
+            Ok(standing) => {
+                next += 1;
+                let name = correction.name.as_str().to_owned();
+                record.accepted.push((name, correction.change.clone()));
+                rows.push(row(next, &identity, correction));
+                admissions.push(CorrectionAdmission::Accepted { id: CorrectionId(next), standing });
+            }
+            Err(refused) => admissions.push(refused),
+        }
+    }
+    if !rows.is_empty() {
+        sqlx::query(sql!("corrections_insert"))
+            .bind(serde_json::Value::from(rows).to_string())
+            .bind(now.micros())
+            .execute(connection)
+            .await
+            .map_err(ledger_error)?;
+    }
+    Ok(admissions)
 }
 
 fn row(id: i64, identity: &Digest, correction: &Correction) -> serde_json::Value {

@@ -6,7 +6,7 @@
 //! is queued, commits it, and hands out the answers. There is no timer: an idle ledger answers at
 //! once, a busy one groups by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex as Queue, MutexGuard as QueueGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -231,7 +231,7 @@ async fn tell_apart(
         rows.iter().map(|(admitted, _)| hex::encode(admitted.identity)).collect();
     let found = sqlx::query(sql!("records_by_identity"))
         .bind(serde_json::Value::from(identities).to_string())
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
         .map_err(ledger_error)?;
     let mut booked: HashMap<Digest, (i64, Digest)> = HashMap::with_capacity(found.len());
@@ -239,7 +239,8 @@ async fn tell_apart(
         booked.insert(row.digest("identity")?, (row.integer("position")?, row.digest("content")?));
     }
     let mut first_seen: HashMap<Digest, ()> = HashMap::new();
-    rows.iter()
+    let mut admissions: Vec<Admission> = rows
+        .iter()
         .map(|(admitted, _)| {
             let (position, content) = booked.get(&admitted.identity).copied().ok_or_else(|| {
                 LedgerError::Contradiction("a record just booked is not there".to_owned())
@@ -255,7 +256,47 @@ async fn tell_apart(
                 Admission::Conflict(position_now)
             })
         })
-        .collect()
+        .collect::<Result<_, LedgerError>>()?;
+    let conflicts = admissions.iter().any(|each| matches!(each, Admission::Conflict(_)));
+    if conflicts {
+        settle_decided(connection, rows, &mut admissions).await?;
+    }
+    Ok(admissions)
+}
+
+/// Copies that a person decided for are duplicates: the record was corrected to what they say.
+async fn settle_decided(
+    connection: &mut SqliteConnection,
+    rows: &[(&Admitted, Timestamp)],
+    admissions: &mut [Admission],
+) -> Result<(), LedgerError> {
+    let copies: Vec<serde_json::Value> = rows
+        .iter()
+        .zip(&*admissions)
+        .filter_map(|((admitted, _), admission)| match admission {
+            Admission::Conflict(position) => {
+                Some(serde_json::json!([position.0, hex::encode(admitted.content)]))
+            }
+            Admission::Accepted(_) | Admission::Duplicate(_) => None,
+        })
+        .collect();
+    let found = sqlx::query(sql!("conflicts_decided"))
+        .bind(serde_json::Value::from(copies).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut decided: HashSet<(i64, Digest)> = HashSet::with_capacity(found.len());
+    for row in found {
+        decided.insert((row.integer("position")?, row.digest("content")?));
+    }
+    for ((admitted, _), admission) in rows.iter().zip(admissions) {
+        if let Admission::Conflict(position) = admission
+            && decided.contains(&(position.0, admitted.content))
+        {
+            *admission = Admission::Duplicate(*position);
+        }
+    }
+    Ok(())
 }
 
 async fn keep_conflicts(

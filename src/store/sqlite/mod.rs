@@ -11,6 +11,7 @@ mod accrual;
 mod corrections;
 mod delivery;
 mod find;
+mod holds;
 mod intake;
 mod moves;
 mod operator;
@@ -21,7 +22,9 @@ mod reconcile;
 mod recovery;
 mod reserve;
 mod trace;
+mod resolve;
 mod verify;
+mod written_off;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

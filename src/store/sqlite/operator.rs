@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::holds::held_item;
 use super::{SqliteLedger, begin, commit, sql, trace};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
@@ -14,8 +15,8 @@ use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::operator::{
-    BookFilter, BookLine, Count, HeldItem, OperatorLedger, ParkedGroup, ProviderStatus, Status,
-    Trace, TraceEvent, Verification,
+    AtRisk, BookFilter, BookLine, Count, HeldItem, OperatorLedger, ParkedGroup, ProviderStatus,
+    RECENT_EVENTS, RecentEvents, Status, Trace, TraceEvent, Verification,
 };
 use crate::store::codec::{Columns, ledger_error};
 
@@ -56,6 +57,15 @@ impl OperatorLedger for SqliteLedger {
                 pause,
             });
         }
+        let recent = sqlx::query(sql!("status_recent"))
+            .bind(RECENT_EVENTS)
+            .fetch_one(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let (events, held) = (recent.integer("events")?, recent.integer("held")?);
+        status.recent = RecentEvents { events, held };
+        (status.held, status.at_risk) =
+            held_by_place(&rows(&mut reader, sql!("status_held")).await?)?;
         Ok(status)
     }
 
@@ -94,6 +104,17 @@ impl OperatorLedger for SqliteLedger {
             let line = line_of(&mut lines, row, filter.by_window)?;
             add_event(line, standing, cancel, is_cancel, &quantity);
         }
+        let holds = sqlx::query(sql!("books_holds"))
+            .bind(filter.account.as_deref())
+            .bind(filter.meter.as_deref())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        for row in &holds {
+            let outstanding = &row.quantity("accrued")? - &row.quantity("told")?;
+            let line = line_of(&mut lines, row, filter.by_window)?;
+            line.at_risk = &line.at_risk + &outstanding.magnitude();
+        }
         Ok(lines.into_values().collect())
     }
 
@@ -112,25 +133,7 @@ impl OperatorLedger for SqliteLedger {
             .fetch_all(&self.readers)
             .await
             .map_err(ledger_error)?;
-        found
-            .iter()
-            .map(|row| {
-                let quantity = match row.maybe_text("quantity")? {
-                    Some(_) => row.quantity("quantity")?,
-                    None => &row.quantity("accrued")? - &row.quantity("told")?,
-                };
-                Ok(HeldItem {
-                    name: row.text("name")?,
-                    provider: row.text("provider")?,
-                    account: row.text("account")?,
-                    meter: row.text("meter")?,
-                    quantity,
-                    reason: row.text("reason")?,
-                    detail: row.text("detail")?,
-                    since: row.time("since")?,
-                })
-            })
-            .collect()
+        found.iter().map(held_item).collect()
     }
 
     async fn event(&self, id: i64) -> Result<Option<TraceEvent>, LedgerError> {
@@ -227,6 +230,40 @@ pub(super) async fn rows_of(
     sqlx::query(statement).bind(id).fetch_all(reader).await.map_err(ledger_error)
 }
 
+/// What is held by provider and reason, and what is at risk by provider, account and meter.
+type Held = (Vec<(String, String, i64)>, Vec<AtRisk>);
+
+fn held_by_place(rows: &[SqliteRow]) -> Result<Held, LedgerError> {
+    let mut reasons: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let mut places: BTreeMap<(String, String, String), (i64, Quantity)> = BTreeMap::new();
+    for row in rows {
+        let quantity = match row.maybe_text("quantity")? {
+            Some(_) => row.quantity("quantity")?,
+            None => &row.quantity("accrued")? - &row.quantity("told")?,
+        };
+        let provider = row.text("provider")?;
+        *reasons.entry((provider.clone(), row.text("reason")?)).or_default() += 1;
+        let (items, sum) = places
+            .entry((provider, row.text("account")?, row.text("meter")?))
+            .or_insert_with(|| (0, Quantity::zero()));
+        *items += 1;
+        *sum = &*sum + &quantity.magnitude();
+    }
+    let reasons = reasons.into_iter().map(|((provider, reason), count)| (provider, reason, count));
+    let mut at_risk: Vec<AtRisk> = places
+        .into_iter()
+        .map(|((provider, account, meter), (items, quantity))| AtRisk {
+            provider,
+            account,
+            meter,
+            items,
+            quantity,
+        })
+        .collect();
+    at_risk.sort_by(|one, other| other.quantity.cmp(&one.quantity));
+    Ok((reasons.collect(), at_risk))
+}
+
 /// Where a line of the books stands: provider, account, meter, and the window when lines have one.
 type BookKey = (String, String, String, Option<(Timestamp, Timestamp)>);
 
@@ -252,6 +289,7 @@ fn line_of<'l>(
         pending: Quantity::zero(),
         uncertain: Quantity::zero(),
         held: Quantity::zero(),
+        at_risk: Quantity::zero(),
         low: Quantity::zero(),
         high: Quantity::zero(),
     });
@@ -280,6 +318,9 @@ fn add_event(
     };
     if let Some(sum) = sum {
         *sum = &*sum + quantity;
+    }
+    if state == EventState::Held {
+        line.at_risk = &line.at_risk + &quantity.magnitude();
     }
     if is_cancel {
         return;

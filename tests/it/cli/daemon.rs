@@ -10,6 +10,7 @@ use tallyd::store::sqlite::SqliteLedger;
 use tallyd::telemetry::metrics::Metrics;
 use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
+use tallyd::web::holds::Holds;
 use tallyd::web::server::Server;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -50,11 +51,12 @@ impl Daemon {
         let rooms = Rooms {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
-            ledger,
+            ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness,
             providers: vec![provider_name()],
             accrual,
+            holds: Holds { ledger, bells: Vec::new(), notice: watch::channel(None).1 },
         };
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(server.run(rooms, stop.clone()));

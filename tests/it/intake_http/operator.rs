@@ -55,3 +55,35 @@ async fn accounts_are_imported_all_or_none() {
     soon(world.accrual.rung()).await;
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_verdict_arrives_as_it_was_given_and_one_that_is_none_is_refused() {
+    let world = World::new().await;
+    let body = json!({"verdict": "not-billed", "expect": "0a1b2c3d", "why": " the total lacks it ",
+                      "who": "cli:ada", "dry_run": true});
+    let answer = ask(&world, "POST /v1/held?item=event:7", &body.to_string()).await;
+    assert_eq!(answer.error(), (409, "not_decided".to_owned()));
+    for said in ["kind: Event, number: 7", "NotBilled", "0a1b2c3d", "why: ", "true"] {
+        assert!(answer.body.contains(said), "{said}\n{}", answer.body);
+    }
+    for (field, value) in [("verdict", "first!"), ("why", " "), ("why", "a\nb"), ("who", "")] {
+        let mut wrong = body.clone();
+        wrong[field] = json!(value);
+        let answer = ask(&world, "POST /v1/held?item=event:7", &wrong.to_string()).await;
+        assert_eq!(answer.error(), (400, "malformed_body".to_owned()), "{field}");
+    }
+    let answer = ask(&world, "POST /v1/held?item=lane:7", &body.to_string()).await;
+    assert_eq!(answer.error(), (400, "bad_query".to_owned()));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn too_much_held_is_noted_beside_ready() {
+    let world = World::new().await;
+    assert_eq!(world.get("/readyz").await.json(), json!({"status": "ready"}));
+    world.notice.send_replace(Some("3 of 200 are held".to_owned()));
+    let answer = world.get("/readyz").await;
+    let ready = json!({"status": "ready", "notice": "3 of 200 are held"});
+    assert_eq!((answer.status, answer.json()), (200, ready));
+    world.end().await;
+}

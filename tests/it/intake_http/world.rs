@@ -11,10 +11,12 @@ use tallyd::domain::digest::Digest;
 use tallyd::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Position, identity};
+use tallyd::domain::resolution::ItemName;
 use tallyd::domain::time::Timestamp;
 use tallyd::intake;
 use tallyd::intake::gate::Gate;
 use tallyd::ledger::LedgerError;
+use tallyd::ledger::holds::{Decision, HoldsLedger, Item, Questions, Resolution};
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
 };
@@ -26,6 +28,7 @@ use tallyd::service::{Bell, FatalBell};
 use tallyd::telemetry::metrics::Metrics;
 use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
+use tallyd::web::holds::Holds;
 use tallyd::web::server::Server;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -177,6 +180,19 @@ impl IntakeLedger for Model {
 }
 
 #[async_trait]
+impl HoldsLedger for Model {
+    async fn questions(&self, _: u32) -> Result<Questions, LedgerError> {
+        Ok(Questions::default())
+    }
+    async fn item(&self, _: ItemName) -> Result<Option<Item>, LedgerError> {
+        Ok(None)
+    }
+    async fn resolve(&self, asked: &Resolution, _: Timestamp) -> Result<Decision, LedgerError> {
+        Ok(Decision::Refused(format!("{asked:?}")))
+    }
+}
+
+#[async_trait]
 impl OperatorLedger for Model {
     async fn status(&self) -> Result<Status, LedgerError> {
         let records = i64::try_from(self.len()).unwrap();
@@ -255,6 +271,7 @@ pub(super) struct World {
     pub(super) ledger: Arc<Model>,
     pub(super) accrual: Bell,
     pub(super) readiness: watch::Sender<Readiness>,
+    pub(super) notice: watch::Sender<Option<String>>,
     pub(super) fatal: mpsc::Receiver<LedgerError>,
     pub(super) address: std::net::SocketAddr,
     pub(super) socket: std::path::PathBuf,
@@ -297,6 +314,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(NOW));
         let gate = Gate::new(ledger.clone(), Arc::new(intake), clock, accrual.clone(), fatal_bell);
         let (readiness, ready) = watch::channel(Readiness::Ready);
+        let (notice, noticed) = watch::channel(None);
         let rooms = Rooms {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
@@ -305,6 +323,7 @@ impl World {
             readiness: ready,
             providers: vec![ProviderName::new("stripe.main").unwrap()],
             accrual: accrual.clone(),
+            holds: Holds { ledger: ledger.clone(), bells: Vec::new(), notice: noticed },
         };
         let server = Server::bind(&web).await.unwrap();
         let (address, stop) = (server.address(), CancellationToken::new());
@@ -314,6 +333,7 @@ impl World {
             ledger,
             accrual,
             readiness,
+            notice,
             fatal,
             address,
             socket,

@@ -1,0 +1,247 @@
+//! What a person decides of something held. Here: how such things are named, what may be said of
+//! them, and what a verdict makes of a held event. PURE. Never here: the ledger's rows (see
+//! `store`). Read next: [`super::write_off`].
+//!
+//! A verdict is given over what was seen: it carries the item's [`Token`], and is refused when the
+//! item changed since. So nothing is decided twice, and nothing is decided unseen.
+
+use std::fmt;
+
+use super::closed::closed;
+use super::digest::Fields;
+use super::quantity::Quantity;
+use super::state::EventState;
+use super::time::Timestamp;
+
+closed! {
+    /// What kind of thing waits for a verdict.
+    ItemKind {
+        /// A held meter event.
+        Event = "event",
+        /// A balance with something outstanding that cannot be told.
+        Balance = "balance",
+        /// A copy of a booked record that says something else.
+        Conflict = "conflict",
+    }
+}
+
+/// What a held thing is called: `event:12`, `balance:7`, `conflict:3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemName {
+    /// What kind of thing it is.
+    pub kind: ItemKind,
+    /// Its number among those.
+    pub number: i64,
+}
+
+impl ItemName {
+    /// Reads a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, number) = text.split_once(':')?;
+        let number = number.parse().ok().filter(|number| *number > 0)?;
+        Some(Self { kind: ItemKind::parse(kind)?, number })
+    }
+}
+
+impl fmt::Display for ItemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.number)
+    }
+}
+
+closed! {
+    /// What a person says of a held thing.
+    Verdict {
+        /// The provider holds it, or what was outstanding is in order there.
+        Billed = "billed",
+        /// The provider does not hold it: it is to be told.
+        NotBilled = "not_billed",
+        /// It is not to be told, and stands in the books as written off.
+        WriteOff = "write_off",
+        /// Of two copies of a record the booked one is right.
+        First = "first",
+        /// Of two copies of a record the other one is right.
+        Second = "second",
+    }
+}
+
+impl Verdict {
+    /// The verdict as it is typed: `not-billed`.
+    #[must_use]
+    pub fn typed(self) -> String {
+        self.as_str().replace('_', "-")
+    }
+
+    /// Reads a verdict as it is typed.
+    #[must_use]
+    pub fn from_typed(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|verdict| verdict.typed() == text)
+    }
+}
+
+/// What was seen of a held thing, in short: it differs once the thing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// Bytes of the digest that are shown. It tells apart the states of one thing, which are few.
+    const BYTES: usize = 4;
+
+    /// The token of a thing in this state. `version` changes whenever it does.
+    #[must_use]
+    pub fn of(item: ItemName, reason: &str, quantity: &Quantity, version: i64) -> Self {
+        let digest = Fields::of("held item 1")
+            .text(&item.to_string())
+            .text(reason)
+            .text(&quantity.to_string())
+            .number(version)
+            .finish();
+        Self(hex::encode(&digest[..Self::BYTES]).into())
+    }
+
+    /// Takes a token that somebody typed.
+    #[must_use]
+    pub fn typed(text: &str) -> Self {
+        Self(text.trim().to_ascii_lowercase().into())
+    }
+
+    /// The token as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What is known of a held event when a verdict is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldEvent {
+    /// Whether some attempt of it may have landed.
+    pub may_exist: bool,
+    /// The last instant, on the provider's clock, at which the provider still takes it.
+    pub deadline_at: Timestamp,
+    /// The provider's clock.
+    pub provider_now: Timestamp,
+}
+
+/// What a verdict makes of a held event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFate {
+    /// The state it moves to.
+    pub to: EventState,
+    /// Whether some attempt of it may have landed, as far as is known then.
+    pub may_exist: bool,
+    /// Whether what it says is written off.
+    pub written_off: bool,
+}
+
+/// What `verdict` makes of a held event, or why it cannot be given.
+///
+/// # Errors
+/// A sentence that says which verdicts remain.
+pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, String> {
+    let fate = |to, may_exist| EventFate { to, may_exist, written_off: to == EventState::Dead };
+    match verdict {
+        Verdict::Billed => Ok(fate(EventState::Settled, true)),
+        // Its identifier is spent, or was refused: its quantity goes under another.
+        Verdict::NotBilled if !event.may_exist => Ok(fate(EventState::Superseded, false)),
+        Verdict::NotBilled if event.deadline_at < event.provider_now => Err(format!(
+            "the provider took it until {} only, so that it cannot be sent again: say billed, or \
+             bill it outside and write it off",
+            event.deadline_at
+        )),
+        // The same bytes again: if it is there after all, the provider knows its identifier.
+        Verdict::NotBilled => Ok(fate(EventState::Pending, false)),
+        // It stays known that it may be there, so that a later proof of it can settle it.
+        Verdict::WriteOff => Ok(fate(EventState::Dead, event.may_exist)),
+        Verdict::First | Verdict::Second => Err(format!(
+            "\"{}\" is said of a conflict; of an event say billed, not-billed or write-off",
+            verdict.typed()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    #[test]
+    fn names_and_verdicts_read_back_as_they_are_written() {
+        for name in ["event:12", "balance:7", "conflict:3"] {
+            assert_eq!(ItemName::parse(name).unwrap().to_string(), name);
+        }
+        for wrong in ["event", "event:", "event:0", "event:-1", "lane:1", "12", "event:1x"] {
+            assert_eq!(ItemName::parse(wrong), None, "{wrong}");
+        }
+        for verdict in Verdict::ALL {
+            assert_eq!(Verdict::from_typed(&verdict.typed()), Some(*verdict));
+        }
+        assert_eq!(Verdict::from_typed("not_billed"), None);
+    }
+
+    #[test]
+    fn a_token_changes_with_what_it_stands_for() {
+        let item = |text| ItemName::parse(text).unwrap();
+        let token = Token::of(item("event:1"), "refused", &Quantity::one(), 7);
+        let others = [
+            Token::of(item("event:2"), "refused", &Quantity::one(), 7),
+            Token::of(item("event:1"), "may_exist", &Quantity::one(), 7),
+            Token::of(item("event:1"), "refused", &Quantity::zero(), 7),
+            Token::of(item("event:1"), "refused", &Quantity::one(), 8),
+        ];
+        assert!(!others.contains(&token));
+        assert_eq!(Token::typed(&format!(" {} ", token.as_str().to_uppercase())), token);
+    }
+
+    #[test]
+    fn every_verdict_over_every_held_event_is_one_that_was_thought_of() {
+        let mut table = String::new();
+        for (may_exist, late) in [(false, false), (false, true), (true, false), (true, true)] {
+            let deadline_at = NOON.plus_seconds(if late { -1 } else { 0 });
+            let event = HeldEvent { may_exist, deadline_at, provider_now: NOON };
+            let exists = if may_exist { "may exist" } else { "refused" };
+            let late = if late { ", late" } else { "" };
+            for verdict in Verdict::ALL {
+                let said = match judge_event(*verdict, event) {
+                    Ok(EventFate { to, may_exist, written_off }) => {
+                        assert!(EventState::Held.may_become(to), "{to}");
+                        assert_eq!(written_off, !to.counts_as_told() && to == EventState::Dead);
+                        format!("{to}{}", if may_exist { ", may exist" } else { "" })
+                    }
+                    Err(_) => "-".to_owned(),
+                };
+                table.push_str(&format!("{exists}{late}: {} -> {said}\n", verdict.typed()));
+            }
+        }
+        insta::assert_snapshot!(table, @r"
+        refused: billed -> settled, may exist
+        refused: not-billed -> superseded
+        refused: write-off -> dead
+        refused: first -> -
+        refused: second -> -
+        refused, late: billed -> settled, may exist
+        refused, late: not-billed -> superseded
+        refused, late: write-off -> dead
+        refused, late: first -> -
+        refused, late: second -> -
+        may exist: billed -> settled, may exist
+        may exist: not-billed -> pending
+        may exist: write-off -> dead, may exist
+        may exist: first -> -
+        may exist: second -> -
+        may exist, late: billed -> settled, may exist
+        may exist, late: not-billed -> -
+        may exist, late: write-off -> dead, may exist
+        may exist, late: first -> -
+        may exist, late: second -> -
+        ");
+    }
+}

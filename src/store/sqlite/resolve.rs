@@ -1,0 +1,423 @@
+//! A person's verdict. Here: the one transaction that checks what was seen, makes the moves and the
+//! lines, and keeps the decision; a dry run does the same and takes it back. Never here: what a
+//! verdict makes of an event (`domain::resolution`). Read next: [`super::written_off`].
+
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::corrections::accept;
+use super::holds::{conflict, held_balance, held_event, held_item};
+use super::moves::{Move, move_events};
+use super::written_off::{Meant, write_off};
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::correction::{Change, Correction, Standing};
+use crate::domain::event::EventId;
+use crate::domain::names::{CorrectionName, RecordId, SourceName};
+use crate::domain::provider_facts::ClockReading;
+use crate::domain::quantity::Quantity;
+use crate::domain::resolution::{HeldEvent, ItemKind, Token, Verdict, judge_event};
+use crate::domain::state::EventState;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::holds::{
+    BalanceChange, Changed, Conflict, Decision, Moved, Resolution, Resolved,
+};
+use crate::ledger::intake::CorrectionAdmission;
+use crate::store::codec::{Columns, ledger_error};
+
+/// What a step comes to: a value, or a sentence that says why it is refused.
+type Judged<T> = Result<Result<T, String>, LedgerError>;
+
+impl SqliteLedger {
+    pub(super) async fn decide(
+        &self,
+        resolution: &Resolution,
+        now: Timestamp,
+    ) -> Result<Decision, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let judged = match resolution.item.kind {
+            ItemKind::Event => decide_event(&mut transaction, resolution, now).await?,
+            ItemKind::Balance => decide_balance(&mut transaction, resolution, now).await?,
+            ItemKind::Conflict => decide_conflict(&mut transaction, resolution, now).await?,
+        };
+        let mut resolved = match judged {
+            Ok(resolved) => resolved,
+            Err(why) => return Ok(Decision::Refused(why)),
+        };
+        if resolution.dry_run {
+            resolved.id = None;
+            transaction.rollback().await.map_err(ledger_error)?;
+        } else {
+            commit(transaction).await?;
+        }
+        Ok(Decision::Done(resolved))
+    }
+}
+
+/// Why a verdict over something that was not seen as it is cannot be taken.
+async fn unseen(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    present: Option<&Token>,
+) -> Result<Option<String>, LedgerError> {
+    let name = resolution.item;
+    match present {
+        Some(token) if *token == resolution.expect => Ok(None),
+        Some(token) => Ok(Some(format!(
+            "{name} changed since it was seen: its token is {token} now, not {}; look at it again \
+             (tallyd held show {name})",
+            resolution.expect
+        ))),
+        None => {
+            let row = sqlx::query(sql!("resolution_newest"))
+                .bind(name.kind.as_str())
+                .bind(name.number)
+                .fetch_optional(connection)
+                .await
+                .map_err(ledger_error)?;
+            let Some(row) = row else { return Ok(Some(format!("{name} is not held"))) };
+            let verdict = row.member("verdict", Verdict::parse)?;
+            let (who, at) = (row.text("who")?, row.time("resolved_at")?);
+            let said = verdict.typed();
+            Ok(Some(format!("{name} is not held any longer: {who} said {said} at {at}")))
+        }
+    }
+}
+
+async fn keep(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    quantity: &Quantity,
+    now: Timestamp,
+) -> Result<i64, LedgerError> {
+    sqlx::query(sql!("resolution_insert"))
+        .bind(resolution.item.kind.as_str())
+        .bind(resolution.item.number)
+        .bind(resolution.verdict.as_str())
+        .bind(quantity.to_string())
+        .bind(&resolution.why)
+        .bind(&resolution.who)
+        .bind(now.micros())
+        .fetch_one(connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("id")
+}
+
+async fn decide_event(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    now: Timestamp,
+) -> Judged<Resolved> {
+    let number = resolution.item.number;
+    let Some(row) = held_event(connection, number).await? else {
+        return Ok(Err(format!("there is no {}", resolution.item)));
+    };
+    let is_held = row.member("state", EventState::parse)? == EventState::Held;
+    let item = if is_held { Some(held_item(&row)?) } else { None };
+    let token = item.as_ref().map(|item| &item.token);
+    if let Some(why) = unseen(connection, resolution, token).await? {
+        return Ok(Err(why));
+    }
+    let seen = HeldEvent {
+        may_exist: row.flag("ambiguous")?,
+        deadline_at: row.time("deadline_at")?,
+        provider_now: provider_now(&row, now)?,
+    };
+    let fate = match judge_event(resolution.verdict, seen) {
+        Ok(fate) => fate,
+        Err(why) => return Ok(Err(why)),
+    };
+    let quantity = row.quantity("quantity")?;
+    let balance = row.integer("balance_id")?;
+    let id = keep(connection, resolution, &quantity, now).await?;
+    let cancels = cancels(connection, number).await?;
+    let before = Sums::read(connection, balance).await?;
+    let mut records = 0;
+    if fate.written_off {
+        // What is told no longer is written off, so that nothing of it is outstanding. A cancel
+        // goes with its target, and then there is nothing to be written off.
+        let mut amount = -&quantity;
+        for (_, _, cancelled) in &cancels {
+            amount = &amount - cancelled;
+        }
+        let meant = Meant {
+            from: row.integer("covers_from")?,
+            to: row.integer("covers_to")?,
+            resolution: id,
+        };
+        records = write_off(connection, balance, &amount, meant, now).await?;
+    }
+    let said = resolution.verdict.typed();
+    let moved = Move {
+        new_key: fate.to == EventState::Pending,
+        next_attempt_at: (fate.to == EventState::Pending).then_some(now),
+        ..Move::to(
+            EventId(number),
+            fate.to,
+            fate.may_exist,
+            &format!("{} said {said}: {}", resolution.who, resolution.why),
+        )
+    };
+    move_events(connection, &[moved], now).await?;
+    let mut moves =
+        vec![Moved { event: number, from: EventState::Held.to_string(), to: fate.to.to_string() }];
+    moves.extend(moved_since(connection, cancels).await?);
+    let after = Sums::read(connection, balance).await?;
+    let change = BalanceChange::between(balance, &before, &after);
+    let next = after_event(fate.to, &change);
+    Ok(Ok(Resolved { id: Some(id), moves, balance: Some(change), records, next }))
+}
+
+/// The provider's clock, or this host's while that is not known.
+fn provider_now(row: &SqliteRow, now: Timestamp) -> Result<Timestamp, LedgerError> {
+    Ok(match (row.maybe_time("clock_provider_at")?, row.maybe_time("clock_local_at")?) {
+        (Some(provider_at), Some(local_at)) => ClockReading { provider_at, local_at }.estimate(now),
+        (None, _) | (_, None) => now,
+    })
+}
+
+/// What is done after an event moved, as a sentence.
+fn after_event(to: EventState, change: &BalanceChange) -> String {
+    let outstanding = &change.outstanding.to;
+    match to {
+        EventState::Settled => "nothing more is told: it counts as held by the provider".to_owned(),
+        EventState::Pending => "the same bytes are sent again under a new idempotency key; if the \
+             provider then says that it knows the identifier, the event is held again"
+            .to_owned(),
+        EventState::Superseded if outstanding.is_zero() => {
+            "nothing of the balance is outstanding, so nothing is told in its place".to_owned()
+        }
+        EventState::Superseded => format!(
+            "{outstanding} of the balance is outstanding: posting tells it under a new \
+             identifier, or holds the balance and says why it cannot"
+        ),
+        EventState::Dead => "nothing more is told: it stands in the books as written off, and a \
+             later proof of it at the provider settles it and takes the write-off back"
+            .to_owned(),
+        EventState::InFlight
+        | EventState::Unknown
+        | EventState::Accepted
+        | EventState::Held
+        | EventState::Void => format!("it is {to}"),
+    }
+}
+
+/// The cancels of an event that go with it: number, state, quantity.
+async fn cancels(
+    connection: &mut SqliteConnection,
+    event: i64,
+) -> Result<Vec<(i64, EventState, Quantity)>, LedgerError> {
+    let rows = sqlx::query(sql!("cancels_alive"))
+        .bind(event)
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter()
+        .map(|row| {
+            let state = row.member("state", EventState::parse)?;
+            Ok((row.integer("id")?, state, row.quantity("quantity")?))
+        })
+        .collect()
+}
+
+/// Which of the cancels moved.
+async fn moved_since(
+    connection: &mut SqliteConnection,
+    cancels: Vec<(i64, EventState, Quantity)>,
+) -> Result<Vec<Moved>, LedgerError> {
+    let ids: Vec<i64> = cancels.iter().map(|(id, ..)| *id).collect();
+    let rows = sqlx::query(sql!("events_states"))
+        .bind(json!(ids).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut moved = Vec::new();
+    for row in rows {
+        let (event, to) = (row.integer("id")?, row.member("state", EventState::parse)?);
+        let from = cancels.iter().find(|(id, ..)| *id == event).map(|(_, state, _)| *state);
+        if let Some(from) = from.filter(|from| *from != to) {
+            moved.push(Moved { event, from: from.to_string(), to: to.to_string() });
+        }
+    }
+    Ok(moved)
+}
+
+async fn decide_balance(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    now: Timestamp,
+) -> Judged<Resolved> {
+    let number = resolution.item.number;
+    let row = held_balance(connection, number).await?;
+    let item = row.as_ref().map(held_item).transpose()?;
+    let token = item.as_ref().map(|item| &item.token);
+    if let Some(why) = unseen(connection, resolution, token).await? {
+        return Ok(Err(why));
+    }
+    let Some((row, item)) = row.zip(item) else {
+        return Ok(Err(format!("{} is not held", resolution.item)));
+    };
+    match resolution.verdict {
+        Verdict::Billed | Verdict::WriteOff => {}
+        Verdict::NotBilled => {
+            return Ok(Err(
+                "what a balance holds back was never told, so that there is nothing to \
+                 tell again: it is told once the cause of the hold is gone; or say billed, or \
+                 write-off"
+                    .to_owned(),
+            ));
+        }
+        Verdict::First | Verdict::Second => {
+            return Ok(Err(format!(
+                "\"{}\" is said of a conflict; of a balance say billed or write-off",
+                resolution.verdict.typed()
+            )));
+        }
+    }
+    let id = keep(connection, resolution, &item.quantity, now).await?;
+    let before = Sums::read(connection, number).await?;
+    let meant =
+        Meant { from: row.integer("told_to")?, to: row.integer("booked_to")?, resolution: id };
+    let records = write_off(connection, number, &-&item.quantity, meant, now).await?;
+    sqlx::query(sql!("balance_holds_end"))
+        .bind(json!([number]).to_string())
+        .bind("[]")
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let after = Sums::read(connection, number).await?;
+    let balance = BalanceChange::between(number, &before, &after);
+    let next = "nothing of the balance is outstanding, so nothing more is told of it until more \
+         usage or another correction comes"
+        .to_owned();
+    Ok(Ok(Resolved { id: Some(id), moves: Vec::new(), balance: Some(balance), records, next }))
+}
+
+async fn decide_conflict(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    now: Timestamp,
+) -> Judged<Resolved> {
+    let Some(conflict) = conflict(connection, resolution.item.number).await? else {
+        return Ok(Err(format!("there is no {}", resolution.item)));
+    };
+    let token = conflict.decided.is_none().then_some(&conflict.token);
+    if let Some(why) = unseen(connection, resolution, token).await? {
+        return Ok(Err(why));
+    }
+    let next = match resolution.verdict {
+        Verdict::First => "the booked copy stays as it is, and the other one counts for nothing; \
+             whoever sends the other one again is told of the conflict as before"
+            .to_owned(),
+        Verdict::Second => match take_second(connection, resolution, &conflict, now).await? {
+            Ok(next) => next,
+            Err(why) => return Ok(Err(why)),
+        },
+        Verdict::Billed | Verdict::NotBilled | Verdict::WriteOff => {
+            return Ok(Err(format!(
+                "\"{}\" is said of an event or a balance; of a conflict say first or second",
+                resolution.verdict.typed()
+            )));
+        }
+    };
+    let id = keep(connection, resolution, &conflict.second.quantity, now).await?;
+    sqlx::query(sql!("conflict_decide"))
+        .bind(resolution.item.number)
+        .bind(resolution.verdict.as_str())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(Ok(Resolved { id: Some(id), moves: Vec::new(), balance: None, records: 0, next }))
+}
+
+/// Has the record count with the second copy's quantity.
+async fn take_second(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    conflict: &Conflict,
+    now: Timestamp,
+) -> Judged<String> {
+    let (first, second) = (&conflict.first, &conflict.second);
+    let same = first.customer == second.customer
+        && first.meter == second.meter
+        && first.occurred_at == second.occurred_at
+        && first.properties == second.properties;
+    if !same {
+        return Ok(Err("the copies differ in more than the quantity, and no correction changes \
+             that: cancel the record, and have the source send the right one under a new id"
+            .to_owned()));
+    }
+    let present = match &conflict.standing {
+        Standing::Counts(present) => present.clone(),
+        Standing::Cancelled => {
+            return Ok(Err("the record is cancelled, which is final: have the source send the \
+                 right one under a new id"
+                .to_owned()));
+        }
+    };
+    if present == second.quantity {
+        return Ok(Ok(format!("the record counts with {present} already; nothing changes")));
+    }
+    let contradiction = |why| LedgerError::Contradiction(format!("a stored name {why}"));
+    let correction = Correction {
+        source: SourceName::new(&conflict.source).map_err(contradiction)?,
+        record: RecordId::new(&conflict.record).map_err(contradiction)?,
+        name: CorrectionName::new(&resolution.item.to_string()).map_err(contradiction)?,
+        change: Change::Adjust { quantity: second.quantity.clone(), replaces: present.clone() },
+        reason: resolution.why.clone(),
+        who: resolution.who.clone(),
+    };
+    match accept(connection, &[correction], now).await?.pop() {
+        Some(CorrectionAdmission::Accepted { .. }) => Ok(Ok(format!(
+            "the record counts with {} instead of {present}: accrual books the difference, and \
+             posting tells it",
+            second.quantity
+        ))),
+        Some(
+            CorrectionAdmission::Duplicate(_)
+            | CorrectionAdmission::Conflict(_)
+            | CorrectionAdmission::Stale(_),
+        )
+        | None => Ok(Err(format!(
+            "a correction of the record is called {} already, by its source: adjust the record \
+             from {present} to {} under another name, and then say first",
+            resolution.item, second.quantity
+        ))),
+    }
+}
+
+/// A balance's sums.
+struct Sums {
+    accrued: Quantity,
+    told: Quantity,
+}
+
+impl Sums {
+    async fn read(connection: &mut SqliteConnection, id: i64) -> Result<Self, LedgerError> {
+        let row = sqlx::query(sql!("balance_sums"))
+            .bind(id)
+            .fetch_one(connection)
+            .await
+            .map_err(ledger_error)?;
+        Ok(Self { accrued: row.quantity("accrued")?, told: row.quantity("told")? })
+    }
+
+    fn outstanding(&self) -> Quantity {
+        &self.accrued - &self.told
+    }
+}
+
+impl BalanceChange {
+    fn between(balance: i64, before: &Sums, after: &Sums) -> Self {
+        let changed =
+            |from: &Quantity, to: &Quantity| Changed { from: from.clone(), to: to.clone() };
+        Self {
+            balance,
+            accrued: changed(&before.accrued, &after.accrued),
+            told: changed(&before.told, &after.told),
+            outstanding: Changed { from: before.outstanding(), to: after.outstanding() },
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Write-offs as lines of a balance. Here: the lines that a resolution adds for the records it is
+//! about. Never here: how a quantity is shared out over them (`domain::write_off`). Read next:
+//! [`super::accrual`].
+
+use std::collections::BTreeMap;
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::accrual::{Line, Running, append_lines, newest_line};
+use super::sql;
+use crate::domain::correction::Cause;
+use crate::domain::quantity::Quantity;
+use crate::domain::record::Position;
+use crate::domain::time::Timestamp;
+use crate::domain::write_off::{Written, share};
+use crate::ledger::LedgerError;
+use crate::ledger::accrual::RouteVersionId;
+use crate::store::codec::{Columns, ledger_error};
+
+/// Which lines of a balance are meant, and the resolution that writes them off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meant {
+    /// They come after this one.
+    pub(super) from: i64,
+    /// The last of them.
+    pub(super) to: i64,
+    /// The resolution's number.
+    pub(super) resolution: i64,
+}
+
+/// A record of a balance.
+struct Booked {
+    identity: Vec<u8>,
+    occurred_at: Timestamp,
+    route: RouteVersionId,
+    written: Written,
+}
+
+/// Adds lines to a balance that sum to `amount`, which is below zero when usage is written off.
+/// Answers over how many records.
+pub(super) async fn write_off(
+    connection: &mut SqliteConnection,
+    balance: i64,
+    amount: &Quantity,
+    meant: Meant,
+    now: Timestamp,
+) -> Result<i64, LedgerError> {
+    if amount.is_zero() {
+        return Ok(0);
+    }
+    let records = records(connection, balance, meant).await?;
+    let mut running = running(connection, balance).await?;
+    let written: Vec<Written> = records.values().map(|record| record.written.clone()).collect();
+    let mut number = newest_line(connection).await?;
+    let mut rows = Vec::new();
+    for ((position, record), quantity) in records.iter().zip(share(amount, &written)) {
+        if quantity.is_zero() {
+            continue;
+        }
+        number += 1;
+        let line = Line {
+            position: Position(*position),
+            identity: &record.identity,
+            occurred_at: record.occurred_at,
+            route: record.route,
+            quantity: &quantity,
+            cause: (Cause::WriteOff, meant.resolution),
+        };
+        rows.push(running.add(number, &line));
+    }
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    if rows.is_empty() {
+        let why = format!("balance {balance} has nothing to be written off from");
+        return Err(LedgerError::Contradiction(why));
+    }
+    append_lines(connection, rows, std::iter::once(&running), now).await?;
+    Ok(count)
+}
+
+/// The records of a balance by their positions, with what each stands for in it.
+async fn records(
+    connection: &mut SqliteConnection,
+    balance: i64,
+    meant: Meant,
+) -> Result<BTreeMap<i64, Booked>, LedgerError> {
+    let rows = sqlx::query(sql!("balance_lines"))
+        .bind(balance)
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut records: BTreeMap<i64, Booked> = BTreeMap::new();
+    for row in &rows {
+        let position = row.integer("record_position")?;
+        if !records.contains_key(&position) {
+            let written =
+                Written { meant: Quantity::zero(), whole: Quantity::zero(), covered: false };
+            let booked = Booked {
+                identity: row.blob("identity")?,
+                occurred_at: row.time("occurred_at")?,
+                route: RouteVersionId(row.integer("route_version_id")?),
+                written,
+            };
+            records.insert(position, booked);
+        }
+        let Some(record) = records.get_mut(&position) else { continue };
+        let (line, quantity) = (row.integer("id")?, row.quantity("quantity")?);
+        record.written.whole = &record.written.whole + &quantity;
+        let is_meant = meant.from < line && line <= meant.to;
+        // What was written off before, or came back, was not told by what is decided now.
+        let is_usage = match row.member("cause", Cause::parse)? {
+            Cause::Record | Cause::Correction => true,
+            Cause::WriteOff | Cause::Reversal | Cause::Presence => false,
+        };
+        if is_meant && is_usage {
+            record.written.meant = &record.written.meant + &quantity;
+            record.written.covered = true;
+        }
+    }
+    Ok(records)
+}
+
+async fn running(connection: &mut SqliteConnection, balance: i64) -> Result<Running, LedgerError> {
+    let row = sqlx::query(sql!("balance_sums"))
+        .bind(balance)
+        .fetch_one(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(Running {
+        id: row.integer("id")?,
+        destination: row.integer("destination_id")?,
+        accrued: row.quantity("accrued")?,
+        digest: row.digest("digest")?,
+        newest_at: row.time("newest_at")?,
+        booked_to: row.integer("booked_to")?,
+        due_at: row.maybe_time("due_at")?,
+    })
+}
