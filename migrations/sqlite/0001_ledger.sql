@@ -15,13 +15,15 @@ CREATE TABLE ledger (
   mapping_version INTEGER NOT NULL,
   -- Set when the ledger was found to be older than what was sent from it: usage of before
   -- sent_through_at may be at the provider already, though no row says so. caught_up_at: since when
-  -- a person says that the inputs were read again.
+  -- a person says that the inputs were read again; caught_up_by: who, and why.
   restored_at INTEGER,
   sent_through_at INTEGER,
   caught_up_at INTEGER,
+  caught_up_by TEXT,
   CONSTRAINT ledger_restored_form CHECK
     ((restored_at IS NULL) = (sent_through_at IS NULL)
-      AND (caught_up_at IS NULL OR restored_at IS NOT NULL))
+      AND (caught_up_at IS NULL OR restored_at IS NOT NULL)
+      AND (caught_up_at IS NULL) = (caught_up_by IS NULL))
 ) STRICT;
 
 -- ── the journal ─────────────────────────────────────────────────────────────────────────────────

@@ -76,6 +76,10 @@ pub struct Run {
     /// What is logged, in place of the config's.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+    /// Begin a new ledger although the old one is lost; all usage of before its last sending is
+    /// then held.
+    #[arg(long)]
+    pub init: bool,
 }
 
 /// Flags of a listing.
@@ -297,6 +301,49 @@ pub struct CustomersImport {
 pub enum Ledger {
     /// Check every promise that the ledger's rows make about each other; exit 2 if one is broken.
     Verify(Listing),
+    /// Copy the ledger to a file, also while a daemon runs.
+    Backup(LedgerBackup),
+    /// Put a backup in the ledger's place, while no daemon runs. What may have been sent since the
+    /// backup was made is held.
+    Restore(LedgerRestore),
+    /// Say that the sources sent again what a restored ledger lacked.
+    CaughtUp(LedgerCaughtUp),
+}
+
+/// Flags of `ledger backup`.
+#[derive(Args, Clone, Debug)]
+pub struct LedgerBackup {
+    /// The file, which must not be there yet.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
+}
+
+/// Flags of `ledger restore`.
+#[derive(Args, Clone, Debug)]
+pub struct LedgerRestore {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
+}
+
+/// Flags of `ledger caught-up`.
+#[derive(Args, Clone, Debug)]
+pub struct LedgerCaughtUp {
+    /// What was sent again, in a sentence.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// Who says so; by default whoever runs this.
+    #[arg(long, value_name = "NAME")]
+    pub who: Option<String>,
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
 }
 
 /// Flags of `demo`.

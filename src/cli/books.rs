@@ -47,9 +47,16 @@ pub(crate) async fn books(asked: &Books) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// What stands for an upper bound that nobody knows: a ledger that was lost may have told more.
+const UNKNOWN: &str = "?";
+
 /// Sums, in the order of the columns.
 #[derive(Clone)]
-struct Sums([Quantity; Sums::NAMES.len()]);
+struct Sums {
+    sums: [Quantity; Sums::NAMES.len()],
+    /// Whether more than the highest sum may be there.
+    unbounded: bool,
+}
 
 impl Sums {
     const NAMES: [&'static str; 10] = [
@@ -66,29 +73,29 @@ impl Sums {
     ];
 
     fn of(line: &BookLine) -> Self {
-        Self(
-            [
-                &line.accrued,
-                &line.told,
-                &line.settled,
-                &line.accepted,
-                &line.pending,
-                &line.uncertain,
-                &line.held,
-                &line.at_risk,
-                &line.low,
-                &line.high,
-            ]
-            .map(Quantity::clone),
-        )
+        let sums = [
+            &line.accrued,
+            &line.told,
+            &line.settled,
+            &line.accepted,
+            &line.pending,
+            &line.uncertain,
+            &line.held,
+            &line.at_risk,
+            &line.low,
+            &line.high,
+        ]
+        .map(Quantity::clone);
+        Self { sums, unbounded: line.unbounded }
     }
 
     fn zero() -> Self {
-        Self(std::array::from_fn(|_| Quantity::zero()))
+        Self { sums: std::array::from_fn(|_| Quantity::zero()), unbounded: false }
     }
 
     fn add(&mut self, other: &Self) {
-        for (sum, more) in self.0.iter_mut().zip(&other.0) {
+        self.unbounded |= other.unbounded;
+        for (sum, more) in self.sums.iter_mut().zip(&other.sums) {
             *sum = &*sum + more;
         }
     }
@@ -96,7 +103,8 @@ impl Sums {
     /// The sums as cells: the bracket is one.
     fn cells(&self) -> [String; 9] {
         let [accrued, told, settled, accepted, pending, uncertain, held, at_risk, low, high] =
-            &self.0;
+            &self.sums;
+        let high = if self.unbounded { UNKNOWN.to_owned() } else { high.to_string() };
         let bracket = format!("{low}..{high}");
         let [accrued, told, settled, accepted, pending, uncertain, held, at_risk] =
             [accrued, told, settled, accepted, pending, uncertain, held, at_risk]
@@ -105,8 +113,11 @@ impl Sums {
     }
 
     fn into_json(self, document: &mut Value) {
-        for (name, sum) in Self::NAMES.into_iter().zip(self.0) {
+        for (name, sum) in Self::NAMES.into_iter().zip(self.sums) {
             document[name] = Value::from(sum.to_string());
+        }
+        if self.unbounded {
+            document["high"] = Value::Null;
         }
     }
 }

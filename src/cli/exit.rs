@@ -8,7 +8,7 @@ use crate::config::Problems;
 use crate::intake::gate::GateError;
 use crate::ledger::LedgerError;
 use crate::service::StepError;
-use crate::store::{LockError, OpenError};
+use crate::store::{FenceError, LockError, OpenError};
 
 /// What a command exits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,13 @@ fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             LockError::Io { .. } => Exit::LedgerIo,
         });
     }
+    if let Some(error) = link.downcast_ref::<FenceError>() {
+        return Some(match error {
+            // Another start comes to the same: a person has to put a file in its place.
+            FenceError::LedgerLost { .. } | FenceError::OtherLedger { .. } => Exit::Config,
+            FenceError::Unreadable { .. } | FenceError::Io { .. } => Exit::LedgerIo,
+        });
+    }
     if let Some(error) = link.downcast_ref::<OpenError>() {
         return match error {
             OpenError::Locked(lock) => of_link(lock),
@@ -77,6 +84,7 @@ fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
                 Some(if later { Exit::TryLater } else { Exit::LedgerIo })
             }
             OpenError::Engine(_) => Some(Exit::LedgerIo),
+            OpenError::Fence(fence) => of_link(fence),
         };
     }
     if let Some(error) = link.downcast_ref::<LedgerError>() {

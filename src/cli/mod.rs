@@ -28,6 +28,7 @@ mod held;
 mod questions;
 mod resolve;
 mod verify;
+mod backup;
 mod import;
 mod socket;
 mod customers;
@@ -72,6 +73,9 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Adjust(asked) => block_on(correct::adjust(&asked)),
         Command::Customers(Customers::Import(asked)) => block_on(customers::import(&asked)),
         Command::Ledger(Ledger::Verify(listing)) => block_on(verify::verify(&listing)),
+        Command::Ledger(Ledger::Backup(asked)) => block_on(backup::backup(&asked)),
+        Command::Ledger(Ledger::Restore(asked)) => block_on(backup::restore(&asked)),
+        Command::Ledger(Ledger::CaughtUp(asked)) => block_on(backup::caught_up(&asked)),
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn resolve(asked: &HeldResolve) -> anyhow::Result<Exit> {
 }
 
 /// Who runs this, as the system knows them.
-fn invoker() -> anyhow::Result<String> {
+pub(crate) fn invoker() -> anyhow::Result<String> {
     let name =
         ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     if let Some(name) = name.filter(|name| !name.trim().is_empty()) {

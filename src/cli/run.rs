@@ -17,8 +17,9 @@ use crate::daemon::shutdown::Signals;
 use crate::telemetry::logs;
 
 pub(super) fn run(arguments: Run) -> anyhow::Result<Exit> {
-    let Run { configured, listen, log } = arguments;
-    let config = configure(&configured, listen, log, SecretPolicy::Resolve)?;
+    let Run { configured, listen, log, init } = arguments;
+    let mut config = configure(&configured, listen, log, SecretPolicy::Resolve)?;
+    config.fencing.may_begin_anew = init;
     logs::init(&config.telemetry, io::stderr, io::stderr().is_terminal())?;
     block_on(async move {
         let signals = Signals::take().context("cannot take over the signals")?;

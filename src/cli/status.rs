@@ -14,6 +14,7 @@ use super::{page, words};
 use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
 use crate::ledger::operator::{OperatorLedger, Status};
+use crate::ledger::posting::Restored;
 use crate::store::Holder;
 use crate::web::standing::{AT_RISK_LISTED_MAX, status_json};
 
@@ -86,6 +87,9 @@ impl Standing {
         ] {
             table.row([name.to_owned(), said]);
         }
+        if let Some(restored) = &status.restored {
+            table.row(["rolled back".to_owned(), self.restored(restored)]);
+        }
         table.write(out, "")?;
         self.write_parked(out)?;
         self.write_events(out)?;
@@ -134,6 +138,18 @@ impl Standing {
         }
         let recent = status.recent;
         writeln!(out, "Of the newest {} events {} are held.", recent.events, recent.held)
+    }
+
+    fn restored(&self, restored: &Restored) -> String {
+        let since = words::instant(restored.restored_at, self.now);
+        let until = restored.sent_through_at;
+        match restored.caught_up_at {
+            Some(at) => format!("found {since}; the sources had caught up {at}"),
+            None => format!(
+                "found {since}: usage of until {until} may have been told, and is held; have the \
+                 sources send again what is lacking, then say so (tallyd ledger caught-up)"
+            ),
+        }
     }
 
     fn write_parked(&self, out: &mut dyn Write) -> io::Result<()> {

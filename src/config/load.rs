@@ -115,6 +115,7 @@ pub fn load_text(
         file: path.to_owned(),
         store: settings.store,
         ballast_bytes: settings.ballast_bytes,
+        fencing: settings.fencing,
         maintenance: settings.maintenance,
         held_alarm_basis_points: settings.held_alarm_basis_points,
         web: settings.web,

@@ -34,6 +34,8 @@ pub struct Config {
     pub store: store::Settings,
     /// How large the ballast beside the ledger is, in bytes; zero for none.
     pub ballast_bytes: u64,
+    /// Where the ledger's fence lies.
+    pub fencing: store::Fencing,
     /// When the ledger is maintained.
     pub maintenance: Schedule,
     /// The share of the newest events, in basis points, above which held ones raise the alarm.

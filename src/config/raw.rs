@@ -43,6 +43,7 @@ tables! {
     /// `[ledger]`
     Ledger {
         path: Key<String>,
+        fence: Key<String>,
         cache_kib: Key<i64>,
         ballast_bytes: Key<i64>,
         maintenance: Key<String>,

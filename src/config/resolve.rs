@@ -41,6 +41,7 @@ pub(super) struct Given<'a> {
 pub(super) struct Resolved {
     pub(super) store: store::Settings,
     pub(super) ballast_bytes: u64,
+    pub(super) fencing: store::Fencing,
     pub(super) maintenance: Schedule,
     pub(super) held_alarm_basis_points: u32,
     pub(super) web: web::Settings,
@@ -55,6 +56,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings) -> Resolved {
     let store = ledger::store(&file.ledger, given, found);
     let ballast_bytes = ledger::ballast_bytes(&file.ledger, found);
+    let fencing = ledger::fencing(&file.ledger, &store.path, given, found);
     let maintenance = ledger::maintenance(&file.ledger, found);
     let held_alarm_basis_points = ledger::held_alarm(&file.ledger, found);
     let telemetry = log::telemetry(&file.log, given, found);
@@ -67,6 +69,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     Resolved {
         store,
         ballast_bytes,
+        fencing,
         maintenance,
         held_alarm_basis_points,
         web,

@@ -98,7 +98,8 @@ impl Daemon {
         }
         let now = clock.now();
         let who = format!("tallyd run (pid {}, since {now})", std::process::id());
-        let ledger = Arc::new(SqliteLedger::open(&config.store, &who, now).await?);
+        let ledger =
+            Arc::new(SqliteLedger::open_fenced(&config.store, &config.fencing, &who, now).await?);
         ledger.keep_ballast(config.ballast_bytes).await;
         let recovered = ledger.recover_in_flight(now).await?;
         if recovered > 0 {

@@ -11,6 +11,7 @@ use crate::domain::quantity::Quantity;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 use crate::ledger::Ledger;
 use crate::ledger::operator::{RecentEvents, Status};
+use crate::ledger::posting::Restored;
 use crate::schedule::Schedule;
 use crate::service::{Service, Step, StepError};
 use crate::telemetry::metrics::{Metrics, Standing};
@@ -42,13 +43,15 @@ impl Watcher {
     }
 
     /// Says once when too much is held, and once when it is not any longer.
-    fn judge(&self, recent: RecentEvents) {
-        let notice = notice(recent, self.alarm_basis_points);
+    fn judge(&self, recent: RecentEvents, restored: Option<Restored>) {
+        let notices = [notice(recent, self.alarm_basis_points), restored.and_then(behind)];
+        let notices: Vec<String> = notices.into_iter().flatten().collect();
+        let notice = (!notices.is_empty()).then(|| notices.join("; "));
         let (was, is) = (self.notice.borrow().is_some(), notice.is_some());
         if let Some(notice) = notice.as_ref().filter(|_| !was) {
             tracing::warn!(events = recent.events, held = recent.held, "{notice}");
         } else if was && !is {
-            tracing::info!(held = recent.held, "fewer events are held again");
+            tracing::info!(held = recent.held, "what was noted is in order again");
         }
         self.notice.send_replace(notice);
     }
@@ -64,6 +67,17 @@ fn notice(recent: RecentEvents, alarm_basis_points: u32) -> Option<String> {
             "{} of the newest {} meter events are held, more than {alarm} basis points: see what \
              holds them (tallyd held list)",
             recent.held, recent.events
+        )
+    })
+}
+
+/// What is said until a ledger that was rolled back has caught up.
+fn behind(restored: Restored) -> Option<String> {
+    let until = restored.sent_through_at;
+    restored.caught_up_at.is_none().then(|| {
+        format!(
+            "the ledger was rolled back, and usage of until {until} is held until the sources sent \
+             it again (tallyd ledger caught-up)"
         )
     })
 }
@@ -101,7 +115,7 @@ impl Service for Watcher {
             *shown_at = Some(now);
         }
         let status = self.ledger.status().await?;
-        self.judge(status.recent);
+        self.judge(status.recent, status.restored);
         let seconds = |micros: i64| micros.div_euclid(MICROS_PER_SECOND);
         let free_bytes = crate::ledger::delivery::DeliveryLedger::free_bytes(&*self.ledger)?;
         self.metrics.show(&Standing {

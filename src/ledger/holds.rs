@@ -182,6 +182,15 @@ pub enum Decision {
     Refused(String),
 }
 
+/// What became of a word that the ledger has caught up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaughtUp {
+    /// It is noted.
+    Noted,
+    /// There is nothing to note. A sentence says why.
+    Refused(String),
+}
+
 /// The port of those who decide what is held.
 #[async_trait]
 pub trait HoldsLedger: Send + Sync {
@@ -209,4 +218,11 @@ pub trait HoldsLedger: Send + Sync {
         resolution: &Resolution,
         now: Timestamp,
     ) -> Result<Decision, LedgerError>;
+
+    /// Notes that the sources of a ledger that was rolled back sent again what it lacked. `by` says
+    /// who says so, and why.
+    ///
+    /// # Errors
+    /// Then nothing was noted.
+    async fn caught_up(&self, by: &str, now: Timestamp) -> Result<CaughtUp, LedgerError>;
 }

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
+use super::posting::Restored;
 use crate::domain::correction::{Change, Effect, Standing};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
@@ -51,6 +52,8 @@ pub struct Status {
     pub at_risk: Vec<AtRisk>,
     /// How many of the newest events are held.
     pub recent: RecentEvents,
+    /// Whether the ledger was rolled back.
+    pub restored: Option<Restored>,
 }
 
 /// How much of a customer's usage may be billed twice, or not at all, until what is held is
@@ -141,6 +144,9 @@ pub struct BookLine {
     pub low: Quantity,
     /// The most it holds.
     pub high: Quantity,
+    /// Whether more than that may be there all the same: a ledger that was lost may have told usage
+    /// of this time, and the sources have not sent it again yet.
+    pub unbounded: bool,
 }
 
 /// How `books` sums its lines.

@@ -106,11 +106,29 @@ pub struct Posted {
     pub skipped: u64,
 }
 
+/// A ledger that was found to be older than what was sent from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When it was found.
+    pub restored_at: Timestamp,
+    /// Usage of until this instant may have been sent, though no row says so.
+    pub sent_through_at: Timestamp,
+    /// Since when a person says that the sources sent again what the ledger lacked.
+    pub caught_up_at: Option<Timestamp>,
+}
+
 /// The port of the `posting` room.
 #[async_trait]
 pub trait PostingLedger: Send + Sync {
     /// The ledger's own name.
     fn ledger_id(&self) -> &LedgerId;
+
+    /// Whether the ledger was rolled back, and how far sending had gone: what is told of usage of
+    /// until then is born held.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn restored(&self) -> Result<Option<Restored>, LedgerError>;
 
     /// At most `limit` balances of `provider` that are due at `now`, the longest due first.
     ///

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 pub mod sqlite;
 mod codec;
+mod fence;
 mod lock;
 mod ballast;
 
+pub use fence::{FenceError, Fencing};
 pub use lock::{Holder, LockError};
 
 /// The ledger file's name when the operator gave none; it lies beside the config file.
@@ -35,6 +37,9 @@ pub enum OpenError {
     /// Another process writes to it.
     #[error(transparent)]
     Locked(#[from] LockError),
+    /// It is not the ledger that its fence knows.
+    #[error(transparent)]
+    Fence(#[from] FenceError),
     /// There is none, and none was to be made.
     #[error("there is no ledger at {}", .0.display())]
     Missing(PathBuf),

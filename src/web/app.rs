@@ -95,6 +95,7 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/rejected", post(rejected::keep))
             .route("/v1/customers", post(operator::customers))
             .route("/v1/held", post(holds::resolve))
+            .route("/v1/caught-up", post(holds::caught_up))
             .route("/v1/status", get(operator::status)),
         app,
     )

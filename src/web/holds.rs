@@ -17,7 +17,7 @@ use super::app::App;
 use super::{operator, usage};
 use crate::domain::correction::REASON_BYTES_MAX;
 use crate::domain::resolution::{ItemName, Token, Verdict};
-use crate::ledger::holds::{Changed, Decision, HoldsLedger, Resolution, Resolved};
+use crate::ledger::holds::{CaughtUp, Changed, Decision, HoldsLedger, Resolution, Resolved};
 use crate::service::Bell;
 
 /// What the listeners need of what is held.
@@ -90,6 +90,42 @@ async fn decide(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
             Decision::Refused(said) => {
                 Err(refuse(StatusCode::CONFLICT, "not_decided", said).into())
             }
+        },
+    }
+}
+
+/// A word that the ledger has caught up, as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentCaughtUp {
+    why: String,
+    who: String,
+}
+
+/// `POST /v1/caught-up`: notes that the sources sent again what a restored ledger lacked. Where
+/// there is nothing to note, the answer is 409.
+pub(super) async fn caught_up(State(app): State<Arc<App>>, request: Request) -> Response {
+    match note(app, request).await {
+        Ok(response) => response,
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn note(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
+    let bad = |said: String| Refusal::new(refuse(StatusCode::BAD_REQUEST, "malformed_body", said));
+    let (body, share, _, deadline) = usage::receive(&app, request).await?;
+    let sent: SentCaughtUp =
+        serde_json::from_slice(&body).map_err(|why| bad(format!("the body is no word: {why}")))?;
+    let (why, who) = (sentence("why", &sent.why), sentence("who", &sent.who));
+    let by = format!("{}: {}", who.map_err(bad)?, why.map_err(bad)?);
+    let now = app.rooms.gate.clock().now();
+    let noted = timeout_at(deadline.0, app.rooms.holds.ledger.caught_up(&by, now)).await;
+    drop(share);
+    match noted {
+        Err(_) => Err(answer::too_slow().into()),
+        Ok(noted) => match noted.map_err(|why| operator::ledger_error(&app, why))? {
+            CaughtUp::Noted => Ok(with_json(StatusCode::OK, &json!({}))),
+            CaughtUp::Refused(said) => Err(refuse(StatusCode::CONFLICT, "not_noted", said).into()),
         },
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::state::{HoldReason, ParkReason};
 use crate::ledger::operator::{AtRisk, ProviderStatus, Status};
+use crate::ledger::posting::Restored;
 
 /// Most customers and meters at risk that are listed: those with the most. `books` lists all.
 pub const AT_RISK_LISTED_MAX: usize = 20;
@@ -57,10 +58,19 @@ pub fn status_json(status: &Status) -> Value {
         },
         "at_risk": at_risk,
         "at_risk_places": status.at_risk.len(),
+        "restored": status.restored.as_ref().map(restored_json),
         "balances_open": status.balances_open,
         "oldest_open_at": status.oldest_open_at.map(|at| at.to_rfc3339()),
         "nearest_deadline_at": status.nearest_deadline_at.map(|at| at.to_rfc3339()),
         "providers": providers,
+    })
+}
+
+fn restored_json(restored: &Restored) -> Value {
+    json!({
+        "restored_at": restored.restored_at.to_rfc3339(),
+        "sent_through_at": restored.sent_through_at.to_rfc3339(),
+        "caught_up_at": restored.caught_up_at.map(|at| at.to_rfc3339()),
     })
 }
 

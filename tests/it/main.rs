@@ -22,6 +22,8 @@ mod provider_stripe;
 /// The stand-in provider, held to the rules of the one it stands in for.
 /// What is held, and decided by people.
 mod holds;
+/// Backups, and ledgers that are not the one usage was sent from.
+mod fence;
 /// The ledger against a model, over random sequences of its verbs.
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.

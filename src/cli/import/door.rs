@@ -56,7 +56,8 @@ pub(crate) async fn ledger_or_socket(
     command: &str,
 ) -> anyhow::Result<Result<SqliteLedger, Socket>> {
     let who = format!("tallyd {command} (pid {})", std::process::id());
-    match SqliteLedger::open(&config.store, &who, SystemClock.now()).await {
+    let now = SystemClock.now();
+    match SqliteLedger::open_fenced(&config.store, &config.fencing, &who, now).await {
         Ok(ledger) => Ok(Ok(ledger)),
         Err(OpenError::Locked(LockError::Held { who, .. })) => Ok(Err(Socket::new(config, who)?)),
         Err(error) => Err(error.into()),

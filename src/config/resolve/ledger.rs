@@ -64,6 +64,31 @@ fn path(ledger: &raw::Ledger, given: &Given<'_>, found: &mut Findings) -> PathBu
     given.folder.join(text)
 }
 
+pub(super) fn fencing(
+    ledger: &raw::Ledger,
+    store: &Path,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> store::Fencing {
+    let default = store::Fencing::beside(store);
+    let Some(fence) = &ledger.fence else { return default };
+    let text = fence.get_ref();
+    if Path::new(text).file_name().is_none() || text.ends_with('/') {
+        let title = format!("`ledger.fence` is {text:?}, which names no file");
+        let label = "the fence is one file";
+        let help = "name a file on a path that no backup of the ledger takes along, such as \
+                    \"/var/lib/tallyd-fence/tallyd.fence\"";
+        found.error(Problem::at(fence.span(), title).label(label).help(help));
+    }
+    let path = given.folder.join(text);
+    if path == store {
+        let title = "`ledger.fence` is the ledger itself".to_owned();
+        let label = "the fence would be written over the ledger";
+        found.error(Problem::at(fence.span(), title).label(label).help("name another file"));
+    }
+    store::Fencing { path, ..default }
+}
+
 pub(super) fn held_alarm(ledger: &raw::Ledger, found: &mut Findings) -> u32 {
     let share = Whole::new(
         "ledger.held_alarm_basis_points",

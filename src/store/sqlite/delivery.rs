@@ -54,8 +54,20 @@ impl DeliveryLedger for SqliteLedger {
             .into_iter()
             .partition(|candidate| candidate.expiry(terms.dedupe_floor, estimate).is_some());
         hold_expired(&mut transaction, &expired, &terms, estimate).await?;
+        let sent_through = ready.iter().map(|candidate| candidate.occurred_at).max();
         let leased = lease_ready(&mut transaction, ready, &terms, estimate, self.epoch).await?;
         commit(transaction).await?;
+        drop(writer);
+        // Nothing is sent before the fence says so, on disk: a backup that is restored later does
+        // not know of it.
+        if let (Some(fence), Some(last), Some(sent_through)) =
+            (&self.fence, leased.last(), sent_through)
+        {
+            fence.advance(last.attempt.0, sent_through).await.map_err(|why| {
+                let path = fence.path().display();
+                LedgerError::Broken(format!("the fence {path} cannot be written: {why}").into())
+            })?;
+        }
         Ok(Leases { leased, expired: u64::try_from(expired.len()).unwrap_or(u64::MAX) })
     }
 
@@ -221,6 +233,7 @@ struct Candidate {
     deadline_at: Timestamp,
     /// Until when usage can no longer be billed, when this is such usage.
     late_for: Option<Timestamp>,
+    occurred_at: Timestamp,
 }
 
 impl Candidate {
@@ -270,6 +283,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         first_attempt_at: row.maybe_time("first_attempt_at")?,
         deadline_at: row.time("deadline_at")?,
         late_for,
+        occurred_at,
     })
 }
 

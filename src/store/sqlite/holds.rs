@@ -16,7 +16,8 @@ use crate::domain::resolution::{ItemKind, ItemName, Token, Verdict};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::holds::{
-    CONFLICT, Conflict, Copy, Decision, HoldsLedger, Item, Questions, Resolution, StaleCorrection,
+    CONFLICT, CaughtUp, Conflict, Copy, Decision, HoldsLedger, Item, Questions, Resolution,
+    StaleCorrection,
 };
 use crate::ledger::operator::HeldItem;
 use crate::store::codec::{Columns, ledger_error};
@@ -61,6 +62,10 @@ impl HoldsLedger for SqliteLedger {
         now: Timestamp,
     ) -> Result<Decision, LedgerError> {
         self.decide(resolution, now).await
+    }
+
+    async fn caught_up(&self, by: &str, now: Timestamp) -> Result<CaughtUp, LedgerError> {
+        self.note_caught_up(by, now).await
     }
 }
 

@@ -8,8 +8,10 @@
 //! as one JSON array, or as one statement with many rows of values.
 
 mod accrual;
+pub mod backup;
 mod corrections;
 mod delivery;
+mod fencing;
 mod find;
 mod holds;
 mod intake;
@@ -41,7 +43,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::ballast::{self, Ballast};
 use super::codec::{Columns, commit_error, is_no_database, ledger_error};
-use super::{Holder, OpenError, Settings};
+use super::fence::Fence;
+use super::{Fencing, Holder, OpenError, Settings};
 use crate::domain::digest::Fields;
 use crate::domain::event::LedgerId;
 use crate::domain::time::Timestamp;
@@ -83,21 +86,39 @@ pub struct SqliteLedger {
     readers: SqlitePool,
     group: intake::Group,
     ballast: Arc<Ballast>,
+    /// Where it is noted, outside the ledger, how far sending went; only whoever writes has it.
+    fence: Option<Fence>,
     _holder: Option<Holder>,
 }
 
 impl SqliteLedger {
-    /// Opens the ledger for writing, and makes it when there is none. `who` is shown to whoever
+    /// Opens the ledger for writing, with its fence beside it, as [`Self::open_fenced`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open(settings: &Settings, who: &str, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_fenced(settings, &Fencing::beside(&settings.path), who, now).await
+    }
+
+    /// Opens the ledger for writing, and makes it when there is none and never was one. One that
+    /// was rolled back is opened with what it has not finished held. `who` is shown to whoever
     /// tries to open it meanwhile.
     ///
     /// # Errors
-    /// When another process writes to it, or its storage or engine cannot be trusted.
-    pub async fn open(settings: &Settings, who: &str, now: Timestamp) -> Result<Self, OpenError> {
+    /// When another process writes to it, when it is not the ledger that its fence knows, or when
+    /// its storage or engine cannot be trusted.
+    pub async fn open_fenced(
+        settings: &Settings,
+        fencing: &Fencing,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
         let holder = Holder::take(&settings.path, who)?;
         let path = settings.path.clone();
         let storage = |source: Source| OpenError::Storage { path: path.clone(), source };
-        if path.exists() {
-            recognise(&path).await.map_err(&storage)?;
+        let is_ledger = path.exists() && recognise(&path).await.map_err(&storage)?;
+        if !is_ledger {
+            fencing::refuse_anew(&path, fencing)?;
         }
         let writing = writer_options(settings);
         let mut writer = writing
@@ -108,9 +129,12 @@ impl SqliteLedger {
             .map_err(|error| storage(opening(error)))?;
         check_engine(&mut writer).await?;
         migrator().run(&mut writer).await.map_err(|error| storage(migrating(error)))?;
+        let judged = fencing::hold_against(&mut writer, &settings.path, fencing).await?;
         let (id, epoch) = begin_run(&mut writer, &settings.path, now)
             .await
             .map_err(|error| storage(error.into()))?;
+        let place = (&id, epoch);
+        let fence = fencing::settle_finding(&mut writer, judged, place, fencing, now).await?;
         let readers = readers(&settings.path).await.map_err(|error| storage(opening(error)))?;
         Ok(Self {
             path: settings.path.clone(),
@@ -121,6 +145,7 @@ impl SqliteLedger {
             readers,
             group: intake::Group::default(),
             ballast: Arc::new(Ballast::beside(&settings.path)),
+            fence: Some(fence),
             _holder: Some(holder),
         })
     }
@@ -155,6 +180,7 @@ impl SqliteLedger {
             readers,
             group: intake::Group::default(),
             ballast: Arc::new(Ballast::beside(path)),
+            fence: None,
             _holder: None,
         })
     }

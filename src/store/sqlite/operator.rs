@@ -64,6 +64,7 @@ impl OperatorLedger for SqliteLedger {
             .map_err(ledger_error)?;
         let (events, held) = (recent.integer("events")?, recent.integer("held")?);
         status.recent = RecentEvents { events, held };
+        status.restored = self.restoration().await?;
         (status.held, status.at_risk) =
             held_by_place(&rows(&mut reader, sql!("status_held")).await?)?;
         Ok(status)
@@ -78,8 +79,15 @@ impl OperatorLedger for SqliteLedger {
             .await
             .map_err(ledger_error)?;
         let mut lines: BTreeMap<BookKey, BookLine> = BTreeMap::new();
+        let open_until = self
+            .restoration()
+            .await?
+            .filter(|restored| restored.caught_up_at.is_none())
+            .map(|restored| restored.sent_through_at);
         for row in &balances {
+            let start = row.time("window_start")?;
             let line = line_of(&mut lines, row, filter.by_window)?;
+            line.unbounded |= open_until.is_some_and(|until| start <= until);
             line.accrued = &line.accrued + &row.quantity("accrued")?;
             line.told = &line.told + &row.quantity("told")?;
         }
@@ -292,6 +300,7 @@ fn line_of<'l>(
         at_risk: Quantity::zero(),
         low: Quantity::zero(),
         high: Quantity::zero(),
+        unbounded: false,
     });
     line.start = line.start.min(start);
     line.end = line.end.max(end);

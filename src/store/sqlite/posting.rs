@@ -18,13 +18,17 @@ use crate::domain::record::Position;
 use crate::domain::state::EventState;
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::posting::{DueBalance, Posted, PostedEvent, Posting, PostingLedger};
+use crate::ledger::posting::{DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored};
 use crate::store::codec::{Columns, ledger_error};
 
 #[async_trait]
 impl PostingLedger for SqliteLedger {
     fn ledger_id(&self) -> &LedgerId {
         &self.id
+    }
+
+    async fn restored(&self) -> Result<Option<Restored>, LedgerError> {
+        self.restoration().await
     }
 
     async fn due_balances(

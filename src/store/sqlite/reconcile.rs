@@ -81,7 +81,7 @@ impl ReconcileLedger for SqliteLedger {
     }
 
     async fn caught_up(&self) -> Result<bool, LedgerError> {
-        sqlx::query(sql!("ledger_caught_up"))
+        sqlx::query(sql!("ledger_is_caught_up"))
             .fetch_one(&self.readers)
             .await
             .map_err(ledger_error)?

@@ -16,7 +16,7 @@ use tallyd::domain::time::Timestamp;
 use tallyd::intake;
 use tallyd::intake::gate::Gate;
 use tallyd::ledger::LedgerError;
-use tallyd::ledger::holds::{Decision, HoldsLedger, Item, Questions, Resolution};
+use tallyd::ledger::holds::{CaughtUp, Decision, HoldsLedger, Item, Questions, Resolution};
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
 };
@@ -189,6 +189,9 @@ impl HoldsLedger for Model {
     }
     async fn resolve(&self, asked: &Resolution, _: Timestamp) -> Result<Decision, LedgerError> {
         Ok(Decision::Refused(format!("{asked:?}")))
+    }
+    async fn caught_up(&self, by: &str, _: Timestamp) -> Result<CaughtUp, LedgerError> {
+        Ok(CaughtUp::Refused(by.to_owned()))
     }
 }
 

@@ -1,0 +1,3 @@
+-- What a ledger is told by against its fence.
+SELECT l.id, l.restored_at, l.sent_through_at, (SELECT coalesce(max(id), 0) FROM attempt) AS attempt
+FROM ledger AS l WHERE l.one = 1
