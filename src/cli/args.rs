@@ -124,8 +124,8 @@ pub struct Trace {
 /// Commands of `held`.
 #[derive(Debug, Subcommand)]
 pub enum Held {
-    /// List held events and balances, conflicts, corrections without effect, and parked records, with
-    /// what ends each.
+    /// List held events and balances, conflicts, corrections without effect, and parked records,
+    /// with what ends each.
     List(Listing),
     /// Show one with its attempts and moves, or with its two copies.
     Show(HeldShow),

@@ -1,5 +1,5 @@
-//! `tallyd held resolve`. Here: a verdict, given to the daemon that runs the ledger or to the ledger
-//! itself, and what it changed. Never here: what a verdict makes of anything. Read next:
+//! `tallyd held resolve`. Here: a verdict, given to the daemon that runs the ledger or to the
+//! ledger itself, and what it changed. Never here: what a verdict makes of anything. Read next:
 //! [`super::verify`].
 
 use std::io::{self, Write};

@@ -13,7 +13,7 @@ use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
-use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger};
+use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger, Restored};
 use crate::provider::{CannotTell, Capabilities, Provider};
 use crate::service::{Service, Step, StepError};
 
@@ -157,6 +157,18 @@ fn cannot_tell(cannot: CannotTell, now: Timestamp) -> Plan {
     }
 }
 
+/// Events of usage that a lost ledger may have told are held from the start: `restored` says until
+/// when it had told.
+fn hold_if_told_before(mut postings: Vec<Posting>, restored: Option<Restored>) -> Vec<Posting> {
+    let Some(Restored { sent_through_at, .. }) = restored else { return postings };
+    let events = postings.iter_mut().flat_map(|posting| &mut posting.events);
+    for event in events.filter(|event| event.intent.occurred_at <= sent_through_at) {
+        let why = format!("the ledger was rolled back; usage of until {sent_through_at} was told");
+        event.born_held = Some((HoldReason::Restored, why));
+    }
+    postings
+}
+
 #[async_trait]
 impl Service for Poster {
     fn name(&self) -> &str {
@@ -185,6 +197,7 @@ impl Service for Poster {
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
         let postings: Vec<Posting> =
             due.iter().map(|each| self.posting(each, provider_now, now)).collect();
+        let postings = hold_if_told_before(postings, self.ledger.restored().await?);
         let posted = self.ledger.post(postings, now).await?;
         Ok(Step {
             counts: vec![

@@ -7,5 +7,6 @@ mod disk;
 mod door;
 mod exits;
 mod pause;
+mod restored;
 mod stopping;
 mod surroundings;

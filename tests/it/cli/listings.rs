@@ -2,6 +2,7 @@
 
 use std::io::pipe;
 
+use serde_json::Value;
 use sqlx::{ConnectOptions, Connection};
 use tallyd::clock::Clock;
 use tallyd::domain::time::Timestamp;
@@ -86,6 +87,8 @@ fn an_empty_ledger_says_so_in_sentences() {
 
     There is no meter event yet.
 
+    Nothing is held.
+
     No provider was contacted yet.
 
     $ tallyd books
@@ -120,22 +123,22 @@ async fn the_books_show_the_bracket_and_the_totals() {
     told(&place).await;
     insta::assert_snapshot!(place.run("books").whole(), @r"
     exit 0
-    provider     account  meter     accrued  told  settled  accepted  pending  uncertain  held  low..high
-    stripe.main  cus_1    requests      5.5   5.5        0       5.5        0          0     0     0..5.5
-    stripe.main  cus_2    lost            3     0        0         0        0          0     0       0..0
-    stripe.main  cus_2    requests        7     7        0         7        0          0     0       0..7
-    stripe.main  total    lost            3     0        0         0        0          0     0       0..0
-    stripe.main  total    requests     12.5  12.5        0      12.5        0          0     0    0..12.5
+    provider     account  meter     accrued  told  settled  accepted  pending  uncertain  held  at risk  low..high
+    stripe.main  cus_1    requests      5.5   5.5        0       5.5        0          0     0        0     0..5.5
+    stripe.main  cus_2    lost            3     0        0         0        0          0     0        3       0..0
+    stripe.main  cus_2    requests        7     7        0         7        0          0     0        0       0..7
+    stripe.main  total    lost            3     0        0         0        0          0     0        3       0..0
+    stripe.main  total    requests     12.5  12.5        0      12.5        0          0     0        0    0..12.5
     ");
     insta::assert_snapshot!(place.run("books --by-window --account cus_1").whole(), @r"
     exit 0
-    provider     account  meter     window                                        accrued  told  settled  accepted  pending  uncertain  held  low..high
-    stripe.main  cus_1    requests  [2026-09-21T10:00:00Z, 2026-09-21T11:00:00Z)      5.5   5.5        0       5.5        0          0     0     0..5.5
-    stripe.main  total    requests                                                    5.5   5.5        0       5.5        0          0     0     0..5.5
+    provider     account  meter     window                                        accrued  told  settled  accepted  pending  uncertain  held  at risk  low..high
+    stripe.main  cus_1    requests  [2026-09-21T10:00:00Z, 2026-09-21T11:00:00Z)      5.5   5.5        0       5.5        0          0     0        0     0..5.5
+    stripe.main  total    requests                                                    5.5   5.5        0       5.5        0          0     0        0     0..5.5
     ");
     let json = place.run("books --json").json();
     assert_eq!(json["totals"][1]["accrued"], "12.5");
-    insta::assert_snapshot!(shape(&json), @r"{lines: [{provider: text, account: text, meter: text, start: text, end: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, low: text, high: text}], totals: [{provider: text, meter: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, low: text, high: text}]}");
+    insta::assert_snapshot!(shape(&json), @"{lines: [{provider: text, account: text, meter: text, start: text, end: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, at_risk: text, low: text, high: text}], totals: [{provider: text, meter: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, at_risk: text, low: text, high: text}]}");
 }
 
 #[tokio::test]
@@ -200,11 +203,15 @@ async fn what_is_held_or_parked_says_what_ends_it() {
     told(&place).await;
     insta::assert_snapshot!(place.run("held list").whole(), @r#"
     exit 0
-    held       provider     account  meter  quantity  reason    since                 detail
-    balance:2  stripe.main  cus_2    lost          3  no_meter  2026-09-21T12:00:00Z  the meter "lost" is not known: it was neither found at the provider nor declared
+    held       provider     account  meter  quantity  reason    since                 token     detail
+    balance:2  stripe.main  cus_2    lost          3  no_meter  2026-09-21T12:00:00Z  1f2e830f  the meter "lost" is not known: it was neither found at the provider nor declared
 
     reason    ended by
-    no_meter  create, reactivate or declare the meter; balances are then told by themselves
+    no_meter  create, reactivate or declare the meter; balances are then told by themselves, events once you say so (tallyd held resolve NAME --as not-billed)
+
+    conflict    record   first or second  since                 token
+    conflict:1  web/a/1  quantity 5 or 6  2026-09-21T12:00:00Z  01ad1278
+    ended by: say which copy is right (tallyd held resolve NAME --as first|second --why TEXT)
 
     parked before  meter    records  quantity  reason      for example
     any route      unheard        1         1  no_route    customer acme: no route takes the meter "unheard"
@@ -215,7 +222,7 @@ async fn what_is_held_or_parked_says_what_ends_it() {
     no_route    add a route that matches the record's meter and properties
     "#);
     let json = place.run("held list --json").json();
-    insta::assert_snapshot!(shape(&json), @r"{held: [{name: text, provider: text, account: text, meter: text, quantity: text, reason: text, detail: text, since: text, ended_by: text}], parked: [{route: null, reason: text, meter: text, customer: text, detail: text, count: number, quantity: text, ended_by: text}]}");
+    insta::assert_snapshot!(shape(&json), @"{held: [{name: text, provider: text, account: text, meter: text, quantity: text, reason: text, detail: text, since: text, token: text, ended_by: text}], conflicts: [{name: text, source: text, record: text, first: {customer: text, meter: text, quantity: text, time: text, properties: text}, second: {customer: text, meter: text, quantity: text, time: text, properties: text}, counts_with: text, since: text, decided: null, token: text, ended_by: text}], corrections: [], parked: [{route: null, reason: text, meter: text, customer: text, detail: text, count: number, quantity: text, ended_by: text}]}");
     let name = json["held"][0]["name"].as_str().unwrap();
     insta::assert_snapshot!(place.run(&format!("held show {name}")).whole(), @r#"
     exit 0
@@ -226,7 +233,8 @@ async fn what_is_held_or_parked_says_what_ends_it() {
       quantity  3
       reason    no_meter
       detail    the meter "lost" is not known: it was neither found at the provider nor declared
-      ended by  create, reactivate or declare the meter; balances are then told by themselves
+      token     1f2e830f
+      ended by  create, reactivate or declare the meter; balances are then told by themselves, events once you say so (tallyd held resolve NAME --as not-billed)
     "#);
     let shown = place.run(&format!("held show {name} --json")).json();
     assert_eq!(shown["held"], json["held"][0]);
@@ -243,7 +251,23 @@ async fn what_is_held_or_parked_says_what_ends_it() {
       2026-09-21T12:00:00.001Z  pending    in_flight  leased
       2026-09-21T12:00:00.001Z  in_flight  accepted   accepted
     ");
-    assert_eq!(place.run("held show event:x").code, 1);
+    assert_eq!(place.run("held show event:x").code, 64);
+
+    // A verdict without a daemon: asked about, given, and given once.
+    let line = format!("held resolve {name} --as write-off --why gone --who ada --json");
+    let dry = place.run(&format!("{line} --dry-run")).json();
+    assert_eq!(
+        (&dry["resolution"], &dry["balance"]["outstanding"]["to"]),
+        (&Value::Null, &"0".into())
+    );
+    let wrong = place.run(&format!("{line} --expect 00000000"));
+    assert!(wrong.code == 1 && wrong.err.contains("changed since it was seen"), "{wrong:?}");
+    assert_eq!(place.run(&line).json()["records_written_off"], 1);
+    let again = place.run(&line);
+    assert!(again.code == 1 && again.err.contains("ada said write-off at"), "{again:?}");
+    let decided = place.run("held resolve conflict:1 --as second --why recounted");
+    assert!(decided.out.contains("the record counts with 6 instead of 5"), "{decided:?}");
+    assert_eq!(place.run("ledger verify").code, 0);
 }
 
 #[tokio::test]
@@ -268,10 +292,17 @@ async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     provider     state     events
     stripe.main  accepted       2
 
+    held at      reason    items  ended by
+    stripe.main  no_meter      1  create, reactivate or declare the meter; balances are then told by themselves, events once you say so (tallyd held resolve NAME --as not-billed)
+
+    at risk at   account  meter  items  quantity
+    stripe.main  cus_2    lost       1         3
+    Of the newest 2 events 0 are held.
+
     provider     account              mode  sending
     stripe.main  acct_1TallydSandbox  test  yes
     ");
-    insta::assert_snapshot!(shape(&place.run("status --json").json()), @r"{ledger: text, ledger_id: text, held_by: null, records: number, accrued_to: number, conflicts: number, rejected: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}]}");
+    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, conflicts: number, rejected: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}]}");
 }
 
 #[tokio::test]
