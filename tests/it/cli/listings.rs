@@ -252,8 +252,13 @@ async fn what_is_held_or_parked_says_what_ends_it() {
       2026-09-21T12:00:00.001Z  in_flight  accepted   accepted
     ");
     assert_eq!(place.run("held show event:x").code, 64);
+}
 
-    // A verdict without a daemon: asked about, given, and given once.
+#[tokio::test]
+async fn a_verdict_without_a_daemon_is_asked_about_given_and_given_once() {
+    let place = Place::new();
+    told(&place).await;
+    let name = "balance:2";
     let line = format!("held resolve {name} --as write-off --why gone --who ada --json");
     let dry = place.run(&format!("{line} --dry-run")).json();
     assert_eq!(
