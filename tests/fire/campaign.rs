@@ -38,6 +38,8 @@ const LINES: u64 = 20;
 const LEVEL_MILLIS: u64 = 500;
 /// Nothing changes for so long, in seconds: then nothing comes any more.
 const STILL_SECONDS: u64 = 60;
+/// Time between two lines while something is waited for, in seconds.
+const SAY_SECONDS: u64 = 30;
 /// How long a daemon that rests may take to stop, in seconds.
 const STOP_SECONDS: u64 = 60;
 
@@ -47,7 +49,7 @@ const STOP_SECONDS: u64 = 60;
 /// When the run itself cannot go on.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    let provider = Provider::start(arguments.seed).await?;
+    let provider = Provider::start(arguments.seed, &arguments.faults).await?;
     let disk = match &arguments.ledger {
         Some(_) => None,
         None => Disk::mount()?,
@@ -218,11 +220,16 @@ async fn still(
     let mut ticks = interval(Duration::from_millis(LEVEL_MILLIS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last, mut changed) = (Value::Null, Instant::now());
+    let mut said = Instant::now();
     loop {
         ticks.tick().await;
         let (reached, seen) = look().await?;
         if reached {
             return Ok(());
+        }
+        if said.elapsed() > Duration::from_secs(SAY_SECONDS) {
+            said = Instant::now();
+            report::say(&format!("        waits for {what}"))?;
         }
         if seen != last {
             (last, changed) = (seen, Instant::now());

@@ -1,6 +1,8 @@
 //! The real binary. Here: its folder, its config, its start, its signals, its commands. Never here:
 //! when any of that happens. Read next: [`super::director`].
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -11,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::memory::Way;
 use super::record::Meter;
@@ -28,6 +30,7 @@ const TAIL_BYTES: usize = 2_000;
 pub(crate) struct Home {
     folder: PathBuf,
     ledger: PathBuf,
+    began: Instant,
 }
 
 impl Home {
@@ -39,7 +42,7 @@ impl Home {
         rate: u32,
     ) -> anyhow::Result<Self> {
         let ledger = ledgers.unwrap_or(folder).join("tallyd.ledger");
-        let home = Self { folder: folder.to_owned(), ledger };
+        let home = Self { folder: folder.to_owned(), ledger, began: Instant::now() };
         let text = home.config(api, rate);
         std::fs::write(home.path().join("tallyd.toml"), text).context("cannot write the config")?;
         Ok(home)
@@ -120,6 +123,18 @@ impl Home {
         self.path().join("log")
     }
 
+    /// Writes into the log what is done to the daemon, for whoever reads it afterwards.
+    pub(crate) fn note(&self, what: &str) -> anyhow::Result<()> {
+        let millis = self.began.elapsed().as_millis();
+        let mut log = self.open_log()?;
+        writeln!(log, "fire, after {millis} ms: {what}").context("cannot write the log")
+    }
+
+    fn open_log(&self) -> anyhow::Result<File> {
+        let log = File::options().create(true).append(true).open(self.log());
+        log.context("cannot open the log")
+    }
+
     /// Everything that its daemons wrote to their standard error.
     pub(crate) fn said(&self) -> String {
         let bytes = std::fs::read(self.log()).unwrap_or_default();
@@ -135,10 +150,9 @@ impl Home {
 
     /// Starts the daemon, which may or may not come to listen.
     pub(crate) fn start(&self) -> anyhow::Result<Daemon> {
-        let log = std::fs::File::options().create(true).append(true).open(self.log());
         let mut command = self.command();
         command.args(["run", "--config", "tallyd.toml"]);
-        command.stdout(Stdio::piped()).stderr(log.context("cannot write the log")?);
+        command.stdout(Stdio::piped()).stderr(self.open_log()?);
         let mut process = command.spawn().context("cannot start the daemon")?;
         let output = process.stdout.take().context("the daemon has no output")?;
         Ok(Daemon { process, output: BufReader::new(output).lines() })

@@ -100,6 +100,7 @@ impl Director {
     }
 
     fn start(&mut self) -> anyhow::Result<Daemon> {
+        self.home.note("starts")?;
         self.log_from = self.home.said().len();
         self.home.start()
     }
@@ -114,6 +115,7 @@ impl Director {
         let listening = timeout(limit, daemon.listening()).await;
         match listening.with_context(|| format!("no start in time: {}", self.said()))?? {
             Some(address) => {
+                self.home.note("listens")?;
                 self.shared.set_address(Some(address));
                 Ok(true)
             }
@@ -156,12 +158,14 @@ impl Director {
     async fn act(&mut self, daemon: &Daemon, act: Act) -> anyhow::Result<()> {
         match act {
             Act::Stop => {
+                self.home.note("is halted")?;
                 self.deeds.stopped += 1;
                 daemon.signal(Signal::STOP)?;
             }
             Act::Continue => daemon.signal(Signal::CONT)?,
             Act::Fill(kibibytes) => {
                 if let Some(disk) = &self.disk {
+                    self.home.note(&format!("its disk has {kibibytes} KiB left"))?;
                     self.deeds.filled += 1;
                     (self.is_full, self.was_full) = (true, true);
                     disk.fill_but(kibibytes)?;
@@ -169,6 +173,7 @@ impl Director {
             }
             Act::Clear => self.clear()?,
             Act::Trouble(trouble) => {
+                self.home.note(&format!("its provider has trouble: {trouble:?}"))?;
                 match trouble {
                     Trouble::None => {}
                     Trouble::Storm => self.deeds.storms += 1,
@@ -182,6 +187,7 @@ impl Director {
 
     fn clear(&mut self) -> anyhow::Result<()> {
         if let (Some(disk), true) = (&self.disk, self.is_full) {
+            self.home.note("its disk has room again")?;
             disk.clear()?;
             self.is_full = false;
         }
@@ -196,6 +202,7 @@ impl Director {
             End::AskedAndKilled(patience) => patience,
         };
         // One that is stopped would not hear it.
+        self.home.note("is asked to stop")?;
         daemon.signal(Signal::CONT)?;
         daemon.signal(Signal::TERM)?;
         let ended = timeout(patience, daemon.ended()).await;
@@ -222,6 +229,7 @@ impl Director {
     }
 
     async fn kill(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
+        self.home.note("is killed")?;
         daemon.signal(Signal::KILL)?;
         let ended = daemon.ended().await?;
         self.shared.set_address(None);

@@ -58,6 +58,10 @@ struct Arguments {
     /// Meter events that the daemon sends in a second at most.
     #[arg(long, default_value_t = 2_000)]
     rate: u32,
+    /// Another fault of the stand-in, as KIND=BASIS_POINTS. With rejected_later=100, which tallyd
+    /// cannot know of yet, the run has to fail.
+    #[arg(long = "fault", value_name = "KIND=BASIS_POINTS", value_parser = fault)]
+    faults: Vec<(String, u32)>,
     /// Keep the ledger in this folder; its disk is then never filled.
     #[arg(long, value_name = "FOLDER")]
     ledger: Option<PathBuf>,
@@ -67,6 +71,11 @@ fn records(text: &str) -> Result<usize, String> {
     let most = record::RECORDS_MAX;
     let records = text.parse().map_err(|_| "it is no number".to_owned())?;
     if records > most { Err(format!("the most is {most}")) } else { Ok(records) }
+}
+
+fn fault(text: &str) -> Result<(String, u32), String> {
+    let (kind, rate) = text.split_once('=').ok_or("it is KIND=BASIS_POINTS")?;
+    Ok((kind.to_owned(), rate.parse().map_err(|_| format!("{rate} is no number"))?))
 }
 
 fn main() -> anyhow::Result<ExitCode> {

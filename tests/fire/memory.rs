@@ -9,6 +9,8 @@ use super::record::{Place, Record};
 
 /// Acknowledged parcels that are kept, to be sent once more by a client that forgot.
 const KEPT_MAX: usize = 64;
+/// Of so many records, one comes from a file at most.
+const FILES_ONE_IN: usize = 4;
 /// Findings that are kept in words.
 const FINDINGS_MAX: usize = 40;
 
@@ -73,6 +75,8 @@ pub(crate) struct Memory {
     base: i64,
     target: usize,
     released: usize,
+    /// Records that were made for files.
+    for_files: usize,
     /// By number.
     records: Vec<Record>,
     acknowledged: Vec<bool>,
@@ -93,6 +97,7 @@ impl Memory {
             base,
             target,
             released: 0,
+            for_files: 0,
             records: Vec::new(),
             acknowledged: Vec::new(),
             unanswered: BTreeMap::new(),
@@ -135,7 +140,11 @@ impl Memory {
     /// What to send next: a parcel that was not acknowledged, sometimes one that was, or a new one
     /// of about `size` records. Nothing while no more may be made.
     pub(crate) fn take(&mut self, way: Way, size: u64, dice: &mut Dice) -> Option<Parcel> {
-        let may_make = self.records.len() < self.released;
+        let is_due = match way {
+            Way::Http => true,
+            Way::Table | Way::Lines => self.for_files * FILES_ONE_IN <= self.records.len(),
+        };
+        let may_make = is_due && self.records.len() < self.released;
         let waiting = self.unanswered.entry(way).or_default();
         let mut parcel = if !waiting.is_empty() && (!may_make || dice.once_in(2)) {
             waiting.pop_front()?
@@ -168,6 +177,10 @@ impl Memory {
             self.acknowledged.push(false);
         }
         self.open += until - first;
+        match way {
+            Way::Http => {}
+            Way::Table | Way::Lines => self.for_files += until - first,
+        }
         self.counts.parcels += 1;
         Parcel { way, records: first..until, sent: 0, acknowledged: false }
     }

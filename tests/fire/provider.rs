@@ -1,6 +1,7 @@
 //! The stand-in for the provider, a real process of its own. Here: its start, its faults, its
 //! books. Never here: what they are compared with. Read next: [`super::compare`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
 
@@ -40,6 +41,8 @@ pub(crate) struct Provider {
     process: Child,
     pub(crate) address: SocketAddr,
     seed: u64,
+    /// What goes wrong, in basis points.
+    rates: BTreeMap<String, u32>,
 }
 
 /// What goes wrong beside [`FAULTS`], for some seconds.
@@ -53,8 +56,9 @@ pub(crate) enum Trouble {
 }
 
 impl Provider {
-    /// Starts one with all meters, no limits, and its faults on.
-    pub(crate) async fn start(seed: u64) -> anyhow::Result<Self> {
+    /// Starts one with all meters, no limits, and its faults on: [`FAULTS`], and `more` in place of
+    /// some of them or beside.
+    pub(crate) async fn start(seed: u64, more: &[(String, u32)]) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyd"));
         command.args(["sandbox", "--listen", "127.0.0.1:0"]);
         for meter in Meter::ALL {
@@ -68,7 +72,9 @@ impl Provider {
         else {
             bail!("the sandbox said {line:?}");
         };
-        let mut provider = Self { process, address, seed };
+        let usual = FAULTS.map(|(kind, rate)| (kind.to_owned(), rate));
+        let rates = usual.into_iter().chain(more.iter().cloned()).collect();
+        let mut provider = Self { process, address, seed, rates };
         provider.post("settings", &json!({ "limits": "none" })).await?;
         provider.trouble(Trouble::None, 0).await?;
         Ok(provider)
@@ -96,9 +102,8 @@ impl Provider {
         // New settings count every name's attempts afresh: another seed keeps a retry from meeting
         // the same fault again.
         self.seed = self.seed.wrapping_add(1);
-        let rates: Value = FAULTS.iter().map(|(name, rate)| (*name, *rate)).collect();
         let mut faults = json!({
-            "seed": self.seed, "basis_points": rates, "slow_millis": SLOW_MILLIS,
+            "seed": self.seed, "basis_points": self.rates, "slow_millis": SLOW_MILLIS,
         });
         match trouble {
             Trouble::None => {}

@@ -25,7 +25,7 @@ const AGE_MIN: i64 = 7_200;
 const HOURS: u64 = 12;
 const DAYS: u64 = 3;
 /// One record in so many of those that are told one by one is older than the provider takes.
-const TOO_OLD_ONE_IN: u64 = 2_000;
+const TOO_OLD_ONE_IN: u64 = 500;
 /// How old those are, in seconds: forty days.
 const TOO_OLD_AGE: i64 = 40 * DAY;
 const HOUR: i64 = 3_600;
