@@ -181,7 +181,7 @@ async fn fight(
     Ok(())
 }
 
-/// Lets everything be acknowledged and told, and stops the daemon.
+/// Lets everything be acknowledged and told, with all faults but kills, and stops the daemon.
 async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     let mut daemon = director.rest().await?;
     let shared = director.shared.clone();
@@ -192,14 +192,15 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     })
     .await?;
     shared.end();
-    director.provider.calm().await?;
-    report::say("all usage is acknowledged; faults are off")?;
+    report::say("all usage is acknowledged")?;
     let home = director.home.clone();
     still("the ledger to rest", async || {
         let (_, status) = home.read(&["status"]).await?;
         Ok((is_at_rest(&status), status))
     })
     .await?;
+    director.provider.calm().await?;
+    report::say("the ledger rests; faults are off")?;
     stop(&mut daemon, director).await
 }
 

@@ -180,6 +180,7 @@ fn each_record(events: &[Value], memory: &Memory, made: &mut Comparison) {
     for event in events {
         if event["status"]["state"] != "counted" {
             made.findings.push(format!("not counted: {event}"));
+            continue;
         }
         let place = Place::named(text(event, "event_name"), text(event, "customer"));
         if place.is_some_and(|place| !place.meter.is_told_one_by_one()) {
