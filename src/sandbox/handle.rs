@@ -4,14 +4,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::{HeaderMap, Method};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::clock::ShiftedClock;
 use super::faults::Faults;
-use super::server::Job;
+use super::server::{self, Job};
 use super::statistics::Statistics;
 use super::stripe::{self, BookLine, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe};
+use super::wire::{Delivery, Request};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -65,6 +68,24 @@ pub struct SandboxHandle(Arc<Shared>);
 impl SandboxHandle {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
+    }
+
+    /// What a request comes to, without a connection: status and body, or nothing where the
+    /// connection would be closed. For what asks more often than sockets allow.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Option<(u16, Bytes)> {
+        let (path, query) = (path.to_owned(), query.to_owned());
+        let request = Request { method, path, query, headers, body };
+        match server::take(Arc::clone(&self.0), request).await {
+            Delivery::Whole(answer) | Delivery::Cut(answer) => Some((answer.status, answer.body)),
+            Delivery::Closed => None,
+        }
     }
 
     /// What the sandbox's clock shows.

@@ -150,12 +150,8 @@ async fn answer(
     shared: Arc<Shared>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Closed> {
-    let request = read(request).await?;
-    let delivery = match request {
-        Some(request) if request.path.starts_with(control::PREFIX) => {
-            Delivery::Whole(control::answer(&shared, &request))
-        }
-        Some(request) => ask_stripe(shared, request).await,
+    let delivery = match read(request).await? {
+        Some(request) => take(shared, request).await,
         None => Delivery::Whole(stripe::too_large(shared.clock.now())),
     };
     match delivery {
@@ -163,6 +159,14 @@ async fn answer(
         Delivery::Cut(answer) => Ok(respond(answer, true)),
         Delivery::Closed => Err(Closed::OnPurpose),
     }
+}
+
+/// What comes of a request that was read in full.
+pub(super) async fn take(shared: Arc<Shared>, request: Request) -> Delivery {
+    if request.path.starts_with(control::PREFIX) {
+        return Delivery::Whole(control::answer(&shared, &request));
+    }
+    ask_stripe(shared, request).await
 }
 
 /// Reads a request in full; `None` when its body is too large.

@@ -59,6 +59,13 @@ struct MeterEvent {
     livemode: bool,
 }
 
+/// An account, as far as it is read: async-stripe's billing crate has no accounts.
+#[derive(Deserialize)]
+struct Account {
+    id: String,
+    object: String,
+}
+
 /// The envelope of every Stripe error, of either API version.
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -125,6 +132,13 @@ pub fn provider_at(received: &Received) -> Option<Timestamp> {
     let at = http_date(received.date.as_deref()?)?;
     // A date from outside these bounds would poison the kept clock, which never goes back.
     (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&at).then_some(at)
+}
+
+/// The id of the account that the body of a 200 describes; nothing when it describes none.
+#[must_use]
+pub fn account(body: &[u8]) -> Option<String> {
+    let account: Account = serde_json::from_slice(body).ok()?;
+    (account.object == "account").then_some(account.id)
 }
 
 fn booked(received: &Received, expected: Expected<'_>) -> Answer {

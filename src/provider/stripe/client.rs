@@ -14,7 +14,6 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use stripe_billing::BillingMeter;
 use stripe_billing::billing_meter::ListBillingMeter;
 use stripe_client_core::{
@@ -232,13 +231,6 @@ pub struct Reading<'a> {
     provider_at: Mutex<Option<Timestamp>>,
 }
 
-/// An account, as far as it is read: async-stripe's billing crate has no accounts.
-#[derive(Deserialize)]
-struct Account {
-    id: String,
-    object: String,
-}
-
 /// Why a reading request has no result.
 #[derive(Debug)]
 pub struct Unread(Box<Answer>);
@@ -298,9 +290,9 @@ impl<'a> Reading<'a> {
         let Some(body) = permitted(self.get("/account".to_owned()).await)? else {
             return Ok(None);
         };
-        match serde_json::from_slice::<Account>(&body) {
-            Ok(account) if account.object == "account" => Ok(Some(account.id)),
-            Ok(_) | Err(_) => Err(Unread::deserialize_err("it is no account").0),
+        match classify::account(&body) {
+            Some(id) => Ok(Some(id)),
+            None => Err(Unread::deserialize_err("it is no account").0),
         }
     }
 
