@@ -287,7 +287,8 @@ pub fn unknown_field(name: &str) -> Fault {
         Some(field) => format!("is not a field of a record; did you mean \"{field}\"?"),
         None => format!("is not a field of a record, which has {}", FIELDS.join(", ")),
     };
-    Fault::new(escaped(name), reason)
+    // A name that is empty would leave nobody to blame.
+    Fault::new(if name.is_empty() { quoted(name) } else { escaped(name) }, reason)
 }
 
 fn nearest_field(name: &str) -> Option<&'static str> {

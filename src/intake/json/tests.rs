@@ -135,6 +135,11 @@ fn a_slip_in_a_field_is_named_and_never_loses_usage() {
             "colour: is not a field of a record, which has source, id, customer, meter, quantity, \
              time, properties",
         ),
+        (
+            "\"\":5",
+            "\"\": is not a field of a record, which has source, id, customer, meter, quantity, \
+             time, properties",
+        ),
         ("\"id\":\"a\",\"id\":\"b\"", "id: is there twice"),
         ("\"id\":12", "id: is a number, and must be a string"),
         ("\"id\":\" a\"", "id: \" a\" starts or ends with white space"),

@@ -55,6 +55,9 @@ fn read(data: &[u8], mapping: Option<Mapping>, capacity: usize) -> Option<Batch>
         all.admitted.extend(next.batch.admitted);
         all.rejected.extend(next.batch.rejected);
     }
+    // As JSON a row is longer than it was.
+    let settings = Settings::default();
+    let rules = Rules { settings: &settings, ..rules };
     for (_, admitted) in &all.admitted {
         let mut again = Batch::default();
         read_line(write_record(&admitted.record).as_bytes(), 1, &rules, &mut again);
