@@ -105,7 +105,8 @@ impl StripeError {
                 .message
                 .as_deref()
                 .is_some_and(|message| is_about_duplicates(message) && names(message, identifier));
-        said || self.is_code("duplicate_meter_event")
+        // A reading request has no identifier, and can be no duplicate whatever it is told.
+        !identifier.is_empty() && (said || self.is_code("duplicate_meter_event"))
     }
 }
 

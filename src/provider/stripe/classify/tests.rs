@@ -118,6 +118,14 @@ fn a_duplicate_is_one_that_names_our_identifier() {
 }
 
 #[test]
+fn a_reading_request_is_never_a_duplicate() {
+    for body in [error("invalid_request_error", "duplicate_meter_event"), refused("already exists")]
+    {
+        assert_ne!(reading(&received(400, &body)).outcome, Outcome::Duplicate, "{body}");
+    }
+}
+
+#[test]
 fn a_refusal_is_held_for_the_reason_stripe_gave() {
     use HoldReason::{AheadRefused, KeyConflict, NoMeter, Refused, TooOldRefused, ValueRefused};
     for (message, reason) in [
