@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   cargo test --test storage                                   the whole matrix, some minutes
-//!   cargo test --test storage -- --lives second --calls fdatasync --from 3 --to 3
+//!   cargo test --test storage -- --lives second --calls fsync --from 3 --to 3
+//!   cargo test --test storage -- --damage 500                   flipped bits and cut-off ends
 //! ```
 //!
 //! A clean run counts the calls; then the k-th of each kind is made to fail, for every k. Each run
@@ -22,6 +23,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 
+mod damage;
 mod script;
 mod trace;
 mod world;
@@ -50,6 +52,12 @@ struct Arguments {
     /// Only every so many-th of them.
     #[arg(long, default_value_t = 1)]
     every: usize,
+    /// In place of all that: so many bits flipped, and ends cut off, in a sound ledger.
+    #[arg(long, value_name = "COUNT")]
+    damage: Option<usize>,
+    /// The seed of the damage.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Runs at the same time.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
@@ -75,6 +83,11 @@ struct Ends {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    let mut out = io::stdout();
+    if let Some(count) = arguments.damage {
+        let wrong = damage::measure(count, arguments.seed, &mut out)?;
+        return conclude(&wrong, &mut out);
+    }
     if !Tracer::is_installed() {
         writeln!(
             io::stderr(),
@@ -82,7 +95,6 @@ fn main() -> anyhow::Result<ExitCode> {
         )?;
         return Ok(ExitCode::FAILURE);
     }
-    let mut out = io::stdout();
     writeln!(
         out,
         "{:<11}{:<11}{:<8}{:>6}{:>7}{:>8}{:>7}{:>7}{:>7}",
@@ -92,7 +104,12 @@ fn main() -> anyhow::Result<ExitCode> {
     for life in &arguments.lives {
         wrong.extend(matrix(&arguments, *life, &mut out)?);
     }
-    for text in &wrong {
+    conclude(&wrong, &mut out)
+}
+
+/// Says what went wrong, and whether anything did.
+fn conclude(wrong: &[String], out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    for text in wrong {
         writeln!(out, "\n{text}")?;
     }
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

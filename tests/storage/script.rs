@@ -137,6 +137,22 @@ impl Stage {
         Ok(())
     }
 
+    /// The names of the records that a first life is sent.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        RECORDS.iter().take(4).map(|(name, ..)| *name)
+    }
+
+    /// A life in which nothing fails, from its beginning to an orderly stop.
+    pub(crate) fn fill(&self, home: &Home) -> anyhow::Result<()> {
+        let sandbox = Sandbox::start()?;
+        home.configure(&sandbox.url, self.life.maintenance())?;
+        let mut daemon = running(home.start(None)?)?;
+        self.live(home, &mut daemon, &mut BTreeSet::new())?;
+        let code = daemon.stop()?;
+        anyhow::ensure!(code == 0, "it ended with {code}");
+        Ok(())
+    }
+
     /// One run, in which at most one call fails.
     pub(crate) fn run(&self, point: Option<&Point>) -> anyhow::Result<Report> {
         let folder = tempfile::tempdir()?;

@@ -205,14 +205,20 @@ impl Home {
         fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
 
-    /// What `ledger verify` says, unless it is that all is well.
-    pub(crate) fn verify(&self) -> anyhow::Result<()> {
+    /// Runs another command here to its end: its exit code, and what it wrote.
+    pub(crate) fn command(&self, arguments: &[&str]) -> anyhow::Result<(i32, String)> {
         let mut command = Command::new(PROGRAM);
-        command.args(["ledger", "verify", "--config", "tallyd.toml"]);
+        command.args(arguments).args(["--config", "tallyd.toml"]);
         self.prepare(&mut command);
         let output = command.output()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        anyhow::ensure!(output.status.success(), "ledger verify: {}\n{said}", output.status);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status.code().unwrap_or(-1), said))
+    }
+
+    /// What `ledger verify` says, unless it is that all is well.
+    pub(crate) fn verify(&self) -> anyhow::Result<()> {
+        let (code, said) = self.command(&["ledger", "verify"])?;
+        anyhow::ensure!(code == 0, "ledger verify ended with {code}\n{said}");
         Ok(())
     }
 }
