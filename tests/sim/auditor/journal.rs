@@ -1,0 +1,140 @@
+//! What came in is booked, once. Here: the journal and the bookings against what the sources sent
+//! and were answered. Never here: the provider. Read next: [`super::books`].
+
+use tallyd::accrual::route::{AccountRule, Route};
+
+use super::{Auditor, Said, Violation, violated};
+use crate::amount::Amount;
+use crate::rows::{Line, Rows};
+use crate::server::{DAY, HOUR, MINUTE};
+use crate::workload::account_of;
+
+/// Whether `route` takes what was said.
+fn takes(route: &Route, said: &Said) -> bool {
+    route.meter.as_str() == said.meter
+        && route.matches.iter().all(|(name, value)| name == "tier" && *value == said.tier)
+}
+
+fn scale(route: &Route) -> Amount {
+    Amount::parse(&route.scale.to_string()).expect("a scale is plain text")
+}
+
+impl Auditor {
+    /// Each record of the journal is one that was sent, and the one that was acknowledged.
+    pub(super) fn journal_is_what_was_sent(&mut self, read: &Rows) -> Result<(), Violation> {
+        for record in &read.records {
+            let tier = if record.properties.contains("\"a\"") { "a" } else { "b" };
+            let said = Said {
+                customer: record.customer.clone(),
+                meter: record.meter.clone(),
+                tier: tier.to_owned(),
+                quantity: record.quantity,
+                at: record.at,
+            };
+            let known = self.sent.get(&record.id);
+            if !known.is_some_and(|known| known.contains(&said)) {
+                return violated("no-invention", format!("{} was never sent so", record.id));
+            }
+            if self.positions.insert(record.id.clone(), record.position).is_some() {
+                return violated("booked-once", format!("{} stands there twice", record.id));
+            }
+            self.journal.insert(record.position, (record.id.clone(), said));
+        }
+        for (id, said) in &self.acknowledged {
+            let booked = self.positions.get(id).and_then(|position| self.journal.get(position));
+            match booked {
+                None => return violated("no-loss", format!("{id} was acknowledged and is gone")),
+                Some((_, booked)) if booked != said => {
+                    return violated("first-stays", format!("{id} was acknowledged as {said:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Each booking is what its route makes of its record, at most once for a destination.
+    pub(super) fn bookings_are_of_records(&mut self, read: &Rows) -> Result<(), Violation> {
+        for (id, name, definition) in &read.versions {
+            if self.versions.contains_key(id) {
+                continue;
+            }
+            match self.routes.get(&(name.clone(), definition.clone())) {
+                Some(route) => drop(self.versions.insert(*id, route.clone())),
+                None => return violated("routes", format!("{name} was never configured so")),
+            }
+        }
+        for line in &read.lines {
+            self.last_booking = line.id;
+            self.check_line(line)?;
+            let sum = self.balances.entry(line.balance);
+            let sum =
+                sum.or_insert_with(|| (line.meter.clone(), line.account.clone(), Amount::ZERO));
+            sum.2 = sum.2 + line.quantity;
+        }
+        self.passed_records_stand_somewhere(read)
+    }
+
+    fn check_line(&mut self, line: &Line) -> Result<(), Violation> {
+        let Some((id, said)) = self.journal.get(&line.record) else {
+            return violated("booking", format!("booking {} is of no record", line.id));
+        };
+        let Some(route) = self.versions.get(&line.version) else {
+            return violated("booking", format!("booking {} is by no route", line.id));
+        };
+        let account = match &route.account {
+            AccountRule::Imported | AccountRule::Template(_) => account_of(&said.customer),
+            AccountRule::Identity => said.customer.clone(),
+        };
+        let span = match route.window.as_str() {
+            "record" => 1,
+            "1m" => MINUTE,
+            "1h" => HOUR,
+            _ => DAY,
+        };
+        let right = takes(route, said)
+            && line.quantity == said.quantity.times(scale(route))
+            && line.meter == route.provider_meter.as_str()
+            && line.account == account
+            && line.start <= said.at
+            && said.at < line.end
+            && line.end - line.start == span
+            && line.cause == "record";
+        if !right {
+            return violated("booking", format!("{id} is booked as {line:?} by {route:?}"));
+        }
+        if self.booked.insert((line.record, line.meter.clone()), line.id).is_some() {
+            return violated("booked-once", format!("{id} is booked twice to {}", line.meter));
+        }
+        Ok(())
+    }
+
+    /// What accrual passed is booked or parked.
+    fn passed_records_stand_somewhere(&self, read: &Rows) -> Result<(), Violation> {
+        for (position, (id, _)) in self.journal.range(..=read.watermark) {
+            let from = (*position, String::new());
+            let to = (*position + 1, String::new());
+            let booked = self.booked.range(from..to).next().is_some();
+            if !booked && !read.parked.iter().any(|(parked, ..)| parked == position) {
+                return violated("no-loss", format!("{id} was passed, and stands nowhere"));
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end: everything that was acknowledged is booked, or waits for a reason that stays.
+    pub(super) fn everything_was_booked(&self, read: &Rows) -> Result<(), Violation> {
+        let end = self.journal.keys().next_back().copied().unwrap_or_default();
+        if read.watermark != end {
+            return violated("liveness", format!("accrual stopped at {}", read.watermark));
+        }
+        for (position, route, reason) in &read.parked {
+            // What is booked to a destination already is not booked there again by another route.
+            if reason != "destination_taken" {
+                let what = format!("record {position} waits for {route}: {reason}");
+                return violated("liveness", what);
+            }
+        }
+        Ok(())
+    }
+}

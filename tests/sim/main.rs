@@ -1,0 +1,191 @@
+//! The simulation: the program's own rooms over a real ledger, in a world whose time, faults and
+//! provider follow from one seed. Here: its commands. Never here: a run (see [`run`]). Read next:
+//! [`world`], then [`auditor`].
+//!
+//! ```text
+//!   cargo test --test sim                                         the gate
+//!   cargo test --release --test sim -- campaign --seeds N --from S    many seeds, counted
+//!   cargo test --test sim -- replay --seed S [--trace]            one seed
+//!   cargo test --test sim -- planted                              the bugs that must be caught
+//! ```
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod amount;
+mod auditor;
+mod campaign;
+mod chance;
+mod faults;
+mod planted;
+mod plants;
+mod ports;
+mod rows;
+mod run;
+mod scenario;
+mod scene;
+mod server;
+mod shrink;
+mod wire;
+mod workload;
+mod world;
+
+use campaign::{Verbosity, never, now, print, run_all};
+use faults::Class;
+use plants::Plant;
+use run::{Bench, STEPS, Setup};
+use scenario::Scenario;
+
+/// Seeds of each scenario in the gate.
+const GATE_SEEDS: u64 = 200;
+/// Steps of a seed in the gate.
+const GATE_STEPS: u64 = 24;
+/// Seeds of the gate that are run twice, to see whether they do the same.
+const GATE_TWICE: u64 = 6;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Many seeds, counted.
+    Campaign {
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        #[arg(long, default_value_t = STEPS)]
+        steps: u64,
+        /// Stops after so many violations.
+        #[arg(long, default_value_t = 1)]
+        violations: usize,
+    },
+    /// One seed.
+    Replay {
+        #[arg(long)]
+        seed: u64,
+        #[arg(long, default_value = "swarm")]
+        scenario: String,
+        #[arg(long, default_value_t = STEPS)]
+        steps: u64,
+        #[arg(long, value_delimiter = ',')]
+        without: Vec<String>,
+        #[arg(long)]
+        plant: Option<String>,
+        #[arg(long)]
+        trace: bool,
+        /// Looks for fewer steps and fewer faults that fail in the same way.
+        #[arg(long)]
+        shrink: bool,
+    },
+    /// Looks for a seed that catches each planted bug, and prints the table.
+    Planted {
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let first = std::env::args().nth(1);
+    let ours = ["campaign", "replay", "planted", "help"];
+    if !first.is_some_and(|first| ours.contains(&first.as_str())) {
+        return gate();
+    }
+    match Arguments::parse().command {
+        Some(Command::Campaign { seeds, from, steps, violations }) => {
+            campaign(from, seeds, steps, violations)
+        }
+        Some(Command::Replay { seed, scenario, steps, without, plant, trace, shrink }) => {
+            let without: BTreeSet<Class> =
+                without.iter().filter_map(|name| Class::named(name)).collect();
+            let setup = Setup {
+                steps,
+                without,
+                plant: plant.and_then(|name| Plant::named(&name)),
+                verbose: trace,
+                ..Setup::of(seed, Scenario::named(&scenario))
+            };
+            replay(&if shrink { shrink::shrink(&Bench::new(), &setup) } else { setup })
+        }
+        Some(Command::Planted { only }) => {
+            let only = only.and_then(|name| Plant::named(&name));
+            if planted::search(only) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        None => gate(),
+    }
+}
+
+/// What has to pass before a change lands.
+fn gate() -> ExitCode {
+    // A filter that names another test is none of ours.
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if filter.is_some_and(|filter| !"simulation".contains(&filter)) {
+        return ExitCode::SUCCESS;
+    }
+    let begun = now();
+    let remembered = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    let mut setups: Vec<Setup> = remembered.map(Setup::remembered).collect();
+    for scenario in [Scenario::Swarm, Scenario::Directed] {
+        let seeds = 0..GATE_SEEDS;
+        setups.extend(seeds.map(|seed| Setup { steps: GATE_STEPS, ..Setup::of(seed, scenario) }));
+    }
+    let tally = run_all(&setups, 5, Verbosity::Violations);
+    print(&tally, begun.elapsed());
+    let differing = differing();
+    let escaped = planted::not_caught();
+    for what in differing.iter().chain(&escaped) {
+        println!("{what}");
+    }
+    println!("the gate took {} s", begun.elapsed().as_secs());
+    let good = tally.violations.is_empty() && differing.is_empty() && escaped.is_empty();
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Seeds that do not do the same when they are run again.
+fn differing() -> Vec<String> {
+    let bench = Bench::new();
+    let setups = (0..GATE_TWICE).map(|seed| Setup::of(1_000 + seed, Scenario::Swarm));
+    let differs = |setup: &Setup| bench.run(setup).digest != bench.run(setup).digest;
+    let differing = setups.filter(differs);
+    differing.map(|setup| format!("not the same twice: {}", setup.replay())).collect()
+}
+
+fn campaign(from: u64, seeds: u64, steps: u64, most: usize) -> ExitCode {
+    let begun = now();
+    let setups: Vec<Setup> = (from..from + seeds)
+        .map(|seed| {
+            let swarm = seed.is_multiple_of(2);
+            let scenario = if swarm { Scenario::Swarm } else { Scenario::Directed };
+            Setup { steps, ..Setup::of(seed, scenario) }
+        })
+        .collect();
+    let tally = run_all(&setups, most, Verbosity::Progress);
+    print(&tally, begun.elapsed());
+    let never = never(&tally);
+    if !never.is_empty() {
+        println!("never came about: {}", never.join(", "));
+    }
+    let good = tally.violations.is_empty() && never.is_empty();
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn replay(setup: &Setup) -> ExitCode {
+    println!("{}", setup.replay());
+    let outcome = Bench::new().run(setup);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("digest {}", outcome.digest);
+    match outcome.violation {
+        Some(violation) => {
+            println!("{}: {}", violation.invariant, violation.what);
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,258 @@
+//! The ledger, as the program sees it: a real one, behind doors at which a process can end or a
+//! disk can fail. Never here: what is true of a ledger (see [`crate::auditor`]). Read next:
+//! [`crate::plants`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tallyd::domain::event::LedgerId;
+use tallyd::domain::names::{AccountName, CustomerName, ProviderName};
+use tallyd::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
+use tallyd::domain::time::Timestamp;
+use tallyd::ledger::LedgerError;
+use tallyd::ledger::accrual::{
+    Accrual, AccrualLedger, Accrued, JournalPage, ParkedPage, RouteDefinition, RouteVersionId,
+};
+use tallyd::ledger::delivery::{
+    DeliveryLedger, LeaseTerms, Leases, MeterChange, PinCheck, ProviderFacts, Settlement,
+};
+use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use tallyd::ledger::operator::OperatorLedger as _;
+use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger};
+use tallyd::store::sqlite::SqliteLedger;
+
+use crate::faults::Class;
+use crate::plants::Planted;
+use crate::scene::Stage;
+
+/// The ledger of one process.
+pub(crate) struct Ports {
+    pub(crate) inner: Arc<SqliteLedger>,
+    pub(crate) stage: Stage,
+    pub(crate) planted: Planted,
+}
+
+impl Ports {
+    fn strikes(&self, class: Class, bound: u64, verb: &str) -> bool {
+        let mut scene = self.stage.scene();
+        let strikes = scene.faults.strikes(class, bound);
+        if strikes {
+            scene.trace.note(format!("{} {verb}", class.name()));
+            scene.reach(format!("fault at {verb}"));
+        }
+        strikes
+    }
+
+    /// A verb that reads.
+    async fn reading<T>(
+        &self,
+        verb: &str,
+        call: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        if self.strikes(Class::CrashBefore, 250, verb) {
+            self.stage.end().await;
+        }
+        call.await
+    }
+
+    /// A verb that writes.
+    async fn writing<T>(
+        &self,
+        verb: &str,
+        call: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        if self.strikes(Class::CrashBefore, 50, verb) {
+            self.stage.end().await;
+        }
+        if self.strikes(Class::DiskFull, 50, verb) {
+            return Err(LedgerError::Full("no space left".into()));
+        }
+        if self.strikes(Class::CommitUnknown, 60, verb) {
+            let committed = self.stage.scene().faults.stream(Class::CommitUnknown).one_in(2);
+            if committed {
+                drop(call.await?);
+            }
+            self.stage.scene().crashed = true;
+            return Err(LedgerError::Broken("input/output error".into()));
+        }
+        let result = call.await;
+        let name = if result.is_ok() { "done" } else { "failed" };
+        self.stage.scene().trace.note(format!("{verb} {name}"));
+        if self.strikes(Class::CrashAfter, 50, verb) {
+            self.stage.end().await;
+        }
+        result
+    }
+
+    /// Imports accounts, as an operator does.
+    pub(crate) async fn import(
+        &self,
+        provider: &ProviderName,
+        pairs: &[(CustomerName, AccountName)],
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
+        self.writing("import", self.inner.import_accounts(provider, pairs, now)).await
+    }
+}
+
+#[async_trait]
+impl IntakeLedger for Ports {
+    async fn accept(
+        &self,
+        records: Vec<Admitted>,
+        rejected: Vec<Rejected>,
+        now: Timestamp,
+    ) -> Result<Vec<Admission>, LedgerError> {
+        let call = self.planted.accept(&self.inner, records, rejected, now);
+        self.writing("accept", call).await
+    }
+
+    fn free_bytes(&self) -> Result<u64, LedgerError> {
+        IntakeLedger::free_bytes(&*self.inner)
+    }
+}
+
+#[async_trait]
+impl AccrualLedger for Ports {
+    async fn adopt_routes(
+        &self,
+        routes: &[RouteDefinition],
+        now: Timestamp,
+    ) -> Result<Vec<RouteVersionId>, LedgerError> {
+        self.writing("adopt_routes", self.inner.adopt_routes(routes, now)).await
+    }
+
+    async fn unaccrued(&self, limit: u32) -> Result<JournalPage, LedgerError> {
+        self.reading("unaccrued", self.inner.unaccrued(limit)).await
+    }
+
+    async fn parked_to_review(&self, limit: u32) -> Result<ParkedPage, LedgerError> {
+        self.reading("parked_to_review", self.inner.parked_to_review(limit)).await
+    }
+
+    async fn imported_accounts(
+        &self,
+        provider: &ProviderName,
+        customers: &[CustomerName],
+    ) -> Result<HashMap<CustomerName, AccountName>, LedgerError> {
+        let call = self.inner.imported_accounts(provider, customers);
+        self.reading("imported_accounts", call).await
+    }
+
+    async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
+        self.writing("accrue", self.inner.accrue(accrual, now)).await
+    }
+}
+
+#[async_trait]
+impl PostingLedger for Ports {
+    fn ledger_id(&self) -> &LedgerId {
+        self.inner.ledger_id()
+    }
+
+    async fn due_balances(
+        &self,
+        provider: &ProviderName,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DueBalance>, LedgerError> {
+        self.reading("due_balances", self.inner.due_balances(provider, now, limit)).await
+    }
+
+    async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError> {
+        self.inner.next_due_at(provider).await
+    }
+
+    async fn post(&self, postings: Vec<Posting>, now: Timestamp) -> Result<Posted, LedgerError> {
+        self.writing("post", self.inner.post(postings, now)).await
+    }
+}
+
+#[async_trait]
+impl DeliveryLedger for Ports {
+    fn free_bytes(&self) -> Result<u64, LedgerError> {
+        DeliveryLedger::free_bytes(&*self.inner)
+    }
+
+    async fn recover_in_flight(&self, now: Timestamp) -> Result<u64, LedgerError> {
+        self.writing("recover_in_flight", self.planted.recover(&self.inner, now)).await
+    }
+
+    async fn lease(
+        &self,
+        provider: &ProviderName,
+        terms: LeaseTerms,
+    ) -> Result<Leases, LedgerError> {
+        let leases =
+            self.writing("lease", self.planted.lease(&self.inner, provider, terms)).await?;
+        if !leases.leased.is_empty() && self.strikes(Class::Stalled, 30, "lease") {
+            let stalled = self.stage.scene().faults.stream(Class::Stalled).between(1, 90);
+            let micros = stalled * crate::server::SECOND;
+            self.stage.clock.advance_micros(micros);
+            let mut scene = self.stage.scene();
+            scene.stalled += micros;
+            let to = scene.server.now + micros;
+            scene.server.advance(to);
+        }
+        Ok(leases)
+    }
+
+    async fn settle(
+        &self,
+        provider: &ProviderName,
+        settlements: Vec<Settlement>,
+        clock: Option<ClockReading>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let settlements = self.planted.settlements(settlements, now);
+        self.writing("settle", self.inner.settle(provider, settlements, clock, now)).await
+    }
+
+    async fn next_attempt_at(
+        &self,
+        provider: &ProviderName,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        self.inner.next_attempt_at(provider).await
+    }
+
+    async fn provider_facts(&self, provider: &ProviderName) -> Result<ProviderFacts, LedgerError> {
+        self.reading("provider_facts", self.inner.provider_facts(provider)).await
+    }
+
+    async fn pin_account(
+        &self,
+        provider: &ProviderName,
+        pin: &AccountPin,
+        now: Timestamp,
+    ) -> Result<PinCheck, LedgerError> {
+        self.writing("pin_account", self.inner.pin_account(provider, pin, now)).await
+    }
+
+    async fn pin_meters(
+        &self,
+        provider: &ProviderName,
+        meters: &[MeterPin],
+        now: Timestamp,
+    ) -> Result<Vec<MeterChange>, LedgerError> {
+        self.writing("pin_meters", self.inner.pin_meters(provider, meters, now)).await
+    }
+
+    async fn read_clock(
+        &self,
+        provider: &ProviderName,
+        reading: ClockReading,
+    ) -> Result<(), LedgerError> {
+        self.writing("read_clock", self.inner.read_clock(provider, reading)).await
+    }
+
+    async fn pause(
+        &self,
+        provider: &ProviderName,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.writing("pause", self.inner.pause(provider, reason, now)).await
+    }
+}

@@ -1,0 +1,244 @@
+//! The ledger's rows, as the auditor reads them. Here: statements of its own, and rows without
+//! meaning. Never here: a check. Read next: [`crate::auditor`].
+
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use crate::amount::Amount;
+
+/// A record of the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) position: i64,
+    pub(crate) id: String,
+    pub(crate) customer: String,
+    pub(crate) meter: String,
+    pub(crate) quantity: Amount,
+    pub(crate) at: i64,
+    pub(crate) properties: String,
+}
+
+/// A line of a balance.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) id: i64,
+    pub(crate) record: i64,
+    pub(crate) version: i64,
+    pub(crate) balance: i64,
+    pub(crate) meter: String,
+    pub(crate) account: String,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) quantity: Amount,
+    pub(crate) cause: String,
+}
+
+/// A balance.
+#[derive(Clone, Debug)]
+pub(crate) struct Balance {
+    pub(crate) id: i64,
+    pub(crate) accrued: Amount,
+    pub(crate) told: Amount,
+    pub(crate) hold: Option<String>,
+    pub(crate) due_at: Option<i64>,
+}
+
+/// A meter event.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) id: i64,
+    pub(crate) balance: i64,
+    pub(crate) meter: String,
+    pub(crate) account: String,
+    pub(crate) identifier: String,
+    pub(crate) quantity: Amount,
+    pub(crate) state: String,
+    pub(crate) hold: Option<String>,
+    pub(crate) ambiguous: bool,
+    pub(crate) occurred_at: i64,
+    pub(crate) first_attempt_at: Option<i64>,
+    pub(crate) last_attempt_at: Option<i64>,
+    pub(crate) attempts: i64,
+}
+
+impl Event {
+    /// Whether it is certainly at the provider.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.state == "settled"
+    }
+
+    /// Whether it is certainly not at the provider.
+    pub(crate) fn is_absent(&self) -> bool {
+        match self.state.as_str() {
+            "pending" | "void" | "superseded" => true,
+            "held" | "dead" => !self.ambiguous,
+            _ => false,
+        }
+    }
+}
+
+/// A move of an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Move {
+    pub(crate) id: i64,
+    pub(crate) event: i64,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) why: String,
+}
+
+/// What was read of a ledger at one moment: rows that never change as far as they are new, the
+/// others whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) records: Vec<Record>,
+    pub(crate) watermark: i64,
+    pub(crate) versions: Vec<(i64, String, String)>,
+    pub(crate) parked: Vec<(i64, String, String)>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) balances: Vec<Balance>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) moves: Vec<Move>,
+}
+
+fn amount(row: &SqliteRow, column: &str) -> Amount {
+    let text: String = row.get(column);
+    Amount::parse(&text).unwrap_or_else(|| panic!("{column} holds \"{text}\""))
+}
+
+/// Reads the ledger past what is known of it.
+pub(crate) async fn read(
+    ledger: &mut SqliteConnection,
+    journal: usize,
+    booking: i64,
+    last_move: i64,
+) -> Result<Rows, sqlx::Error> {
+    sqlx::raw_sql("BEGIN").execute(&mut *ledger).await?;
+    let rows = read_all(ledger, journal, booking, last_move).await;
+    sqlx::raw_sql("COMMIT").execute(&mut *ledger).await?;
+    rows
+}
+
+async fn read_all(
+    ledger: &mut SqliteConnection,
+    journal: usize,
+    booking: i64,
+    last_move: i64,
+) -> Result<Rows, sqlx::Error> {
+    let journal = i64::try_from(journal).expect("a journal is no longer");
+    let watermark = sqlx::query("SELECT position FROM watermark WHERE room = 'accrual'")
+        .fetch_one(&mut *ledger)
+        .await?
+        .get("position");
+    let versions = sqlx::query("SELECT id, name, definition FROM route_version")
+        .fetch_all(&mut *ledger)
+        .await?
+        .iter()
+        .map(|row| (row.get("id"), row.get("name"), row.get("definition")))
+        .collect();
+    let parked = sqlx::query("SELECT record_position, route, reason FROM parked_record")
+        .fetch_all(&mut *ledger)
+        .await?
+        .iter()
+        .map(|row| (row.get("record_position"), row.get("route"), row.get("reason")))
+        .collect();
+    Ok(Rows {
+        records: records(ledger, journal).await?,
+        watermark,
+        versions,
+        parked,
+        lines: lines(ledger, booking).await?,
+        balances: balances(ledger).await?,
+        events: events(ledger).await?,
+        moves: moves(ledger, last_move).await?,
+    })
+}
+
+async fn records(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Record>, sqlx::Error> {
+    let query = "SELECT position, id, customer, meter, quantity, occurred_at, properties \
+        FROM usage_record WHERE position > ?1 ORDER BY position";
+    let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
+    let record = |row: &SqliteRow| Record {
+        position: row.get("position"),
+        id: row.get("id"),
+        customer: row.get("customer"),
+        meter: row.get("meter"),
+        quantity: amount(row, "quantity"),
+        at: row.get("occurred_at"),
+        properties: row.get("properties"),
+    };
+    Ok(found.iter().map(record).collect())
+}
+
+async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, sqlx::Error> {
+    let query = "SELECT k.id, k.record_position, k.route_version_id, k.balance_id, d.meter, \
+        b.account, b.window_start, b.window_end, k.quantity, k.cause FROM booking AS k \
+        JOIN balance AS b ON b.id = k.balance_id JOIN destination AS d ON d.id = k.destination_id \
+        WHERE k.id > ?1 ORDER BY k.id";
+    let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
+    let line = |row: &SqliteRow| Line {
+        id: row.get("id"),
+        record: row.get("record_position"),
+        version: row.get("route_version_id"),
+        balance: row.get("balance_id"),
+        meter: row.get("meter"),
+        account: row.get("account"),
+        start: row.get("window_start"),
+        end: row.get("window_end"),
+        quantity: amount(row, "quantity"),
+        cause: row.get("cause"),
+    };
+    Ok(found.iter().map(line).collect())
+}
+
+async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::Error> {
+    let query = "SELECT b.id, b.accrued, b.told, b.due_at, h.reason FROM balance AS b \
+        LEFT JOIN balance_hold AS h ON h.balance_id = b.id ORDER BY b.id";
+    let found = sqlx::query(query).fetch_all(ledger).await?;
+    let balance = |row: &SqliteRow| Balance {
+        id: row.get("id"),
+        accrued: amount(row, "accrued"),
+        told: amount(row, "told"),
+        hold: row.get("reason"),
+        due_at: row.get("due_at"),
+    };
+    Ok(found.iter().map(balance).collect())
+}
+
+async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error> {
+    let query = "SELECT e.id, e.balance_id, d.meter, b.account, e.identifier, e.quantity, e.state, \
+        e.hold_reason, e.ambiguous, e.occurred_at, e.first_attempt_at, e.last_attempt_at, \
+        e.attempts FROM meter_event AS e JOIN balance AS b ON b.id = e.balance_id \
+        JOIN destination AS d ON d.id = b.destination_id ORDER BY e.id";
+    let found = sqlx::query(query).fetch_all(ledger).await?;
+    let event = |row: &SqliteRow| Event {
+        id: row.get("id"),
+        balance: row.get("balance_id"),
+        meter: row.get("meter"),
+        account: row.get("account"),
+        identifier: row.get("identifier"),
+        quantity: amount(row, "quantity"),
+        state: row.get("state"),
+        hold: row.get("hold_reason"),
+        ambiguous: row.get::<i64, _>("ambiguous") == 1,
+        occurred_at: row.get("occurred_at"),
+        first_attempt_at: row.get("first_attempt_at"),
+        last_attempt_at: row.get("last_attempt_at"),
+        attempts: row.get("attempts"),
+    };
+    Ok(found.iter().map(event).collect())
+}
+
+async fn moves(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Move>, sqlx::Error> {
+    let query = "SELECT id, event_id, from_state, to_state, why FROM event_move WHERE id > ?1 \
+        ORDER BY id";
+    let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
+    let step = |row: &SqliteRow| Move {
+        id: row.get("id"),
+        event: row.get("event_id"),
+        from: row.get("from_state"),
+        to: row.get("to_state"),
+        why: row.get("why"),
+    };
+    Ok(found.iter().map(step).collect())
+}

@@ -1,0 +1,172 @@
+//! One seed from its beginning to its end. Here: what a run is set to, and what it came to. Never
+//! here: several of them (see [`crate::campaign`]). Read next: [`crate::campaign`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+use tallyd::domain::time::Timestamp;
+use tallyd::provider::stripe::{Stripe, settings};
+use tallyd::store::sqlite::SqliteLedger;
+
+use crate::auditor::Violation;
+use crate::faults::Class;
+use crate::plants::Plant;
+use crate::scenario::{Scenario, play};
+use crate::workload::provider_name;
+use crate::world::World;
+
+/// Steps of a run, unless it is told otherwise.
+pub(crate) const STEPS: u64 = 60;
+
+/// What a run is set to.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) scenario: Scenario,
+    pub(crate) steps: u64,
+    /// Classes that are switched off.
+    pub(crate) without: BTreeSet<Class>,
+    /// The classes that are in, where it is not left to the seed.
+    pub(crate) only: Option<BTreeSet<Class>>,
+    pub(crate) plant: Option<Plant>,
+    pub(crate) verbose: bool,
+}
+
+impl Setup {
+    pub(crate) fn of(seed: u64, scenario: Scenario) -> Self {
+        Self {
+            seed,
+            scenario,
+            steps: STEPS,
+            without: BTreeSet::new(),
+            only: None,
+            plant: None,
+            verbose: false,
+        }
+    }
+
+    /// A run that failed once: `scenario seed steps`, and the classes that were switched off.
+    pub(crate) fn remembered(line: &str) -> Self {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [scenario, seed, steps, without @ ..] = words.as_slice() else { panic!("{line}") };
+        let number = |text: &str| text.parse().expect("it is a number");
+        let without = without.iter().flat_map(|names| names.split(','));
+        Self {
+            steps: number(steps),
+            without: without.filter_map(Class::named).collect(),
+            ..Self::of(number(seed), Scenario::named(scenario))
+        }
+    }
+
+    /// The command that runs it again.
+    pub(crate) fn replay(&self) -> String {
+        let mut command = format!(
+            "cargo test --test sim -- replay --seed {} --scenario {} --steps {}",
+            self.seed,
+            self.scenario.name(),
+            self.steps
+        );
+        if !self.without.is_empty() {
+            let names: Vec<&str> = self.without.iter().map(|class| class.name()).collect();
+            command.push_str(&format!(" --without {}", names.join(",")));
+        }
+        if let Some(plant) = self.plant {
+            command.push_str(&format!(" --plant {}", plant.name()));
+        }
+        command
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) digest: String,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) struck: BTreeMap<Class, u64>,
+    pub(crate) reached: BTreeMap<String, u64>,
+    pub(crate) lines: Vec<String>,
+    /// Simulated time, in seconds.
+    pub(crate) seconds: i64,
+}
+
+/// What all runs of a thread share.
+pub(crate) struct Bench {
+    runtime: tokio::runtime::Runtime,
+    stripe: Arc<Stripe>,
+    /// An empty ledger with a name that never changes.
+    template: Vec<u8>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        let stripe = Stripe::new(&settings::Settings {
+            name: provider_name(),
+            api: "http://127.0.0.1:9".to_owned(),
+            key: "sk_test_simulation".to_owned().into(),
+            account: None,
+            meters: Vec::new(),
+            timeout_millis: 1_000,
+        });
+        let template = runtime.block_on(template());
+        Self { runtime, stripe: Arc::new(stripe.expect("its settings are right")), template }
+    }
+
+    /// Runs one seed. A panic, the program's or the simulation's own, is a violation too.
+    pub(crate) fn run(&self, setup: &Setup) -> Outcome {
+        let run = AssertUnwindSafe(|| self.runtime.block_on(self.world(setup)));
+        std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+            let what = said.unwrap_or_else(|| "a panic without words".to_owned());
+            let violation = Some(Violation { invariant: "no-panic", what });
+            Outcome { violation, ..Outcome::default() }
+        })
+    }
+
+    async fn world(&self, setup: &Setup) -> Outcome {
+        let mut world = World::new(setup, self.stripe.clone(), &self.template).await;
+        let begun = world.stage.scene().server.now;
+        let violation = play(&mut world, setup.scenario, setup.steps).await.err();
+        world.kill();
+        let mut scene = world.stage.scene();
+        for (rule, count) in scene.server.ruled.clone() {
+            *scene.reached.entry(format!("rule: {rule}")).or_default() += count;
+        }
+        Outcome {
+            digest: scene.trace.digest(),
+            violation,
+            struck: scene.faults.struck.clone(),
+            reached: scene.reached.clone(),
+            lines: std::mem::take(&mut scene.trace.lines),
+            seconds: (scene.server.now - begun) / crate::server::SECOND,
+        }
+    }
+}
+
+/// The bytes of an empty ledger. Its name is set, as chance would make every run another.
+async fn template() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("ledger");
+    let settings = tallyd::store::Settings { path: path.clone(), cache_kib: 2_048 };
+    let now = Timestamp::from_seconds(1_790_000_000);
+    let ledger = SqliteLedger::open(&settings, "simulation", now).await;
+    ledger.expect("a ledger can be made").close().await;
+    name_it(&path).await;
+    std::fs::read(&path).expect("the ledger can be read")
+}
+
+async fn name_it(path: &Path) {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut ledger = options.connect().await.expect("the ledger opens");
+    sqlx::raw_sql("UPDATE ledger SET id = '0123456789abcdef'; PRAGMA wal_checkpoint(TRUNCATE);")
+        .execute(&mut ledger)
+        .await
+        .expect("the ledger takes a name");
+    ledger.close().await.expect("it closes");
+}

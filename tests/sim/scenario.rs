@@ -1,0 +1,252 @@
+//! What happens in a run, and in which order. Here: the swarm, in which chance decides alone, and
+//! the directed scenarios, in which faults come in the compounds that hurt. Never here: how a thing
+//! is done (see [`crate::world`]). Read next: [`crate::run`].
+
+use crate::auditor::Violation;
+use crate::faults::Class;
+use crate::server::{DAY, HOUR, MINUTE, SECOND};
+use crate::workload;
+use crate::world::{MONTH, Part, World};
+
+/// How a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// Chance alone.
+    Swarm,
+    /// Chance, with compounds of faults among it.
+    Directed,
+}
+
+impl Scenario {
+    /// Its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Swarm => "swarm",
+            Self::Directed => "directed",
+        }
+    }
+
+    /// The scenario of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        if name == Self::Directed.name() { Self::Directed } else { Self::Swarm }
+    }
+}
+
+/// Steps between two verifications of the whole ledger.
+const VERIFIED_EVERY: u64 = 16;
+/// Days without faults at the end of a run.
+const CALM_DAYS: i64 = 40;
+
+/// Runs `scenario` for `steps` steps, then lets everything come to rest.
+pub(crate) async fn play(
+    world: &mut World,
+    scenario: Scenario,
+    steps: u64,
+) -> Result<(), Violation> {
+    for route in world.routes.clone() {
+        world.auditor.configured(&route);
+    }
+    for step in 0..steps {
+        world.note(format!("step {step}"));
+        if scenario == Scenario::Directed && step % 12 == 6 {
+            compound(world).await?;
+        }
+        weather(world).await;
+        work(world).await;
+        world.auditor.audit().await?;
+        if step % VERIFIED_EVERY == VERIFIED_EVERY - 1 {
+            verify(world).await?;
+        }
+    }
+    rest(world).await
+}
+
+async fn verify(world: &mut World) -> Result<(), Violation> {
+    match world.verify().await.into_iter().next() {
+        Some(what) => Err(Violation { invariant: "ledger-verify", what }),
+        None => Ok(()),
+    }
+}
+
+/// How much time passes before a step.
+fn pause(world: &mut World) -> i64 {
+    match world.chance.below(20) {
+        0..=9 => world.chance.between(SECOND, 2 * MINUTE),
+        10..=15 => world.chance.between(2 * MINUTE, HOUR),
+        _ => world.chance.between(HOUR, 5 * HOUR),
+    }
+}
+
+/// Lets time pass, and what goes wrong by itself.
+async fn weather(world: &mut World) {
+    let pause = pause(world);
+    world.pass(pause);
+    let struck = |world: &World, class, bound| world.stage.scene().faults.strikes(class, bound);
+    let drawn = |world: &World, class, from, to| {
+        world.stage.scene().faults.stream(class).between(from, to)
+    };
+    if struck(world, Class::Outage, 12) {
+        let lasts = drawn(world, Class::Outage, 5 * MINUTE, 6 * HOUR);
+        let mut scene = world.stage.scene();
+        scene.episodes.outage = scene.server.now + lasts;
+    }
+    if struck(world, Class::LongOutage, 60) {
+        let lasts = drawn(world, Class::LongOutage, 24 * HOUR, 60 * HOUR);
+        let mut scene = world.stage.scene();
+        scene.episodes.outage = scene.server.now + lasts;
+    }
+    if struck(world, Class::KeyRefused, 25) {
+        let lasts = drawn(world, Class::KeyRefused, MINUTE, 4 * HOUR);
+        let mut scene = world.stage.scene();
+        scene.episodes.key_refused = scene.server.now + lasts;
+    }
+    if struck(world, Class::RateStorm, 15) {
+        let lasts = drawn(world, Class::RateStorm, MINUTE, HOUR);
+        let mut scene = world.stage.scene();
+        scene.episodes.rate_storm = scene.server.now + lasts;
+    }
+    if struck(world, Class::Downtime, 20) {
+        let lasts = drawn(world, Class::Downtime, HOUR, 30 * HOUR);
+        world.kill();
+        world.pass(lasts);
+    }
+    if struck(world, Class::Month, 120) {
+        world.kill();
+        world.pass(MONTH);
+    }
+    if struck(world, Class::ClockStep, 12) {
+        let by = drawn(world, Class::ClockStep, -40 * HOUR, 40 * HOUR);
+        world.step_clock(by);
+    }
+    if struck(world, Class::ClockDrift, 12) {
+        let gains = drawn(world, Class::ClockDrift, -20 * SECOND, 20 * SECOND);
+        world.drift(gains);
+    }
+    if struck(world, Class::Routes, 15) {
+        let routes = workload::changed_routes(world.stage.scene().faults.stream(Class::Routes));
+        world.reconfigure(routes).await;
+    }
+}
+
+/// What people, sources and the process do in a step.
+async fn work(world: &mut World) {
+    if !world.start().await {
+        return;
+    }
+    if let Some(customer) = world.not_imported() {
+        let late = world.stage.scene().faults.strikes(Class::AccountLate, 2);
+        if !late {
+            world.import(customer).await;
+        }
+    }
+    if world.chance.percent(60) {
+        world.intake().await;
+    }
+    tick(world).await;
+}
+
+/// What the process does by itself: each part a few times.
+pub(crate) async fn tick(world: &mut World) {
+    for _ in 0..world.chance.between(1, 3) {
+        for part in [Part::Accrual, Part::Posting, Part::Delivery] {
+            if world.chance.one_in(6) {
+                continue;
+            }
+            let mut rounds = world.chance.between(1, 4);
+            while rounds > 0 && world.step(part).await {
+                rounds -= 1;
+                let passes = world.chance.between(1, 2 * SECOND);
+                world.pass(passes);
+            }
+            if !world.is_up() && !world.start().await {
+                return;
+            }
+        }
+    }
+}
+
+/// A compound of faults, one after the other.
+async fn compound(world: &mut World) -> Result<(), Violation> {
+    world.start().await;
+    world.intake().await;
+    match world.chance.below(3) {
+        // Answers are lost, then the provider is away for more than a day, then the clock steps.
+        0 => {
+            tick(world).await;
+            let lasts = world.chance.between(20 * HOUR, 50 * HOUR);
+            {
+                let mut scene = world.stage.scene();
+                scene.faults.count(Class::LongOutage);
+                scene.episodes.outage = scene.server.now + lasts;
+            }
+            world.pass(lasts / 2);
+            tick(world).await;
+            world.auditor.audit().await?;
+            let by = world.chance.between(-40 * HOUR, 40 * HOUR);
+            world.stage.scene().faults.count(Class::ClockStep);
+            world.step_clock(by);
+            world.pass(lasts / 2 + MINUTE);
+            tick(world).await;
+        }
+        // Requests are on their way when the process ends for long.
+        1 => {
+            tick(world).await;
+            world.kill();
+            let lasts = world.chance.between(10 * HOUR, 60 * HOUR);
+            world.stage.scene().faults.count(Class::Downtime);
+            world.pass(lasts);
+            world.start().await;
+            tick(world).await;
+        }
+        // Steady work for more than a day: nothing that is unknown may be passed over.
+        _ => {
+            for _ in 0..24 {
+                let passes = world.chance.between(40 * MINUTE, 75 * MINUTE);
+                world.pass(passes);
+                world.start().await;
+                if world.chance.percent(80) {
+                    world.intake().await;
+                }
+                tick(world).await;
+                world.auditor.audit().await?;
+            }
+        }
+    }
+    world.auditor.audit().await
+}
+
+/// The faults end, every cause of waiting is removed, and everything is told.
+async fn rest(world: &mut World) -> Result<(), Violation> {
+    {
+        let mut scene = world.stage.scene();
+        scene.faults.off = true;
+        scene.episodes = crate::scene::Episodes::default();
+    }
+    world.drift(0);
+    world.reconfigure(workload::all_routes()).await;
+    while let Some(customer) = world.not_imported() {
+        world.import(customer).await;
+    }
+    world.send_rest().await;
+    // Clocks that were wrong are right again, as far as they ever are.
+    world.right_clock();
+    world.kill();
+    world.start().await;
+    let mut passed = 0;
+    while passed < CALM_DAYS * DAY {
+        // Densely at first, while what is unknown is still recognised; then ever more rarely.
+        let pause = (6 * MINUTE).max(passed / 3);
+        world.pass(pause);
+        passed += pause;
+        for part in [Part::Accrual, Part::Posting, Part::Delivery] {
+            let mut rounds = 0;
+            while world.step(part).await && rounds < 200 {
+                rounds += 1;
+                world.pass(SECOND);
+            }
+        }
+        world.auditor.audit().await?;
+    }
+    verify(world).await?;
+    world.auditor.audit_end().await
+}

@@ -1,0 +1,374 @@
+//! The provider's rules, by a reading of their own. Here: what it counts, what it refuses, what it
+//! remembers and for how long. Never here: a network, or code of the program's provider rooms. Read
+//! next: [`crate::wire`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::amount::Amount;
+
+pub(crate) const SECOND: i64 = 1_000_000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
+
+/// What a response says, as the provider makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) should_retry: Option<&'static str>,
+    pub(crate) limited: Option<&'static str>,
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl Reply {
+    pub(crate) fn of(status: u16, body: String) -> Self {
+        Self { status, body, should_retry: None, limited: None, retry_after: None }
+    }
+
+    pub(crate) fn error(status: u16, kind: &str, message: &str) -> Self {
+        let body = serde_json::json!({ "error": { "type": kind, "message": message } });
+        Self::of(status, body.to_string())
+    }
+}
+
+/// An event that the provider took.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) meter: String,
+    pub(crate) account: String,
+    pub(crate) value: Amount,
+    pub(crate) received_at: i64,
+    /// When it says the usage was.
+    pub(crate) at: i64,
+    /// When the provider rejects it after all.
+    pub(crate) rejected_at: Option<i64>,
+    /// When it was cancelled.
+    pub(crate) cancelled_at: Option<i64>,
+    /// When a total first contains it.
+    visible_at: i64,
+}
+
+impl Taken {
+    /// Whether it stands at `now`: neither rejected nor, perhaps, cancelled.
+    fn stands(&self, now: i64) -> bool {
+        self.rejected_at.is_none_or(|at| at > now)
+    }
+}
+
+/// A request as it was understood.
+#[derive(Clone, Debug)]
+struct Understood {
+    meter: String,
+    account: String,
+    identifier: String,
+    at: i64,
+    value: Amount,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug)]
+enum Asked {
+    Usage(Understood),
+    /// That the event of this identifier shall not count.
+    Cancel(String),
+}
+
+/// A request on its way that nobody waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Straggler {
+    pub(crate) lands_at: i64,
+    pub(crate) body: Vec<u8>,
+    pub(crate) key: String,
+}
+
+/// The provider.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Its clock.
+    pub(crate) now: i64,
+    /// How long it recognises an identifier: at least a day.
+    window: i64,
+    /// Whether each meter takes events.
+    pub(crate) meters: BTreeMap<String, bool>,
+    /// What it took, by identifier; more than one is what must never be.
+    pub(crate) taken: BTreeMap<String, Vec<Taken>>,
+    /// Answers kept under a key: when, to which bytes, and what.
+    kept: BTreeMap<String, (i64, Vec<u8>, Reply)>,
+    /// The bytes that each identifier first came with.
+    first_bytes: BTreeMap<String, Vec<u8>>,
+    /// When each identifier was first on its way.
+    pub(crate) first_seen: BTreeMap<String, i64>,
+    /// Lanes with a request under way.
+    busy: BTreeSet<(String, String)>,
+    /// Requests that land later.
+    pub(crate) stragglers: Vec<Straggler>,
+    /// What the program did that it must never do.
+    pub(crate) wrongs: Vec<(&'static str, String)>,
+    /// How often each rule spoke.
+    pub(crate) ruled: BTreeMap<&'static str, u64>,
+    /// The lane of each identifier.
+    lanes: BTreeMap<String, (String, String)>,
+    /// How long a total may lack an event.
+    lag: i64,
+}
+
+impl Server {
+    pub(crate) fn new(now: i64, window: i64, lag: i64, meters: &[&str]) -> Self {
+        Self {
+            now,
+            window,
+            meters: meters.iter().map(|meter| ((*meter).to_owned(), true)).collect(),
+            taken: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            first_bytes: BTreeMap::new(),
+            first_seen: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            stragglers: Vec::new(),
+            wrongs: Vec::new(),
+            ruled: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            lag,
+        }
+    }
+
+    fn rule(&mut self, rule: &'static str) {
+        *self.ruled.entry(rule).or_default() += 1;
+    }
+
+    /// Takes note of a request for `name` that left the program, whether or not it arrives; answers
+    /// its lane.
+    pub(crate) fn leaves(&mut self, name: &str, body: &[u8]) -> (String, String) {
+        let lane = match understand(body) {
+            Some(Asked::Usage(usage)) => (usage.meter, usage.account),
+            Some(Asked::Cancel(target)) => self.lanes.get(&target).cloned().unwrap_or_default(),
+            None => {
+                self.wrongs.push(("well-formed", "a request that cannot be read".to_owned()));
+                return (String::new(), String::new());
+            }
+        };
+        let first = self.first_bytes.entry(name.to_owned()).or_insert_with(|| body.to_vec());
+        if first != body {
+            let what = format!("{name} was sent with other bytes than before");
+            self.wrongs.push(("same-bytes", what));
+        }
+        self.first_seen.entry(name.to_owned()).or_insert(self.now);
+        self.lanes.insert(name.to_owned(), lane.clone());
+        if !self.busy.insert(lane.clone()) {
+            let what = format!("two requests at once for {} of {}", lane.0, lane.1);
+            self.wrongs.push(("one-in-a-lane", what));
+        }
+        lane
+    }
+
+    /// The request of `lane` is over, as far as the program can tell.
+    pub(crate) fn is_over(&mut self, lane: &(String, String)) {
+        self.busy.remove(lane);
+    }
+
+    /// Processes a request that arrived.
+    pub(crate) fn receive(&mut self, body: &[u8], key: &str, rejects_at: Option<i64>) -> Reply {
+        if let Some((kept_at, bytes, reply)) = self.kept.get(key).cloned()
+            && self.now < kept_at + DAY
+        {
+            if bytes != body {
+                self.rule("key with other parameters");
+                return Reply::error(400, "idempotency_error", "used with other parameters");
+            }
+            self.rule("answer kept under the key");
+            return reply;
+        }
+        let reply = match understand(body) {
+            None => return Reply::error(400, "invalid_request_error", "unreadable"),
+            Some(Asked::Usage(usage)) => self.take(usage, rejects_at),
+            Some(Asked::Cancel(target)) => self.cancel(&target),
+        };
+        // What is refused is looked at anew under the same key.
+        if reply.status == 200 {
+            self.keep(key, body, &reply);
+        }
+        reply
+    }
+
+    fn take(&mut self, asked: Understood, rejects_at: Option<i64>) -> Reply {
+        if let Some(refusal) = self.refusal(&asked) {
+            return refusal;
+        }
+        let newest = self.taken.get(&asked.identifier).and_then(|taken| taken.last());
+        if newest.is_some_and(|newest| self.now < newest.received_at + self.window) {
+            self.rule("duplicate identifier");
+            let said = format!("An event already exists with identifier {}.", asked.identifier);
+            let mut reply = Reply::error(400, "invalid_request_error", &said);
+            reply.should_retry = Some("false");
+            return reply;
+        }
+        if newest.is_some() {
+            let what = format!("{} is counted a second time", asked.identifier);
+            self.wrongs.push(("counted-once", what));
+        }
+        self.rule("taken");
+        let reply = Reply::of(200, event_body(&asked, self.now));
+        // A lag that differs from event to event, and is the same whenever the seed is run.
+        let spread = asked.identifier.bytes().fold(7_i64, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(i64::from(byte)) & 0xffff
+        });
+        self.taken.entry(asked.identifier).or_default().push(Taken {
+            meter: asked.meter,
+            account: asked.account,
+            value: asked.value,
+            received_at: self.now,
+            at: asked.at,
+            rejected_at: rejects_at,
+            cancelled_at: None,
+            visible_at: self.now + self.lag / 0xffff * spread,
+        });
+        reply
+    }
+
+    fn cancel(&mut self, target: &str) -> Reply {
+        let now = self.now;
+        let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
+        let Some(taken) = self.taken.get_mut(target).and_then(|taken| taken.last_mut()) else {
+            self.rule("cancel of nothing");
+            return refuse("No event was found with that identifier.");
+        };
+        if taken.cancelled_at.is_some() {
+            self.rule("cancelled already");
+            return refuse("The event was already cancelled.");
+        }
+        if now >= taken.received_at + DAY {
+            self.rule("cancel too late");
+            return refuse("The event was received more than 24 hours ago.");
+        }
+        taken.cancelled_at = Some(now);
+        self.rule("cancelled");
+        let body = serde_json::json!({
+            "object": "billing.meter_event_adjustment",
+            "cancel": { "identifier": target },
+            "event_name": "-",
+            "livemode": false,
+            "status": "pending",
+            "type": "cancel",
+        });
+        Reply::of(200, body.to_string())
+    }
+
+    /// Keeps `reply` under `key`, as a failure of the provider's own is.
+    pub(crate) fn keep(&mut self, key: &str, body: &[u8], reply: &Reply) {
+        self.kept.insert(key.to_owned(), (self.now, body.to_vec(), reply.clone()));
+    }
+
+    fn refusal(&mut self, asked: &Understood) -> Option<Reply> {
+        let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
+        if !self.meters.get(&asked.meter).copied().unwrap_or_default() {
+            self.rule("no active meter");
+            return Some(refuse("No active meter found for the event name."));
+        }
+        if asked.at < self.now - 35 * DAY {
+            self.rule("too far in the past");
+            return Some(refuse("The timestamp is too far in the past."));
+        }
+        if asked.at > self.now + 5 * MINUTE {
+            self.rule("in the future");
+            return Some(refuse("The timestamp is too far in the future."));
+        }
+        if asked.value.digits() > 15 {
+            self.rule("too many digits");
+            return Some(refuse("The value has too many digits."));
+        }
+        None
+    }
+
+    /// Lets time pass: what lands by then lands.
+    pub(crate) fn advance(&mut self, to: i64) {
+        let mut landing: Vec<Straggler> = Vec::new();
+        self.stragglers.retain(|straggler| {
+            let lands = straggler.lands_at <= to;
+            if lands {
+                landing.push(straggler.clone());
+            }
+            !lands
+        });
+        landing.sort_by_key(|straggler| straggler.lands_at);
+        for straggler in landing {
+            self.now = self.now.max(straggler.lands_at);
+            self.rule("straggler landed");
+            self.receive(&straggler.body, &straggler.key, None);
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// Whether it took an event of this identifier and did not reject it.
+    pub(crate) fn stands(&self, identifier: &str) -> bool {
+        let taken = self.taken.get(identifier);
+        taken.is_some_and(|taken| taken.iter().any(|each| each.stands(self.now)))
+    }
+
+    /// Whether it cancelled the event of this identifier.
+    pub(crate) fn is_cancelled(&self, identifier: &str) -> bool {
+        let taken = self.taken.get(identifier);
+        taken.is_some_and(|taken| taken.iter().any(|each| each.cancelled_at.is_some()))
+    }
+
+    /// Whether it ever said yes to this identifier, whatever came of it.
+    pub(crate) fn took(&self, identifier: &str) -> bool {
+        self.taken.contains_key(identifier)
+    }
+
+    /// What counts, by meter and account.
+    pub(crate) fn truth(&self) -> BTreeMap<(String, String), Amount> {
+        let mut truth: BTreeMap<(String, String), Amount> = BTreeMap::new();
+        let counted = self.taken.values().flatten();
+        let counted = counted.filter(|each| each.stands(self.now) && each.cancelled_at.is_none());
+        for taken in counted {
+            let sum = truth.entry((taken.meter.clone(), taken.account.clone())).or_default();
+            *sum = *sum + taken.value;
+        }
+        truth
+    }
+
+    /// The total that is shown for `meter` and `account` over `[start, end)`: what counts, as far as
+    /// it is seen yet.
+    pub(crate) fn total(&self, meter: &str, account: &str, start: i64, end: i64) -> Amount {
+        let lag = self.lag / 2;
+        let seen = self.taken.values().flatten().filter(|each| {
+            let cancelled = each.cancelled_at.is_some_and(|at| at + lag <= self.now);
+            each.visible_at <= self.now && each.stands(self.now) && !cancelled
+        });
+        seen.filter(|each| each.meter == meter && each.account == account)
+            .filter(|each| start <= each.at && each.at < end)
+            .map(|each| each.value)
+            .sum()
+    }
+}
+
+fn event_body(asked: &Understood, now: i64) -> String {
+    serde_json::json!({
+        "object": "billing.meter_event",
+        "created": now / SECOND,
+        "event_name": asked.meter,
+        "identifier": asked.identifier,
+        "livemode": false,
+        "timestamp": asked.at / SECOND,
+    })
+    .to_string()
+}
+
+/// Reads the form of a request.
+fn understand(body: &[u8]) -> Option<Asked> {
+    let fields: BTreeMap<String, String> = form_urlencoded::parse(body)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    let field = |name: &str| fields.get(name).cloned();
+    if field("type").as_deref() == Some("cancel") {
+        return field("cancel[identifier]").map(Asked::Cancel);
+    }
+    let at: i64 = field("timestamp")?.parse().ok()?;
+    Some(Asked::Usage(Understood {
+        meter: field("event_name")?,
+        account: field("payload[stripe_customer_id]")?,
+        identifier: field("identifier")?,
+        at: at * SECOND,
+        value: Amount::parse(&field("payload[value]")?)?,
+    }))
+}

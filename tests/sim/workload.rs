@@ -1,0 +1,135 @@
+//! What comes in. Here: the records of a run and the routes that are configured, both by chance.
+//! Never here: what is expected of them (see [`crate::auditor`]). Read next: [`crate::world`].
+
+use std::collections::BTreeMap;
+
+use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
+use tallyd::domain::names::{
+    CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
+};
+use tallyd::domain::quantity::Quantity;
+use tallyd::domain::record::{Properties, Property, UsageRecord};
+use tallyd::domain::time::Timestamp;
+
+use crate::amount::Amount;
+use crate::chance::Chance;
+use crate::server::{DAY, HOUR, MINUTE, SECOND};
+
+/// The meters at the provider.
+pub(crate) const METERS: [&str; 3] = ["calls", "calls_b", "bytes"];
+/// How many customers there are.
+pub(crate) const CUSTOMERS: u64 = 3;
+
+/// The one provider instance.
+pub(crate) fn provider_name() -> ProviderName {
+    ProviderName::new("stripe.main").expect("it is a name")
+}
+
+/// A customer's account.
+pub(crate) fn account_of(customer: &str) -> String {
+    format!("cus_{customer}")
+}
+
+fn route(name: &str, meter: &str, to: &str, account: AccountRule) -> Route {
+    Route {
+        name: RouteName::new(name).expect("it is a name"),
+        meter: MeterName::new(meter).expect("it is a name"),
+        matches: BTreeMap::new(),
+        provider: provider_name(),
+        provider_meter: ProviderMeter::new(to).expect("it is a name"),
+        window: WindowRule::Hour,
+        aggregate: Aggregate::Sum,
+        scale: Quantity::one(),
+        account,
+        settle_micros: 5 * MINUTE,
+    }
+}
+
+/// All usage, by the plainest routes.
+pub(crate) fn all_routes() -> Vec<Route> {
+    let template = AccountRule::Template("cus_{customer}".to_owned());
+    vec![
+        route("calls", "calls", "calls", template),
+        route("bytes", "bytes", "bytes", AccountRule::Imported),
+    ]
+}
+
+/// Routes as an operator may have changed them.
+pub(crate) fn changed_routes(chance: &mut Chance) -> Vec<Route> {
+    let windows = [WindowRule::Record, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
+    let mut routes = all_routes();
+    for route in &mut routes {
+        route.window = *chance.pick(&windows);
+        route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
+        if chance.one_in(3) {
+            let scale = *chance.pick(&["0.001", "1000", "0.000000001"]);
+            route.scale = Quantity::parse(scale).expect("it is a quantity");
+        }
+        if chance.one_in(4) {
+            let name = format!("{}-renamed", route.name);
+            route.name = RouteName::new(&name).expect("it is a name");
+        }
+    }
+    if chance.one_in(3) {
+        // Split by a property: one half goes to a meter of its own.
+        let mut half = routes[0].clone();
+        half.name = RouteName::new("calls-b").expect("it is a name");
+        half.provider_meter = ProviderMeter::new("calls_b").expect("it is a name");
+        half.matches = BTreeMap::from([("tier".to_owned(), "b".to_owned())]);
+        routes[0].matches = BTreeMap::from([("tier".to_owned(), "a".to_owned())]);
+        routes.push(half);
+    }
+    if chance.one_in(5) {
+        let at = chance.below(u64::try_from(routes.len()).expect("there are few"));
+        routes.remove(usize::try_from(at).expect("there are few"));
+    }
+    routes
+}
+
+/// How old a record is when it comes, in microseconds.
+fn age(chance: &mut Chance, late: bool) -> i64 {
+    if !late {
+        return chance.between(0, 30 * MINUTE);
+    }
+    match chance.below(10) {
+        0 => chance.between(30 * DAY, 37 * DAY),
+        1 | 2 => chance.between(DAY, 30 * DAY),
+        _ => chance.between(30 * MINUTE, DAY),
+    }
+}
+
+fn quantity(chance: &mut Chance) -> Amount {
+    match chance.below(20) {
+        0 => Amount::ZERO,
+        // More digits than the provider takes at once.
+        1 => Amount::of(chance.between(1, 90_000_000_000_000_000), chance.between(0, 999_999)),
+        2..=9 => Amount::of(chance.between(1, 40), 0),
+        _ => Amount::of(chance.between(0, 40), chance.between(0, 999_999)),
+    }
+}
+
+/// A new record called `id`, which comes at `now`.
+pub(crate) fn record(chance: &mut Chance, id: u64, now: i64, late: bool) -> UsageRecord {
+    let customer = format!("c{}", chance.below(CUSTOMERS));
+    let meter = *chance.pick(&["calls", "bytes"]);
+    let at = (now - age(chance, late)) / SECOND * SECOND;
+    let tier = *chance.pick(&["a", "b"]);
+    let quantity = quantity(chance);
+    UsageRecord {
+        source: SourceName::new("web").expect("it is a name"),
+        id: RecordId::new(&format!("r{id}")).expect("it is a name"),
+        customer: CustomerName::new(&customer).expect("it is a name"),
+        meter: MeterName::new(meter).expect("it is a name"),
+        quantity: Quantity::parse(&quantity.to_string()).expect("it is a quantity"),
+        occurred_at: Timestamp::from_micros(at),
+        properties: Properties::from([("tier".to_owned(), Property::Text(tier.into()))]),
+    }
+}
+
+/// The same record, saying something else.
+pub(crate) fn conflicting(chance: &mut Chance, record: &UsageRecord) -> UsageRecord {
+    let mut other = record.clone();
+    let more = Quantity::from(chance.between(1, 9));
+    other.quantity = &record.quantity + &more;
+    other
+}
