@@ -37,11 +37,14 @@ impl Amount {
 
     /// This times `factor`, which must come out exactly.
     pub(crate) fn times(self, factor: Self) -> Self {
-        // One of the two is a power of ten, or small: the product is made in two halves.
-        let (high, low) = (self.0 / ONE, self.0 % ONE);
-        let product = low * factor.0;
-        assert_eq!(product % ONE, 0, "{self} times {factor} is finer than an amount can be");
-        Self(high * factor.0 + product / ONE)
+        // A factor is a whole number, or one divided by one.
+        if factor.0 % ONE == 0 {
+            return Self(self.0 * (factor.0 / ONE));
+        }
+        let divisor = ONE / factor.0;
+        assert_eq!(ONE % factor.0, 0, "{factor} is no simple factor");
+        assert_eq!(self.0 % divisor, 0, "{self} times {factor} is finer than an amount can be");
+        Self(self.0 / divisor)
     }
 
     /// What is finer than `decimals` digits after the point.

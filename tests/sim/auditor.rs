@@ -158,8 +158,7 @@ impl Auditor {
     /// What must hold after every step.
     pub(crate) async fn audit(&mut self) -> Result<(), Violation> {
         self.provider_saw_nothing_wrong()?;
-        let (journal, bookings, moves) =
-            (self.positions.len(), self.last_booking, self.last_move);
+        let (journal, bookings, moves) = (self.positions.len(), self.last_booking, self.last_move);
         let path = self.path.clone();
         let connection = self.connection().await;
         let read = rows::read(connection, journal, bookings, moves).await;

@@ -142,13 +142,15 @@ impl Planted {
                 let Admission::Conflict(position) = admission else { continue };
                 self.run("DROP TRIGGER IF EXISTS usage_record_never_changes").await;
                 let mut connection = self.past_the_doors().await;
-                sqlx::query("UPDATE usage_record SET quantity = ?1, content = ?2 WHERE position = ?3")
-                    .bind(admitted.record.quantity.to_string())
-                    .bind(admitted.content.as_slice())
-                    .bind(position.0)
-                    .execute(&mut connection)
-                    .await
-                    .expect("the statement holds");
+                sqlx::query(
+                    "UPDATE usage_record SET quantity = ?1, content = ?2 WHERE position = ?3",
+                )
+                .bind(admitted.record.quantity.to_string())
+                .bind(admitted.content.as_slice())
+                .bind(position.0)
+                .execute(&mut connection)
+                .await
+                .expect("the statement holds");
                 connection.close().await.expect("it closes");
             }
         }

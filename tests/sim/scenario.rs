@@ -82,9 +82,8 @@ async fn weather(world: &mut World) {
     let pause = pause(world);
     world.pass(pause);
     let struck = |world: &World, class, bound| world.stage.scene().faults.strikes(class, bound);
-    let drawn = |world: &World, class, from, to| {
-        world.stage.scene().faults.stream(class).between(from, to)
-    };
+    let drawn =
+        |world: &World, class, from, to| world.stage.scene().faults.stream(class).between(from, to);
     if struck(world, Class::Outage, 12) {
         let lasts = drawn(world, Class::Outage, 5 * MINUTE, 6 * HOUR);
         let mut scene = world.stage.scene();
@@ -238,7 +237,9 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
         let pause = (6 * MINUTE).max(passed / 3);
         world.pass(pause);
         passed += pause;
-        for part in [Part::Accrual, Part::Posting, Part::Delivery] {
+        // Twice: posting waits for a reading of the provider's clock, which delivery takes.
+        let parts = [Part::Accrual, Part::Posting, Part::Delivery];
+        for part in parts.into_iter().chain(parts) {
             let mut rounds = 0;
             while world.step(part).await && rounds < 200 {
                 rounds += 1;

@@ -60,7 +60,7 @@ pub(crate) struct Episodes {
 pub(crate) struct Witness {
     /// Faults that struck its requests, by class.
     pub(crate) faults: BTreeMap<Class, u64>,
-    /// Attempts that reached the wire, each at the provider's time.
+    /// Attempts that may have landed, as far as the program can tell, each at the provider's time.
     pub(crate) attempts: Vec<i64>,
 }
 

@@ -166,6 +166,11 @@ impl Server {
         self.busy.remove(lane);
     }
 
+    /// Whoever waited for answers is gone.
+    pub(crate) fn nobody_waits(&mut self) {
+        self.busy.clear();
+    }
+
     /// Processes a request that arrived.
     pub(crate) fn receive(&mut self, body: &[u8], key: &str, rejects_at: Option<i64>) -> Reply {
         if let Some((kept_at, bytes, reply)) = self.kept.get(key).cloned()
@@ -209,9 +214,10 @@ impl Server {
         self.rule("taken");
         let reply = Reply::of(200, event_body(&asked, self.now));
         // A lag that differs from event to event, and is the same whenever the seed is run.
-        let spread = asked.identifier.bytes().fold(7_i64, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(i64::from(byte)) & 0xffff
-        });
+        let spread = asked
+            .identifier
+            .bytes()
+            .fold(7_i64, |sum, byte| sum.wrapping_mul(31).wrapping_add(i64::from(byte)) & 0xffff);
         self.taken.entry(asked.identifier).or_default().push(Taken {
             meter: asked.meter,
             account: asked.account,

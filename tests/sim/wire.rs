@@ -108,9 +108,13 @@ fn way(scene: &mut Scene, identifier: &str) -> Way {
         Way::ProxyPage { .. } => Some(Class::ProxyPage),
         Way::RejectedLater(_) => Some(Class::RejectedLater),
     };
+    let now = scene.server.now;
+    let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
     if let Some(class) = class {
-        let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
         *witness.faults.entry(class).or_default() += 1;
+    }
+    if !matches!(way, Way::NotConnected | Way::Says(_)) {
+        witness.attempts.push(now);
     }
     way
 }
@@ -179,7 +183,9 @@ fn drawn_way(scene: &mut Scene, identifier: &str) -> Way {
         return says(scene, Class::FalseDuplicate, reply);
     }
     if scene.faults.strikes(Class::RejectedLater, 25) {
-        return Way::RejectedLater(scene.faults.stream(Class::RejectedLater).between(SECOND, 2 * HOUR));
+        return Way::RejectedLater(
+            scene.faults.stream(Class::RejectedLater).between(SECOND, 2 * HOUR),
+        );
     }
     Way::Clear
 }
@@ -236,8 +242,10 @@ fn crash_on_the_way(scene: &mut Scene, request: &Request<'_>, body: &[u8]) {
     if scene.faults.stream(Class::CrashSending).one_in(2) {
         drop(travel(scene, request, body));
     }
+    let now = scene.server.now;
     let witness = scene.witnesses.entry(request.identifier.to_owned()).or_default();
     *witness.faults.entry(Class::CrashSending).or_default() += 1;
+    witness.attempts.push(now);
     scene.trace.note(format!("crash while sending {}", request.identifier));
 }
 
@@ -279,9 +287,6 @@ impl Provider for Wire {
             let mut scene = self.stage.scene();
             scene.may_be_there = ambiguous;
             let body = plants::bytes(&scene, &request);
-            let now = scene.server.now;
-            let witness = scene.witnesses.entry(request.identifier.to_owned()).or_default();
-            witness.attempts.push(now);
             let lane = scene.server.leaves(request.identifier, &body);
             (lane, scene.faults.strikes(Class::CrashSending, 30), body)
         };

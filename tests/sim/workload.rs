@@ -102,7 +102,7 @@ fn quantity(chance: &mut Chance) -> Amount {
     match chance.below(20) {
         0 => Amount::ZERO,
         // More digits than the provider takes at once.
-        1 => Amount::of(chance.between(1, 90_000_000_000_000_000), chance.between(0, 999_999)),
+        1 => Amount::of(chance.between(1, 9_000_000_000_000_000), chance.between(0, 999_999)),
         2..=9 => Amount::of(chance.between(1, 40), 0),
         _ => Amount::of(chance.between(0, 40), chance.between(0, 999_999)),
     }

@@ -149,7 +149,7 @@ impl World {
     pub(crate) fn pass(&mut self, micros: i64) {
         let mut scene = self.stage.scene();
         self.truth += micros + std::mem::take(&mut scene.stalled);
-        self.ahead += self.gains * micros / HOUR;
+        self.ahead += self.gains * (micros / SECOND) / (HOUR / SECOND);
         let to = scene.server.now + micros;
         scene.server.advance(to);
         self.stage.clock.set(Timestamp::from_micros(self.truth + self.ahead));
@@ -183,7 +183,9 @@ impl World {
             self.note("killed".to_owned());
             self.lose_intent();
         }
-        self.stage.scene().crashed = false;
+        let mut scene = self.stage.scene();
+        scene.crashed = false;
+        scene.server.nobody_waits();
     }
 
     /// Where the intent is not on disk, a crash forgets it.
@@ -207,8 +209,7 @@ impl World {
         let now = self.stage.now();
         let ledger = SqliteLedger::open(&settings, "simulation", now).await;
         let inner = Arc::new(ledger.expect("the ledger opens after a crash"));
-        let planted =
-            Planted { plant: self.plant, path: self.path(), stage: self.stage.clone() };
+        let planted = Planted { plant: self.plant, path: self.path(), stage: self.stage.clone() };
         let ports = Arc::new(Ports { inner, stage: self.stage.clone(), planted });
         let beside = SqliteConnectOptions::new().filename(self.path()).read_only(true);
         let beside = beside.connect().await.expect("the ledger can be read beside the program");
@@ -303,8 +304,7 @@ impl World {
             Ended::Well(admissions) => {
                 self.auditor.admitted(&records, &admissions);
                 let pairs = records.into_iter().zip(admissions);
-                let booked =
-                    pairs.filter(|(_, each)| !matches!(each, Admission::Conflict(_)));
+                let booked = pairs.filter(|(_, each)| !matches!(each, Admission::Conflict(_)));
                 self.acknowledged.extend(booked.map(|(record, _)| record));
             }
             Ended::Later => self.unacknowledged.extend(records),
@@ -360,9 +360,8 @@ impl World {
         let now = self.stage.now();
         let pairs = [pair];
         let provider = provider_name();
-        let importing = async {
-            process.ports.import(&provider, &pairs, now).await.map_err(StepError::from)
-        };
+        let importing =
+            async { process.ports.import(&provider, &pairs, now).await.map_err(StepError::from) };
         match self.guarded(importing).await {
             Ended::Well(_) => self.imported.push(customer),
             Ended::Later => {}

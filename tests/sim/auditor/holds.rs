@@ -55,10 +55,14 @@ fn is_uncertain(scene: &Scene, event: &Event) -> bool {
     let struck = |class: &Class| scene.faults.struck.get(class).is_some_and(|count| *count > 0);
     let crashes =
         [Class::CrashBefore, Class::CrashAfter, Class::CrashSending, Class::CommitUnknown];
-    let by_fault = scene.witnesses.get(&event.identifier).is_some_and(|witness| {
-        UNCERTAIN.iter().any(|class| witness.faults.contains_key(class))
-    });
-    by_fault || crashes.iter().any(struck) || struck(&Class::DiskFull) || struck(&Class::Outage)
+    let by_fault = scene
+        .witnesses
+        .get(&event.identifier)
+        .is_some_and(|witness| UNCERTAIN.iter().any(|class| witness.faults.contains_key(class)));
+    by_fault
+        || crashes.iter().any(struck)
+        || struck(&Class::DiskFull)
+        || struck(&Class::Outage)
         || struck(&Class::LongOutage)
 }
 
