@@ -13,14 +13,15 @@ use tallyd::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::accrual::{
-    Accrual, AccrualLedger, Accrued, JournalPage, ParkedPage, RouteDefinition, RouteVersionId,
+    Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, RouteDefinition,
+    RouteVersionId,
 };
 use tallyd::ledger::delivery::{
     DeliveryLedger, LeaseTerms, Leases, MeterChange, PinCheck, ProviderFacts, Settlement,
 };
 use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
 use tallyd::ledger::operator::OperatorLedger as _;
-use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger};
+use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger, Restored};
 use tallyd::store::sqlite::SqliteLedger;
 
 use crate::faults::Class;
@@ -132,6 +133,10 @@ impl AccrualLedger for Ports {
         self.reading("parked_to_review", self.inner.parked_to_review(limit)).await
     }
 
+    async fn uncorrected(&self, limit: u32) -> Result<CorrectionsPage, LedgerError> {
+        self.reading("uncorrected", self.inner.uncorrected(limit)).await
+    }
+
     async fn imported_accounts(
         &self,
         provider: &ProviderName,
@@ -159,6 +164,10 @@ impl PostingLedger for Ports {
         limit: u32,
     ) -> Result<Vec<DueBalance>, LedgerError> {
         self.reading("due_balances", self.inner.due_balances(provider, now, limit)).await
+    }
+
+    async fn restored(&self) -> Result<Option<Restored>, LedgerError> {
+        self.reading("restored", self.inner.restored()).await
     }
 
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError> {

@@ -11,10 +11,10 @@ use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::EventIntent;
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{AccountPin, Formula, MeterPin};
-use tallyd::domain::time::Timestamp;
+use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::stripe::{Stripe, classify};
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Provider, Request,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, Totals,
 };
 use tokio::sync::Mutex;
 
@@ -312,6 +312,17 @@ impl Provider for Wire {
         scene.reach(format!("outcome {outcome}"));
         scene.trace.note(format!("send {} {outcome}", request.identifier));
         answer
+    }
+
+    async fn read_totals(
+        &self,
+        _meter: &ProviderMeter,
+        _account: &AccountName,
+        _span: Window,
+        _grouping: Grouping,
+    ) -> Result<Totals, Answer> {
+        // Nobody asks: the rooms that are stepped here end with delivery.
+        Err(Answer::bare(Outcome::NotSent, "totals are not asked for"))
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
+use tallyd::accrual::route::{AccountRule, Aggregate, CORRECTIONS, Route, WindowRule};
 use tallyd::domain::names::{
     CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
 };
@@ -42,6 +42,7 @@ fn route(name: &str, meter: &str, to: &str, account: AccountRule) -> Route {
         scale: Quantity::one(),
         account,
         settle_micros: 5 * MINUTE,
+        corrections: CORRECTIONS,
     }
 }
 
