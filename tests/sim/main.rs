@@ -41,7 +41,7 @@ use scenario::Scenario;
 /// Seeds of each scenario in the gate.
 const GATE_SEEDS: u64 = 200;
 /// Steps of a seed in the gate.
-const GATE_STEPS: u64 = 24;
+const GATE_STEPS: u64 = 4;
 /// Seeds of the gate that are run twice, to see whether they do the same.
 const GATE_TWICE: u64 = 6;
 

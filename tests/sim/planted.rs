@@ -28,17 +28,13 @@ pub(crate) fn gate() -> Vec<Setup> {
         .collect()
 }
 
-/// Runs the known seeds; answers which bugs were not caught there, or stand in no list.
+/// Runs the known seeds; answers which bugs were not caught there.
 pub(crate) fn not_caught() -> Vec<String> {
     let setups = gate();
-    let missing = Plant::ALL
-        .iter()
-        .filter(|plant| !setups.iter().any(|setup| setup.plant == Some(**plant)))
-        .map(|plant| format!("{} is in no list", plant.name()));
     let tally = run_all(&setups, usize::MAX, Verbosity::Quiet);
     let caught = |plant| tally.violations.iter().any(|(found, _)| found.plant == plant);
     let escaped = setups.iter().filter(|setup| !caught(setup.plant)).map(Setup::replay);
-    missing.chain(escaped).collect()
+    escaped.collect()
 }
 
 /// Looks for the first seed that catches each bug, and prints the table.

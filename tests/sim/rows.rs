@@ -40,7 +40,6 @@ pub(crate) struct Balance {
     pub(crate) accrued: Amount,
     pub(crate) told: Amount,
     pub(crate) hold: Option<String>,
-    pub(crate) due_at: Option<i64>,
 }
 
 /// A meter event.
@@ -84,7 +83,6 @@ pub(crate) struct Move {
     pub(crate) event: i64,
     pub(crate) from: String,
     pub(crate) to: String,
-    pub(crate) why: String,
 }
 
 /// What was read of a ledger at one moment: rows that never change as far as they are new, the
@@ -192,7 +190,7 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
 }
 
 async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::Error> {
-    let query = "SELECT b.id, b.accrued, b.told, b.due_at, h.reason FROM balance AS b \
+    let query = "SELECT b.id, b.accrued, b.told, h.reason FROM balance AS b \
         LEFT JOIN balance_hold AS h ON h.balance_id = b.id ORDER BY b.id";
     let found = sqlx::query(query).fetch_all(ledger).await?;
     let balance = |row: &SqliteRow| Balance {
@@ -200,7 +198,6 @@ async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::E
         accrued: amount(row, "accrued"),
         told: amount(row, "told"),
         hold: row.get("reason"),
-        due_at: row.get("due_at"),
     };
     Ok(found.iter().map(balance).collect())
 }
@@ -230,7 +227,7 @@ async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error
 }
 
 async fn moves(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Move>, sqlx::Error> {
-    let query = "SELECT id, event_id, from_state, to_state, why FROM event_move WHERE id > ?1 \
+    let query = "SELECT id, event_id, from_state, to_state FROM event_move WHERE id > ?1 \
         ORDER BY id";
     let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
     let step = |row: &SqliteRow| Move {
@@ -238,7 +235,6 @@ async fn moves(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Move>, s
         event: row.get("event_id"),
         from: row.get("from_state"),
         to: row.get("to_state"),
-        why: row.get("why"),
     };
     Ok(found.iter().map(step).collect())
 }

@@ -39,18 +39,14 @@ pub(crate) struct Taken {
     pub(crate) account: String,
     pub(crate) value: Amount,
     pub(crate) received_at: i64,
-    /// When it says the usage was.
-    pub(crate) at: i64,
     /// When the provider rejects it after all.
     pub(crate) rejected_at: Option<i64>,
     /// When it was cancelled.
-    pub(crate) cancelled_at: Option<i64>,
-    /// When a total first contains it.
-    visible_at: i64,
+    cancelled_at: Option<i64>,
 }
 
 impl Taken {
-    /// Whether it stands at `now`: neither rejected nor, perhaps, cancelled.
+    /// Whether it stands at `now`: it was not rejected.
     fn stands(&self, now: i64) -> bool {
         self.rejected_at.is_none_or(|at| at > now)
     }
@@ -109,12 +105,10 @@ pub(crate) struct Server {
     pub(crate) ruled: BTreeMap<&'static str, u64>,
     /// The lane of each identifier.
     lanes: BTreeMap<String, (String, String)>,
-    /// How long a total may lack an event.
-    lag: i64,
 }
 
 impl Server {
-    pub(crate) fn new(now: i64, window: i64, lag: i64, meters: &[&str]) -> Self {
+    pub(crate) fn new(now: i64, window: i64, meters: &[&str]) -> Self {
         Self {
             now,
             window,
@@ -128,7 +122,6 @@ impl Server {
             wrongs: Vec::new(),
             ruled: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            lag,
         }
     }
 
@@ -213,20 +206,13 @@ impl Server {
         }
         self.rule("taken");
         let reply = Reply::of(200, event_body(&asked, self.now));
-        // A lag that differs from event to event, and is the same whenever the seed is run.
-        let spread = asked
-            .identifier
-            .bytes()
-            .fold(7_i64, |sum, byte| sum.wrapping_mul(31).wrapping_add(i64::from(byte)) & 0xffff);
         self.taken.entry(asked.identifier).or_default().push(Taken {
             meter: asked.meter,
             account: asked.account,
             value: asked.value,
             received_at: self.now,
-            at: asked.at,
             rejected_at: rejects_at,
             cancelled_at: None,
-            visible_at: self.now + self.lag / 0xffff * spread,
         });
         reply
     }
@@ -310,12 +296,6 @@ impl Server {
         taken.is_some_and(|taken| taken.iter().any(|each| each.stands(self.now)))
     }
 
-    /// Whether it cancelled the event of this identifier.
-    pub(crate) fn is_cancelled(&self, identifier: &str) -> bool {
-        let taken = self.taken.get(identifier);
-        taken.is_some_and(|taken| taken.iter().any(|each| each.cancelled_at.is_some()))
-    }
-
     /// Whether it ever said yes to this identifier, whatever came of it.
     pub(crate) fn took(&self, identifier: &str) -> bool {
         self.taken.contains_key(identifier)
@@ -331,20 +311,6 @@ impl Server {
             *sum = *sum + taken.value;
         }
         truth
-    }
-
-    /// The total that is shown for `meter` and `account` over `[start, end)`: what counts, as far as
-    /// it is seen yet.
-    pub(crate) fn total(&self, meter: &str, account: &str, start: i64, end: i64) -> Amount {
-        let lag = self.lag / 2;
-        let seen = self.taken.values().flatten().filter(|each| {
-            let cancelled = each.cancelled_at.is_some_and(|at| at + lag <= self.now);
-            each.visible_at <= self.now && each.stands(self.now) && !cancelled
-        });
-        seen.filter(|each| each.meter == meter && each.account == account)
-            .filter(|each| start <= each.at && each.at < end)
-            .map(|each| each.value)
-            .sum()
     }
 }
 

@@ -101,10 +101,9 @@ impl World {
         std::fs::write(folder.path().join("ledger"), template).expect("the ledger can be laid out");
         let mut chance = Chance::of(setup.seed, "world");
         let window = chance.between(24 * HOUR, 48 * HOUR);
-        let lag = chance.between(0, 6 * HOUR);
         let skew = chance.between(-2 * MINUTE, 2 * MINUTE);
         let scene = Scene {
-            server: Server::new(START + skew, window, lag, &METERS),
+            server: Server::new(START + skew, window, &METERS),
             faults: Faults::of(setup.seed, &setup.without, setup.only.as_ref()),
             trace: Trace::new(setup.verbose),
             episodes: Episodes::default(),
