@@ -4,17 +4,17 @@
 //! # The promise
 //!
 //! Every usage record that was acknowledged is at the provider **exactly once**, or is **visibly**
-//! waiting or held with a reason. No crash, lost answer, late record or restart changes that. As
-//! arithmetic, for each balance:
+//! waiting, held or dead with a reason. No crash, lost answer, late record, correction, restart or
+//! restored backup changes that. As arithmetic, for each balance:
 //!
 //! ```text
-//! conservation   accrued = fold(bookings)          accrued = told + outstanding
+//! conservation   accrued = fold(records, corrections, write-offs)     accrued = told + outstanding
 //! bracket        Σ settled + Σ min(0, open) ≤ what the provider holds ≤ Σ settled + Σ max(0, open)
 //! ```
 //!
 //! where *open* are the events that may or may not be there: in flight, unknown, accepted, and held
-//! ones that may exist. `tallyd ledger verify` checks the first over the whole ledger;
-//! `tallyd books` prints the second.
+//! or dead ones that may exist; a cancel and its target count as a pair. `tallyd ledger verify`
+//! checks the first over the whole ledger; `tallyd books` prints the second.
 //!
 //! # One journey
 //!
@@ -25,21 +25,23 @@
 //!  [intake] ──accept──► ledger ◄──accrue── [accrual]             │                  │
 //!                          ▲ ▲                                   │                  │
 //!                          │ └────────────post────────────── [posting]              │
-//!                          └────────lease, settle──────────[delivery] ──stored bytes┘
+//!                          ├────────lease, record──────────[delivery] ──stored bytes┤
+//!                          └───────settle, release─────────[reconcile] ◄────totals───┘
 //! ```
 //!
 //! | room | takes | decides, purely | leaves in the ledger |
 //! |---|---|---|---|
-//! | [`intake`] | HTTP, files | is it a record? new, duplicate or conflict? | usage records |
+//! | [`intake`] | HTTP, files | a record? new, duplicate, conflict? | records, corrections |
 //! | [`accrual`] | the journal past a watermark | route, account, window? | bookings, balances |
 //! | [`posting`] | balances that are due | how to close what is outstanding | meter events |
 //! | [`delivery`] | meter events | what an answer means, when to try again | attempts, receipts |
+//! | [`reconcile`] | provider's totals | which explanation is the only one? | readings, moves |
 //!
 //! The idea that keeps it small is *desired against told*. A balance carries `accrued`, what the
-//! provider should hold, and `told`, what live meter events have said. First delivery and late
-//! usage are the same move: change `accrued`, and let posting close the difference. A balance's key
-//! is its destination, never the route that fed it, so renaming, splitting or rescaling a route
-//! tells nothing again.
+//! provider should hold, and `told`, what live meter events have said. First delivery, late usage,
+//! cancellation and adjustment are the same move: change `accrued`, and let posting close the
+//! difference. A balance's key is its destination, never the route that fed it, so renaming,
+//! splitting or rescaling a route tells nothing again.
 //!
 //! # What is always true
 //!
@@ -52,6 +54,8 @@
 //! - The intent to send is on disk before a byte leaves. An attempt without a definite answer is
 //!   `unknown`, goes first, with the same identifier, and only inside the provider's dedupe window
 //!   less a margin, measured on the provider's clock.
+//! - Before anything of a lease is sent, a file outside the ledger says so; a ledger behind that
+//!   file was rolled back, and what it may have told since is held by name.
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
 //!   is
 //!   a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks.

@@ -32,6 +32,12 @@ pub(super) struct Contacting {
 }
 
 impl Contacting {
+    /// Forgets what was measured by a clock that was set since.
+    pub(super) const fn forget_times(&mut self) {
+        self.made_at = None;
+        self.not_before = None;
+    }
+
     /// Whether nothing may be sent until a contact succeeds.
     pub(super) const fn is_paused(&self) -> bool {
         self.paused.is_some()

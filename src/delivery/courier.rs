@@ -26,6 +26,10 @@ use crate::service::{Bell, Service, Step, StepError};
 /// unsent.
 pub const LEASE_WAIT_MICROS_MAX: i64 = 5_000_000;
 
+/// How far this host's clock may step back, in microseconds, without being taken for set back: a
+/// clock that is kept in step is moved by less.
+const CLOCK_BACK_MICROS_MAX: i64 = 2_000_000;
+
 /// Told of every outcome; for the metrics.
 pub type Observer = Arc<dyn Fn(OutcomeKind) + Send + Sync>;
 
@@ -48,6 +52,8 @@ pub(super) struct State {
     pub(super) breaker: Breaker,
     pub(super) contacting: Contacting,
     pub(super) clock: Option<ClockReading>,
+    /// The newest time of this host that a step was made at.
+    newest_now: Option<Timestamp>,
 }
 
 /// A lease and when it was taken.
@@ -79,6 +85,7 @@ impl Courier {
             breaker: Breaker::default(),
             contacting: Contacting::default(),
             clock: None,
+            newest_now: None,
         };
         let name = format!("delivery to {}", settings.provider);
         Self {
@@ -112,8 +119,25 @@ impl Courier {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets what was measured by this host's clock when that was set back since the last step: a
+    /// reading of hours ago would look fresh again, and the provider's windows would be judged by a
+    /// time that is long past. Another contact reads the provider's clock anew.
+    fn notice_a_clock_set_back(&self, now: Timestamp) {
+        let mut state = self.state();
+        let newest = state.newest_now.unwrap_or(now);
+        if newest.micros_since(now) > CLOCK_BACK_MICROS_MAX {
+            tracing::warn!(provider = %self.settings.provider, "this host's clock was set back");
+            state.clock = None;
+            state.contacting.forget_times();
+            state.newest_now = Some(now);
+        } else {
+            state.newest_now = Some(newest.max(now));
+        }
+    }
+
     /// How many attempts may begin at `now`, and when to ask again if none may.
     pub(super) async fn readiness(&self, now: Timestamp) -> Result<Readiness, LedgerError> {
+        self.notice_a_clock_set_back(now);
         if self.ledger.free_bytes()? < self.settings.free_bytes_min {
             // An answer that cannot be recorded leaves an unknown behind: rather nothing is sent.
             tracing::warn!(provider = %self.settings.provider, "disk is low; nothing is sent");

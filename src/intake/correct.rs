@@ -349,8 +349,8 @@ mod tests {
         assert_eq!(
             judge(&line),
             concat!(
-                r#"{"id":"f","kind":"adjust","quantity":"7.5","reason":"counted twice","#,
-                r#""record":"r1","replaces":"5","source":"web"}"#
+                r#"{"source":"web","record":"r1","id":"f","kind":"adjust","#,
+                r#""reason":"counted twice","quantity":"7.5","replaces":"5"}"#
             )
         );
     }

@@ -177,7 +177,7 @@ pub struct Resolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It is recorded, or was only asked about.
-    Done(Resolved),
+    Done(Box<Resolved>),
     /// It cannot be given, and nothing was changed. A sentence says why.
     Refused(String),
 }

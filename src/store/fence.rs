@@ -330,7 +330,8 @@ mod tests {
         let fence = Fence::new(path.clone(), marks(5, None));
         let at = Timestamp::from_micros;
         let (one, other) = tokio::join!(fence.advance(9, at(3)), fence.advance(7, at(30)));
-        (one.unwrap(), other.unwrap());
+        one.unwrap();
+        other.unwrap();
         let read = Marks::read(&path).unwrap().unwrap();
         assert_eq!((read.attempt, read.sent_through_micros), (9, Some(30)));
         fence.advance(8, at(30)).await.unwrap();

@@ -82,7 +82,7 @@ async fn give(ledger: &SqliteLedger, resolution: &Resolution) -> Decision {
 
 async fn done(ledger: &SqliteLedger, resolution: &Resolution) -> Resolved {
     match give(ledger, resolution).await {
-        Decision::Done(resolved) => resolved,
+        Decision::Done(resolved) => *resolved,
         Decision::Refused(why) => panic!("{why}"),
     }
 }

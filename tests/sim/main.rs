@@ -9,6 +9,8 @@
 //!   cargo test --test sim -- planted                              the bugs that must be caught
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its findings are what it is for")]
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 

@@ -65,7 +65,7 @@ pub(super) async fn hold_against(
             Finding::Other(fenced) if fencing.may_begin_anew && opened.attempt == 0 => {
                 anew(&fenced, marks.as_ref())
             }
-            finding => finding,
+            finding @ (Finding::Whole | Finding::RolledBack(..) | Finding::Other(_)) => finding,
         },
         // A new one in place of one that was lost, as it was asked for.
         None => match &marks {

@@ -51,7 +51,7 @@ impl SqliteLedger {
         } else {
             commit(transaction).await?;
         }
-        Ok(Decision::Done(resolved))
+        Ok(Decision::Done(Box::new(resolved)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`super::accrual`].
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use sqlx::sqlite::SqliteConnection;
 
@@ -91,18 +92,19 @@ async fn records(
     let mut records: BTreeMap<i64, Booked> = BTreeMap::new();
     for row in &rows {
         let position = row.integer("record_position")?;
-        if !records.contains_key(&position) {
-            let written =
-                Written { meant: Quantity::zero(), whole: Quantity::zero(), covered: false };
-            let booked = Booked {
+        let record = match records.entry(position) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Booked {
                 identity: row.blob("identity")?,
                 occurred_at: row.time("occurred_at")?,
                 route: RouteVersionId(row.integer("route_version_id")?),
-                written,
-            };
-            records.insert(position, booked);
-        }
-        let Some(record) = records.get_mut(&position) else { continue };
+                written: Written {
+                    meant: Quantity::zero(),
+                    whole: Quantity::zero(),
+                    covered: false,
+                },
+            }),
+        };
         let (line, quantity) = (row.integer("id")?, row.quantity("quantity")?);
         record.written.whole = &record.written.whole + &quantity;
         let is_meant = meant.from < line && line <= meant.to;

@@ -12,10 +12,13 @@ use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::correction::{Change, Correction};
 use tallyd::domain::names::{CorrectionName, ProviderMeter, RecordId, SourceName};
 use tallyd::domain::quantity::Quantity;
+use tallyd::domain::resolution::{ItemName, Verdict};
 use tallyd::domain::time::Timestamp;
+use tallyd::ledger::holds::{Decision, HoldsLedger as _, Resolution};
 use tallyd::ledger::intake::{CorrectionAdmission, CorrectionLedger as _};
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
+use tallyd::service::Service as _;
 
 use crate::support::journey::{Setting, World, record, route};
 use crate::support::stripe::{METERS, NOON, Running, start_with};
@@ -151,15 +154,22 @@ impl Stage {
         .await;
     }
 
-    /// Proves everything that was accepted.
+    /// Has the provider's totals read back, twice, long enough after the last answer.
     async fn settle(&self) {
-        let now = self.clock.now().micros();
-        self.write(format!(
-            "UPDATE meter_event SET state = 'settled' WHERE state = 'accepted';
-             UPDATE balance SET due_at = {now}, version = version + 1 WHERE accrued <> told"
-        ))
-        .await;
+        for seconds in [8 * 3_600, 601] {
+            self.clock.set(self.clock.now().plus_seconds(seconds));
+            self.world.settler.run_once(self.clock.now()).await.unwrap();
+        }
         self.rest().await;
+    }
+
+    /// Decides over something held, as it is now.
+    async fn decide(&self, item: &str, verdict: Verdict) -> Decision {
+        let item = ItemName::parse(item).unwrap();
+        let expect = self.world.ledger.item(item).await.unwrap().unwrap().token().clone();
+        let (why, who) = ("as the provider's page shows".to_owned(), "cli:ada".to_owned());
+        let resolution = Resolution { item, verdict, expect, why, who, dry_run: false };
+        self.world.ledger.resolve(&resolution, self.clock.now()).await.unwrap()
     }
 
     async fn write(&self, sql: String) {

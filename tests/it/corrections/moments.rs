@@ -4,7 +4,6 @@
 
 use tallyd::domain::correction::Standing;
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
-use tallyd::service::Service as _;
 
 use super::*;
 

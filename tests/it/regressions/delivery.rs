@@ -102,6 +102,35 @@ async fn a_provider_clock_that_was_read_wrong_once_is_put_right_by_the_next_cont
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_makes_no_old_reading_fresh_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path(), START).await;
+    let long_after = START.plus_seconds(35 * 3_600);
+    // The provider is there, then away for long, and there again.
+    let provider = StandIn::new(
+        move |number| {
+            Box::pin(async move {
+                match number {
+                    0 => Ok(contact(START)),
+                    1 => Err(answer(Outcome::NotSent)),
+                    _ => Ok(contact(long_after)),
+                }
+            })
+        },
+        |_| Box::pin(async { answer(Outcome::Accepted) }),
+    );
+    let clock = Arc::new(ManualClock::new(START));
+    let courier = courier(&ledger, &provider, &clock);
+    courier.run_once(START).await.unwrap();
+    courier.run_once(long_after).await.unwrap();
+    // Set back to a minute after the first reading, by which that would be a minute old.
+    courier.run_once(START.plus_seconds(60)).await.unwrap();
+    assert_eq!(provider.contacts.load(Ordering::SeqCst), 3);
+    let facts = ledger.provider_facts(&provider_name()).await.unwrap();
+    assert_eq!(facts.clock.unwrap().provider_at, long_after);
+}
+
+#[tokio::test]
 async fn answers_that_wait_for_a_slow_contact_do_not_keep_the_processor_busy() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path(), START).await;

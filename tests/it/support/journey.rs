@@ -21,6 +21,7 @@ use tallyd::ledger::operator::{BookFilter, OperatorLedger};
 use tallyd::posting::poster::Poster;
 use tallyd::provider::Provider;
 use tallyd::provider::stripe::{Stripe, settings};
+use tallyd::reconcile::settler::Settler;
 use tallyd::sandbox::stripe::BookLine;
 use tallyd::service::{IDLE_SECONDS_MAX, Service, Step};
 use tallyd::store::sqlite::SqliteLedger;
@@ -86,6 +87,8 @@ pub(crate) struct World {
     pub(crate) accruer: Accruer,
     pub(crate) poster: Poster,
     pub(crate) courier: Courier,
+    /// Not stepped with the others: what it reads costs hours of waiting.
+    pub(crate) settler: Settler,
     pub(crate) clock: Arc<ManualClock>,
 }
 
@@ -124,8 +127,13 @@ impl World {
             free_bytes_min: 0,
         };
         let observer = Arc::new(|_| ());
+        let settling = tallyd::reconcile::Settings {
+            provider: provider_name(),
+            reads_per_month: tallyd::reconcile::READS_PER_MONTH,
+        };
+        let settler = Settler::new(settling, ledger.clone(), stripe.clone(), Arc::new(|_| ()));
         let courier = Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
-        Self { ledger, accruer, poster, courier, clock: clock.clone() }
+        Self { ledger, accruer, poster, courier, settler, clock: clock.clone() }
     }
 
     pub(crate) async fn accept(&self, records: Vec<UsageRecord>) -> Vec<Admission> {
