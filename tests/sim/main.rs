@@ -6,7 +6,8 @@
 //!   cargo test --test sim                                         the gate
 //!   cargo test --release --test sim -- campaign --seeds N --from S    many seeds, counted
 //!   cargo test --test sim -- replay --seed S [--trace]            one seed
-//!   cargo test --test sim -- planted                              the bugs that must be caught
+//!   cargo test --test sim -- caught                               planted bugs, at their seeds
+//!   cargo test --test sim -- planted                              seeds that catch them, anew
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its findings are what it is for")]
@@ -55,6 +56,8 @@ struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
+    /// The planted bugs at the seeds that caught them.
+    Caught,
     /// Many seeds, counted.
     Campaign {
         #[arg(long, default_value_t = 10_000)]
@@ -94,7 +97,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let first = std::env::args().nth(1);
-    let ours = ["campaign", "replay", "planted", "help"];
+    let ours = ["campaign", "replay", "planted", "caught", "help"];
     if !first.is_some_and(|first| ours.contains(&first.as_str())) {
         return gate();
     }
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
             let only = only.and_then(|name| Plant::named(&name));
             if planted::search(only) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Some(Command::Caught) => caught(),
         None => gate(),
     }
 }
@@ -139,13 +143,22 @@ fn gate() -> ExitCode {
     let tally = run_all(&setups, 5, Verbosity::Violations);
     print(&tally, begun.elapsed());
     let differing = differing();
-    let escaped = planted::not_caught();
-    for what in differing.iter().chain(&escaped) {
+    for what in &differing {
         println!("{what}");
     }
     println!("the gate took {} s", begun.elapsed().as_secs());
-    let good = tally.violations.is_empty() && differing.is_empty() && escaped.is_empty();
+    let good = tally.violations.is_empty() && differing.is_empty();
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The planted bugs, each at the seed that caught it. A change of the program may move a seed's
+/// course past the bug: then another is looked for (`planted`).
+fn caught() -> ExitCode {
+    let escaped = planted::not_caught();
+    for what in &escaped {
+        println!("not caught: {what}");
+    }
+    if escaped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Seeds that do not do the same when they are run again.
