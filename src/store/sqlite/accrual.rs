@@ -292,6 +292,32 @@ pub(super) struct Line<'a> {
 }
 
 impl Running {
+    /// The balance that a row holds.
+    fn of(row: &SqliteRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            id: row.integer("id")?,
+            destination: row.integer("destination_id")?,
+            accrued: row.quantity("accrued")?,
+            digest: row.digest("digest")?,
+            newest_at: row.time("newest_at")?,
+            booked_to: row.integer("booked_to")?,
+            due_at: row.maybe_time("due_at")?,
+        })
+    }
+
+    /// The balance of this number.
+    pub(super) async fn read(
+        connection: &mut SqliteConnection,
+        balance: i64,
+    ) -> Result<Self, LedgerError> {
+        let row = sqlx::query(sql!("balance_sums"))
+            .bind(balance)
+            .fetch_one(connection)
+            .await
+            .map_err(ledger_error)?;
+        Self::of(&row)
+    }
+
     /// Adds a line to the balance's sums; answers the row it is kept as, under the number `id`.
     pub(super) fn add(&mut self, id: i64, line: &Line<'_>) -> Value {
         self.accrued = &self.accrued + line.quantity;
@@ -427,16 +453,7 @@ async fn open_balances(
         let key = keys
             .get(index)
             .ok_or_else(|| LedgerError::Contradiction("a balance answers to no key".to_owned()))?;
-        let running = Running {
-            id: row.integer("id")?,
-            destination: row.integer("destination_id")?,
-            accrued: row.quantity("accrued")?,
-            digest: row.digest("digest")?,
-            newest_at: row.time("newest_at")?,
-            booked_to: row.integer("booked_to")?,
-            due_at: row.maybe_time("due_at")?,
-        };
-        balances.insert((*key).clone(), running);
+        balances.insert((*key).clone(), Running::of(&row)?);
     }
     Ok(balances)
 }

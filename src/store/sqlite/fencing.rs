@@ -11,8 +11,8 @@ use std::path::Path;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::delivery::free_lanes;
 use super::moves::{Move, move_events};
+use super::recovery::recover_in_flight;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, LedgerId};
 use crate::domain::state::{EventState, HoldReason};
@@ -161,15 +161,7 @@ async fn taint(
         .execute(&mut *transaction)
         .await
         .map_err(ledger_error)?;
-    let recovered = sqlx::query(sql!("in_flight_recover"))
-        .bind(now.micros())
-        .bind(epoch)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(ledger_error)?;
-    let lanes: Vec<i64> =
-        recovered.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
-    free_lanes(&mut transaction, &lanes).await?;
+    recover_in_flight(&mut transaction, epoch, now).await?;
     let mut held = 0;
     loop {
         let rows = sqlx::query(sql!("events_unfinished"))

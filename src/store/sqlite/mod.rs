@@ -18,13 +18,13 @@ mod intake;
 mod moves;
 mod operator;
 mod posting;
-mod receipts;
 mod presence;
+mod receipts;
 mod reconcile;
 mod recovery;
 mod reserve;
-mod trace;
 mod resolve;
+mod trace;
 mod verify;
 mod written_off;
 

@@ -2,24 +2,23 @@
 //! at the provider. Never here: how that was found; the write-off itself. Read next:
 //! [`super::moves`].
 
-use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnection;
 
-use super::accrual::chain;
+use super::accrual::{Line, Running, append_lines, newest_line};
 use super::sql;
 use crate::domain::correction::Cause;
-use crate::domain::digest::Digest;
 use crate::domain::event::EventId;
 use crate::domain::quantity::Quantity;
+use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
+use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
 
 /// What was written off of one record of an event.
 struct Written {
-    position: i64,
-    destination: i64,
-    route: i64,
+    position: Position,
+    route: RouteVersionId,
     identity: Vec<u8>,
     occurred_at: Timestamp,
     /// The line of this event's own write-off.
@@ -59,12 +58,11 @@ pub(super) async fn reverse_write_off(
     let balance = first.integer("balance_id")?;
     let mut written: Vec<Written> = Vec::new();
     for row in &rows {
-        let position = row.integer("record_position")?;
+        let position = Position(row.integer("record_position")?);
         if written.last().is_none_or(|last| last.position != position) {
             written.push(Written {
                 position,
-                destination: row.integer("destination_id")?,
-                route: row.integer("route_version_id")?,
+                route: RouteVersionId(row.integer("route_version_id")?),
                 identity: row.blob("identity")?,
                 occurred_at: row.time("occurred_at")?,
                 line: row.quantity("quantity")?,
@@ -75,69 +73,27 @@ pub(super) async fn reverse_write_off(
             last.standing = &last.standing + &row.quantity("other")?;
         }
     }
-    append(connection, balance, event, &written, now).await
-}
-
-async fn append(
-    connection: &mut SqliteConnection,
-    balance: i64,
-    event: EventId,
-    written: &[Written],
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    let row = sqlx::query(sql!("balance_proving"))
-        .bind(balance)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let (mut accrued, mut digest): (Quantity, Digest) =
-        (row.quantity("accrued")?, row.digest("digest")?);
-    let mut number = sqlx::query(sql!("booking_end"))
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(ledger_error)?
-        .integer("id")?;
+    let mut running = Running::read(connection, balance).await?;
+    let mut number = newest_line(connection).await?;
     let mut lines = Vec::with_capacity(written.len());
-    for each in written {
+    for each in &written {
         let quantity = each.taken_back();
         if quantity.is_zero() {
             continue;
         }
         number += 1;
-        accrued = &accrued + &quantity;
-        digest = chain(&digest, &each.identity, &quantity, each.occurred_at);
-        lines.push(json!([
-            number,
-            each.position,
-            each.destination,
-            each.route,
-            balance,
-            quantity.to_string(),
-            Cause::Presence.as_str(),
-            event.0,
-        ]));
+        let line = Line {
+            position: each.position,
+            identity: &each.identity,
+            occurred_at: each.occurred_at,
+            route: each.route,
+            quantity: &quantity,
+            cause: (Cause::Presence, event.0),
+        };
+        lines.push(running.add(number, &line));
     }
     if lines.is_empty() {
         return Ok(());
     }
-    sqlx::query(sql!("bookings_insert"))
-        .bind(Value::from(lines).to_string())
-        .bind(now.micros())
-        .execute(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let changed = json!([[
-        balance,
-        accrued.to_string(),
-        hex::encode(digest),
-        row.integer("newest_at")?,
-        number,
-        row.maybe_integer("due_at")?,
-    ]]);
-    sqlx::query(sql!("balances_accrue"))
-        .bind(changed.to_string())
-        .execute(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(())
+    append_lines(connection, lines, std::iter::once(&running), now).await
 }

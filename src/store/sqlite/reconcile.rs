@@ -81,11 +81,8 @@ impl ReconcileLedger for SqliteLedger {
     }
 
     async fn caught_up(&self) -> Result<bool, LedgerError> {
-        sqlx::query(sql!("ledger_is_caught_up"))
-            .fetch_one(&self.readers)
-            .await
-            .map_err(ledger_error)?
-            .flag("caught_up")
+        let restored = self.restoration().await?;
+        Ok(restored.is_none_or(|restored| restored.caught_up_at.is_some()))
     }
 
     async fn conclude(

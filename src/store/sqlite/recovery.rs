@@ -21,19 +21,30 @@ impl SqliteLedger {
     pub(super) async fn recover(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        let recovered = sqlx::query(sql!("in_flight_recover"))
-            .bind(now.micros())
-            .bind(self.epoch)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
-        let lanes: Vec<i64> =
-            recovered.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
-        free_lanes(&mut transaction, &lanes).await?;
+        let recovered = recover_in_flight(&mut transaction, self.epoch, now).await?;
         recover_waits(&mut transaction, now).await?;
         commit(transaction).await?;
-        Ok(u64::try_from(lanes.len()).unwrap_or(u64::MAX))
+        Ok(recovered)
     }
+}
+
+/// Whatever runs before `epoch` left in flight was perhaps sent, and becomes unknown. Answers how
+/// many that were.
+pub(super) async fn recover_in_flight(
+    connection: &mut SqliteConnection,
+    epoch: i64,
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
+    let recovered = sqlx::query(sql!("in_flight_recover"))
+        .bind(now.micros())
+        .bind(epoch)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let lanes: Vec<i64> =
+        recovered.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
+    free_lanes(connection, &lanes).await?;
+    Ok(u64::try_from(lanes.len()).unwrap_or(u64::MAX))
 }
 
 /// Brings back what a clock that was ahead put off for longer than anything waits: it would lie

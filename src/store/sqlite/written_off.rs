@@ -50,7 +50,7 @@ pub(super) async fn write_off(
         return Ok(0);
     }
     let records = records(connection, balance, meant).await?;
-    let mut running = running(connection, balance).await?;
+    let mut running = Running::read(connection, balance).await?;
     let written: Vec<Written> = records.values().map(|record| record.written.clone()).collect();
     let mut number = newest_line(connection).await?;
     let mut rows = Vec::new();
@@ -119,21 +119,4 @@ async fn records(
         }
     }
     Ok(records)
-}
-
-async fn running(connection: &mut SqliteConnection, balance: i64) -> Result<Running, LedgerError> {
-    let row = sqlx::query(sql!("balance_sums"))
-        .bind(balance)
-        .fetch_one(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(Running {
-        id: row.integer("id")?,
-        destination: row.integer("destination_id")?,
-        accrued: row.quantity("accrued")?,
-        digest: row.digest("digest")?,
-        newest_at: row.time("newest_at")?,
-        booked_to: row.integer("booked_to")?,
-        due_at: row.maybe_time("due_at")?,
-    })
 }
