@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use facts::{meter_pin, provider_facts};
 
+use super::moves::ring_balances;
 use super::posting::refresh_lanes;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier, Says};
@@ -313,12 +314,16 @@ async fn hold_expired(
             Some(json!([candidate.leased.event.0, reason.as_str(), detail]))
         })
         .collect();
-    sqlx::query(sql!("events_expire"))
+    let held = sqlx::query(sql!("events_expire"))
         .bind(Value::from(rows).to_string())
         .bind(terms.now.micros())
-        .execute(&mut *connection)
+        .fetch_all(&mut *connection)
         .await
         .map_err(ledger_error)?;
+    // A correction may have waited for what became of them.
+    let balances: Vec<i64> =
+        held.iter().map(|row| row.integer("balance_id")).collect::<Result<_, _>>()?;
+    ring_balances(connection, &balances, terms.now).await?;
     let lanes: Vec<i64> = expired.iter().map(|candidate| candidate.lane).collect();
     refresh_lanes(connection, &lanes).await
 }

@@ -92,6 +92,24 @@ async fn minus_5_beside_an_unknown_waits_for_it() {
 }
 
 #[tokio::test]
+async fn minus_5_beside_an_unknown_is_held_once_nobody_recognises_it_any_more() {
+    let stage = Stage::open().await;
+    stage.step().await;
+    stage.book("r1").await;
+    stage.book("r2").await;
+    stage.fail_next(&[FaultKind::AnswerLost, FaultKind::AnswerLost, FaultKind::AnswerLost]);
+    stage.step().await;
+    stage.cancel("r1").await;
+    stage.step().await;
+    stage.world.poster.run_once(stage.clock.now()).await.unwrap();
+    // Nothing runs for longer than the provider recognises an identifier.
+    stage.wait_hours(30).await;
+    let mut held = stage.held().await;
+    held.sort();
+    assert_eq!(held, ["below_zero", "window_passed"], "what waited for the unknown is not lost");
+}
+
+#[tokio::test]
 async fn a_period_that_closes_while_an_event_is_unknown_stops_it() {
     let stage = Stage::open().await;
     stage.step().await;
