@@ -158,13 +158,23 @@ fn cannot_tell(cannot: CannotTell, now: Timestamp) -> Plan {
 }
 
 /// Events of usage that a lost ledger may have told are held from the start: `restored` says until
-/// when it had told.
-fn hold_if_told_before(mut postings: Vec<Posting>, restored: Option<Restored>) -> Vec<Posting> {
+/// when it had told. A balance's event may say older usage with newer: what counts is where the
+/// balance's window begins, not the event's own time, which is that of its newest usage.
+fn hold_if_told_before(
+    due: &[DueBalance],
+    mut postings: Vec<Posting>,
+    restored: Option<Restored>,
+) -> Vec<Posting> {
     let Some(Restored { sent_through_at, .. }) = restored else { return postings };
-    let events = postings.iter_mut().flat_map(|posting| &mut posting.events);
-    for event in events.filter(|event| event.intent.occurred_at <= sent_through_at) {
-        let why = format!("the ledger was rolled back; usage of until {sent_through_at} was told");
-        event.born_held = Some((HoldReason::Restored, why));
+    for (due, posting) in due.iter().zip(&mut postings) {
+        if due.balance.key.window.start > sent_through_at {
+            continue;
+        }
+        for event in &mut posting.events {
+            let why =
+                format!("the ledger was rolled back; usage of until {sent_through_at} was told");
+            event.born_held = Some((HoldReason::Restored, why));
+        }
     }
     postings
 }
@@ -197,7 +207,7 @@ impl Service for Poster {
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
         let postings: Vec<Posting> =
             due.iter().map(|each| self.posting(each, provider_now, now)).collect();
-        let postings = hold_if_told_before(postings, self.ledger.restored().await?);
+        let postings = hold_if_told_before(&due, postings, self.ledger.restored().await?);
         let posted = self.ledger.post(postings, now).await?;
         Ok(Step {
             counts: vec![

@@ -2,12 +2,14 @@
 //! those that sums and counts of events can meet. Read next: `crate::regressions`.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use tallyd::accrual::route::AccountRule;
 use tallyd::domain::correction::Standing;
 use tallyd::domain::names::{AccountName, CustomerName, RouteName};
 use tallyd::ledger::intake::Admission;
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
+use tallyd::store::sqlite::backup;
 
 use super::*;
 
@@ -17,6 +19,17 @@ impl Stage {
         let next: VecDeque<FaultKind> = kinds.iter().copied().collect();
         let faults = Faults { next, reach: Reach::Writes, ..Faults::default() };
         self.sandbox.handle.set_faults(faults).unwrap();
+    }
+
+    /// The copy takes the ledger's place.
+    async fn put_back(self, copy: &Path) -> Self {
+        let Self { world, sandbox, clock, folder } = self;
+        drop(world);
+        let ledger = folder.path().join("ledger");
+        backup::replace(&ledger, copy, "a test", clock.now()).await.unwrap();
+        let routes = vec![route("calls"), counting()];
+        let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
+        Self { world, sandbox, clock, folder }
     }
 
     /// Books, posts and sends what there is, once.
@@ -249,6 +262,23 @@ async fn proven_absent_after_the_window_the_same_bytes_go_again() {
     }
     assert_eq!((stage.holds().as_str(), stage.events()), ("5", 1));
     assert_eq!(stage.held().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn restored_backup_newer_usage_of_the_same_hour_does_not_tell_the_older_again() {
+    let stage = Stage::open().await;
+    let copy = stage.folder.path().join("copy");
+    backup::copy(&stage.folder.path().join("ledger"), &copy).await.unwrap();
+    stage.book("r1").await;
+    stage.rest().await;
+    assert_eq!(stage.holds(), "5");
+    let stage = stage.put_back(&copy).await;
+    stage.book("r1").await;
+    let newer = record("r2", "cus_1", "calls", "3", USED.plus_seconds(60));
+    stage.world.accept(vec![newer]).await;
+    stage.rest().await;
+    assert_eq!(stage.holds(), "5", "one event would say both");
+    assert_eq!(stage.held().await, ["restored"]);
 }
 
 #[tokio::test]
