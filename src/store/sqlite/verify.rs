@@ -177,7 +177,7 @@ async fn check_balances(
         if row.integer("events")? != fold.events {
             note(found, format!("balance {id}: it does not count {} events", fold.events));
         }
-        let idle = row.maybe_integer("due_at")?.is_none() && row.integer("held")? == 0;
+        let idle = row.maybe_integer("due_at")?.is_none() && row.integer("waits")? == 0;
         // What is finer than a provider's digits stays outstanding without being due.
         let rest = &accrued - &told;
         if idle && !rest.cut_to_decimals(FINEST_DECIMALS).is_zero() {

@@ -115,6 +115,7 @@ async fn minus_5_beside_an_unknown_is_held_once_nobody_recognises_it_any_more() 
     stage.cancel("r1").await;
     stage.step().await;
     stage.world.poster.run_once(stage.clock.now()).await.unwrap();
+    stage.world.verify().await;
     // Nothing runs for longer than the provider recognises an identifier.
     stage.wait_hours(30).await;
     let mut held = stage.held().await;
@@ -133,6 +134,24 @@ async fn a_period_that_closes_while_an_event_is_unknown_stops_it() {
     stage.wait_hours(1).await;
     assert_eq!(stage.held().await, ["late_for_period"]);
     assert_eq!(stage.events(), 0, "nothing is sent again for a closed period");
+}
+
+#[tokio::test]
+async fn a_refused_cancel_that_is_written_off_leaves_nothing_held() {
+    let stage = Stage::open().await;
+    stage.world.accept(vec![record("r1", "cus_1", "counted", "3", USED)]).await;
+    stage.rest().await;
+    stage.cancel("r1").await;
+    stage.world.accruer.run_once(stage.clock.now()).await.unwrap();
+    stage.world.poster.run_once(stage.clock.now()).await.unwrap();
+    // The cancel waits for longer than the provider cancels anything.
+    stage.wait_hours(30).await;
+    let mut held = stage.held().await;
+    held.sort();
+    assert_eq!(held, ["cannot_lower", "deadline_passed"]);
+    assert!(matches!(stage.decide("event:2", Verdict::WriteOff).await, Decision::Done(_)));
+    stage.rest().await;
+    assert_eq!(stage.held().await, Vec::<String>::new());
 }
 
 #[tokio::test]
