@@ -2,22 +2,26 @@
 //! ledger and the provider after every step and at the end. Never here: the program's own
 //! arithmetic or its queries. Read next: [`holds`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tallyd::accrual::route::Route;
+use tallyd::domain::correction::{Change, Correction};
 use tallyd::domain::record::UsageRecord;
-use tallyd::ledger::intake::Admission;
+use tallyd::ledger::intake::{Admission, CorrectionAdmission};
 
 use crate::amount::Amount;
-use crate::rows::{self, Event};
+use crate::rows::{self, Corrected, Event, Rows, Seen};
 use crate::scene::Stage;
 
 mod books;
+mod corrections;
 mod holds;
 mod journal;
+
+pub(crate) use corrections::{Counts, PERSON};
 
 /// What was found to be untrue.
 #[derive(Clone, Debug)]
@@ -55,6 +59,9 @@ impl Said {
     }
 }
 
+/// A correction as it was sent in: of which record, called what, saying what.
+type Asked = (String, String, Option<(Amount, Amount)>);
+
 /// The model, and how far it has read the ledger.
 pub(crate) struct Auditor {
     stage: Stage,
@@ -72,13 +79,26 @@ pub(crate) struct Auditor {
     routes: BTreeMap<(String, String), Route>,
     /// The versions of routes, as the ledger numbers them.
     versions: BTreeMap<i64, Route>,
-    /// The last booking and the last move that were read.
-    last_booking: i64,
-    last_move: i64,
+    /// How far the ledger was read.
+    seen: Seen,
     /// What each balance should hold: by number, (meter, account, sum).
     balances: BTreeMap<i64, (String, String, Amount)>,
-    /// Which (record, destination) were booked.
-    booked: BTreeMap<(i64, String), i64>,
+    /// Which (record, destination) were booked: the line.
+    booked: BTreeMap<(i64, String), rows::Line>,
+    /// What the lines of a record and its corrections come to, by record and balance.
+    followed: BTreeMap<(i64, i64), Amount>,
+    /// Every correction that was ever sent in.
+    asked: BTreeSet<Asked>,
+    /// Corrections that the ledger said it accepted: of which record, called what.
+    promised: BTreeSet<(String, String)>,
+    /// Records of which it was said that they are cancelled.
+    cancelled: BTreeSet<String>,
+    /// The ledger's corrections, by record, in their order.
+    corrections: BTreeMap<String, Vec<Corrected>>,
+    /// Records of which a person decided for the later copy.
+    decided: BTreeSet<String>,
+    /// Lanes of which some total could not be explained for certain.
+    doubted: BTreeSet<(String, String)>,
     /// Each event as it was last seen.
     events: BTreeMap<i64, Event>,
 }
@@ -95,12 +115,29 @@ impl Auditor {
             positions: BTreeMap::new(),
             routes: BTreeMap::new(),
             versions: BTreeMap::new(),
-            last_booking: 0,
-            last_move: 0,
+            seen: Seen::default(),
             balances: BTreeMap::new(),
             booked: BTreeMap::new(),
+            followed: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            promised: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
+            corrections: BTreeMap::new(),
+            decided: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             events: BTreeMap::new(),
         }
+    }
+
+    /// The ledger is an older one from here on: what it lacks was forgotten with it, until it is
+    /// sent in again.
+    pub(crate) fn rolled_back(&mut self) {
+        let new = Self::new(self.stage.clone(), self.path.clone());
+        let old = std::mem::replace(self, new);
+        self.sent = old.sent;
+        self.routes = old.routes;
+        self.asked = old.asked;
+        self.decided = old.decided;
     }
 
     /// Takes note of a route that is or was configured.
@@ -118,6 +155,11 @@ impl Auditor {
         }
     }
 
+    /// Takes note that a person decides for the later copy of a record.
+    pub(crate) fn second_may_be_right(&mut self, record: &str) {
+        self.decided.insert(record.to_owned());
+    }
+
     /// Takes note of what the ledger answered.
     pub(crate) fn admitted(&mut self, records: &[UsageRecord], admissions: &[Admission]) {
         for (record, admission) in records.iter().zip(admissions) {
@@ -133,12 +175,47 @@ impl Auditor {
                 (Some(first), Admission::Conflict(_)) if *first != said => None,
                 // A copy whose answer was lost may have come first.
                 (None, Admission::Conflict(_)) => None,
+                // What a person decided for is known from then on.
+                (Some(_), Admission::Duplicate(_)) if self.decided.contains(&id) => None,
                 (Some(_), other) => Some(format!("{id} came to {other:?}")),
             };
             if let Some(what) = wrong {
                 self.stage.scene().server.wrongs.push(("duplicate-is-not-conflict", what));
             }
         }
+    }
+
+    /// Takes note of a correction that is sent in, before anything is answered.
+    pub(crate) fn asked_for(&mut self, correction: &Correction) {
+        self.asked.insert(asked(correction));
+    }
+
+    /// Takes note of what the ledger answered to corrections.
+    pub(crate) fn corrected(
+        &mut self,
+        corrections: &[Correction],
+        admissions: &[CorrectionAdmission],
+    ) {
+        for (correction, admission) in corrections.iter().zip(admissions) {
+            let (record, name, to) = asked(correction);
+            let accepted = match admission {
+                CorrectionAdmission::Accepted { .. } => true,
+                CorrectionAdmission::Duplicate(_) => false,
+                CorrectionAdmission::Conflict(_) | CorrectionAdmission::Stale(_) => continue,
+            };
+            if to.is_none() {
+                self.cancelled.insert(record.clone());
+            }
+            if accepted && !self.promised.insert((record.clone(), name.clone())) {
+                let what = format!("{name} of {record} was accepted twice");
+                self.stage.scene().server.wrongs.push(("corrected-once", what));
+            }
+        }
+    }
+
+    /// An event, as it was last seen.
+    pub(crate) fn event(&self, id: i64) -> Option<&Event> {
+        self.events.get(&id)
     }
 
     async fn connection(&mut self) -> &mut SqliteConnection {
@@ -158,17 +235,15 @@ impl Auditor {
     /// What must hold after every step.
     pub(crate) async fn audit(&mut self) -> Result<(), Violation> {
         self.provider_saw_nothing_wrong()?;
-        let (journal, bookings, moves) = (self.positions.len(), self.last_booking, self.last_move);
-        let path = self.path.clone();
-        let connection = self.connection().await;
-        let read = rows::read(connection, journal, bookings, moves).await;
-        let read = read.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let read = self.read().await;
         self.journal_is_what_was_sent(&read)?;
+        self.corrections_are_what_was_asked(&read)?;
         self.bookings_are_of_records(&read)?;
         self.balances_are_conserved(&read)?;
         self.moves_are_legal(&read)?;
         self.events_are_truthful(&read)?;
         self.truth_is_in_the_bracket(&read)?;
+        self.totals_have_explanations(&read)?;
         self.holds_are_justified(&read)?;
         self.events = read.events.into_iter().map(|event| (event.id, event)).collect();
         Ok(())
@@ -177,13 +252,16 @@ impl Auditor {
     /// What must hold at the end, when nothing went wrong for a long while.
     pub(crate) async fn audit_end(&mut self) -> Result<(), Violation> {
         self.audit().await?;
-        let journal = self.positions.len();
-        let (bookings, moves) = (self.last_booking, self.last_move);
-        let connection = self.connection().await;
-        let read = rows::read(connection, journal, bookings, moves).await;
-        let read = read.expect("the ledger can be read");
+        let read = self.read().await;
+        self.corrections_were_followed()?;
         self.everything_was_booked(&read)?;
         self.everything_was_told(&read)
+    }
+
+    async fn read(&mut self) -> Rows {
+        let (seen, path) = (self.seen, self.path.clone());
+        let read = rows::read(self.connection().await, seen).await;
+        read.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     fn provider_saw_nothing_wrong(&self) -> Result<(), Violation> {
@@ -192,4 +270,16 @@ impl Auditor {
             None => Ok(()),
         }
     }
+}
+
+/// What a correction asks for: of which record, called what, saying what.
+fn asked(correction: &Correction) -> (String, String, Option<(Amount, Amount)>) {
+    let amount = |text: String| Amount::parse(&text).expect("it is plain text");
+    let to = match &correction.change {
+        Change::Cancel => None,
+        Change::Adjust { quantity, replaces } => {
+            Some((amount(quantity.to_string()), amount(replaces.to_string())))
+        }
+    };
+    (correction.record.as_str().to_owned(), correction.name.as_str().to_owned(), to)
 }

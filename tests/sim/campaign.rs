@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use crate::auditor::Violation;
 use crate::faults::Class;
 use crate::run::{Bench, Outcome, Setup};
@@ -60,7 +62,8 @@ pub(crate) fn run_all(setups: &[Setup], most: usize, says: Verbosity) -> Tally {
     let tally = Mutex::new(Tally::default());
     let begun = now();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let work = || {
+    let work = |core: usize| {
+        stay_on(core);
         let bench = Bench::new();
         while found.load(Ordering::SeqCst) < most {
             let Some(setup) = setups.get(next.fetch_add(1, Ordering::SeqCst)) else { break };
@@ -81,11 +84,21 @@ pub(crate) fn run_all(setups: &[Setup], most: usize, says: Verbosity) -> Tally {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
+        for core in 0..threads {
+            let work = &work;
+            scope.spawn(move || work(core));
         }
     });
     tally.into_inner().expect("no thread panics with it")
+}
+
+/// Keeps this thread, and those that it starts, on one core. A run hands every statement to the
+/// ledger's own threads and back, and nothing of it runs beside anything else: over to another core
+/// and back costs as much again as the work. Where that is not allowed, it is only slower.
+fn stay_on(core: usize) {
+    let mut allowed = CpuSet::new();
+    allowed.set(core);
+    sched_setaffinity(None, &allowed).ok();
 }
 
 /// Prints what the runs came to.

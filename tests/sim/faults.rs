@@ -85,6 +85,26 @@ classes! {
     Conflict = "conflicting-record",
     /// A record comes hours to weeks after its time.
     Late = "late-record",
+    /// A record is cancelled.
+    Cancelled = "cancelled-record",
+    /// A record counts with another quantity.
+    Adjusted = "adjusted-record",
+    /// A correction comes before its record.
+    EarlyCorrection = "correction-before-record",
+    /// A correction comes again.
+    RepeatedCorrection = "correction-again",
+    /// A correction comes again and says something else.
+    ConflictingCorrection = "conflicting-correction",
+    /// A correction replaces what the record does not count with.
+    OutdatedCorrection = "outdated-correction",
+    /// The provider's totals lag by hours.
+    LaggingTotals = "lagging-totals",
+    /// A total is one of long ago.
+    StaleTotal = "stale-total",
+    /// A total cannot be read.
+    TotalUnread = "total-unread",
+    /// The ledger's file is an older one.
+    OlderLedger = "older-ledger",
     /// The configured routes change.
     Routes = "routes-change",
     /// A customer's account is imported late.
@@ -118,7 +138,7 @@ impl Faults {
             .copied()
             .filter(|class| drawn(class) && !without.contains(class))
             .collect();
-        let calm = 1 + Chance::of(seed, "calm").below(3);
+        let calm = if Chance::of(seed, "calm").one_in(6) { 2 } else { 1 };
         Self { on, streams, calm, off: false, struck: BTreeMap::new() }
     }
 
@@ -133,6 +153,11 @@ impl Faults {
             self.count(class);
         }
         strikes
+    }
+
+    /// Whether this seed has `class`.
+    pub(crate) fn has(&self, class: Class) -> bool {
+        self.on.contains(&class)
     }
 
     /// Counts a fault that came about.

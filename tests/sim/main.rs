@@ -13,6 +13,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its findings are what it is for")]
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -21,10 +22,13 @@ mod amount;
 mod auditor;
 mod campaign;
 mod chance;
+mod doors;
 mod faults;
+mod people;
 mod planted;
 mod plants;
 mod ports;
+mod process;
 mod rows;
 mod run;
 mod scenario;
@@ -84,6 +88,9 @@ enum Command {
         plant: Option<String>,
         #[arg(long)]
         trace: bool,
+        /// Leaves a copy of the ledger there, as it is at the end.
+        #[arg(long)]
+        keep: Option<PathBuf>,
         /// Looks for fewer steps and fewer faults that fail in the same way.
         #[arg(long)]
         shrink: bool,
@@ -105,7 +112,7 @@ fn main() -> ExitCode {
         Some(Command::Campaign { seeds, from, steps, violations }) => {
             campaign(from, seeds, steps, violations)
         }
-        Some(Command::Replay { seed, scenario, steps, without, plant, trace, shrink }) => {
+        Some(Command::Replay { seed, scenario, steps, without, plant, trace, keep, shrink }) => {
             let without: BTreeSet<Class> =
                 without.iter().filter_map(|name| Class::named(name)).collect();
             let setup = Setup {
@@ -113,6 +120,7 @@ fn main() -> ExitCode {
                 without,
                 plant: plant.and_then(|name| Plant::named(&name)),
                 verbose: trace,
+                keep,
                 ..Setup::of(seed, Scenario::named(&scenario))
             };
             replay(&if shrink { shrink::shrink(&Bench::new(), &setup) } else { setup })
@@ -146,9 +154,10 @@ fn gate() -> ExitCode {
     for what in &differing {
         println!("{what}");
     }
+    let caught = caught();
     println!("the gate took {} s", begun.elapsed().as_secs());
     let good = tally.violations.is_empty() && differing.is_empty();
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good { caught } else { ExitCode::FAILURE }
 }
 
 /// The planted bugs, each at the seed that caught it. A change of the program may move a seed's

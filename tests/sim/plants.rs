@@ -7,16 +7,21 @@ use std::path::PathBuf;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::answer::{Outcome, OutcomeKind};
+use tallyd::domain::correction::{Correction, CorrectionId};
 use tallyd::domain::names::{ProviderName, RecordId};
 use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::state::{EventState, HoldReason};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
+use tallyd::ledger::accrual::Accrual;
 use tallyd::ledger::delivery::{DeliveryLedger as _, LeaseTerms, Leases, Settlement};
-use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger as _, Rejected};
+use tallyd::ledger::intake::{
+    Admission, Admitted, CorrectionAdmission, CorrectionLedger as _, IntakeLedger as _, Rejected,
+};
 use tallyd::provider::{Encoded, Request};
 use tallyd::store::sqlite::SqliteLedger;
 
+use crate::faults::Class;
 use crate::scene::{Scene, Stage};
 use crate::server::HOUR;
 
@@ -80,6 +85,16 @@ plants! {
     DedupeForgotten = "source-dedupe-forgotten",
     /// After a crash, what was in flight is taken for unsent.
     CrashMeansUnsent = "crash-means-unsent",
+    /// The watermark moves, and what it passed is not booked.
+    CursorFirst = "cursor-before-insert",
+    /// An accepted correction is not kept.
+    CorrectionForgotten = "correction-forgotten",
+    /// A total proves something at its first reading.
+    FirstSight = "settled-at-first-sight",
+    /// A total proves that something is absent before it can have come in.
+    NoHorizon = "judged-before-the-lag",
+    /// An older ledger goes on as if nothing had been told since.
+    NoTaint = "restore-without-taint",
     /// A pinned failure is asked for again under the same key, for ever.
     KeyKept = "pinned-key-kept",
 }
@@ -108,6 +123,37 @@ impl Planted {
         connection.close().await.expect("it closes");
     }
 
+    pub(crate) async fn correct(
+        &self,
+        ledger: &SqliteLedger,
+        corrections: Vec<Correction>,
+        now: Timestamp,
+    ) -> Result<Vec<CorrectionAdmission>, LedgerError> {
+        if self.is(Plant::CorrectionForgotten)
+            && self.stage.scene().faults.stream(Class::Adjusted).one_in(4)
+        {
+            let accepted =
+                |at| CorrectionAdmission::Accepted { id: CorrectionId(at), standing: None };
+            return Ok((1_000..).take(corrections.len()).map(accepted).collect());
+        }
+        ledger.correct(corrections, now).await
+    }
+
+    /// When a total was seen before, as the bug has it.
+    pub(crate) fn seen_since(&self) -> Option<Timestamp> {
+        self.is(Plant::FirstSight).then_some(Timestamp::from_micros(0))
+    }
+
+    /// What accrual changes, as the bug has it.
+    pub(crate) fn accrual(&self, mut accrual: Accrual) -> Accrual {
+        if self.is(Plant::CursorFirst)
+            && self.stage.scene().faults.stream(Class::CrashBefore).one_in(8)
+        {
+            accrual.bookings.clear();
+        }
+        accrual
+    }
+
     /// Where the ledger stands as it was before the intent, while the intent is not on disk.
     pub(crate) fn before_intent(&self) -> PathBuf {
         self.path.with_extension("before-intent")
@@ -129,7 +175,7 @@ impl Planted {
             }
         }
         if self.is(Plant::EarlyAcknowledgement)
-            && self.stage.scene().faults.stream(crate::faults::Class::CrashAfter).one_in(10)
+            && self.stage.scene().faults.stream(Class::CrashAfter).one_in(10)
         {
             let positions = (1_000..).take(records.len());
             let accepted = |at| Admission::Accepted(tallyd::domain::record::Position(at));
@@ -193,7 +239,7 @@ impl Planted {
         }
         if self.is(Plant::UnknownsLast) {
             self.run(
-                "UPDATE meter_event SET next_attempt_at = next_attempt_at + 600000000 \
+                "UPDATE meter_event SET next_attempt_at = next_attempt_at + 7200000000 \
                  WHERE state = 'unknown' AND EXISTS (SELECT 1 FROM meter_event AS p \
                  WHERE p.lane_id = meter_event.lane_id AND p.state = 'pending')",
             )
@@ -201,6 +247,8 @@ impl Planted {
         }
         if self.is(Plant::NoIntent) {
             drop(std::fs::remove_file(self.before_intent()));
+            let fence = self.path.with_extension("fence");
+            drop(std::fs::copy(fence, self.path.with_extension("fence-before-intent")));
             let mut connection = self.past_the_doors().await;
             sqlx::query("VACUUM INTO ?1")
                 .bind(self.before_intent().to_string_lossy())

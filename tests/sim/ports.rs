@@ -7,10 +7,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tallyd::domain::correction::Correction;
+use tallyd::domain::digest::Digest;
 use tallyd::domain::event::LedgerId;
 use tallyd::domain::names::{AccountName, CustomerName, ProviderName};
 use tallyd::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
+use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::Timestamp;
+use tallyd::domain::time::Window;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::accrual::{
     Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, RouteDefinition,
@@ -19,9 +23,16 @@ use tallyd::ledger::accrual::{
 use tallyd::ledger::delivery::{
     DeliveryLedger, LeaseTerms, Leases, MeterChange, PinCheck, ProviderFacts, Settlement,
 };
-use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use tallyd::ledger::holds::{CaughtUp, Decision, HoldsLedger as _, Resolution};
+use tallyd::ledger::intake::{
+    Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
+};
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger, Restored};
+use tallyd::ledger::reconcile::{
+    Comparison, Concluded, LaneEvent, LaneId, LaneQuestion, ReadCalls, ReconcileLedger,
+    UnprovenLane,
+};
 use tallyd::store::sqlite::SqliteLedger;
 
 use crate::faults::Class;
@@ -52,7 +63,7 @@ impl Ports {
         verb: &str,
         call: impl Future<Output = Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
-        if self.strikes(Class::CrashBefore, 250, verb) {
+        if self.strikes(Class::CrashBefore, 150, verb) {
             self.stage.end().await;
         }
         call.await
@@ -64,13 +75,13 @@ impl Ports {
         verb: &str,
         call: impl Future<Output = Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
-        if self.strikes(Class::CrashBefore, 50, verb) {
+        if self.strikes(Class::CrashBefore, 40, verb) {
             self.stage.end().await;
         }
-        if self.strikes(Class::DiskFull, 50, verb) {
+        if self.strikes(Class::DiskFull, 30, verb) {
             return Err(LedgerError::Full("no space left".into()));
         }
-        if self.strikes(Class::CommitUnknown, 60, verb) {
+        if self.strikes(Class::CommitUnknown, 40, verb) {
             let committed = self.stage.scene().faults.stream(Class::CommitUnknown).one_in(2);
             if committed {
                 drop(call.await?);
@@ -81,7 +92,7 @@ impl Ports {
         let result = call.await;
         let name = if result.is_ok() { "done" } else { "failed" };
         self.stage.scene().trace.note(format!("{verb} {name}"));
-        if self.strikes(Class::CrashAfter, 50, verb) {
+        if self.strikes(Class::CrashAfter, 40, verb) {
             self.stage.end().await;
         }
         result
@@ -95,6 +106,95 @@ impl Ports {
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         self.writing("import", self.inner.import_accounts(provider, pairs, now)).await
+    }
+
+    /// Decides over something held, as a person does.
+    pub(crate) async fn resolve(
+        &self,
+        resolution: &Resolution,
+        now: Timestamp,
+    ) -> Result<Decision, LedgerError> {
+        self.writing("resolve", self.inner.resolve(resolution, now)).await
+    }
+
+    /// Says that the sources sent again what an older ledger lacked.
+    pub(crate) async fn say_caught_up(&self, now: Timestamp) -> Result<CaughtUp, LedgerError> {
+        let call = tallyd::ledger::holds::HoldsLedger::caught_up(&*self.inner, "cli:ada", now);
+        self.writing("caught_up", call).await
+    }
+}
+
+#[async_trait]
+impl CorrectionLedger for Ports {
+    async fn correct(
+        &self,
+        corrections: Vec<Correction>,
+        now: Timestamp,
+    ) -> Result<Vec<CorrectionAdmission>, LedgerError> {
+        self.writing("correct", self.planted.correct(&self.inner, corrections, now)).await
+    }
+}
+
+#[async_trait]
+impl ReconcileLedger for Ports {
+    async fn unproven_lanes(
+        &self,
+        provider: &ProviderName,
+        question: &LaneQuestion,
+    ) -> Result<Vec<UnprovenLane>, LedgerError> {
+        self.reading("unproven_lanes", self.inner.unproven_lanes(provider, question)).await
+    }
+
+    async fn lane_events(
+        &self,
+        lane: LaneId,
+        span: Window,
+        limit: u32,
+    ) -> Result<Vec<LaneEvent>, LedgerError> {
+        self.reading("lane_events", self.inner.lane_events(lane, span, limit)).await
+    }
+
+    async fn seen_since(
+        &self,
+        lane: LaneId,
+        span: Window,
+        fingerprint: Digest,
+        total: &Quantity,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        if let Some(long_ago) = self.planted.seen_since() {
+            return Ok(Some(long_ago));
+        }
+        let call = self.inner.seen_since(lane, span, fingerprint, total);
+        self.reading("seen_since", call).await
+    }
+
+    async fn caught_up(&self) -> Result<bool, LedgerError> {
+        self.reading("is_caught_up", ReconcileLedger::caught_up(&*self.inner)).await
+    }
+
+    async fn conclude(
+        &self,
+        comparison: Comparison,
+        now: Timestamp,
+    ) -> Result<Concluded, LedgerError> {
+        self.writing("conclude", self.inner.conclude(comparison, now)).await
+    }
+
+    async fn read_calls(
+        &self,
+        provider: &ProviderName,
+        now: Timestamp,
+    ) -> Result<ReadCalls, LedgerError> {
+        self.reading("read_calls", self.inner.read_calls(provider, now)).await
+    }
+
+    async fn count_reads(
+        &self,
+        provider: &ProviderName,
+        calls: u32,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.writing("count_reads", self.inner.count_reads(provider, calls, now)).await
     }
 }
 
@@ -147,6 +247,7 @@ impl AccrualLedger for Ports {
     }
 
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
+        let accrual = self.planted.accrual(accrual);
         self.writing("accrue", self.inner.accrue(accrual, now)).await
     }
 }
@@ -196,7 +297,7 @@ impl DeliveryLedger for Ports {
     ) -> Result<Leases, LedgerError> {
         let leases =
             self.writing("lease", self.planted.lease(&self.inner, provider, terms)).await?;
-        if !leases.leased.is_empty() && self.strikes(Class::Stalled, 30, "lease") {
+        if !leases.leased.is_empty() && self.strikes(Class::Stalled, 5, "lease") {
             let stalled = self.stage.scene().faults.stream(Class::Stalled).between(1, 90);
             let micros = stalled * crate::server::SECOND;
             self.stage.clock.advance_micros(micros);

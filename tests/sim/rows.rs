@@ -31,6 +31,29 @@ pub(crate) struct Line {
     pub(crate) end: i64,
     pub(crate) quantity: Amount,
     pub(crate) cause: String,
+    /// The correction that it is of, where it is of one.
+    pub(crate) cause_id: i64,
+}
+
+/// A correction.
+#[derive(Clone, Debug)]
+pub(crate) struct Corrected {
+    pub(crate) id: i64,
+    pub(crate) record: String,
+    pub(crate) name: String,
+    /// What it would have the record count with, and instead of what; nothing where it cancels.
+    pub(crate) to: Option<(Amount, Amount)>,
+    pub(crate) who: String,
+}
+
+/// A total that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) id: i64,
+    pub(crate) meter: String,
+    pub(crate) account: String,
+    pub(crate) finding: String,
+    pub(crate) detail: String,
 }
 
 /// A balance.
@@ -39,6 +62,9 @@ pub(crate) struct Balance {
     pub(crate) id: i64,
     pub(crate) accrued: Amount,
     pub(crate) told: Amount,
+    pub(crate) newest_at: i64,
+    /// Whether posting will look at it.
+    pub(crate) due: bool,
     pub(crate) hold: Option<String>,
 }
 
@@ -50,6 +76,8 @@ pub(crate) struct Event {
     pub(crate) meter: String,
     pub(crate) account: String,
     pub(crate) identifier: String,
+    /// The event that it cancels, and what that is called.
+    pub(crate) target: Option<(i64, String)>,
     pub(crate) quantity: Amount,
     pub(crate) state: String,
     pub(crate) hold: Option<String>,
@@ -97,6 +125,18 @@ pub(crate) struct Rows {
     pub(crate) balances: Vec<Balance>,
     pub(crate) events: Vec<Event>,
     pub(crate) moves: Vec<Move>,
+    pub(crate) corrections: Vec<Corrected>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// How far the rows that never change were read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) record: i64,
+    pub(crate) line: i64,
+    pub(crate) step: i64,
+    pub(crate) correction: i64,
+    pub(crate) finding: i64,
 }
 
 fn amount(row: &SqliteRow, column: &str) -> Amount {
@@ -105,25 +145,14 @@ fn amount(row: &SqliteRow, column: &str) -> Amount {
 }
 
 /// Reads the ledger past what is known of it.
-pub(crate) async fn read(
-    ledger: &mut SqliteConnection,
-    journal: usize,
-    booking: i64,
-    last_move: i64,
-) -> Result<Rows, sqlx::Error> {
+pub(crate) async fn read(ledger: &mut SqliteConnection, seen: Seen) -> Result<Rows, sqlx::Error> {
     sqlx::raw_sql("BEGIN").execute(&mut *ledger).await?;
-    let rows = read_all(ledger, journal, booking, last_move).await;
+    let rows = read_all(ledger, seen).await;
     sqlx::raw_sql("COMMIT").execute(&mut *ledger).await?;
     rows
 }
 
-async fn read_all(
-    ledger: &mut SqliteConnection,
-    journal: usize,
-    booking: i64,
-    last_move: i64,
-) -> Result<Rows, sqlx::Error> {
-    let journal = i64::try_from(journal).expect("a journal is no longer");
+async fn read_all(ledger: &mut SqliteConnection, seen: Seen) -> Result<Rows, sqlx::Error> {
     let watermark = sqlx::query("SELECT position FROM watermark WHERE room = 'accrual'")
         .fetch_one(&mut *ledger)
         .await?
@@ -141,15 +170,50 @@ async fn read_all(
         .map(|row| (row.get("record_position"), row.get("route"), row.get("reason")))
         .collect();
     Ok(Rows {
-        records: records(ledger, journal).await?,
+        records: records(ledger, seen.record).await?,
         watermark,
         versions,
         parked,
-        lines: lines(ledger, booking).await?,
+        lines: lines(ledger, seen.line).await?,
         balances: balances(ledger).await?,
         events: events(ledger).await?,
-        moves: moves(ledger, last_move).await?,
+        moves: moves(ledger, seen.step).await?,
+        corrections: corrections(ledger, seen.correction).await?,
+        findings: findings(ledger, seen.finding).await?,
     })
+}
+
+async fn corrections(
+    ledger: &mut SqliteConnection,
+    after: i64,
+) -> Result<Vec<Corrected>, sqlx::Error> {
+    let query = "SELECT id, record_id, name, kind, quantity, replaces, who FROM correction \
+        WHERE id > ?1 ORDER BY id";
+    let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
+    let correction = |row: &SqliteRow| Corrected {
+        id: row.get("id"),
+        record: row.get("record_id"),
+        name: row.get("name"),
+        to: (row.get::<String, _>("kind") == "adjust")
+            .then(|| (amount(row, "quantity"), amount(row, "replaces"))),
+        who: row.get("who"),
+    };
+    Ok(found.iter().map(correction).collect())
+}
+
+async fn findings(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Finding>, sqlx::Error> {
+    let query = "SELECT r.id, d.meter, l.account, r.finding, r.detail FROM reading AS r \
+        JOIN lane AS l ON l.id = r.lane_id JOIN destination AS d ON d.id = l.destination_id \
+        WHERE r.id > ?1 ORDER BY r.id";
+    let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
+    let finding = |row: &SqliteRow| Finding {
+        id: row.get("id"),
+        meter: row.get("meter"),
+        account: row.get("account"),
+        finding: row.get("finding"),
+        detail: row.get("detail"),
+    };
+    Ok(found.iter().map(finding).collect())
 }
 
 async fn records(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Record>, sqlx::Error> {
@@ -170,7 +234,7 @@ async fn records(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Record
 
 async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, sqlx::Error> {
     let query = "SELECT k.id, k.record_position, k.route_version_id, k.balance_id, d.meter, \
-        b.account, b.window_start, b.window_end, k.quantity, k.cause FROM booking AS k \
+        b.account, b.window_start, b.window_end, k.quantity, k.cause, k.cause_id FROM booking AS k \
         JOIN balance AS b ON b.id = k.balance_id JOIN destination AS d ON d.id = k.destination_id \
         WHERE k.id > ?1 ORDER BY k.id";
     let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
@@ -185,18 +249,21 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
         end: row.get("window_end"),
         quantity: amount(row, "quantity"),
         cause: row.get("cause"),
+        cause_id: row.get("cause_id"),
     };
     Ok(found.iter().map(line).collect())
 }
 
 async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::Error> {
-    let query = "SELECT b.id, b.accrued, b.told, h.reason FROM balance AS b \
+    let query = "SELECT b.id, b.accrued, b.told, b.newest_at, b.due_at, h.reason FROM balance AS b \
         LEFT JOIN balance_hold AS h ON h.balance_id = b.id ORDER BY b.id";
     let found = sqlx::query(query).fetch_all(ledger).await?;
     let balance = |row: &SqliteRow| Balance {
         id: row.get("id"),
         accrued: amount(row, "accrued"),
         told: amount(row, "told"),
+        newest_at: row.get("newest_at"),
+        due: row.get::<Option<i64>, _>("due_at").is_some(),
         hold: row.get("reason"),
     };
     Ok(found.iter().map(balance).collect())
@@ -205,8 +272,9 @@ async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::E
 async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error> {
     let query = "SELECT e.id, e.balance_id, d.meter, b.account, e.identifier, e.quantity, e.state, \
         e.hold_reason, e.ambiguous, e.occurred_at, e.first_attempt_at, e.last_attempt_at, \
-        e.attempts FROM meter_event AS e JOIN balance AS b ON b.id = e.balance_id \
-        JOIN destination AS d ON d.id = b.destination_id ORDER BY e.id";
+        e.attempts, t.id AS target, t.identifier AS target_identifier FROM meter_event AS e \
+        JOIN balance AS b ON b.id = e.balance_id JOIN destination AS d ON d.id = b.destination_id \
+        LEFT JOIN meter_event AS t ON t.id = e.target_id ORDER BY e.id";
     let found = sqlx::query(query).fetch_all(ledger).await?;
     let event = |row: &SqliteRow| Event {
         id: row.get("id"),
@@ -214,6 +282,9 @@ async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error
         meter: row.get("meter"),
         account: row.get("account"),
         identifier: row.get("identifier"),
+        target: row
+            .get::<Option<i64>, _>("target")
+            .map(|target| (target, row.get("target_identifier"))),
         quantity: amount(row, "quantity"),
         state: row.get("state"),
         hold: row.get("hold_reason"),

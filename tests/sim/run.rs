@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::time::Timestamp;
 use tallyd::provider::stripe::{Stripe, settings};
-use tallyd::store::sqlite::SqliteLedger;
+use tallyd::store::sqlite::{SqliteLedger, backup};
 
 use crate::auditor::Violation;
 use crate::faults::Class;
@@ -20,7 +20,7 @@ use crate::workload::provider_name;
 use crate::world::World;
 
 /// Steps of a run, unless it is told otherwise.
-pub(crate) const STEPS: u64 = 60;
+pub(crate) const STEPS: u64 = 24;
 
 /// What a run is set to.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) only: Option<BTreeSet<Class>>,
     pub(crate) plant: Option<Plant>,
     pub(crate) verbose: bool,
+    /// Where a copy of the ledger is left, as it is at the end.
+    pub(crate) keep: Option<PathBuf>,
 }
 
 impl Setup {
@@ -46,6 +48,7 @@ impl Setup {
             only: None,
             plant: None,
             verbose: false,
+            keep: None,
         }
     }
 
@@ -134,6 +137,10 @@ impl Bench {
         let begun = world.stage.scene().server.now;
         let violation = play(&mut world, setup.scenario, setup.steps).await.err();
         world.kill();
+        if let Some(keep) = &setup.keep {
+            let copied = backup::copy(&world.path(), keep).await;
+            copied.expect("the ledger can be copied");
+        }
         let mut scene = world.stage.scene();
         for (rule, count) in scene.server.ruled.clone() {
             *scene.reached.entry(format!("rule: {rule}")).or_default() += count;

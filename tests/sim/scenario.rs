@@ -4,9 +4,10 @@
 
 use crate::auditor::Violation;
 use crate::faults::Class;
+use crate::process::Part;
 use crate::server::{DAY, HOUR, MINUTE, SECOND};
 use crate::workload;
-use crate::world::{MONTH, Part, World};
+use crate::world::{MONTH, World};
 
 /// How a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,12 @@ impl Scenario {
 
 /// Steps between two verifications of the whole ledger.
 const VERIFIED_EVERY: u64 = 16;
+/// Steps between two compounds of faults in a directed run.
+const COMPOUND_EVERY: u64 = 12;
 /// Days without faults at the end of a run.
 const CALM_DAYS: i64 = 40;
+/// Days of them that people leave it to the program to end what it holds.
+const PATIENT_DAYS: i64 = 4;
 
 /// Runs `scenario` for `steps` steps, then lets everything come to rest.
 pub(crate) async fn play(
@@ -48,10 +53,13 @@ pub(crate) async fn play(
     }
     for step in 0..steps {
         world.note(format!("step {step}"));
-        if scenario == Scenario::Directed && step % 12 == 6 {
+        if scenario == Scenario::Directed && step % COMPOUND_EVERY == 2 {
             compound(world).await?;
         }
         weather(world).await;
+        if step >= steps - steps / 4 {
+            older_ledger(world).await;
+        }
         work(world).await;
         world.auditor.audit().await?;
         if step % VERIFIED_EVERY == VERIFIED_EVERY - 1 {
@@ -84,46 +92,64 @@ async fn weather(world: &mut World) {
     let struck = |world: &World, class, bound| world.stage.scene().faults.strikes(class, bound);
     let drawn =
         |world: &World, class, from, to| world.stage.scene().faults.stream(class).between(from, to);
-    if struck(world, Class::Outage, 12) {
+    if struck(world, Class::Outage, 6) {
         let lasts = drawn(world, Class::Outage, 5 * MINUTE, 6 * HOUR);
         let mut scene = world.stage.scene();
         scene.episodes.outage = scene.server.now + lasts;
     }
-    if struck(world, Class::LongOutage, 60) {
+    if struck(world, Class::LongOutage, 6) {
         let lasts = drawn(world, Class::LongOutage, 24 * HOUR, 60 * HOUR);
         let mut scene = world.stage.scene();
         scene.episodes.outage = scene.server.now + lasts;
     }
-    if struck(world, Class::KeyRefused, 25) {
+    if struck(world, Class::KeyRefused, 5) {
         let lasts = drawn(world, Class::KeyRefused, MINUTE, 4 * HOUR);
         let mut scene = world.stage.scene();
         scene.episodes.key_refused = scene.server.now + lasts;
     }
-    if struck(world, Class::RateStorm, 15) {
+    if struck(world, Class::RateStorm, 8) {
         let lasts = drawn(world, Class::RateStorm, MINUTE, HOUR);
         let mut scene = world.stage.scene();
         scene.episodes.rate_storm = scene.server.now + lasts;
     }
-    if struck(world, Class::Downtime, 20) {
+    if struck(world, Class::Downtime, 6) {
         let lasts = drawn(world, Class::Downtime, HOUR, 30 * HOUR);
         world.kill();
         world.pass(lasts);
     }
-    if struck(world, Class::Month, 120) {
+    if struck(world, Class::Month, 7) {
         world.kill();
         world.pass(MONTH);
     }
-    if struck(world, Class::ClockStep, 12) {
+    if struck(world, Class::ClockStep, 6) {
         let by = drawn(world, Class::ClockStep, -40 * HOUR, 40 * HOUR);
         world.step_clock(by);
     }
-    if struck(world, Class::ClockDrift, 12) {
+    if struck(world, Class::ClockDrift, 5) {
         let gains = drawn(world, Class::ClockDrift, -20 * SECOND, 20 * SECOND);
         world.drift(gains);
     }
-    if struck(world, Class::Routes, 15) {
+    if struck(world, Class::LaggingTotals, 5) {
+        let lag = drawn(world, Class::LaggingTotals, 0, 4 * HOUR);
+        world.stage.scene().server.lag = lag;
+    }
+    // A record that is sent again after a loss has to go the way that it went.
+    let copied = world.has_copy();
+    if !copied && struck(world, Class::Routes, 5) {
         let routes = workload::changed_routes(world.stage.scene().faults.stream(Class::Routes));
         world.reconfigure(routes).await;
+    }
+}
+
+/// Late in a run, the ledger is copied, and the copy put back in its place.
+async fn older_ledger(world: &mut World) {
+    if !world.stage.scene().faults.has(Class::OlderLedger) {
+        return;
+    }
+    if !world.has_copy() {
+        world.back_up().await;
+    } else if world.stage.scene().faults.stream(Class::OlderLedger).one_in(2) {
+        world.roll_back().await;
     }
 }
 
@@ -132,7 +158,7 @@ async fn work(world: &mut World) {
     if !world.start().await {
         return;
     }
-    if let Some(customer) = world.not_imported() {
+    if let Some(customer) = world.sources.not_imported() {
         let late = world.stage.scene().faults.strikes(Class::AccountLate, 2);
         if !late {
             world.import(customer).await;
@@ -141,13 +167,20 @@ async fn work(world: &mut World) {
     if world.chance.percent(60) {
         world.intake().await;
     }
+    if world.chance.percent(50) {
+        world.correct().await;
+    }
+    if world.chance.one_in(6) {
+        world.decide().await;
+    }
+    world.catch_up().await;
     tick(world).await;
 }
 
 /// What the process does by itself: each part a few times.
 pub(crate) async fn tick(world: &mut World) {
     for _ in 0..world.chance.between(1, 3) {
-        for part in [Part::Accrual, Part::Posting, Part::Delivery] {
+        for part in Part::ALL {
             if world.chance.one_in(6) {
                 continue;
             }
@@ -168,27 +201,11 @@ pub(crate) async fn tick(world: &mut World) {
 async fn compound(world: &mut World) -> Result<(), Violation> {
     world.start().await;
     world.intake().await;
-    match world.chance.below(3) {
-        // Answers are lost, then the provider is away for more than a day, then the clock steps.
-        0 => {
-            tick(world).await;
-            let lasts = world.chance.between(20 * HOUR, 50 * HOUR);
-            {
-                let mut scene = world.stage.scene();
-                scene.faults.count(Class::LongOutage);
-                scene.episodes.outage = scene.server.now + lasts;
-            }
-            world.pass(lasts / 2);
-            tick(world).await;
-            world.auditor.audit().await?;
-            let by = world.chance.between(-40 * HOUR, 40 * HOUR);
-            world.stage.scene().faults.count(Class::ClockStep);
-            world.step_clock(by);
-            world.pass(lasts / 2 + MINUTE);
-            tick(world).await;
-        }
-        // Requests are on their way when the process ends for long.
+    match world.chance.below(5) {
+        0 => unknown_through_an_outage(world).await?,
         1 => {
+            // Requests are on their way when the process ends for long.
+            mute(world, HOUR);
             tick(world).await;
             world.kill();
             let lasts = world.chance.between(10 * HOUR, 60 * HOUR);
@@ -197,21 +214,83 @@ async fn compound(world: &mut World) -> Result<(), Violation> {
             world.start().await;
             tick(world).await;
         }
-        // Steady work for more than a day: nothing that is unknown may be passed over.
-        _ => {
-            for _ in 0..24 {
-                let passes = world.chance.between(40 * MINUTE, 75 * MINUTE);
-                world.pass(passes);
-                world.start().await;
-                if world.chance.percent(80) {
-                    world.intake().await;
-                }
-                tick(world).await;
-                world.auditor.audit().await?;
+        2 => {
+            // What is unknown is told to wait, and only then recognised.
+            mute(world, 10 * MINUTE);
+            tick(world).await;
+            world.pass(10 * MINUTE);
+            {
+                let mut scene = world.stage.scene();
+                scene.faults.count(Class::RateStorm);
+                scene.episodes.rate_storm = scene.server.now + 20 * MINUTE;
             }
+            tick(world).await;
+            world.auditor.audit().await?;
+            world.pass(20 * MINUTE);
+            tick(world).await;
         }
+        3 => {
+            // Corrections of what nobody knows the fate of.
+            tick(world).await;
+            mute(world, 30 * MINUTE);
+            world.intake().await;
+            tick(world).await;
+            world.correct().await;
+            tick(world).await;
+            world.auditor.audit().await?;
+            world.pass(30 * MINUTE);
+            world.correct().await;
+            tick(world).await;
+        }
+        _ => steady_work(world).await?,
     }
     world.auditor.audit().await
+}
+
+/// Everything that is sent is processed, and no answer arrives.
+fn mute(world: &World, lasts: i64) {
+    let mut scene = world.stage.scene();
+    scene.episodes.mute = scene.server.now + lasts;
+}
+
+/// Answers are lost, then the provider is away for more than a day, then the clock steps.
+async fn unknown_through_an_outage(world: &mut World) -> Result<(), Violation> {
+    mute(world, HOUR);
+    tick(world).await;
+    let lasts = world.chance.between(20 * HOUR, 50 * HOUR);
+    {
+        let mut scene = world.stage.scene();
+        scene.faults.count(Class::LongOutage);
+        scene.episodes.outage = scene.server.now + lasts;
+    }
+    world.pass(lasts / 2);
+    tick(world).await;
+    world.auditor.audit().await?;
+    if world.chance.one_in(2) {
+        let by = world.chance.between(-40 * HOUR, 40 * HOUR);
+        world.stage.scene().faults.count(Class::ClockStep);
+        world.step_clock(by);
+    }
+    world.pass(lasts / 2 + MINUTE);
+    tick(world).await;
+    Ok(())
+}
+
+/// Steady work for more than a day: nothing that is unknown may be passed over.
+async fn steady_work(world: &mut World) -> Result<(), Violation> {
+    mute(world, 5 * MINUTE);
+    for _ in 0..24 {
+        tick(world).await;
+        let passes = world.chance.between(40 * MINUTE, 75 * MINUTE);
+        world.pass(passes);
+        world.start().await;
+        if world.chance.percent(80) {
+            world.intake().await;
+        }
+        tick(world).await;
+        world.auditor.audit().await?;
+    }
+    Ok(())
 }
 
 /// The faults end, every cause of waiting is removed, and everything is told.
@@ -222,11 +301,15 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
         scene.episodes = crate::scene::Episodes::default();
     }
     world.drift(0);
-    world.reconfigure(workload::all_routes()).await;
-    while let Some(customer) = world.not_imported() {
+    world.start().await;
+    while let Some(customer) = world.sources.not_imported() {
         world.import(customer).await;
     }
     world.send_rest().await;
+    world.catch_up().await;
+    // What was sent goes the way that is configured, before another is.
+    while world.step(Part::Accrual).await {}
+    world.reconfigure(workload::all_routes()).await;
     // Clocks that were wrong are right again, as far as they ever are.
     world.right_clock();
     world.kill();
@@ -234,12 +317,14 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
     let mut passed = 0;
     while passed < CALM_DAYS * DAY {
         // Densely at first, while what is unknown is still recognised; then ever more rarely.
-        let pause = (6 * MINUTE).max(passed / 3);
+        let pause = (6 * MINUTE).max(passed / 2);
         world.pass(pause);
         passed += pause;
+        if passed > PATIENT_DAYS * DAY {
+            world.decide().await;
+        }
         // Twice: posting waits for a reading of the provider's clock, which delivery takes.
-        let parts = [Part::Accrual, Part::Posting, Part::Delivery];
-        for part in parts.into_iter().chain(parts) {
+        for part in Part::ALL.into_iter().chain(Part::ALL) {
             let mut rounds = 0;
             while world.step(part).await && rounds < 200 {
                 rounds += 1;

@@ -1,7 +1,7 @@
 //! What all parts of a run share. Here: the provider, the faults, the trace, the clocks and the end
 //! of a process. Never here: a rule of the provider, or a check. Read next: [`crate::world`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,6 +53,8 @@ pub(crate) struct Episodes {
     pub(crate) outage: i64,
     pub(crate) key_refused: i64,
     pub(crate) rate_storm: i64,
+    /// Everything is processed, and no answer arrives.
+    pub(crate) mute: i64,
 }
 
 /// What happened to an identifier that may justify a hold of it.
@@ -81,6 +83,12 @@ pub(crate) struct Scene {
     pub(crate) stalled: i64,
     /// Whether an earlier attempt of the event that is sent now may have landed.
     pub(crate) may_be_there: bool,
+    /// Lanes of which the last total was a stale one: the next is not.
+    pub(crate) stale: BTreeSet<(String, String)>,
+    /// Whether an older ledger took the place of the one that told the provider.
+    pub(crate) rolled_back: bool,
+    /// Whether that ledger lacks something that its sources have not sent again yet.
+    pub(crate) lacks: bool,
 }
 
 impl Scene {

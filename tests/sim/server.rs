@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Amount;
 
+mod totals;
+
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
@@ -38,11 +40,15 @@ pub(crate) struct Taken {
     pub(crate) meter: String,
     pub(crate) account: String,
     pub(crate) value: Amount,
+    /// The time that it says the usage was.
+    at: i64,
     pub(crate) received_at: i64,
     /// When the provider rejects it after all.
     pub(crate) rejected_at: Option<i64>,
     /// When it was cancelled.
-    cancelled_at: Option<i64>,
+    pub(crate) cancelled_at: Option<i64>,
+    /// How much later than what it is told the provider's totals know of it.
+    lag: i64,
 }
 
 impl Taken {
@@ -50,6 +56,20 @@ impl Taken {
     fn stands(&self, now: i64) -> bool {
         self.rejected_at.is_none_or(|at| at > now)
     }
+
+    /// Whether it counts at `now`.
+    fn counts(&self, now: i64) -> bool {
+        self.stands(now) && self.cancelled_at.is_none_or(|at| at > now)
+    }
+}
+
+/// What a meter adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adds {
+    /// Its events' values.
+    Values,
+    /// Its events.
+    Events,
 }
 
 /// A request as it was understood.
@@ -85,12 +105,18 @@ pub(crate) struct Server {
     pub(crate) now: i64,
     /// How long it recognises an identifier: at least a day.
     window: i64,
-    /// Whether each meter takes events.
-    pub(crate) meters: BTreeMap<String, bool>,
+    /// Its meters, and what each adds up.
+    pub(crate) meters: BTreeMap<String, Adds>,
     /// What it took, by identifier; more than one is what must never be.
     pub(crate) taken: BTreeMap<String, Vec<Taken>>,
+    /// How far its totals lag behind what it takes now.
+    pub(crate) lag: i64,
+    /// Events of which it said that it cancelled them, whether or not it did.
+    cancels: BTreeSet<String>,
     /// Answers kept under a key: when, to which bytes, and what.
     kept: BTreeMap<String, (i64, Vec<u8>, Reply)>,
+    /// Keys under which a failure was answered from what was kept.
+    stuck: BTreeSet<String>,
     /// The bytes that each identifier first came with.
     first_bytes: BTreeMap<String, Vec<u8>>,
     /// When each identifier was first on its way.
@@ -108,13 +134,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(now: i64, window: i64, meters: &[&str]) -> Self {
+    pub(crate) fn new(now: i64, window: i64, meters: &[(&str, Adds)]) -> Self {
         Self {
             now,
             window,
-            meters: meters.iter().map(|meter| ((*meter).to_owned(), true)).collect(),
+            meters: meters.iter().map(|(meter, adds)| ((*meter).to_owned(), *adds)).collect(),
             taken: BTreeMap::new(),
+            lag: 0,
+            cancels: BTreeSet::new(),
             kept: BTreeMap::new(),
+            stuck: BTreeSet::new(),
             first_bytes: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -127,6 +156,16 @@ impl Server {
 
     fn rule(&mut self, rule: &'static str) {
         *self.ruled.entry(rule).or_default() += 1;
+    }
+
+    /// Whether a request for `identifier` is still on its way.
+    pub(crate) fn may_still_land(&self, identifier: &str) -> bool {
+        let about = |body: &[u8]| match understand(body) {
+            Some(Asked::Usage(usage)) => usage.identifier == identifier,
+            Some(Asked::Cancel(target)) => target == identifier,
+            None => false,
+        };
+        self.stragglers.iter().any(|straggler| about(&straggler.body))
     }
 
     /// Takes note of a request for `name` that left the program, whether or not it arrives; answers
@@ -164,7 +203,16 @@ impl Server {
         self.busy.clear();
     }
 
-    /// Processes a request that arrived.
+    /// A failure was answered from what was kept under `key`: whoever reads that goes on under
+    /// another key, as this one is answered so for a day.
+    pub(crate) fn answers_failure_again(&mut self, key: &str) {
+        if !self.stuck.insert(key.to_owned()) {
+            let what = format!("{key} was used again after it was seen to be kept as failed");
+            self.wrongs.push(("new-key", what));
+        }
+    }
+
+    /// Processes a request that arrived. What it says yes to may come to nothing at `rejects_at`.
     pub(crate) fn receive(&mut self, body: &[u8], key: &str, rejects_at: Option<i64>) -> Reply {
         if let Some((kept_at, bytes, reply)) = self.kept.get(key).cloned()
             && self.now < kept_at + DAY
@@ -179,7 +227,7 @@ impl Server {
         let reply = match understand(body) {
             None => return Reply::error(400, "invalid_request_error", "unreadable"),
             Some(Asked::Usage(usage)) => self.take(usage, rejects_at),
-            Some(Asked::Cancel(target)) => self.cancel(&target),
+            Some(Asked::Cancel(target)) => self.cancel(&target, rejects_at.is_some()),
         };
         // What is refused is looked at anew under the same key.
         if reply.status == 200 {
@@ -200,7 +248,13 @@ impl Server {
             reply.should_retry = Some("false");
             return reply;
         }
-        if newest.is_some() {
+        let value = match self.meters.get(&asked.meter) {
+            Some(Adds::Events) => Amount::of(1, 0),
+            Some(Adds::Values) | None => asked.value,
+        };
+        if newest.is_some_and(|newest| newest.counts(self.now))
+            && !self.stands_for_another(&asked.meter, &asked.account, value)
+        {
             let what = format!("{} is counted a second time", asked.identifier);
             self.wrongs.push(("counted-once", what));
         }
@@ -209,15 +263,42 @@ impl Server {
         self.taken.entry(asked.identifier).or_default().push(Taken {
             meter: asked.meter,
             account: asked.account,
-            value: asked.value,
+            value,
+            at: asked.at,
             received_at: self.now,
             rejected_at: rejects_at,
             cancelled_at: None,
+            lag: self.lag,
         });
         reply
     }
 
-    fn cancel(&mut self, target: &str) -> Reply {
+    /// Whether some event of this meter and account was sent, says as much, and does not count. A
+    /// total cannot tell such two apart, nor need it: one may stand for the other.
+    fn stands_for_another(&self, meter: &str, account: &str, value: Amount) -> bool {
+        let of_the_lane = |lane: &(String, String)| lane.0 == meter && lane.1 == account;
+        let says = |name: &str| {
+            let bytes = self.first_bytes.get(name)?;
+            match understand(bytes)? {
+                Asked::Usage(usage) => Some(usage.value),
+                Asked::Cancel(_) => None,
+            }
+        };
+        let mut lanes = self.lanes.iter().filter(|(_, lane)| of_the_lane(lane));
+        lanes.any(|(name, _)| {
+            let counts = self
+                .taken
+                .get(name)
+                .is_some_and(|taken| taken.iter().any(|each| each.counts(self.now)));
+            !counts && (says(name) == Some(value) || self.counts_events(meter))
+        })
+    }
+
+    fn counts_events(&self, meter: &str) -> bool {
+        self.meters.get(meter) == Some(&Adds::Events)
+    }
+
+    fn cancel(&mut self, target: &str, undone: bool) -> Reply {
         let now = self.now;
         let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
         let Some(taken) = self.taken.get_mut(target).and_then(|taken| taken.last_mut()) else {
@@ -232,8 +313,13 @@ impl Server {
             self.rule("cancel too late");
             return refuse("The event was received more than 24 hours ago.");
         }
-        taken.cancelled_at = Some(now);
-        self.rule("cancelled");
+        if undone {
+            self.rule("cancelled, and not done");
+        } else {
+            taken.cancelled_at = Some(now);
+            self.rule("cancelled");
+        }
+        self.cancels.insert(target.to_owned());
         let body = serde_json::json!({
             "object": "billing.meter_event_adjustment",
             "cancel": { "identifier": target },
@@ -252,7 +338,7 @@ impl Server {
 
     fn refusal(&mut self, asked: &Understood) -> Option<Reply> {
         let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
-        if !self.meters.get(&asked.meter).copied().unwrap_or_default() {
+        if !self.meters.contains_key(&asked.meter) {
             self.rule("no active meter");
             return Some(refuse("No active meter found for the event name."));
         }
@@ -288,29 +374,6 @@ impl Server {
             self.receive(&straggler.body, &straggler.key, None);
         }
         self.now = self.now.max(to);
-    }
-
-    /// Whether it took an event of this identifier and did not reject it.
-    pub(crate) fn stands(&self, identifier: &str) -> bool {
-        let taken = self.taken.get(identifier);
-        taken.is_some_and(|taken| taken.iter().any(|each| each.stands(self.now)))
-    }
-
-    /// Whether it ever said yes to this identifier, whatever came of it.
-    pub(crate) fn took(&self, identifier: &str) -> bool {
-        self.taken.contains_key(identifier)
-    }
-
-    /// What counts, by meter and account.
-    pub(crate) fn truth(&self) -> BTreeMap<(String, String), Amount> {
-        let mut truth: BTreeMap<(String, String), Amount> = BTreeMap::new();
-        let counted = self.taken.values().flatten();
-        let counted = counted.filter(|each| each.stands(self.now) && each.cancelled_at.is_none());
-        for taken in counted {
-            let sum = truth.entry((taken.meter.clone(), taken.account.clone())).or_default();
-            *sum = *sum + taken.value;
-        }
-        truth
     }
 }
 

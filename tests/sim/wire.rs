@@ -8,20 +8,23 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use tallyd::domain::answer::{Answer, Outcome};
-use tallyd::domain::event::EventIntent;
+use tallyd::domain::event::{EventIntent, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{AccountPin, Formula, MeterPin};
+use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
-use tallyd::provider::stripe::{Stripe, classify};
+use tallyd::provider::stripe::Stripe;
+use tallyd::provider::stripe::classify::{self, adjustment};
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, Total,
+    Totals,
 };
 use tokio::sync::Mutex;
 
 use crate::faults::Class;
 use crate::plants::{self, Plant};
 use crate::scene::{Scene, Stage};
-use crate::server::{DAY, HOUR, MINUTE, Reply, SECOND, Straggler};
+use crate::server::{Adds, DAY, HOUR, MINUTE, Reply, SECOND, Straggler};
 
 /// What becomes of a request on its way.
 enum Way {
@@ -79,6 +82,21 @@ impl Wire {
         row.get::<Option<i64>, _>("ambiguous") == Some(1)
     }
 
+    /// What the program makes of a reply.
+    fn classified(&self, scene: &Scene, request: &Request<'_>, reply: &Reply) -> Answer {
+        let (received, livemode) = (self.received(scene, reply), false);
+        match request.says {
+            Says::Usage => {
+                let identifier = request.identifier;
+                classify::meter_event(&received, classify::Expected { identifier, livemode })
+            }
+            Says::Cancel(target) => {
+                let expected = adjustment::Expected { target: target.as_str(), livemode };
+                adjustment::adjustment(&received, expected)
+            }
+        }
+    }
+
     fn received(&self, scene: &Scene, reply: &Reply) -> classify::Received {
         let date = chrono::DateTime::from_timestamp(scene.server.now / SECOND, 0)
             .expect("the provider's clock shows a time");
@@ -95,9 +113,10 @@ impl Wire {
     }
 }
 
-/// Draws what becomes of a request for `identifier`.
-fn way(scene: &mut Scene, identifier: &str) -> Way {
-    let way = drawn_way(scene, identifier);
+/// Draws what becomes of a request.
+fn way(scene: &mut Scene, request: &Request<'_>) -> Way {
+    let identifier = request.identifier;
+    let way = drawn_way(scene, request);
     let class = match &way {
         Way::Clear | Way::Says(_) => None,
         Way::NotConnected => Some(Class::NotConnected),
@@ -119,7 +138,8 @@ fn way(scene: &mut Scene, identifier: &str) -> Way {
     way
 }
 
-fn drawn_way(scene: &mut Scene, identifier: &str) -> Way {
+fn drawn_way(scene: &mut Scene, request: &Request<'_>) -> Way {
+    let identifier = request.identifier;
     let now = scene.server.now;
     let says = |scene: &mut Scene, class, reply: Reply| {
         let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
@@ -132,6 +152,10 @@ fn drawn_way(scene: &mut Scene, identifier: &str) -> Way {
         } else {
             Way::NotConnected
         };
+    }
+    if now < scene.episodes.mute {
+        scene.faults.count(Class::LostAnswer);
+        return Way::LostAnswer;
     }
     if now < scene.episodes.key_refused {
         let reply = Reply::error(401, "invalid_request_error", "Invalid API Key provided.");
@@ -150,39 +174,40 @@ fn drawn_way(scene: &mut Scene, identifier: &str) -> Way {
     if faults.strikes(Class::NotConnected, 12) {
         return Way::NotConnected;
     }
-    if faults.strikes(Class::LostAnswer, 8) {
+    if faults.strikes(Class::LostAnswer, 5) {
         return Way::LostAnswer;
     }
-    if faults.strikes(Class::Swallowed, 12) {
+    if faults.strikes(Class::Swallowed, 6) {
         return Way::Swallowed;
     }
-    if faults.strikes(Class::Zombie, 12) {
+    if faults.strikes(Class::Zombie, 6) {
         let chance = faults.stream(Class::Zombie);
         let longest = if chance.percent(70) { 40 * MINUTE } else { 20 * HOUR };
         return Way::Zombie(chance.between(MINUTE, longest));
     }
-    if faults.strikes(Class::ServerError, 10) {
+    if faults.strikes(Class::ServerError, 6) {
         let chance = faults.stream(Class::ServerError);
         return Way::ServerError { processed: chance.one_in(2), kept: chance.one_in(2) };
     }
-    if faults.strikes(Class::ProxyPage, 14) {
+    if faults.strikes(Class::ProxyPage, 6) {
         return Way::ProxyPage { processed: faults.stream(Class::ProxyPage).one_in(2) };
     }
-    if faults.strikes(Class::Busy, 14) {
+    if faults.strikes(Class::Busy, 6) {
         let reply = Reply::error(409, "invalid_request_error", "Another request is under way.");
         return says(scene, Class::Busy, reply);
     }
-    if faults.strikes(Class::Refused, 40) {
+    if faults.strikes(Class::Refused, 8) {
         let reply = Reply::error(400, "invalid_request_error", "No such customer.");
         return says(scene, Class::Refused, reply);
     }
     // A provider that lies about what may be there cannot be found out by its answers.
-    if !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 40) {
+    let usage = matches!(request.says, Says::Usage);
+    if usage && !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 8) {
         let said = format!("An event already exists with identifier {identifier}.");
         let reply = Reply::error(400, "invalid_request_error", &said);
         return says(scene, Class::FalseDuplicate, reply);
     }
-    if scene.faults.strikes(Class::RejectedLater, 25) {
+    if scene.faults.strikes(Class::RejectedLater, 6) {
         return Way::RejectedLater(
             scene.faults.stream(Class::RejectedLater).between(SECOND, 2 * HOUR),
         );
@@ -194,8 +219,14 @@ fn drawn_way(scene: &mut Scene, identifier: &str) -> Way {
 fn travel(scene: &mut Scene, request: &Request<'_>, body: &[u8]) -> Result<Reply, Answer> {
     let key = request.idempotency_key;
     let lost = |why: &str| Err(Answer::bare(Outcome::Unknown, why));
-    match way(scene, request.identifier) {
-        Way::Clear => Ok(scene.server.receive(body, key, None)),
+    match way(scene, request) {
+        Way::Clear => {
+            let reply = scene.server.receive(body, key, None);
+            if reply.status >= 500 {
+                scene.server.answers_failure_again(key);
+            }
+            Ok(reply)
+        }
         Way::NotConnected => Err(Answer::bare(Outcome::NotSent, "connection refused")),
         Way::LostAnswer => {
             scene.server.receive(body, key, None);
@@ -252,7 +283,13 @@ fn crash_on_the_way(scene: &mut Scene, request: &Request<'_>, body: &[u8]) {
 #[async_trait]
 impl Provider for Wire {
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
-        self.stripe.capabilities(meter)
+        let mut capabilities = self.stripe.capabilities(meter)?;
+        if self.stage.scene().has(Plant::NoHorizon)
+            && let Some(promise) = &mut capabilities.read_back
+        {
+            (promise.lag_micros, promise.landing_micros) = (0, 0);
+        }
+        Ok(capabilities)
     }
 
     fn account_prefix(&self) -> &'static str {
@@ -288,7 +325,7 @@ impl Provider for Wire {
             scene.may_be_there = ambiguous;
             let body = plants::bytes(&scene, &request);
             let lane = scene.server.leaves(request.identifier, &body);
-            (lane, scene.faults.strikes(Class::CrashSending, 30), body)
+            (lane, scene.faults.strikes(Class::CrashSending, 8), body)
         };
         // Requests of one step are on their way together.
         tokio::task::yield_now().await;
@@ -301,11 +338,7 @@ impl Provider for Wire {
         let came = travel(&mut scene, &request, &body);
         scene.server.is_over(&lane);
         let answer = match came {
-            Ok(reply) => {
-                let expected =
-                    classify::Expected { identifier: request.identifier, livemode: false };
-                classify::meter_event(&self.received(&scene, &reply), expected)
-            }
+            Ok(reply) => self.classified(&scene, &request, &reply),
             Err(answer) => answer,
         };
         let outcome = answer.outcome.kind();
@@ -316,28 +349,56 @@ impl Provider for Wire {
 
     async fn read_totals(
         &self,
-        _meter: &ProviderMeter,
-        _account: &AccountName,
-        _span: Window,
-        _grouping: Grouping,
+        meter: &ProviderMeter,
+        account: &AccountName,
+        span: Window,
+        grouping: Grouping,
     ) -> Result<Totals, Answer> {
-        // Nobody asks: the rooms that are stepped here end with delivery.
-        Err(Answer::bare(Outcome::NotSent, "totals are not asked for"))
+        let mut scene = self.stage.scene();
+        unreachable_now(&mut scene)?;
+        if scene.faults.strikes(Class::TotalUnread, 8) {
+            return Err(Answer::bare(Outcome::Failed, "An unknown error occurred."));
+        }
+        let now = scene.server.now;
+        let lane = (meter.as_str().to_owned(), account.as_str().to_owned());
+        // A copy that is behind answers once: by the next look it has caught up.
+        let stale = !scene.stale.remove(&lane) && scene.faults.strikes(Class::StaleTotal, 4);
+        let as_of = if stale {
+            scene.stale.insert(lane.clone());
+            now - scene.faults.stream(Class::StaleTotal).between(8 * HOUR, 40 * HOUR)
+        } else {
+            now
+        };
+        let step = match grouping {
+            Grouping::Whole => span.end.micros_since(span.start),
+            Grouping::Day => DAY,
+            Grouping::Hour => HOUR,
+        };
+        let grain = if grouping == Grouping::Whole { MINUTE } else { step };
+        if span.start.micros() % grain != 0 || span.end.micros() % grain != 0 || step <= 0 {
+            scene.server.wrongs.push(("well-formed", format!("a total of {span} was asked for")));
+        }
+        let mut parts = Vec::new();
+        let mut start = span.start;
+        while start < span.end {
+            let end = start.plus_micros(step);
+            let bounds = (start.micros(), end.micros());
+            let total = scene.server.total((&lane.0, &lane.1), bounds, as_of);
+            let quantity = Quantity::parse_unbounded(&total.to_string()).expect("it is plain");
+            parts.push(Total { span: Window { start, end }, quantity });
+            start = end;
+        }
+        let stale = if stale { "stale" } else { "fresh" };
+        scene.reach(format!("total by {grouping}"));
+        scene.trace.note(format!("{stale} totals of {} {} {span}", lane.0, lane.1));
+        Ok(Totals { parts, provider_at: Some(Timestamp::from_seconds(now / SECOND)), calls: 1 })
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {
         let mut scene = self.stage.scene();
+        unreachable_now(&mut scene)?;
         let now = scene.server.now;
-        if now < scene.episodes.outage {
-            return Err(Answer::bare(Outcome::NotSent, "connection refused"));
-        }
-        if now < scene.episodes.key_refused {
-            return Err(Answer::bare(Outcome::Unauthorized, "Invalid API Key provided."));
-        }
-        if scene.faults.strikes(Class::NotConnected, 12) {
-            return Err(Answer::bare(Outcome::NotSent, "connection refused"));
-        }
-        let pins = scene.server.meters.iter().map(|(meter, active)| pin(meter, *active)).collect();
+        let pins = scene.server.meters.iter().map(|(meter, adds)| pin(meter, *adds)).collect();
         Ok(Contact {
             account: AccountPin { account: Some("acct_1".to_owned()), livemode: false },
             meters: pins,
@@ -348,16 +409,34 @@ impl Provider for Wire {
     }
 }
 
+/// Why nothing can be read now, if nothing can.
+fn unreachable_now(scene: &mut Scene) -> Result<(), Answer> {
+    let now = scene.server.now;
+    if now < scene.episodes.outage || now < scene.episodes.mute {
+        return Err(Answer::bare(Outcome::NotSent, "connection refused"));
+    }
+    if now < scene.episodes.key_refused {
+        return Err(Answer::bare(Outcome::Unauthorized, "Invalid API Key provided."));
+    }
+    if scene.faults.strikes(Class::NotConnected, 12) {
+        return Err(Answer::bare(Outcome::NotSent, "connection refused"));
+    }
+    Ok(())
+}
+
 /// A meter as the provider lists it.
-pub(crate) fn pin(meter: &str, active: bool) -> MeterPin {
+pub(crate) fn pin(meter: &str, adds: Adds) -> MeterPin {
     MeterPin {
         meter: ProviderMeter::new(meter).expect("it is a name"),
         id: Some(format!("mtr_{meter}")),
-        formula: Formula::Sum,
+        formula: match adds {
+            Adds::Values => Formula::Sum,
+            Adds::Events => Formula::Count,
+        },
         customer_key: "stripe_customer_id".to_owned(),
         value_key: "value".to_owned(),
         span: None,
-        active,
+        active: true,
         learned: true,
     }
 }

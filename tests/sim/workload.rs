@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use tallyd::accrual::route::{AccountRule, Aggregate, CORRECTIONS, Route, WindowRule};
+use tallyd::domain::correction::{Change, Correction, CorrectionPolicy};
 use tallyd::domain::names::{
-    CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
+    CorrectionName, CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName,
+    SourceName,
 };
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, Property, UsageRecord};
@@ -13,10 +15,15 @@ use tallyd::domain::time::Timestamp;
 
 use crate::amount::Amount;
 use crate::chance::Chance;
-use crate::server::{DAY, HOUR, MINUTE, SECOND};
+use crate::server::{Adds, DAY, HOUR, MINUTE, SECOND};
 
 /// The meters at the provider.
-pub(crate) const METERS: [&str; 3] = ["calls", "calls_b", "bytes"];
+pub(crate) const METERS: [(&str, Adds); 4] = [
+    ("calls", Adds::Values),
+    ("calls_b", Adds::Values),
+    ("bytes", Adds::Values),
+    ("counted", Adds::Events),
+];
 /// How many customers there are.
 pub(crate) const CUSTOMERS: u64 = 3;
 
@@ -49,9 +56,15 @@ fn route(name: &str, meter: &str, to: &str, account: AccountRule) -> Route {
 /// All usage, by the plainest routes.
 pub(crate) fn all_routes() -> Vec<Route> {
     let template = AccountRule::Template("cus_{customer}".to_owned());
+    let counted = Route {
+        window: WindowRule::Record,
+        aggregate: Aggregate::Count,
+        ..route("jobs", "jobs", "counted", template.clone())
+    };
     vec![
         route("calls", "calls", "calls", template),
         route("bytes", "bytes", "bytes", AccountRule::Imported),
+        counted,
     ]
 }
 
@@ -59,10 +72,16 @@ pub(crate) fn all_routes() -> Vec<Route> {
 pub(crate) fn changed_routes(chance: &mut Chance) -> Vec<Route> {
     let windows = [WindowRule::Record, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
     let mut routes = all_routes();
+    let policies =
+        [CorrectionPolicy::CancelThenNegative, CorrectionPolicy::Negative, CorrectionPolicy::Hold];
     for route in &mut routes {
-        route.window = *chance.pick(&windows);
+        route.corrections = *chance.pick(&policies);
         route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
-        if chance.one_in(3) {
+        let sums = route.aggregate == Aggregate::Sum;
+        if sums {
+            route.window = *chance.pick(&windows);
+        }
+        if sums && chance.one_in(3) {
             let scale = *chance.pick(&["0.001", "1000", "0.000000001"]);
             route.scale = Quantity::parse(scale).expect("it is a quantity");
         }
@@ -112,7 +131,7 @@ fn quantity(chance: &mut Chance) -> Amount {
 /// A new record called `id`, which comes at `now`.
 pub(crate) fn record(chance: &mut Chance, id: u64, now: i64, late: bool) -> UsageRecord {
     let customer = format!("c{}", chance.below(CUSTOMERS));
-    let meter = *chance.pick(&["calls", "bytes"]);
+    let meter = *chance.pick(&["calls", "bytes", "jobs"]);
     let at = (now - age(chance, late)) / SECOND * SECOND;
     let tier = *chance.pick(&["a", "b"]);
     let quantity = quantity(chance);
@@ -133,4 +152,27 @@ pub(crate) fn conflicting(chance: &mut Chance, record: &UsageRecord) -> UsageRec
     let more = Quantity::from(chance.between(1, 9));
     other.quantity = &record.quantity + &more;
     other
+}
+
+/// An adjustment: of a record that counts with `replaces`, or of one that may count with anything.
+pub(crate) fn adjustment(chance: &mut Chance, replaces: Option<Quantity>) -> Change {
+    let replaces = replaces.unwrap_or_else(|| Quantity::from(chance.between(0, 40)));
+    let quantity = match chance.below(6) {
+        0 => Quantity::zero(),
+        1 => &replaces + &Quantity::from(chance.between(1, 9)),
+        _ => Quantity::from(chance.between(0, 12)),
+    };
+    Change::Adjust { quantity, replaces }
+}
+
+/// The correction number `number`, of the record called `record`.
+pub(crate) fn correction(record: &str, number: u64, change: Change) -> Correction {
+    Correction {
+        source: SourceName::new("web").expect("it is a name"),
+        record: RecordId::new(record).expect("it is a name"),
+        name: CorrectionName::new(&format!("k{number}")).expect("it is a name"),
+        change,
+        reason: "it was wrong".to_owned(),
+        who: "http:web".to_owned(),
+    }
 }

@@ -2,63 +2,41 @@
 //! Here: time, the process, and what is done in which order. Never here: a check (see
 //! [`crate::auditor`]). Read next: [`crate::scenario`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
-use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::Route;
 use tallyd::clock::ManualClock;
-use tallyd::delivery::courier::Courier;
-use tallyd::domain::names::{AccountName, CustomerName};
-use tallyd::domain::record::UsageRecord;
 use tallyd::domain::time::Timestamp;
-use tallyd::ledger::LedgerError;
-use tallyd::ledger::delivery::DeliveryLedger as _;
-use tallyd::ledger::intake::{Admission, IntakeLedger as _};
-use tallyd::posting::poster::Poster;
-use tallyd::provider::Provider;
+use tallyd::provider::Provider as _;
 use tallyd::provider::stripe::Stripe;
-use tallyd::service::{Service, StepError};
+use tallyd::service::StepError;
 use tallyd::store::Settings;
 use tallyd::store::sqlite::SqliteLedger;
 
 use crate::auditor::Auditor;
 use crate::chance::Chance;
-use crate::faults::{Class, Faults};
+use crate::doors::Sources;
+use crate::faults::Faults;
 use crate::plants::{Plant, Planted};
 use crate::ports::Ports;
+use crate::process::{Part, Process, begin};
 use crate::run::Setup;
 use crate::scene::{Episodes, Scene, Stage, Trace};
 use crate::server::{DAY, HOUR, MINUTE, SECOND, Server};
 use crate::wire::{Wire, pin};
-use crate::workload::{self, METERS, account_of, provider_name};
+use crate::workload::{self, METERS};
 
 /// When every run begins, by true time.
 const START: i64 = 1_790_000_000 * SECOND;
 /// The page cache of a run's ledger, in KiB: it is small.
 const CACHE_KIB: u32 = 2_048;
 
-/// The running process.
-struct Process {
-    ports: Arc<Ports>,
-    accruer: Accruer,
-    poster: Poster,
-    courier: Courier,
-}
-
-/// The parts that are stepped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Part {
-    Accrual,
-    Posting,
-    Delivery,
-}
-
 /// How something that was asked of the process ended.
-enum Ended<T> {
+pub(crate) enum Ended<T> {
     /// With this.
     Well(T),
     /// With an error, after which the process goes on.
@@ -73,22 +51,16 @@ pub(crate) struct World {
     pub(crate) chance: Chance,
     pub(crate) auditor: Auditor,
     pub(crate) routes: Vec<Route>,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     stripe: Arc<Stripe>,
-    plant: Option<Plant>,
-    process: Option<Process>,
+    pub(crate) plant: Option<Plant>,
+    pub(crate) process: Option<Process>,
     /// True time.
-    truth: i64,
+    pub(crate) truth: i64,
     /// How far this host's clock is ahead of true time, and how much it gains in an hour.
     ahead: i64,
     gains: i64,
-    /// Which customers' accounts were imported.
-    imported: Vec<u64>,
-    /// Records that were sent in and not acknowledged yet.
-    unacknowledged: Vec<UsageRecord>,
-    /// Records that were acknowledged.
-    acknowledged: Vec<UsageRecord>,
-    next_id: u64,
+    pub(crate) sources: Sources,
 }
 
 impl World {
@@ -113,6 +85,9 @@ impl World {
             crashed: false,
             stalled: 0,
             may_be_there: false,
+            stale: BTreeSet::new(),
+            rolled_back: false,
+            lacks: false,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(START)));
         let stage = Stage::new(scene, clock);
@@ -129,14 +104,11 @@ impl World {
             truth: START,
             ahead: 0,
             gains: 0,
-            imported: Vec::new(),
-            unacknowledged: Vec::new(),
-            acknowledged: Vec::new(),
-            next_id: 0,
+            sources: Sources::default(),
         }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("ledger")
     }
 
@@ -196,6 +168,8 @@ impl World {
                 drop(std::fs::remove_file(self.folder.path().join(kept)));
             }
             std::fs::rename(before, self.path()).expect("the older ledger takes its place");
+            let fence = self.path().with_extension("fence-before-intent");
+            drop(std::fs::rename(fence, self.path().with_extension("fence")));
         }
     }
 
@@ -213,28 +187,23 @@ impl World {
         let beside = SqliteConnectOptions::new().filename(self.path()).read_only(true);
         let beside = beside.connect().await.expect("the ledger can be read beside the program");
         let wire = Arc::new(Wire::new(self.stripe.clone(), self.stage.clone(), beside));
-        wire.adopt_meters(METERS.iter().map(|meter| pin(meter, true)).collect());
+        wire.adopt_meters(METERS.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
         let begun = self.guarded(begin(ports.clone(), self.routes.clone(), now)).await;
         let Ended::Well(accruer) = begun else {
             self.kill();
             return false;
         };
-        let poster = Poster::new(provider_name(), ports.clone(), wire.clone());
-        let courier = Courier::new(
-            delivery_settings(),
-            ports.clone(),
-            wire,
-            self.stage.clock.clone(),
-            Arc::new(|_| ()),
-        );
         self.note("started".to_owned());
         self.stage.scene().reach("process started");
-        self.process = Some(Process { ports, accruer, poster, courier });
+        self.process = Some(Process::new(ports, wire, accruer, &self.routes, &self.stage));
         true
     }
 
     /// Awaits something of the process, for as long as the process lives.
-    async fn guarded<T>(&self, work: impl Future<Output = Result<T, StepError>>) -> Ended<T> {
+    pub(crate) async fn guarded<T>(
+        &self,
+        work: impl Future<Output = Result<T, StepError>>,
+    ) -> Ended<T> {
         let ended = tokio::select! {
             biased;
             result = work => result,
@@ -259,12 +228,7 @@ impl World {
     /// Steps a part once; answers whether there is more to do.
     pub(crate) async fn step(&mut self, part: Part) -> bool {
         let Some(process) = &self.process else { return false };
-        let service: &dyn Service = match part {
-            Part::Accrual => &process.accruer,
-            Part::Posting => &process.poster,
-            Part::Delivery => &process.courier,
-        };
-        let ended = self.guarded(service.run_once(self.stage.now())).await;
+        let ended = self.guarded(process.service(part).run_once(self.stage.now())).await;
         match ended {
             Ended::Well(step) => {
                 self.note(format!("{part:?} {:?}", step.counts));
@@ -283,94 +247,6 @@ impl World {
                 false
             }
         }
-    }
-
-    /// Sends records in; what is not acknowledged is sent again later.
-    pub(crate) async fn send_in(&mut self, records: Vec<UsageRecord>) {
-        for record in &records {
-            self.auditor.sent_in(record);
-        }
-        let Some(process) = &self.process else {
-            self.unacknowledged.extend(records);
-            return;
-        };
-        let admitted = records.iter().cloned().map(Into::into).collect();
-        let now = self.stage.now();
-        let accepting = async {
-            process.ports.accept(admitted, Vec::new(), now).await.map_err(StepError::from)
-        };
-        match self.guarded(accepting).await {
-            Ended::Well(admissions) => {
-                self.auditor.admitted(&records, &admissions);
-                let pairs = records.into_iter().zip(admissions);
-                let booked = pairs.filter(|(_, each)| !matches!(each, Admission::Conflict(_)));
-                self.acknowledged.extend(booked.map(|(record, _)| record));
-            }
-            Ended::Later => self.unacknowledged.extend(records),
-            Ended::Gone => {
-                self.kill();
-                self.unacknowledged.extend(records);
-            }
-        }
-    }
-
-    /// Draws what comes in now: new records, old ones again, and what was not acknowledged.
-    pub(crate) async fn intake(&mut self) {
-        let mut batch: Vec<UsageRecord> = Vec::new();
-        if self.chance.one_in(2) {
-            batch.append(&mut self.unacknowledged);
-        }
-        for _ in 0..self.chance.between(1, 5) {
-            let late = self.stage.scene().faults.strikes(Class::Late, 3);
-            let record = workload::record(&mut self.chance, self.next_id, self.truth, late);
-            self.next_id += 1;
-            batch.push(record);
-        }
-        if !self.acknowledged.is_empty() {
-            let mut scene = self.stage.scene();
-            if scene.faults.strikes(Class::Duplicate, 3) {
-                batch.push(scene.faults.stream(Class::Duplicate).pick(&self.acknowledged).clone());
-            }
-            if scene.faults.strikes(Class::Conflict, 6) {
-                let chance = scene.faults.stream(Class::Conflict);
-                let first = chance.pick(&self.acknowledged).clone();
-                batch.push(workload::conflicting(chance, &first));
-            }
-        }
-        self.send_in(batch).await;
-    }
-
-    /// Sends in everything that was not acknowledged yet.
-    pub(crate) async fn send_rest(&mut self) {
-        let rest = std::mem::take(&mut self.unacknowledged);
-        if !rest.is_empty() {
-            self.send_in(rest).await;
-        }
-    }
-
-    /// Imports a customer's account.
-    pub(crate) async fn import(&mut self, customer: u64) {
-        let name = format!("c{customer}");
-        let pair = (
-            CustomerName::new(&name).expect("it is a name"),
-            AccountName::new(&account_of(&name)).expect("it is a name"),
-        );
-        let Some(process) = &self.process else { return };
-        let now = self.stage.now();
-        let pairs = [pair];
-        let provider = provider_name();
-        let importing =
-            async { process.ports.import(&provider, &pairs, now).await.map_err(StepError::from) };
-        match self.guarded(importing).await {
-            Ended::Well(_) => self.imported.push(customer),
-            Ended::Later => {}
-            Ended::Gone => self.kill(),
-        }
-    }
-
-    /// The first customer whose account was not imported yet.
-    pub(crate) fn not_imported(&self) -> Option<u64> {
-        (0..workload::CUSTOMERS).find(|customer| !self.imported.contains(customer))
     }
 
     /// Starts again with other routes.
@@ -392,31 +268,6 @@ impl World {
             Ok(found) => found.findings,
             Err(error) => vec![error.to_string()],
         }
-    }
-}
-
-/// What a process does before its parts run.
-async fn begin(
-    ports: Arc<Ports>,
-    routes: Vec<Route>,
-    now: Timestamp,
-) -> Result<Accruer, StepError> {
-    ports.recover_in_flight(now).await?;
-    let prefixes = HashMap::from([(provider_name(), "cus_")]);
-    let accruer = Accruer::adopt(ports, routes, prefixes, now).await;
-    accruer.map_err(|error: LedgerError| error.into())
-}
-
-fn delivery_settings() -> tallyd::delivery::Settings {
-    tallyd::delivery::Settings {
-        provider: provider_name(),
-        rate_per_second: 100,
-        concurrency: 4,
-        attempt_timeout_millis: 20_000,
-        backoff_first_millis: 500,
-        backoff_seconds_max: 300,
-        pause_probe_seconds: 60,
-        free_bytes_min: 0,
     }
 }
 

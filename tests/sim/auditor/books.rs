@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Auditor, Violation, violated};
 use crate::amount::Amount;
+use crate::faults::Class;
 use crate::rows::{Event, Rows};
 use crate::server::MINUTE;
 
@@ -60,6 +61,38 @@ fn place(event: &Event) -> (String, String) {
     (event.meter.clone(), event.account.clone())
 }
 
+/// An event that says usage, and those that cancel it.
+type Unit<'e> = (&'e Event, Vec<&'e Event>);
+
+/// The events by balance, each with those that cancel it.
+fn units(events: &[Event]) -> BTreeMap<i64, Vec<Unit<'_>>> {
+    let mut cancels: BTreeMap<i64, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        if let Some((target, _)) = &event.target {
+            cancels.entry(*target).or_default().push(event);
+        }
+    }
+    let mut units: BTreeMap<i64, Vec<Unit<'_>>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.target.is_none()) {
+        let cancels = cancels.remove(&event.id).unwrap_or_default();
+        units.entry(event.balance).or_default().push((event, cancels));
+    }
+    units
+}
+
+/// The least and the most that the provider may hold of an event.
+fn bracket(usage: &Event, cancels: &[&Event]) -> (Amount, Amount) {
+    let said = usage.quantity;
+    if usage.is_absent() || cancels.iter().any(|cancel| cancel.is_certain()) {
+        return (Amount::ZERO, Amount::ZERO);
+    }
+    let may_be_cancelled = cancels.iter().any(|cancel| !cancel.is_absent());
+    if usage.is_certain() && !may_be_cancelled {
+        return (said, said);
+    }
+    (least(said), most(said))
+}
+
 fn least(amount: Amount) -> Amount {
     amount.min(Amount::ZERO)
 }
@@ -95,7 +128,16 @@ impl Auditor {
     /// Every new move is one that the design draws.
     pub(super) fn moves_are_legal(&mut self, read: &Rows) -> Result<(), Violation> {
         for step in &read.moves {
-            self.last_move = step.id;
+            self.seen.step = step.id;
+            if (step.from.as_str(), step.to.as_str()) == ("held", "pending") {
+                // It is known not to be there: its clocks begin anew.
+                let event = read.events.iter().find(|event| event.id == step.event);
+                let mut scene = self.stage.scene();
+                let witness = event.and_then(|event| scene.witnesses.get_mut(&event.identifier));
+                if let Some(witness) = witness {
+                    witness.attempts.clear();
+                }
+            }
             if !MOVES.contains(&(step.from.as_str(), step.to.as_str())) {
                 let what = format!("event {}: {} to {}", step.event, step.from, step.to);
                 return violated("legal-moves", what);
@@ -111,17 +153,13 @@ impl Auditor {
         let scene = self.stage.scene();
         for event in &read.events {
             let identifier = &event.identifier;
-            let yes = matches!(event.state.as_str(), "accepted" | "settled");
-            if yes && !scene.server.took(identifier) {
-                let what = format!("{identifier} is {} and never arrived", event.state);
+            let said_yes = match &event.target {
+                None => scene.server.took(identifier),
+                Some((_, target)) => scene.server.said_cancelled(target),
+            };
+            if event.state == "accepted" && !said_yes {
+                let what = format!("{identifier} is accepted and never arrived");
                 return violated("no-false-yes", what);
-            }
-            if event.is_absent() && scene.server.stands(identifier) {
-                let what = format!("{identifier} is {} and counts", event.state);
-                return violated("monotone-uncertainty", what);
-            }
-            if event.state == "settled" && !scene.server.stands(identifier) {
-                return violated("settled-is-there", format!("{identifier} does not count"));
             }
             let wire = scene.witnesses.get(identifier).map(|seen| seen.attempts.as_slice());
             if let Some([first, .., last] | [first @ last]) = wire {
@@ -137,26 +175,81 @@ impl Auditor {
         Ok(())
     }
 
-    /// The provider holds no less and no more than the ledger says it may.
+    /// The provider holds no less and no more than the ledger says it may: of each balance, and of
+    /// all that a meter counts for an account.
     pub(super) fn truth_is_in_the_bracket(&self, read: &Rows) -> Result<(), Violation> {
-        let (mut low, mut high) = (Sums::new(), Sums::new());
-        for event in &read.events {
-            let (from, to) = if event.is_certain() {
-                (event.quantity, event.quantity)
-            } else if event.is_absent() {
-                (Amount::ZERO, Amount::ZERO)
-            } else {
-                (least(event.quantity), most(event.quantity))
-            };
-            add(&mut low, place(event), from);
-            add(&mut high, place(event), to);
+        let scene = self.stage.scene();
+        let mut places: BTreeMap<(String, String), (Amount, Amount)> = BTreeMap::new();
+        for (balance, unit) in units(&read.events) {
+            let (mut low, mut high) = (Amount::ZERO, Amount::ZERO);
+            let mut holds = Amount::ZERO;
+            for (usage, cancels) in &unit {
+                let (from, to) = bracket(usage, cancels);
+                (low, high) = (low + from, high + to);
+                holds = holds + scene.server.counted(&usage.identifier);
+            }
+            // What the lost ledger told stands under names of its own.
+            if !scene.rolled_back && !(low..=high).contains(&holds) {
+                let what = format!("balance {balance}: {holds} is not in {low} to {high}");
+                return violated("bracket", what);
+            }
+            if let Some((usage, _)) = unit.first() {
+                let sums = places.entry(place(usage)).or_default();
+                *sums = (sums.0 + low, sums.1 + high);
+            }
         }
-        for (place, holds) in self.stage.scene().server.truth() {
-            let low = low.get(&place).copied().unwrap_or_default();
-            let high = high.get(&place).copied().unwrap_or_default();
-            if !(low..=high).contains(&holds) {
+        for (place, holds) in scene.server.truth() {
+            let (low, high) = places.get(&place).copied().unwrap_or_default();
+            if scene.rolled_back {
+                // While its sources have not sent everything again, and it was not booked, the
+                // ledger cannot know what was used.
+                let all = self.journal.keys().next_back().copied().unwrap_or_default();
+                if !scene.lacks && read.watermark == all && read.parked.is_empty() {
+                    self.not_more_than_was_used(&place, holds)?;
+                }
+            } else if !(low..=high).contains(&holds) {
                 let what = format!("{place:?}: {holds} is not in {low} to {high}");
                 return violated("bracket", what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a lost ledger told: nothing is billed twice.
+    fn not_more_than_was_used(
+        &self,
+        place: &(String, String),
+        holds: Amount,
+    ) -> Result<(), Violation> {
+        let here =
+            self.booked.iter().filter(|(_, line)| line.meter == place.0 && line.account == place.1);
+        let most = here.map(|((position, _), line)| {
+            let (id, said) = &self.journal[position];
+            self.contribution(line, Some(self.most(id, said.quantity)))
+        });
+        let most: Amount = most.sum();
+        if holds > most {
+            return violated("billed-once", format!("{place:?}: {holds} of {most} is billed"));
+        }
+        Ok(())
+    }
+
+    /// What a total comes to is known, unless it was one of long ago.
+    pub(super) fn totals_have_explanations(&mut self, read: &Rows) -> Result<(), Violation> {
+        for found in &read.findings {
+            self.seen.finding = found.id;
+            let mut scene = self.stage.scene();
+            scene.reach(format!("finding {}", found.finding));
+            let excused = scene.rolled_back || scene.faults.struck.contains_key(&Class::StaleTotal);
+            match found.finding.as_str() {
+                "unexplained" if !excused => {
+                    let what = format!("{} of {}: {}", found.meter, found.account, found.detail);
+                    return violated("explained-totals", what);
+                }
+                "unexplained" | "ambiguous" | "incomparable" => {
+                    self.doubted.insert((found.meter.clone(), found.account.clone()));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -171,7 +264,7 @@ impl Auditor {
                 return violated("liveness", what);
             }
         }
-        let scene = self.stage.scene();
+        let mut scene = self.stage.scene();
         let (mut due, mut held) = (Sums::new(), BTreeMap::new());
         for balance in &read.balances {
             let Some((meter, account, accrued)) = self.balances.get(&balance.id) else { continue };
@@ -186,14 +279,26 @@ impl Auditor {
             add(&mut due, place, *accrued - rest.finer_than(12));
         }
         for event in &read.events {
+            scene.reach(format!("end {}", event.state));
             match event.state.as_str() {
-                "held" | "dead" => drop(held.insert(place(event), event.id)),
-                // Rejected later: a total would tell, and nothing reads one.
-                "accepted" if !scene.server.stands(&event.identifier) => {
-                    add(&mut due, place(event), -event.quantity);
+                "held" => {
+                    held.insert(place(event), event.id);
+                }
+                "superseded" | "dead" if event.ambiguous => {
+                    held.insert(place(event), event.id);
+                }
+                "accepted" => {
+                    if !scene.rolled_back && !self.doubted.contains(&place(event)) {
+                        let what = format!("{} was never proven", event.identifier);
+                        return violated("liveness", what);
+                    }
+                    held.insert(place(event), event.id);
                 }
                 _ => {}
             }
+        }
+        if scene.rolled_back {
+            return Ok(());
         }
         let truth = scene.server.truth();
         for (place, due) in due {

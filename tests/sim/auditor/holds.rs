@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use tallyd::accrual::route::Route;
+use tallyd::domain::correction::CorrectionPolicy;
+
 use super::{Auditor, Violation, violated};
+use crate::amount::Amount;
 use crate::faults::Class;
 use crate::rows::{Event, Rows};
 use crate::scene::Scene;
@@ -24,6 +28,11 @@ impl Auditor {
             let Some(reason) = &event.hold else { continue };
             let mut scene = self.stage.scene();
             scene.reach(format!("held {reason}"));
+            let doubted = reason == "may_exist"
+                && self.doubted.contains(&(event.meter.clone(), event.account.clone()));
+            if doubted {
+                continue;
+            }
             if let Err(why) = witnessed(&scene, event, reason) {
                 let what = format!("{} is held for {reason}: {why}", event.identifier);
                 return violated("no-unjustified-hold", what);
@@ -31,14 +40,50 @@ impl Auditor {
         }
         for balance in &read.balances {
             let Some(reason) = &balance.hold else { continue };
-            let (.., accrued) = &self.balances[&balance.id];
-            if *accrued == balance.told {
-                let what = format!("balance {} is held for {reason}, all told", balance.id);
-                return violated("no-unjustified-hold", what);
+            let (meter, _, accrued) = &self.balances[&balance.id];
+            if balance.due {
+                // It is looked at anew, and what was true of it may have changed.
+                continue;
             }
+            let mut scene = self.stage.scene();
+            scene.reach(format!("balance held {reason}"));
+            // A cancel that was refused counts as told, and is to be gone about in another way.
+            let refused = |event: &&Event| {
+                event.balance == balance.id && event.target.is_some() && event.state == "held"
+            };
+            let refused: Amount =
+                read.events.iter().filter(refused).map(|event| event.quantity).sum();
+            let rest = *accrued - balance.told + refused;
+            let why = match reason.as_str() {
+                _ if rest == Amount::ZERO => "all is told",
+                "below_zero" | "correction_policy" | "cannot_lower" if rest > Amount::ZERO => {
+                    "nothing is to be taken back"
+                }
+                "below_zero" | "correction_policy" | "cannot_lower"
+                    if self.corrections.is_empty() =>
+                {
+                    "nothing was corrected"
+                }
+                "cannot_lower" if meter != "counted" => "the meter takes less than nothing",
+                "correction_policy" if !self.routes.values().any(leaves_to_people) => {
+                    "no route leaves corrections to people"
+                }
+                "below_zero" | "correction_policy" | "cannot_lower" => continue,
+                "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
+                    "it is not too old"
+                }
+                "deadline_passed" => continue,
+                _ => "no fault of this run leads there",
+            };
+            let what = format!("balance {} is held for {reason}: {why}", balance.id);
+            return violated("no-unjustified-hold", what);
         }
         Ok(())
     }
+}
+
+fn leaves_to_people(route: &Route) -> bool {
+    route.corrections == CorrectionPolicy::Hold
 }
 
 /// Faults after which nobody knows whether a request was processed.
@@ -75,11 +120,19 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
     let hold = |right: bool, why: &'static str| if right { Ok(()) } else { Err(why) };
     let old = now >= event.occurred_at + 35 * DAY - HOUR - CLOCK_ERROR;
     match reason {
+        // What another ledger of this name told, this one cannot know.
+        "identifier_conflict" | "refused" | "may_exist" if scene.rolled_back => Ok(()),
         "window_passed" => {
             hold(is_uncertain(scene, event), "every attempt had a definite answer")?;
             let first = event.first_attempt_at.unwrap_or(now);
             hold(old || now >= first + 23 * HOUR - CLOCK_ERROR, "its window is not over")?;
             hold(old || !was_passed_over(scene, event, first), "it was passed over")
+        }
+        "deadline_passed" if event.target.is_some() => {
+            let seen =
+                event.target.as_ref().and_then(|(_, name)| scene.server.first_seen.get(name));
+            let over = seen.is_some_and(|at| now >= at + 23 * HOUR - CLOCK_ERROR);
+            hold(over, "its target can still be cancelled")
         }
         "deadline_passed" => hold(old, "it is not too old"),
         "refused" => hold(by(Class::Refused), "nothing was refused"),
@@ -87,6 +140,15 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
             hold(by(Class::Refused) || old, "nothing was refused")?;
             hold(is_uncertain(scene, event), "every attempt had a definite answer")
         }
+        "disproved" => hold(
+            scene.server.rejected_in(&event.meter, &event.account)
+                || by(Class::RejectedLater)
+                || scene.rolled_back,
+            "the provider rejected nothing of its lane",
+        ),
+        "restored" => hold(scene.rolled_back, "no older ledger took this one's place"),
+        // What was rejected after a yes keeps its name for as long as the provider remembers it.
+        "identifier_conflict" if by(Class::RejectedLater) => Ok(()),
         "identifier_conflict" => hold(by(Class::FalseDuplicate), "no stranger used its name"),
         _ => Err("no fault of this run leads there"),
     }

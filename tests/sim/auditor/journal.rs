@@ -1,9 +1,9 @@
 //! What came in is booked, once. Here: the journal and the bookings against what the sources sent
 //! and were answered. Never here: the provider. Read next: [`super::books`].
 
-use tallyd::accrual::route::{AccountRule, Route};
+use tallyd::accrual::route::{AccountRule, Aggregate, Route};
 
-use super::{Auditor, Said, Violation, violated};
+use super::{Auditor, Counts, Said, Violation, violated};
 use crate::amount::Amount;
 use crate::rows::{Line, Rows};
 use crate::server::{DAY, HOUR, MINUTE};
@@ -38,6 +38,7 @@ impl Auditor {
             if self.positions.insert(record.id.clone(), record.position).is_some() {
                 return violated("booked-once", format!("{} stands there twice", record.id));
             }
+            self.seen.record = record.position;
             self.journal.insert(record.position, (record.id.clone(), said));
         }
         for (id, said) in &self.acknowledged {
@@ -65,7 +66,7 @@ impl Auditor {
             }
         }
         for line in &read.lines {
-            self.last_booking = line.id;
+            self.seen.line = line.id;
             self.check_line(line)?;
             let sum = self.balances.entry(line.balance);
             let sum =
@@ -73,6 +74,16 @@ impl Auditor {
             sum.2 = sum.2 + line.quantity;
         }
         self.passed_records_stand_somewhere(read)
+    }
+
+    /// What a line's route makes of a record that counts so.
+    pub(super) fn contribution(&self, line: &Line, counts: Counts) -> Amount {
+        let route = &self.versions[&line.version];
+        match (counts, route.aggregate) {
+            (None, Aggregate::Sum | Aggregate::Count) => Amount::ZERO,
+            (Some(amount), Aggregate::Sum) => amount.times(scale(route)),
+            (Some(_), Aggregate::Count) => Amount::of(1, 0),
+        }
     }
 
     fn check_line(&mut self, line: &Line) -> Result<(), Violation> {
@@ -93,20 +104,39 @@ impl Auditor {
             _ => DAY,
         };
         let right = takes(route, said)
-            && line.quantity == said.quantity.times(scale(route))
             && line.meter == route.provider_meter.as_str()
             && line.account == account
             && line.start <= said.at
             && said.at < line.end
-            && line.end - line.start == span
-            && line.cause == "record";
-        if !right {
-            return violated("booking", format!("{id} is booked as {line:?} by {route:?}"));
+            && line.end - line.start == span;
+        let due = match line.cause.as_str() {
+            "record" => Some(self.contribution(line, Some(said.quantity))),
+            "correction" => self
+                .step(id, said.quantity, line.cause_id)
+                .map(|(from, to)| self.contribution(line, to) - self.contribution(line, from)),
+            // What people write off, and what is taken back of that, is theirs to decide.
+            _ => {
+                self.stage.scene().reach(format!("line {}", line.cause));
+                return if right { Ok(()) } else { self.wrong(id, line, route) };
+            }
+        };
+        if !right || due != Some(line.quantity) {
+            return self.wrong(id, line, route);
         }
-        if self.booked.insert((line.record, line.meter.clone()), line.id).is_some() {
-            return violated("booked-once", format!("{id} is booked twice to {}", line.meter));
+        if line.cause == "record" {
+            let before = self.booked.insert((line.record, line.meter.clone()), line.clone());
+            if before.is_some() {
+                let what = format!("record {} is booked twice to {}", line.record, line.meter);
+                return violated("booked-once", what);
+            }
         }
+        let followed = self.followed.entry((line.record, line.balance)).or_default();
+        *followed = *followed + line.quantity;
         Ok(())
+    }
+
+    fn wrong(&self, id: &str, line: &Line, route: &Route) -> Result<(), Violation> {
+        violated("booking", format!("{id} is booked as {line:?} by {route:?}"))
     }
 
     /// What accrual passed is booked or parked.
