@@ -24,6 +24,8 @@ struct Fold {
     booked_to: i64,
     told: Quantity,
     events: i64,
+    /// Whether something was sent whose answer has posting look at it again.
+    awaits_answer: bool,
 }
 
 impl Default for Fold {
@@ -34,6 +36,7 @@ impl Default for Fold {
             booked_to: 0,
             told: Quantity::zero(),
             events: 0,
+            awaits_answer: false,
         }
     }
 }
@@ -142,9 +145,11 @@ async fn fold_events(
         count += 1;
         let fold = folds.entry(row.integer("balance_id")?).or_default();
         fold.events += 1;
-        if row.member("state", EventState::parse)?.counts_as_told() {
+        let state = row.member("state", EventState::parse)?;
+        if state.counts_as_told() {
             fold.told = &fold.told + &row.quantity("quantity")?;
         }
+        fold.awaits_answer |= state.awaits_delivery() && row.integer("attempts")? > 0;
     }
     found.checked.push(("meter events", count));
     Ok(folds)
@@ -180,6 +185,8 @@ async fn check_balances(
         let idle = row.maybe_integer("due_at")?.is_none() && row.integer("waits")? == 0;
         // What is finer than a provider's digits stays outstanding without being due.
         let rest = &accrued - &told;
+        // What is to be taken back waits for the answer to what was sent, which has it looked at.
+        let idle = idle && !(rest.is_negative() && fold.awaits_answer);
         if idle && !rest.cut_to_decimals(FINEST_DECIMALS).is_zero() {
             note(found, format!("balance {id}: {rest} is outstanding, and nothing is due or held"));
         }

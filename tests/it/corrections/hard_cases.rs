@@ -97,6 +97,9 @@ async fn minus_5_beside_an_unknown_waits_for_it() {
     stage.cancel("r1").await;
     stage.step().await;
     assert_eq!(stage.holds(), "10", "nothing is taken from what is unknown");
+    // Posting has looked again and waits for the answer: that is in order, though nothing is due.
+    stage.world.poster.run_once(stage.clock.now()).await.unwrap();
+    stage.world.verify().await;
     stage.wait_hours(1).await;
     // Known now, and still only said: the total is not taken below what is proven.
     assert_eq!(stage.held().await, ["below_zero"]);
