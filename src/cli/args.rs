@@ -126,11 +126,28 @@ pub struct Trace {
 pub enum Held {
     /// List held events and balances, conflicts, corrections without effect, and parked records,
     /// with what ends each.
-    List(Listing),
+    List(HeldList),
     /// Show one with its attempts and moves, or with its two copies.
     Show(HeldShow),
     /// Decide one: say what is true of it, and why. The decision is kept for ever.
     Resolve(HeldResolve),
+}
+
+/// Flags of `held list`.
+#[derive(Args, Clone, Debug)]
+pub struct HeldList {
+    /// List at most so many of each, the oldest.
+    // More than a person works through before asking again.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub limit: u32,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
 }
 
 /// Flags of `held show`.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::args::{HeldShow, Listing};
+use super::args::{HeldList, HeldShow};
 use super::exit::Exit;
 use super::questions::{self, conflict_json, stale_json};
 use super::reading::{self, Reading};
@@ -22,9 +22,6 @@ use crate::ledger::holds::{HoldsLedger, Item};
 use crate::ledger::operator::{HeldItem, OperatorLedger, ParkedGroup};
 use crate::web::trace::event_json;
 
-/// Most held items that are listed: more than a person works through before asking again.
-const LISTED_MAX: u32 = 1_000;
-
 /// What ends a hold. A reason that this version does not know has no advice.
 pub(crate) fn hold_ended_by(reason: &str) -> Option<&'static str> {
     HoldReason::parse(reason).map(HoldReason::ended_by)
@@ -34,12 +31,20 @@ pub(crate) fn hold_ended_by(reason: &str) -> Option<&'static str> {
 ///
 /// # Errors
 /// When the ledger cannot be read.
-pub(crate) async fn list(listing: &Listing) -> anyhow::Result<Exit> {
+pub(crate) async fn list(asked: &HeldList) -> anyhow::Result<Exit> {
+    let HeldList { limit, listing } = asked;
     let Reading { ledger, .. } = reading::open(&listing.configured).await?;
-    let held = ledger.held(LISTED_MAX).await?;
-    let questions = ledger.questions(LISTED_MAX).await?;
+    // One more than is listed tells whether there are more.
+    let mut held = ledger.held(limit.saturating_add(1)).await?;
+    let mut questions = ledger.questions(limit.saturating_add(1)).await?;
     let parked = ledger.parked().await?;
     ledger.close().await;
+    let more = [
+        cut(&mut held, *limit),
+        cut(&mut questions.conflicts, *limit),
+        cut(&mut questions.corrections, *limit),
+    ]
+    .contains(&true);
     if listing.json {
         let held: Vec<Value> = held.iter().map(item_json).collect();
         let conflicts: Vec<Value> = questions.conflicts.iter().map(conflict_json).collect();
@@ -47,16 +52,31 @@ pub(crate) async fn list(listing: &Listing) -> anyhow::Result<Exit> {
         let parked: Vec<Value> = parked.iter().map(group_json).collect();
         page::print_json(&json!({
             "held": held, "conflicts": conflicts, "corrections": corrections, "parked": parked,
+            "more": more,
         }))?;
     } else {
         page::print(|out| {
             write_items(out, &held)?;
             questions::write(out, &questions)?;
+            if more {
+                writeln!(
+                    out,
+                    "\nThe oldest {limit} of each are listed; there are more (--limit)."
+                )?;
+            }
             writeln!(out)?;
             write_groups(out, &parked)
         })?;
     }
     Ok(Exit::Ok)
+}
+
+/// Keeps the first `limit`; whether there were more.
+fn cut<T>(items: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    more
 }
 
 /// Shows one held event or balance, or a conflict.
@@ -180,9 +200,6 @@ fn write_items(out: &mut dyn Write, items: &[HeldItem]) -> io::Result<()> {
         ]);
     }
     table.write(out, "")?;
-    if u32::try_from(items.len()).is_ok_and(|count| count == LISTED_MAX) {
-        writeln!(out, "These are the oldest {LISTED_MAX}; there may be more.")?;
-    }
     writeln!(out)?;
     let reasons = items.iter().map(|item| item.reason.as_str());
     write_endings(out, reasons, hold_ended_by)

@@ -65,7 +65,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Status(listing) => block_on(status::status(&listing)),
         Command::Books(asked) => block_on(books::books(&asked)),
         Command::Trace(asked) => block_on(trace::trace(&asked)),
-        Command::Held(Held::List(listing)) => block_on(held::list(&listing)),
+        Command::Held(Held::List(asked)) => block_on(held::list(&asked)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),
         Command::Held(Held::Resolve(asked)) => block_on(resolve::resolve(&asked)),
         Command::Import(asked) => block_on(import::import(&asked)),

@@ -222,7 +222,8 @@ async fn what_is_held_or_parked_says_what_ends_it() {
     no_route    add a route that matches the record's meter and properties
     "#);
     let json = place.run("held list --json").json();
-    insta::assert_snapshot!(shape(&json), @"{held: [{name: text, provider: text, account: text, meter: text, quantity: text, reason: text, detail: text, since: text, token: text, ended_by: text}], conflicts: [{name: text, source: text, record: text, first: {customer: text, meter: text, quantity: text, time: text, properties: text}, second: {customer: text, meter: text, quantity: text, time: text, properties: text}, counts_with: text, since: text, decided: null, token: text, ended_by: text}], corrections: [], parked: [{route: null, reason: text, meter: text, customer: text, detail: text, count: number, quantity: text, ended_by: text}]}");
+    insta::assert_snapshot!(shape(&json), @"{held: [{name: text, provider: text, account: text, meter: text, quantity: text, reason: text, detail: text, since: text, token: text, ended_by: text}], conflicts: [{name: text, source: text, record: text, first: {customer: text, meter: text, quantity: text, time: text, properties: text}, second: {customer: text, meter: text, quantity: text, time: text, properties: text}, counts_with: text, since: text, decided: null, token: text, ended_by: text}], corrections: [], parked: [{route: null, reason: text, meter: text, customer: text, detail: text, count: number, quantity: text, ended_by: text}], more: bool}");
+    assert_eq!(json["more"], false);
     let name = json["held"][0]["name"].as_str().unwrap();
     insta::assert_snapshot!(place.run(&format!("held show {name}")).whole(), @r#"
     exit 0
@@ -252,6 +253,31 @@ async fn what_is_held_or_parked_says_what_ends_it() {
       2026-09-21T12:00:00.001Z  in_flight  accepted   accepted
     ");
     assert_eq!(place.run("held show event:x").code, 64);
+}
+
+#[test]
+fn a_listing_that_is_cut_off_says_so() {
+    let place = Place::new();
+    let record = |id: &str, quantity: u8| {
+        format!(
+            r#"{{"id":"{id}","customer":"c","meter":"m","quantity":{quantity},"time":1577836800}}"#
+        )
+    };
+    let lines = [record("a", 1), record("b", 1), record("a", 2), record("b", 2)];
+    place.put("a.ndjson", &lines.join("\n"));
+    assert_eq!(place.run("import a.ndjson --source web").code, 1);
+    let listed = |flags: &str| {
+        let json = place.run(&format!("held list {flags} --json")).json();
+        (json["conflicts"].as_array().unwrap().len(), json["more"] == true)
+    };
+    assert_eq!(
+        [listed(""), listed("--limit 2"), listed("--limit 1")],
+        [(2, false), (2, false), (1, true)]
+    );
+    let said = "The oldest 1 of each are listed; there are more (--limit).";
+    assert!(place.run("held list --limit 1").out.contains(said));
+    assert!(!place.run("held list --limit 2").out.contains("there are more"));
+    assert_eq!(place.run("held list --limit 0").code, 64);
 }
 
 #[tokio::test]
