@@ -59,14 +59,13 @@ impl Standing {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let status = &self.status;
-        let behind = status.records.saturating_sub(status.accrued_to);
-        let records = match (status.records, behind) {
+        let taken = |all: i64, to: i64| match (all, all.saturating_sub(to)) {
             (0, _) => "none yet".to_owned(),
-            (records, 0) => format!("{records}, and accrual has taken all of them"),
-            (records, _) => {
-                format!("{records}, accrual is at {}: {behind} behind", status.accrued_to)
-            }
+            (all, 0) => format!("{all}, and accrual has taken all of them"),
+            (all, behind) => format!("{all}, accrual is at {to}: {behind} behind"),
         };
+        let records = taken(status.records, status.accrued_to);
+        let corrections = taken(status.corrections, status.corrected_to);
         let holder = match &self.holder {
             Some(holder) => format!("in use by {holder}"),
             None => "none: nobody holds the ledger, and nothing is told".to_owned(),
@@ -79,6 +78,7 @@ impl Standing {
             ("ledger", format!("{} (id {})", self.path, status.ledger_id)),
             ("daemon", holder),
             ("records", records),
+            ("corrections", corrections),
             ("conflicts", status.conflicts.to_string()),
             ("rejected", status.rejected.to_string()),
             ("balances to tell", status.balances_open.to_string()),

@@ -30,6 +30,10 @@ pub struct Status {
     pub records: i64,
     /// The journal position accrual has reached.
     pub accrued_to: i64,
+    /// Accepted corrections.
+    pub corrections: i64,
+    /// The correction that accrual has reached.
+    pub corrected_to: i64,
     /// Copies of booked records that say something else.
     pub conflicts: i64,
     /// Items that came in and are no records.

@@ -46,6 +46,8 @@ pub fn status_json(status: &Status) -> Value {
         "ledger_id": status.ledger_id,
         "records": status.records,
         "accrued_to": status.accrued_to,
+        "corrections": status.corrections,
+        "corrected_to": status.corrected_to,
         "conflicts": status.conflicts,
         "rejected": status.rejected,
         "parked": parked,

@@ -30,6 +30,8 @@ impl OperatorLedger for SqliteLedger {
             ledger_id: row.text("ledger_id")?,
             records: row.integer("records")?,
             accrued_to: row.integer("accrued_to")?,
+            corrections: row.integer("corrections")?,
+            corrected_to: row.integer("corrected_to")?,
             conflicts: row.integer("conflicts")?,
             rejected: row.integer("rejected")?,
             balances_open: row.integer("balances_open")?,

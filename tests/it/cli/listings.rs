@@ -77,6 +77,7 @@ fn an_empty_ledger_says_so_in_sentences() {
     ledger                   tallyd.ledger (id [ledger])
     daemon                   none: nobody holds the ledger, and nothing is told
     records                  none yet
+    corrections              none yet
     conflicts                0
     rejected                 1
     balances to tell         0
@@ -310,6 +311,7 @@ async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     ledger                   tallyd.ledger (id [ledger])
     daemon                   none: nobody holds the ledger, and nothing is told
     records                  6, and accrual has taken all of them
+    corrections              none yet
     conflicts                1
     rejected                 0
     balances to tell         1
@@ -333,7 +335,7 @@ async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     provider     account              mode  sending
     stripe.main  acct_1TallydSandbox  test  yes
     ");
-    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, conflicts: number, rejected: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}]}");
+    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, corrections: number, corrected_to: number, conflicts: number, rejected: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}]}");
 }
 
 #[tokio::test]

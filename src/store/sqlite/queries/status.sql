@@ -1,6 +1,8 @@
 SELECT l.id AS ledger_id,
   (SELECT coalesce(max(position), 0) FROM usage_record) AS records,
   (SELECT position FROM watermark WHERE room = 'accrual') AS accrued_to,
+  (SELECT coalesce(max(id), 0) FROM correction) AS corrections,
+  (SELECT position FROM watermark WHERE room = 'corrections') AS corrected_to,
   (SELECT count(*) FROM conflicting_record WHERE decided IS NULL) AS conflicts,
   (SELECT count(*) FROM rejected_record) AS rejected,
   (SELECT count(*) FROM balance WHERE due_at IS NOT NULL) AS balances_open,
