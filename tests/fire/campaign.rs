@@ -209,6 +209,7 @@ fn is_at_rest(status: &Value) -> bool {
     let waits = |state: &Value| ["pending", "in_flight", "unknown"].iter().any(|it| state == it);
     let events = status["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     status["records"] == status["accrued_to"]
+        && status["corrections"] == status["corrected_to"]
         && status["balances_open"] == 0
         && !events.iter().any(|line| waits(&line["state"]))
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::chance::Dice;
-use super::memory::{Booked, Parcel, Way};
+use super::correction::Correction;
+use super::fixes::Verdict;
+use super::memory::{Booked, Load, Parcel, Way};
 use super::record::Record;
 use super::shared::{Phase, Shared, TOKEN};
 use super::wire::{Answer, Connection, JSON, LINES, request};
@@ -20,6 +22,8 @@ const CUT_ONE_IN: u64 = 40;
 /// Records in the largest requests, and in those of a middle size.
 const LARGE: (u64, u64) = (200, 1_000);
 const MIDDLE: (u64, u64) = (2, 60);
+/// One request in so many is usage though corrections are due.
+const USAGE_FIRST_ONE_IN: u64 = 3;
 
 /// What became of a request.
 enum Sent {
@@ -38,38 +42,62 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: u64) {
             shared.rung(&mut bell).await;
             continue;
         };
-        let size = match dice.below(10) {
-            0..5 => 1,
-            5..9 => dice.between(MIDDLE.0, MIDDLE.1),
-            _ => dice.between(LARGE.0, LARGE.1),
-        };
-        let taken = shared.memory().take(Way::Http, size, &mut dice);
-        let Some(parcel) = taken else {
+        let Some(load) = next(&shared, &mut dice) else {
             shared.rung(&mut bell).await;
             continue;
         };
-        let (kind, body) = body(shared.memory().of(&parcel), &mut dice);
-        let bytes = request("POST", "/v1/usage", TOKEN, kind, &body);
+        let bytes = match &load {
+            Load::Usage(parcel) => {
+                let (kind, body) = body(shared.memory().of(parcel), &mut dice);
+                request("POST", "/v1/usage", TOKEN, kind, &body)
+            }
+            Load::Correction(correction) => {
+                request("POST", &correction.path(), TOKEN, JSON, &correction.body())
+            }
+        };
         let open = connection.take().filter(|(opened, _)| *opened == address);
         let (sent, open) = send(address, open.map(|(_, open)| open), &bytes, &mut dice).await;
         connection = open.map(|open| (address, open));
         match sent {
             Ok(Sent::Answered(answer)) => {
-                if book(&shared, parcel, &answer) == Refused::ForNow {
+                let refused = match load {
+                    Load::Usage(parcel) => book(&shared, parcel, &answer),
+                    Load::Correction(correction) => correct(&shared, correction, &answer),
+                };
+                if refused == Refused::ForNow {
                     shared.rung(&mut bell).await;
                 }
             }
             Ok(Sent::Unanswered) => {
                 let mut memory = shared.memory();
                 memory.counts.cut += 1;
-                memory.unanswered(parcel);
+                memory.unanswered(load);
             }
             Err(_) => {
-                shared.memory().unanswered(parcel);
+                shared.memory().unanswered(load);
                 shared.rung(&mut bell).await;
             }
         }
     }
+}
+
+/// What to send next: corrections that are due mostly go first.
+fn next(shared: &Shared, dice: &mut Dice) -> Option<Load> {
+    let size = match dice.below(10) {
+        0..5 => 1,
+        5..9 => dice.between(MIDDLE.0, MIDDLE.1),
+        _ => dice.between(LARGE.0, LARGE.1),
+    };
+    let mut memory = shared.memory();
+    if !dice.once_in(USAGE_FIRST_ONE_IN)
+        && let Some(correction) = memory.take_correction(Way::Http, dice)
+    {
+        return Some(Load::Correction(correction));
+    }
+    if let Some(parcel) = memory.take(Way::Http, size, dice) {
+        return Some(Load::Usage(parcel));
+    }
+    memory.take_correction(Way::Http, dice).map(Load::Correction)
 }
 
 /// The records as one of the bodies that are taken, and its kind.
@@ -135,16 +163,46 @@ fn book(shared: &Shared, parcel: Parcel, answer: &Answer) -> Refused {
         }
         (status @ (429 | 503), _, _) => {
             let code = said["error"]["code"].as_str().unwrap_or("unnamed");
-            memory.refused(parcel, &format!("{status} {code}"));
+            memory.refused(Load::Usage(parcel), &format!("{status} {code}"));
             Refused::ForNow
         }
         (status, _, _) => {
             let said = shortened(&said);
             memory.find(format!("{:?} of the source web: {status} {said}", parcel.records));
-            memory.refused(parcel, &status.to_string());
+            memory.refused(Load::Usage(parcel), &status.to_string());
             Refused::ForNow
         }
     }
+}
+
+/// Remembers what the answer to a correction said.
+fn correct(shared: &Shared, correction: Correction, answer: &Answer) -> Refused {
+    let said = answer.json();
+    let one = &said["corrections"][0];
+    let waiting = one["waiting"] == true;
+    let verdict = match (answer.status, one["status"].as_str()) {
+        (200, Some("accepted")) => Ok(Verdict::Accepted { waiting }),
+        (200, Some("duplicate")) => Ok(Verdict::Duplicate),
+        (422, Some("stale")) => Ok(Verdict::Stale),
+        (422, Some("conflict")) => Ok(Verdict::Conflict),
+        (status, _) => Err(status),
+    };
+    let mut memory = shared.memory();
+    match verdict {
+        Ok(verdict) => {
+            memory.corrected(correction, verdict, one["standing"].as_str());
+            return Refused::No;
+        }
+        Err(status @ (429 | 503)) => {
+            let code = said["error"]["code"].as_str().unwrap_or("unnamed");
+            memory.refused(Load::Correction(correction), &format!("{status} {code}"));
+        }
+        Err(status) => {
+            memory.find(format!("{correction:?}: {status} {}", shortened(&said)));
+            memory.refused(Load::Correction(correction), &status.to_string());
+        }
+    }
+    Refused::ForNow
 }
 
 fn shortened(said: &Value) -> String {

@@ -8,17 +8,18 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::daemon::Home;
+use super::held::{self, Held};
 use super::memory::Memory;
 use super::provider::Provider;
 use super::record::{Place, Record, decimal, thousandths};
 
-/// What is held at a place, in thousandths.
+/// What is found at the provider of one record.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
-    /// Certainly not at the provider.
-    absent: i128,
-    /// Perhaps there.
-    perhaps: i128,
+struct Found {
+    /// What its events that count come to, in thousandths.
+    sum: i128,
+    /// How many those are.
+    events: u64,
 }
 
 /// What the comparison came to.
@@ -35,12 +36,15 @@ pub(crate) struct Comparison {
     pub(crate) places: u64,
     /// Places whose sums differ.
     pub(crate) places_that_differ: u64,
-    /// What is held for a cause that the load gave, by reason; and all else that is.
-    pub(crate) held: BTreeMap<String, u64>,
+    /// What is held for a cause that the load gave, by reason: how many, and how much together in
+    /// thousandths. And all else that is.
+    pub(crate) held: BTreeMap<&'static str, (u64, i128)>,
     pub(crate) held_without_cause: u64,
     /// Meter events in the ledger, and accepted ones at the provider.
     pub(crate) events_in_the_ledger: u64,
     pub(crate) events_at_the_provider: u64,
+    /// Of those, how many were cancelled.
+    pub(crate) events_cancelled: u64,
     /// What must not be, in words.
     pub(crate) findings: Vec<String>,
 }
@@ -53,16 +57,30 @@ pub(crate) async fn compare(
 ) -> anyhow::Result<Comparison> {
     let mut made = Comparison::default();
     verify(home, &mut made).await?;
+    let events = provider.events().await?;
+    let cancelled = events.iter().filter(|event| event["status"]["state"] == "cancelled").count();
+    made.events_cancelled = u64::try_from(cancelled)?;
     standing(home, provider, memory, &mut made).await?;
-    let held = held(home, memory, &mut made).await?;
-    each_record(&provider.events().await?, memory, &mut made);
+    let mut held = Held::list(home).await?;
+    if held.without_effect != memory.fixes.without_effect {
+        let (found, wanted) = (held.without_effect, memory.fixes.without_effect);
+        made.findings.push(format!("corrections without effect: {found} instead of {wanted}"));
+    }
+    each_record(&events, memory, &mut held, &mut made);
     let sums = memory.sums();
     let counted = totals(&provider.books().await?, "event_name", "customer", "total")?;
     let (_, books) = home.read(&["books"]).await?;
     let accrued = totals(list(&books, "lines"), "meter", "account", "accrued")?;
     for (place, expected) in &sums {
-        each_place(*place, *expected, (&counted, &accrued, &held), &mut made);
+        let lowered = memory.lowered().get(place).copied().unwrap_or_default();
+        let used = Used { place: *place, expected: *expected, lowered };
+        each_place(&used, (&counted, &accrued), &mut held, &mut made);
     }
+    for item in held.rest() {
+        made.held_without_cause += 1;
+        made.findings.push(format!("held without a cause: {item}"));
+    }
+    made.held = held.explained;
     for place in counted.keys().chain(accrued.keys()).filter(|place| !sums.contains_key(place)) {
         made.unexplained += 1;
         made.findings.push(format!("{place}: nobody used that"));
@@ -121,147 +139,142 @@ async fn standing(
     must("records that accrual passed", count("accrued_to"), records);
     must("conflicts", count("conflicts"), 0);
     must("rejected items", count("rejected"), 0);
+    must("corrections in the ledger", count("corrections"), memory.fixes.accepted);
+    must("corrections that accrual passed", count("corrected_to"), memory.fixes.accepted);
     must("parked records", u64::try_from(list(&status, "parked").len())?, 0);
     let accepted = list(&status, "events").iter().filter(|line| line["state"] == "accepted");
     let accepted = accepted.filter_map(|line| line["count"].as_u64()).sum();
     let there = provider.statistics().await?["meter_events_accepted"].as_u64().unwrap_or_default();
-    must("accepted events in the ledger, by the provider's count", accepted, there);
+    // A cancellation is an event as well.
+    let said = there + made.events_cancelled;
+    must("accepted events in the ledger, by the provider's count", accepted, said);
     made.events_at_the_provider = there;
     Ok(())
 }
 
-/// What is held where. The load gives one cause: usage that is older than the provider takes.
-async fn held(
-    home: &Home,
-    memory: &Memory,
-    made: &mut Comparison,
-) -> anyhow::Result<BTreeMap<Place, Held>> {
-    let (_, listed) = home.read(&["held", "list"]).await?;
-    let mut held: BTreeMap<Place, Held> = BTreeMap::new();
-    let mut too_old = vec![0_u64; memory.records().len()];
-    for item in list(&listed, "held") {
-        let (place, quantity) = place_and(item, "meter", "account", "quantity")?;
-        let (name, reason) = (text(item, "name"), text(item, "reason"));
-        let at = held.entry(place).or_default();
-        // A balance's hold has no event that could be there.
-        match name.starts_with("balance:") {
-            true => at.absent += quantity,
-            false => at.perhaps += quantity,
-        }
-        let of = memory.records().iter().find(|record| {
-            record.too_old && record.place == place && i128::from(record.expected) == quantity
-        });
-        match of {
-            Some(record) if reason == "deadline_passed" => {
-                *made.held.entry(reason.to_owned()).or_default() += 1;
-                if let Some(times) = too_old.get_mut(usize::try_from(record.number)?) {
-                    *times += 1;
-                }
-            }
-            Some(_) | None => {
-                made.held_without_cause += 1;
-                made.findings.push(format!("held without a cause: {item}"));
-            }
-        }
-    }
-    for (record, times) in memory.records().iter().zip(too_old) {
-        if record.too_old && times != 1 {
-            made.lost += 1;
-            made.findings.push(format!("{record:?}: too old, and held {times} times"));
-        }
-    }
-    Ok(held)
-}
-
-/// Every event of the meters that are told record by record is of one record, and every record has
-/// one.
-fn each_record(events: &[Value], memory: &Memory, made: &mut Comparison) {
-    let mut found = vec![0_u64; memory.records().len()];
+/// Every event of the meters that are told record by record is of one record, and the events of
+/// every record come to what it counts with, but for what is held for it by name.
+fn each_record(events: &[Value], memory: &Memory, held: &mut Held, made: &mut Comparison) {
+    let mut found = vec![Found::default(); memory.records().len()];
     for event in events {
-        if event["status"]["state"] != "counted" {
-            made.findings.push(format!("not counted: {event}"));
-            continue;
-        }
         let place = Place::named(text(event, "event_name"), text(event, "customer"));
+        let counts = match text(event, "status/state") {
+            "counted" => true,
+            "cancelled" => false,
+            _ => {
+                made.findings.push(format!("not counted: {event}"));
+                continue;
+            }
+        };
         if place.is_some_and(|place| !place.meter.is_told_one_by_one()) {
             continue;
         }
-        let number = place.and_then(|place| {
-            let (value, second) = (thousandths(text(event, "value"))?, event["timestamp"].as_i64());
-            Record::named_by(place, value, second?, memory.base())
+        let second = event["timestamp"].as_i64();
+        let number = place.zip(second).and_then(|(place, second)| {
+            usize::try_from(Record::named_by(place, second, memory.base())?).ok()
         });
-        let number = number.and_then(|number| usize::try_from(number).ok());
         let record = number.and_then(|number| memory.records().get(number));
+        // Nothing is cancelled that was not corrected.
         let is_of = |record: &&Record| {
-            let value = thousandths(text(event, "value"));
-            !record.too_old
-                && Some(record.place) == place
-                && Some(record.second) == event["timestamp"].as_i64()
-                && value == Some(i128::from(record.expected))
+            !record.too_old && Some(record.place) == place && (counts || record.corrected)
         };
-        match (record.filter(is_of), number.and_then(|number| found.get_mut(number))) {
-            (Some(_), Some(times)) => *times += 1,
-            (None, _) | (_, None) => {
+        let value = thousandths(text(event, "value"));
+        let at = number.and_then(|number| found.get_mut(number));
+        match (record.filter(is_of), value, at) {
+            (Some(_), Some(value), Some(at)) if counts => {
+                at.sum += value;
+                at.events += 1;
+            }
+            (Some(_), Some(_), Some(_)) => {}
+            (None, _, _) | (_, None, _) | (_, _, None) => {
                 made.unexplained += 1;
                 made.findings.push(format!("unexplained: {event}"));
             }
         }
     }
-    for (record, times) in memory.records().iter().zip(found) {
-        if !record.place.meter.is_told_one_by_one() || record.too_old {
-            continue;
-        }
-        made.one_by_one += 1;
-        match times {
-            0 => {
-                made.lost += 1;
-                made.findings.push(format!("lost: {record:?}"));
-            }
-            1 => {}
-            more => {
-                made.doubled += more - 1;
-                made.findings.push(format!("there {more} times: {record:?}"));
-            }
+    for (record, found) in memory.records().iter().zip(found) {
+        if record.place.meter.is_told_one_by_one() {
+            made.one_by_one += 1;
+            one_record(record, found, held, made);
         }
     }
+}
+
+/// A record is at the provider exactly as it counts, or what differs is held by name.
+fn one_record(record: &Record, found: Found, held: &mut Held, made: &mut Comparison) {
+    let lacking = i128::from(record.expected) - found.sum;
+    let events_max = if record.corrected { u64::MAX } else { 1 };
+    if lacking == 0 && found.events <= events_max {
+        return;
+    }
+    // What one event says and nothing else is cancelled: that needs no proof, and waits for none.
+    let is_whole = record.expected == 0 && found.events == 1;
+    let reason = match (record.too_old, record.corrected && lacking < 0 && !is_whole) {
+        (true, _) => Some(held::TOO_OLD),
+        (false, true) => Some(held::BELOW_ZERO),
+        (false, false) => None,
+    };
+    if reason.is_some_and(|reason| held.explains(record.place, reason, lacking)) {
+        return;
+    }
+    match lacking > 0 {
+        true => made.lost += 1,
+        false => made.doubled += 1,
+    }
+    let (sum, events) = (decimal(found.sum), found.events);
+    made.findings.push(format!("{sum} is there in {events} events of {record:?}"));
 }
 
 type Totals = BTreeMap<Place, i128>;
 
-/// A place's sum is exactly what was used there, less what is held.
-fn each_place(
+/// What was used at a place, in thousandths.
+struct Used {
     place: Place,
+    /// As it counts in the end.
     expected: i128,
-    (counted, accrued, held): (&Totals, &Totals, &BTreeMap<Place, Held>),
+    /// How much corrections took away.
+    lowered: i128,
+}
+
+/// A place's sum is exactly what was used there, but for what corrections took away that waits for
+/// a proof by name.
+fn each_place(
+    used: &Used,
+    (counted, accrued): (&Totals, &Totals),
+    held: &mut Held,
     made: &mut Comparison,
 ) {
+    let Used { place, expected, lowered } = *used;
     let total = counted.get(&place).copied().unwrap_or_default();
     let accrued = accrued.get(&place).copied().unwrap_or_default();
-    let held = held.get(&place).copied().unwrap_or_default();
-    let most = expected - held.absent;
-    let least = most - held.perhaps;
-    if accrued == expected && (least..=most).contains(&total) {
+    let waits = match place.meter.is_told_one_by_one() {
+        // Compared record by record, and with what was held for each.
+        true => expected - total,
+        false => held.waits_below_zero(place),
+    };
+    if accrued == expected && total == expected - waits && -waits <= lowered {
         return;
     }
     made.places_that_differ += 1;
-    let [expected, accrued, total, least, most] =
-        [expected, accrued, total, least, most].map(decimal);
+    let [expected, accrued, total, waits, lowered] =
+        [expected, accrued, total, waits, lowered].map(decimal);
     made.findings.push(format!(
-        "{place}: used {expected}, accrued {accrued}, the provider has {total} instead of \
-         {least}..{most}"
+        "{place}: used {expected}, accrued {accrued}, the provider has {total}, {waits} waits, \
+         corrections took {lowered}"
     ));
 }
 
-fn list<'v>(document: &'v Value, name: &str) -> &'v [Value] {
+pub(crate) fn list<'v>(document: &'v Value, name: &str) -> &'v [Value] {
     document[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn text<'v>(document: &'v Value, name: &str) -> &'v str {
-    document[name].as_str().unwrap_or_default()
+/// A text by the names that lead to it.
+pub(crate) fn text<'v>(document: &'v Value, name: &str) -> &'v str {
+    name.split('/').fold(document, |part, name| &part[name]).as_str().unwrap_or_default()
 }
 
 /// A place, and a number of thousandths there, by the names of their fields.
-fn place_and(
+pub(crate) fn place_and(
     line: &Value,
     meter: &str,
     customer: &str,

@@ -4,9 +4,11 @@
 //!
 //! `tallyd run` tells a separate `tallyd sandbox` that loses one answer in ten and misbehaves in a
 //! dozen other ways. Clients send records over HTTP and from files, and remember every
-//! acknowledgement; what was not acknowledged is sent again. Meanwhile the daemon is killed, asked
-//! to stop, halted, and its disk filled, at moments that a seed draws. At the end the clients'
-//! memory, the ledger and the provider's books are compared, record by record.
+//! acknowledgement; what was not acknowledged is sent again. They cancel and adjust some records:
+//! before they are sent, while nobody knows whether they are booked, and long after they were told.
+//! Meanwhile the daemon is killed, asked to stop, halted, and its disk filled, at moments that a
+//! seed draws. At the end the clients' memory, the ledger and the provider's books are compared,
+//! record by record; what differs has to be held by a name, exactly by its quantity.
 //!
 //! ```text
 //!   cargo test --test fire                                          two minutes
@@ -27,9 +29,12 @@ mod campaign;
 mod chance;
 mod client;
 mod compare;
+mod correction;
 mod daemon;
 mod director;
 mod disk;
+mod fixes;
+mod held;
 mod importer;
 mod memory;
 mod plan;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::chance::Dice;
+use super::correction::{Correction, Fate};
+use super::fixes::{Fixes, Verdict};
 use super::record::{Place, Record};
 
 /// Acknowledged parcels that are kept, to be sent once more by a client that forgot.
@@ -46,6 +48,13 @@ pub(crate) struct Parcel {
     acknowledged: bool,
 }
 
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Load {
+    Usage(Parcel),
+    Correction(Correction),
+}
+
 /// How the records of a parcel were booked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Booked {
@@ -82,6 +91,9 @@ pub(crate) struct Memory {
     acknowledged: Vec<bool>,
     unanswered: BTreeMap<Way, VecDeque<Parcel>>,
     kept: VecDeque<Parcel>,
+    pub(crate) fixes: Fixes,
+    /// How much corrections took away at each place, in thousandths.
+    lowered: BTreeMap<Place, i128>,
     /// Records that were made and not acknowledged.
     open: usize,
     pub(crate) counts: Counts,
@@ -102,6 +114,8 @@ impl Memory {
             acknowledged: Vec::new(),
             unanswered: BTreeMap::new(),
             kept: VecDeque::new(),
+            fixes: Fixes::new(seed, target),
+            lowered: BTreeMap::new(),
             open: 0,
             counts: Counts::default(),
             findings: Vec::new(),
@@ -133,8 +147,23 @@ impl Memory {
     }
 
     /// Whether all records are made and acknowledged.
-    pub(crate) fn is_done(&self) -> bool {
+    fn all_are_booked(&self) -> bool {
         self.records.len() >= self.target && self.open == 0
+    }
+
+    /// Whether all records and corrections are made and acknowledged.
+    pub(crate) fn is_done(&self) -> bool {
+        self.all_are_booked() && self.fixes.is_done()
+    }
+
+    /// A correction to send next, if one is due.
+    pub(crate) fn take_correction(&mut self, way: Way, dice: &mut Dice) -> Option<Correction> {
+        // Nothing more is waited for in the end.
+        let acknowledged = match self.all_are_booked() {
+            true => u64::MAX,
+            false => self.counts.acknowledged,
+        };
+        self.fixes.take(way, acknowledged, dice)
     }
 
     /// What to send next: a parcel that was not acknowledged, sometimes one that was, or a new one
@@ -154,7 +183,7 @@ impl Memory {
         {
             self.kept.pop_front()?
         } else if may_make {
-            self.make(way, size)
+            self.make(way, size)?
         } else {
             return None;
         };
@@ -167,13 +196,16 @@ impl Memory {
         Some(parcel)
     }
 
-    fn make(&mut self, way: Way, size: u64) -> Parcel {
+    /// Makes a parcel; nothing when corrections of its records are to be sent before it.
+    fn make(&mut self, way: Way, size: u64) -> Option<Parcel> {
         let first = self.records.len();
         let until = first.saturating_add(usize::try_from(size.max(1)).unwrap_or(1));
         let until = until.min(self.target.max(first + 1));
-        for number in first..until {
-            let number = u64::try_from(number).unwrap_or(u64::MAX);
-            self.records.push(Record::draw(self.seed, self.base, number));
+        let mut waits = false;
+        for number in numbers(&(first..until)) {
+            let record = Record::draw(self.seed, self.base, number);
+            waits |= self.fixes.made(way, &record);
+            self.records.push(record);
             self.acknowledged.push(false);
         }
         self.open += until - first;
@@ -182,13 +214,19 @@ impl Memory {
             Way::Table | Way::Lines => self.for_files += until - first,
         }
         self.counts.parcels += 1;
-        Parcel { way, records: first..until, sent: 0, acknowledged: false }
+        let parcel = Parcel { way, records: first..until, sent: 0, acknowledged: false };
+        if waits {
+            self.put_back(parcel);
+            return None;
+        }
+        Some(parcel)
     }
 
     /// A parcel was answered: all of it is booked.
     pub(crate) fn acknowledge(&mut self, mut parcel: Parcel, booked: Booked) {
-        let (numbers, sent) = (parcel.records.clone(), parcel.sent);
-        let count = u64::try_from(numbers.len()).unwrap_or(u64::MAX);
+        let (records, sent) = (parcel.records.clone(), parcel.sent);
+        let numbers = numbers(&records);
+        let count = numbers.end - numbers.start;
         let Booked { accepted, duplicate } = booked;
         if accepted + duplicate != count {
             self.find(format!("{numbers:?}: {accepted} new and {duplicate} known, of {count}"));
@@ -201,11 +239,12 @@ impl Memory {
         }
         self.counts.duplicates += duplicate;
         if !parcel.acknowledged {
-            for known in self.acknowledged.get_mut(numbers.clone()).unwrap_or_default() {
+            for known in self.acknowledged.get_mut(records.clone()).unwrap_or_default() {
                 *known = true;
             }
-            self.open -= numbers.len();
+            self.open -= records.len();
             self.counts.acknowledged += count;
+            self.fixes.booked(numbers, self.counts.acknowledged);
         }
         parcel.acknowledged = true;
         self.kept.push_back(parcel);
@@ -214,16 +253,54 @@ impl Memory {
         }
     }
 
-    /// A parcel was not answered: perhaps booked, perhaps not.
-    pub(crate) fn unanswered(&mut self, parcel: Parcel) {
-        self.counts.unanswered += 1;
-        self.put_back(parcel);
+    /// A correction was answered for good.
+    pub(crate) fn corrected(
+        &mut self,
+        correction: Correction,
+        verdict: Verdict,
+        standing: Option<&str>,
+    ) {
+        let number = correction.number;
+        let acknowledged = self.counts.acknowledged;
+        let (done, wrong) = self.fixes.answered(correction, verdict, standing, acknowledged);
+        if let Some(wrong) = wrong {
+            self.find(wrong);
+        }
+        let Some(step) = done.filter(|step| step.fate == Fate::Applies) else { return };
+        let record = usize::try_from(number).ok().and_then(|at| self.records.get_mut(at));
+        if let Some(record) = record {
+            let before = record.expected;
+            record.correct(step.change.leaves());
+            let less = i128::from(before) - i128::from(record.expected);
+            *self.lowered.entry(record.place).or_default() += less.max(0);
+        }
     }
 
-    /// A parcel was refused for now.
-    pub(crate) fn refused(&mut self, parcel: Parcel, code: &str) {
+    /// How much corrections took away at each place, in thousandths.
+    pub(crate) const fn lowered(&self) -> &BTreeMap<Place, i128> {
+        &self.lowered
+    }
+
+    /// It was not answered: perhaps booked, perhaps not.
+    pub(crate) fn unanswered(&mut self, load: Load) {
+        self.counts.unanswered += 1;
+        self.wait(load);
+    }
+
+    /// It was refused for now.
+    pub(crate) fn refused(&mut self, load: Load, code: &str) {
         *self.counts.refused.entry(code.to_owned()).or_default() += 1;
-        self.put_back(parcel);
+        self.wait(load);
+    }
+
+    fn wait(&mut self, load: Load) {
+        match load {
+            Load::Usage(parcel) => {
+                self.fixes.in_doubt(numbers(&parcel.records), self.counts.acknowledged);
+                self.put_back(parcel);
+            }
+            Load::Correction(correction) => self.fixes.put_back(correction),
+        }
     }
 
     fn put_back(&mut self, parcel: Parcel) {
@@ -260,4 +337,10 @@ impl Memory {
     pub(crate) fn findings(&self) -> (&[String], u64) {
         (&self.findings, self.findings_more)
     }
+}
+
+/// Places of records as their numbers.
+fn numbers(records: &Range<usize>) -> Range<u64> {
+    let number = |at| u64::try_from(at).unwrap_or(u64::MAX);
+    number(records.start)..number(records.end)
 }

@@ -104,6 +104,8 @@ impl Provider {
         self.seed = self.seed.wrapping_add(1);
         let mut faults = json!({
             "seed": self.seed, "basis_points": self.rates, "slow_millis": SLOW_MILLIS,
+            // Cancellations as well.
+            "reach": "writes",
         });
         match trouble {
             Trouble::None => {}

@@ -34,7 +34,8 @@ const DAY: i64 = 86_400;
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Meter {
-    /// Told record by record; the quantity is the record's number, so that an event names it.
+    /// Told record by record; the second names the record, and until it is corrected the quantity
+    /// as well.
     Traced,
     /// Told record by record to a meter that counts; the second names the record.
     Counted,
@@ -122,8 +123,10 @@ pub(crate) struct Record {
     pub(crate) second: i64,
     /// The quantity that is sent, in thousandths.
     pub(crate) sent: i64,
-    /// What the provider should hold for it in the end, in thousandths.
+    /// What the provider should hold for it in the end, in thousandths, as far as is acknowledged.
     pub(crate) expected: i64,
+    /// Whether a correction changed it.
+    pub(crate) corrected: bool,
     /// Whether the provider will not take it any more.
     pub(crate) too_old: bool,
 }
@@ -162,15 +165,24 @@ impl Record {
             Meter::Counted => WHOLE,
             Meter::Traced | Meter::Calls | Meter::Tokens => sent,
         };
-        Self { number, place, second, sent, expected, too_old }
+        Self { number, place, second, sent, expected, corrected: false, too_old }
+    }
+
+    /// A correction was acknowledged: it counts with this many thousandths, or not at all.
+    pub(crate) const fn correct(&mut self, counts: Option<i64>) {
+        self.corrected = true;
+        self.expected = match (self.place.meter, counts) {
+            (_, None) => 0,
+            (Meter::Counted, Some(_)) => WHOLE,
+            (Meter::Traced | Meter::Calls | Meter::Tokens, Some(quantity)) => quantity,
+        };
     }
 
     /// The number of the record that an event of a meter told record by record is of, by the
-    /// event's value in thousandths and its second.
-    pub(crate) fn named_by(place: Place, value: i128, second: i64, base: i64) -> Option<u64> {
+    /// event's second.
+    pub(crate) fn named_by(place: Place, second: i64, base: i64) -> Option<u64> {
         match place.meter {
-            Meter::Traced => u64::try_from(value / i128::from(WHOLE) - 1).ok(),
-            Meter::Counted => u64::try_from(base - AGE_MIN - second).ok(),
+            Meter::Traced | Meter::Counted => u64::try_from(base - AGE_MIN - second).ok(),
             Meter::Calls | Meter::Tokens => None,
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::compare::Comparison;
 use super::director::Deeds;
 use super::memory::Memory;
+use super::record::decimal;
 use super::shared::Shared;
 
 /// Findings that are printed.
@@ -71,6 +72,10 @@ impl Outcome {
         if self.deeds.killed > 0 && self.memory.counts.unanswered == 0 {
             findings.push("no client was left unanswered: the run proves little".to_owned());
         }
+        let corrected = self.memory.records().iter().any(|record| record.corrected);
+        if corrected && self.comparison.events_cancelled == 0 {
+            findings.push("no correction met an event: the run proves little".to_owned());
+        }
         findings
     }
 
@@ -110,11 +115,13 @@ impl Outcome {
         rows.extend(
             counts.refused.iter().map(|(code, count)| (format!("refused: {code}"), *count)),
         );
+        rows.extend(self.correction_rows());
         rows.extend(self.provider_rows());
         rows.extend(
             [
                 ("meter events in the ledger", comparison.events_in_the_ledger),
                 ("meter events at the provider", comparison.events_at_the_provider),
+                ("… of them cancelled", comparison.events_cancelled),
                 ("records compared one by one", comparison.one_by_one),
                 ("customers' meters whose sums were compared", comparison.places),
                 ("… that differ", comparison.places_that_differ),
@@ -122,7 +129,9 @@ impl Outcome {
             .map(|(name, count)| (name.to_owned(), count)),
         );
         let held = comparison.held.iter();
-        rows.extend(held.map(|(why, count)| (format!("held as they must be: {why}"), *count)));
+        rows.extend(held.map(|(why, (count, sum))| {
+            (format!("held as they must be: {why}, {} together", decimal(*sum)), *count)
+        }));
         rows.extend(
             [
                 ("held without a cause", comparison.held_without_cause),
@@ -135,18 +144,34 @@ impl Outcome {
         rows
     }
 
+    /// Corrections, by kind and what became of them.
+    fn correction_rows(&self) -> Vec<(String, u64)> {
+        let fixes = &self.memory.fixes;
+        let corrected = self.memory.records().iter().filter(|record| record.corrected).count();
+        let mut rows = vec![
+            ("records corrected".to_owned(), u64::try_from(corrected).unwrap_or(u64::MAX)),
+            ("corrections in the ledger".to_owned(), fixes.accepted),
+            ("… that came to nothing with their record".to_owned(), fixes.without_effect),
+        ];
+        rows.extend(fixes.counts.iter().map(|(what, count)| (format!("… {what}"), *count)));
+        rows
+    }
+
     /// Attempts, and what the provider did to them.
     fn provider_rows(&self) -> Vec<(String, u64)> {
         let numbers = |of: &Value| -> Vec<(String, u64)> {
             let entries = of.as_object().into_iter().flatten();
             entries.filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
         };
-        let answers = numbers(&self.statistics["requests"]["POST /v1/billing/meter_events"]);
-        let mut rows = vec![(
-            "attempts to tell an event".to_owned(),
-            answers.iter().map(|(_, count)| count).sum(),
-        )];
-        rows.extend(answers.into_iter().map(|(status, count)| (format!("… {status}"), count)));
+        let mut rows = Vec::new();
+        for (what, route) in [
+            ("attempts to tell an event", "POST /v1/billing/meter_events"),
+            ("attempts to cancel an event", "POST /v1/billing/meter_event_adjustments"),
+        ] {
+            let answers = numbers(&self.statistics["requests"][route]);
+            rows.push((what.to_owned(), answers.iter().map(|(_, count)| count).sum()));
+            rows.extend(answers.into_iter().map(|(status, count)| (format!("… {status}"), count)));
+        }
         let refused = self.statistics["duplicates_refused"].as_u64().unwrap_or_default();
         rows.push(("events recognised by the provider".to_owned(), refused));
         let faults = numbers(&self.statistics["faults"]);
