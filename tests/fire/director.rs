@@ -249,7 +249,9 @@ impl Director {
     async fn ended_by_itself(&mut self, ended: ExitStatus) -> anyhow::Result<()> {
         self.shared.set_address(None);
         let said = self.said();
-        let in_use = said.contains("in use by tallyd import");
+        // An import that has just begun has not written its name yet.
+        let in_use = ["in use by tallyd import", "in use by another process"];
+        let in_use = in_use.iter().any(|words| said.contains(words));
         if ended.code() == Some(TRY_LATER) && in_use {
             self.deeds.found_the_ledger_in_use += 1;
             self.shared.no_import().await;
