@@ -60,6 +60,8 @@ struct Retold {
 }
 
 /// Makes the moves, in their order. A cancel goes with its target: it counts for nothing without.
+/// And a cancel that is settled settles its target: both are there, or neither, and no total can
+/// tell which.
 ///
 /// # Errors
 /// [`LedgerError::Busy`] when an event, or the cancel of one, is in flight: its answer decides
@@ -73,7 +75,7 @@ pub(super) async fn move_events(
         return Ok(());
     }
     let ids: Vec<i64> = moves.iter().map(|each| each.event.0).collect();
-    let rows = sqlx::query(sql!("events_with_cancels"))
+    let rows = sqlx::query(sql!("events_with_kin"))
         .bind(json!(ids).to_string())
         .fetch_all(&mut *connection)
         .await
@@ -87,6 +89,9 @@ pub(super) async fn move_events(
         changes.make(&mut events, each)?;
         if !each.to.counts_as_told() {
             changes.supersede_cancels(&mut events, each.event)?;
+        }
+        if each.to == EventState::Settled {
+            changes.settle_target(&mut events, each.event)?;
         }
     }
     for step in &changes.steps {
@@ -176,6 +181,32 @@ impl Changes {
         event.state = to;
         event.may_exist = each.may_exist;
         Ok(())
+    }
+
+    fn settle_target(
+        &mut self,
+        events: &mut BTreeMap<i64, Present>,
+        cancel: EventId,
+    ) -> Result<(), LedgerError> {
+        let Some(target) = events.get(&cancel.0).and_then(|event| event.target) else {
+            return Ok(());
+        };
+        match events.get(&target).map(|event| event.state) {
+            Some(EventState::Accepted | EventState::Held) => {
+                let why = "what cancels it is settled";
+                self.make(events, &Move::to(EventId(target), EventState::Settled, true, why))
+            }
+            Some(
+                EventState::Pending
+                | EventState::InFlight
+                | EventState::Unknown
+                | EventState::Settled
+                | EventState::Void
+                | EventState::Superseded
+                | EventState::Dead,
+            )
+            | None => Ok(()),
+        }
     }
 
     fn supersede_cancels(

@@ -132,15 +132,15 @@ async fn decide_event(
     let quantity = row.quantity("quantity")?;
     let balance = row.integer("balance_id")?;
     let id = keep(connection, resolution, &quantity, now).await?;
-    let cancels = cancels(connection, number).await?;
+    let kin = kin(connection, number).await?;
     let before = Sums::read(connection, balance).await?;
     let mut records = 0;
     if fate.written_off {
         // What is told no longer is written off, so that nothing of it is outstanding. A cancel
         // goes with its target, and then there is nothing to be written off.
         let mut amount = -&quantity;
-        for (_, _, cancelled) in &cancels {
-            amount = &amount - cancelled;
+        for cancel in kin.iter().filter(|each| each.is_cancel) {
+            amount = &amount - &cancel.quantity;
         }
         let meant = Meant {
             from: row.integer("covers_from")?,
@@ -163,7 +163,7 @@ async fn decide_event(
     move_events(connection, &[moved], now).await?;
     let mut moves =
         vec![Moved { event: number, from: EventState::Held.to_string(), to: fate.to.to_string() }];
-    moves.extend(moved_since(connection, cancels).await?);
+    moves.extend(moved_since(connection, &kin).await?);
     let after = Sums::read(connection, balance).await?;
     let change = BalanceChange::between(balance, &before, &after);
     let next = after_event(fate.to, &change);
@@ -204,30 +204,38 @@ fn after_event(to: EventState, change: &BalanceChange) -> String {
     }
 }
 
-/// The cancels of an event that go with it: number, state, quantity.
-async fn cancels(
-    connection: &mut SqliteConnection,
+/// A cancel of an event that goes with it, or what the event cancels.
+struct Kin {
     event: i64,
-) -> Result<Vec<(i64, EventState, Quantity)>, LedgerError> {
-    let rows = sqlx::query(sql!("cancels_alive"))
+    state: EventState,
+    quantity: Quantity,
+    is_cancel: bool,
+}
+
+async fn kin(connection: &mut SqliteConnection, event: i64) -> Result<Vec<Kin>, LedgerError> {
+    let rows = sqlx::query(sql!("event_kin"))
         .bind(event)
         .fetch_all(connection)
         .await
         .map_err(ledger_error)?;
     rows.iter()
         .map(|row| {
-            let state = row.member("state", EventState::parse)?;
-            Ok((row.integer("id")?, state, row.quantity("quantity")?))
+            Ok(Kin {
+                event: row.integer("id")?,
+                state: row.member("state", EventState::parse)?,
+                quantity: row.quantity("quantity")?,
+                is_cancel: row.flag("is_cancel")?,
+            })
         })
         .collect()
 }
 
-/// Which of the cancels moved.
+/// Which of them moved.
 async fn moved_since(
     connection: &mut SqliteConnection,
-    cancels: Vec<(i64, EventState, Quantity)>,
+    kin: &[Kin],
 ) -> Result<Vec<Moved>, LedgerError> {
-    let ids: Vec<i64> = cancels.iter().map(|(id, ..)| *id).collect();
+    let ids: Vec<i64> = kin.iter().map(|each| each.event).collect();
     let rows = sqlx::query(sql!("events_states"))
         .bind(json!(ids).to_string())
         .fetch_all(connection)
@@ -236,7 +244,7 @@ async fn moved_since(
     let mut moved = Vec::new();
     for row in rows {
         let (event, to) = (row.integer("id")?, row.member("state", EventState::parse)?);
-        let from = cancels.iter().find(|(id, ..)| *id == event).map(|(_, state, _)| *state);
+        let from = kin.iter().find(|each| each.event == event).map(|each| each.state);
         if let Some(from) = from.filter(|from| *from != to) {
             moved.push(Moved { event, from: from.to_string(), to: to.to_string() });
         }

@@ -329,6 +329,23 @@ async fn cancel_accepted_target_rejected_later_the_cancel_goes_with_its_target()
 }
 
 #[tokio::test]
+async fn a_cancel_that_a_person_says_landed_settles_what_it_cancelled() {
+    let stage = Stage::open().await;
+    stage.book("r1").await;
+    stage.rest().await;
+    stage.cancel("r1").await;
+    stage.world.accruer.run_once(stage.clock.now()).await.unwrap();
+    stage.world.poster.run_once(stage.clock.now()).await.unwrap();
+    // The cancel waits for longer than the provider cancels anything.
+    stage.wait_hours(30).await;
+    assert!(matches!(stage.decide("event:2", Verdict::Billed).await, Decision::Done(_)));
+    // No total could: with or without both, it is the same.
+    let states = stage.world.ledger.status().await.unwrap().events;
+    assert_eq!(states.len(), 1, "{states:?}");
+    assert_eq!((states[0].1.as_str(), states[0].2), ("settled", 2));
+}
+
+#[tokio::test]
 async fn a_conflict_decided_for_the_second_value_the_source_sends_that_again() {
     let stage = Stage::open().await;
     stage.book("r1").await;
