@@ -148,6 +148,30 @@ impl EventState {
 }
 
 impl HoldReason {
+    /// Whether such a hold ends by itself when it is proven that the provider does not have the
+    /// event.
+    #[must_use]
+    pub const fn waits_for_proof(self) -> bool {
+        match self {
+            Self::MayExist | Self::WindowPassed | Self::Restored => true,
+            // Another writer is behind these, or a person has to look for another reason.
+            Self::IdentifierConflict
+            | Self::KeyConflict
+            | Self::NoMeter
+            | Self::ValueRefused
+            | Self::TooOldRefused
+            | Self::AheadRefused
+            | Self::Refused
+            | Self::DeadlinePassed
+            | Self::CannotLower
+            | Self::MeterMismatch
+            | Self::BelowZero
+            | Self::CorrectionPolicy
+            | Self::LateForPeriod
+            | Self::Disproved => false,
+        }
+    }
+
     /// What a person, or the passing of time, does to end such a hold.
     #[must_use]
     pub const fn ended_by(self) -> &'static str {

@@ -49,6 +49,10 @@ pub struct UnprovenLane {
     pub oldest: Timestamp,
     /// The time of the usage of the newest.
     pub newest: Timestamp,
+    /// The time of the usage of the oldest event that the provider said yes to.
+    pub accepted_from: Option<Timestamp>,
+    /// Where the last comparison began, if it came to anything.
+    pub last_from: Option<Timestamp>,
     /// The span of the last comparison, where it waits for a second look.
     pub first_seen: Option<Window>,
 }

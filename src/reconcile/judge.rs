@@ -131,7 +131,7 @@ fn absent(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
             let hold = Some((HoldReason::Disproved, detail));
             Some(Fate { event, to: EventState::Held, why, hold })
         }
-        EventState::Held if standing.hold.is_some_and(waits_for_proof) => {
+        EventState::Held if standing.hold.is_some_and(HoldReason::waits_for_proof) => {
             Some(Fate { event, to: EventState::Pending, why, hold: None })
         }
         EventState::Held
@@ -142,28 +142,6 @@ fn absent(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
         | EventState::InFlight
         | EventState::Unknown
         | EventState::Void => None,
-    }
-}
-
-/// Whether a hold ends by itself when it is proven that the provider does not have the event.
-const fn waits_for_proof(reason: HoldReason) -> bool {
-    match reason {
-        HoldReason::MayExist | HoldReason::WindowPassed | HoldReason::Restored => true,
-        // Another writer is behind these, or a person has to look for another reason.
-        HoldReason::IdentifierConflict
-        | HoldReason::KeyConflict
-        | HoldReason::NoMeter
-        | HoldReason::ValueRefused
-        | HoldReason::TooOldRefused
-        | HoldReason::AheadRefused
-        | HoldReason::Refused
-        | HoldReason::DeadlinePassed
-        | HoldReason::CannotLower
-        | HoldReason::MeterMismatch
-        | HoldReason::BelowZero
-        | HoldReason::CorrectionPolicy
-        | HoldReason::LateForPeriod
-        | HoldReason::Disproved => false,
     }
 }
 

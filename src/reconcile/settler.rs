@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::Settings;
 use super::explain::{Share, share};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen, judge, next_grouping};
-use super::span::{Outlook, calls, horizon, plan};
+use super::span::{Outlook, calls, horizons, plan};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::names::ProviderMeter;
 use crate::domain::reading::{FindingKind, Grouping};
@@ -189,16 +189,20 @@ impl Settler {
                 return Ok(Some(again));
             }
         }
-        let mut horizon = horizon(lane);
-        let mut events = self.ledger.lane_events(lane.lane, horizon, EVENTS_MAX).await?;
-        if u32::try_from(events.len()).unwrap_or(u32::MAX) >= EVENTS_MAX
-            && let Some(last) = events.last()
-        {
-            let cut = last.occurred_at.floor_to(outlook.promise.grain_micros);
-            horizon.end = horizon.end.min(cut);
-            events.retain(|event| event.occurred_at < cut);
+        for mut horizon in horizons(lane) {
+            let mut events = self.ledger.lane_events(lane.lane, horizon, EVENTS_MAX).await?;
+            if u32::try_from(events.len()).unwrap_or(u32::MAX) >= EVENTS_MAX
+                && let Some(last) = events.last()
+            {
+                let cut = last.occurred_at.floor_to(outlook.promise.grain_micros);
+                horizon.end = horizon.end.min(cut);
+                events.retain(|event| event.occurred_at < cut);
+            }
+            if let Some(span) = plan(lane.grouping, horizon, &events, outlook) {
+                return Ok(Some(span));
+            }
         }
-        Ok(plan(lane.grouping, horizon, &events, outlook))
+        Ok(None)
     }
 
     async fn unanswered(

@@ -56,13 +56,26 @@ impl Outlook<'_> {
     }
 }
 
-/// Where the events of a lane are looked for: from the UTC day of its oldest unproven usage to the
-/// end of the UTC day of the newest.
+/// Where the events of a lane are looked for, the first place first: from the UTC day of its oldest
+/// unproven usage to the end of the UTC day of the newest. Where that is too long for one span, its
+/// end and the first of it that the provider said yes to take turns: what is held at either for a
+/// person must not keep the other from being judged.
 #[must_use]
-pub fn horizon(lane: &UnprovenLane) -> Window {
+pub fn horizons(lane: &UnprovenLane) -> Vec<Window> {
+    const LONGEST: i64 = SPAN_DAYS_MAX * MICROS_PER_DAY;
     let end = lane.newest.floor_to(MICROS_PER_DAY).plus_micros(MICROS_PER_DAY);
-    let start = lane.oldest.floor_to(MICROS_PER_DAY);
-    Window { start: start.max(end.plus_micros(-SPAN_DAYS_MAX * MICROS_PER_DAY)), end }
+    let oldest = lane.oldest.floor_to(MICROS_PER_DAY);
+    let newer = Window { start: oldest.max(end.plus_micros(-LONGEST)), end };
+    let older = lane
+        .accepted_from
+        .map(|from| from.floor_to(MICROS_PER_DAY))
+        .filter(|from| *from < newer.start)
+        .map(|start| Window { start, end: start.plus_micros(LONGEST) });
+    match older {
+        None => vec![newer],
+        Some(older) if lane.last_from.is_some_and(|from| from >= newer.start) => vec![older, newer],
+        Some(older) => vec![newer, older],
+    }
 }
 
 /// The span to be asked for: `events` are all of the lane within `horizon`, oldest first. Nothing
@@ -166,9 +179,11 @@ mod tests {
             waits: false,
             oldest: events.first().unwrap().occurred_at,
             newest: events.last().unwrap().occurred_at,
+            accepted_from: None,
+            last_from: None,
             first_seen: None,
         };
-        let span = plan(grouping, horizon(&lane), events, &outlook)?;
+        let span = plan(grouping, horizons(&lane)[0], events, &outlook)?;
         let minutes = |at: Timestamp| at.micros_since(DAY) / MICROS_PER_MINUTE;
         Some((minutes(span.start), minutes(span.end)))
     }
@@ -205,6 +220,32 @@ mod tests {
         ];
         let span = planned(Grouping::Whole, &events, days + 3_000).unwrap();
         assert_eq!(span, (days + 1_440 - SPAN_DAYS_MAX * 1_440, days + 1_440));
+    }
+
+    #[test]
+    fn what_was_accepted_long_before_takes_turns_with_what_is_held() {
+        let days = |count: i64| DAY.plus_micros(count * MICROS_PER_DAY);
+        let lane = |last_from| UnprovenLane {
+            lane: LaneId(1),
+            meter: ProviderMeter::new("calls").unwrap(),
+            account: AccountName::new("cus_1").unwrap(),
+            grouping: Grouping::Whole,
+            waits: true,
+            oldest: days(0),
+            newest: days(90),
+            accepted_from: Some(days(10)),
+            last_from,
+            first_seen: None,
+        };
+        let begins = |last_from| {
+            let starts = horizons(&lane(last_from))
+                .into_iter()
+                .map(|window| window.start.micros_since(DAY) / MICROS_PER_DAY);
+            starts.collect::<Vec<_>>()
+        };
+        assert_eq!(begins(None), [55, 10]);
+        assert_eq!(begins(Some(days(60))), [10, 55]);
+        assert_eq!(begins(Some(days(10))), [55, 10]);
     }
 
     #[test]

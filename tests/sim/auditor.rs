@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tallyd::accrual::route::Route;
-use tallyd::domain::correction::{Change, Correction};
+use tallyd::domain::correction::{Change, Correction, CorrectionPolicy};
 use tallyd::domain::record::UsageRecord;
 use tallyd::ledger::intake::{Admission, CorrectionAdmission};
 
@@ -77,6 +77,8 @@ pub(crate) struct Auditor {
     positions: BTreeMap<String, i64>,
     /// Every route that was ever configured, by name and definition.
     routes: BTreeMap<(String, String), Route>,
+    /// Whether some route ever left corrections to people.
+    leaves_to_people: bool,
     /// The versions of routes, as the ledger numbers them.
     versions: BTreeMap<i64, Route>,
     /// How far the ledger was read.
@@ -114,6 +116,7 @@ impl Auditor {
             journal: BTreeMap::new(),
             positions: BTreeMap::new(),
             routes: BTreeMap::new(),
+            leaves_to_people: false,
             versions: BTreeMap::new(),
             seen: Seen::default(),
             balances: BTreeMap::new(),
@@ -136,12 +139,14 @@ impl Auditor {
         let old = std::mem::replace(self, new);
         self.sent = old.sent;
         self.routes = old.routes;
+        self.leaves_to_people = old.leaves_to_people;
         self.asked = old.asked;
         self.decided = old.decided;
     }
 
     /// Takes note of a route that is or was configured.
     pub(crate) fn configured(&mut self, route: &Route) {
+        self.leaves_to_people |= route.corrections == CorrectionPolicy::Hold;
         let definition = route.definition().definition;
         self.routes.insert((route.name.as_str().to_owned(), definition), route.clone());
     }

@@ -133,6 +133,7 @@ impl World {
         self.sources.send_all_again();
         let mut scene = self.stage.scene();
         (scene.rolled_back, scene.lacks) = (true, true);
+        scene.server.answers_are_forgotten();
         // What it tried since is not in it.
         for witness in scene.witnesses.values_mut() {
             witness.attempts.clear();

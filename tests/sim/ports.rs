@@ -317,7 +317,9 @@ impl DeliveryLedger for Ports {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let settlements = self.planted.settlements(settlements, now);
-        self.writing("settle", self.inner.settle(provider, settlements, clock, now)).await
+        self.writing("settle", self.inner.settle(provider, settlements, clock, now)).await?;
+        self.stage.scene().server.answers_are_kept();
+        Ok(())
     }
 
     async fn next_attempt_at(

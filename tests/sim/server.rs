@@ -117,6 +117,8 @@ pub(crate) struct Server {
     kept: BTreeMap<String, (i64, Vec<u8>, Reply)>,
     /// Keys under which a failure was answered from what was kept.
     stuck: BTreeSet<String>,
+    /// Those of them of which the program has not kept yet that it was answered so.
+    unkept: Vec<String>,
     /// The bytes that each identifier first came with.
     first_bytes: BTreeMap<String, Vec<u8>>,
     /// When each identifier was first on its way.
@@ -144,6 +146,7 @@ impl Server {
             cancels: BTreeSet::new(),
             kept: BTreeMap::new(),
             stuck: BTreeSet::new(),
+            unkept: Vec::new(),
             first_bytes: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -198,9 +201,22 @@ impl Server {
         self.busy.remove(lane);
     }
 
-    /// Whoever waited for answers is gone.
+    /// Whoever waited for answers is gone, and what it had not kept is forgotten.
     pub(crate) fn nobody_waits(&mut self) {
         self.busy.clear();
+        for key in self.unkept.drain(..) {
+            self.stuck.remove(&key);
+        }
+    }
+
+    /// The answers so far are in the ledger.
+    pub(crate) fn answers_are_kept(&mut self) {
+        self.unkept.clear();
+    }
+
+    /// The ledger is an older one, which knows nothing of the last answers.
+    pub(crate) fn answers_are_forgotten(&mut self) {
+        self.stuck.clear();
     }
 
     /// A failure was answered from what was kept under `key`: whoever reads that goes on under
@@ -210,6 +226,7 @@ impl Server {
             let what = format!("{key} was used again after it was seen to be kept as failed");
             self.wrongs.push(("new-key", what));
         }
+        self.unkept.push(key.to_owned());
     }
 
     /// Processes a request that arrived. What it says yes to may come to nothing at `rejects_at`.

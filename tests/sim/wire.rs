@@ -196,13 +196,13 @@ fn drawn_way(scene: &mut Scene, request: &Request<'_>) -> Way {
         let reply = Reply::error(409, "invalid_request_error", "Another request is under way.");
         return says(scene, Class::Busy, reply);
     }
-    if faults.strikes(Class::Refused, 8) {
+    if faults.strikes(Class::Refused, 4) {
         let reply = Reply::error(400, "invalid_request_error", "No such customer.");
         return says(scene, Class::Refused, reply);
     }
     // A provider that lies about what may be there cannot be found out by its answers.
     let usage = matches!(request.says, Says::Usage);
-    if usage && !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 8) {
+    if usage && !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 4) {
         let said = format!("An event already exists with identifier {identifier}.");
         let reply = Reply::error(400, "invalid_request_error", &said);
         return says(scene, Class::FalseDuplicate, reply);
@@ -356,7 +356,7 @@ impl Provider for Wire {
     ) -> Result<Totals, Answer> {
         let mut scene = self.stage.scene();
         unreachable_now(&mut scene)?;
-        if scene.faults.strikes(Class::TotalUnread, 8) {
+        if scene.faults.strikes(Class::TotalUnread, 4) {
             return Err(Answer::bare(Outcome::Failed, "An unknown error occurred."));
         }
         let now = scene.server.now;

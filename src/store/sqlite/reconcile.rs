@@ -39,12 +39,18 @@ impl ReconcileLedger for SqliteLedger {
             .iter()
             .map(|(meter, ripe_before)| json!([meter.as_str(), ripe_before.micros()]))
             .collect();
+        let waiting: Vec<&str> = HoldReason::ALL
+            .iter()
+            .filter(|reason| reason.waits_for_proof())
+            .map(|reason| reason.as_str())
+            .collect();
         let rows = sqlx::query(sql!("lanes_unproven"))
             .bind(provider.as_str())
             .bind(Value::from(meters).to_string())
             .bind(question.recheck_before.micros())
             .bind(question.look_again_before.micros())
             .bind(question.limit)
+            .bind(json!(waiting).to_string())
             .fetch_all(&self.readers)
             .await
             .map_err(ledger_error)?;
@@ -181,6 +187,8 @@ fn unproven_lane(row: &SqliteRow) -> Result<UnprovenLane, LedgerError> {
         waits: row.flag("waits")?,
         oldest: row.time("oldest")?,
         newest: row.time("newest")?,
+        accepted_from: row.maybe_time("accepted_from")?,
+        last_from: row.maybe_time("last_from")?,
         first_seen,
     })
 }

@@ -3,9 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use tallyd::accrual::route::Route;
-use tallyd::domain::correction::CorrectionPolicy;
-
 use super::{Auditor, Violation, violated};
 use crate::amount::Amount;
 use crate::faults::Class;
@@ -65,7 +62,7 @@ impl Auditor {
                     "nothing was corrected"
                 }
                 "cannot_lower" if meter != "counted" => "the meter takes less than nothing",
-                "correction_policy" if !self.routes.values().any(leaves_to_people) => {
+                "correction_policy" if !self.leaves_to_people => {
                     "no route leaves corrections to people"
                 }
                 "below_zero" | "correction_policy" | "cannot_lower" => continue,
@@ -80,10 +77,6 @@ impl Auditor {
         }
         Ok(())
     }
-}
-
-fn leaves_to_people(route: &Route) -> bool {
-    route.corrections == CorrectionPolicy::Hold
 }
 
 /// Faults after which nobody knows whether a request was processed.

@@ -1,4 +1,5 @@
 -- Lanes to compare: of these meters, with an event that no total has proven and that is old enough.
+-- What waits for nothing but a total goes first; what only a person can end is looked at beside it.
 -- A cancel is looked for where its target's time is. The indexes are named, as the engine would
 -- read all events that a lane ever had.
 WITH wanted AS (
@@ -8,13 +9,16 @@ WITH wanted AS (
         AND r.finding = 'first_seen') AS seen_from,
     (SELECT max(r.end_at) FROM reading AS r INDEXED BY reading_lane
       WHERE r.lane_id = l.id AND r.read_at = l.checked_at
-        AND r.finding = 'first_seen') AS seen_to
+        AND r.finding = 'first_seen') AS seen_to,
+    (SELECT min(r.start_at) FROM reading AS r INDEXED BY reading_lane
+      WHERE r.lane_id = l.id AND r.read_at = l.checked_at) AS last_from
   FROM json_each(?2) AS m CROSS JOIN destination AS d
     ON d.provider = ?1 AND d.meter = m.value ->> 0
   CROSS JOIN lane AS l ON l.destination_id = d.id
   WHERE l.checked_at IS NULL OR l.checked_at <= ?4
 ), unproven AS (
-  SELECT w.*, max(e.state = 'held') AS waits,
+  SELECT w.*, max(e.hold_reason IN (SELECT value FROM json_each(?6))) IS TRUE AS waits,
+    min(coalesce(t.occurred_at, e.occurred_at)) FILTER (WHERE e.state = 'accepted') AS accepted_from,
     min(coalesce(t.occurred_at, e.occurred_at)) AS oldest,
     max(coalesce(t.occurred_at, e.occurred_at)) AS newest,
     min(coalesce(e.last_attempt_at, e.moved_at)) AS touched
@@ -25,5 +29,7 @@ WITH wanted AS (
     AND (w.checked_at IS NULL OR w.checked_at <= ?3 OR w.seen_from IS NOT NULL)
   GROUP BY w.id
 )
-SELECT id, meter, account, check_grouping, waits, oldest, newest, seen_from, seen_to FROM unproven
+SELECT id, meter, account, check_grouping, waits, oldest, newest, accepted_from, last_from,
+  seen_from, seen_to
+FROM unproven
 WHERE touched <= ripe_before ORDER BY waits DESC, checked_at, id LIMIT ?5
