@@ -118,14 +118,13 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
         "window_passed" => {
             hold(is_uncertain(scene, event), "every attempt had a definite answer")?;
             let first = event.first_attempt_at.unwrap_or(now);
-            hold(old || now >= first + 23 * HOUR - CLOCK_ERROR, "its window is not over")?;
+            // A cancel can go for as long as its target can be cancelled.
+            let over = now >= first + 23 * HOUR - CLOCK_ERROR || cancel_is_late(scene, event);
+            hold(old || over, "its window is not over")?;
             hold(old || !was_passed_over(scene, event, first), "it was passed over")
         }
         "deadline_passed" if event.target.is_some() => {
-            let seen =
-                event.target.as_ref().and_then(|(_, name)| scene.server.first_seen.get(name));
-            let over = seen.is_some_and(|at| now >= at + 23 * HOUR - CLOCK_ERROR);
-            hold(over, "its target can still be cancelled")
+            hold(cancel_is_late(scene, event), "its target can still be cancelled")
         }
         "deadline_passed" => hold(old, "it is not too old"),
         "refused" => hold(by(Class::Refused), "nothing was refused"),
@@ -145,6 +144,12 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
         "identifier_conflict" => hold(by(Class::FalseDuplicate), "no stranger used its name"),
         _ => Err("no fault of this run leads there"),
     }
+}
+
+/// Whether what a cancel names can be cancelled no longer.
+fn cancel_is_late(scene: &Scene, event: &Event) -> bool {
+    let seen = event.target.as_ref().and_then(|(_, name)| scene.server.first_seen.get(name));
+    seen.is_some_and(|at| scene.server.now >= at + 23 * HOUR - CLOCK_ERROR)
 }
 
 /// Whether new events went out while this one could have gone again.
