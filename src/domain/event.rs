@@ -57,20 +57,32 @@ impl fmt::Display for LedgerId {
 pub struct Identifier(Box<str>);
 
 impl Identifier {
-    /// The name of the `ordinal`th event of `balance`, which says `quantity` at `occurred_at`.
+    /// The name of the `ordinal`th event of `balance`, which says `quantity` at `occurred_at`. All
+    /// that its bytes say goes into it: after a restored backup the same records may be told for
+    /// another account, or taken back by a negative event in place of a cancellation.
     #[must_use]
     pub fn of(
         ledger: &LedgerId,
         balance: &Balance,
         ordinal: i64,
+        says: &Says,
         quantity: &Quantity,
         occurred_at: Timestamp,
     ) -> Self {
+        let target = match says {
+            Says::Usage => "",
+            Says::Cancel(target) => target.as_str(),
+        };
         let digest = Fields::of("meter event identifier 1")
             .text(ledger.as_str())
             .number(balance.id.0)
+            .text(balance.key.meter.as_str())
+            .text(balance.key.account.as_str())
+            .text(&balance.key.dimensions)
             .number(ordinal)
             .bytes(&balance.digest)
+            .text(says.kind().as_str())
+            .text(target)
             .text(&quantity.to_string())
             .number(occurred_at.micros())
             .finish();

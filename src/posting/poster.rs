@@ -103,8 +103,6 @@ impl Poster {
     ) -> Result<EncodedEvent, CannotTell> {
         let balance = &due.balance;
         let Tell { quantity, occurred_at, by } = tell;
-        let identifier =
-            Identifier::of(self.ledger.ledger_id(), balance, ordinal, &quantity, occurred_at);
         let (says, target, deadline_at) = match by {
             Means::Add => (Says::Usage, None, deadline(occurred_at, capabilities)),
             Means::Cancel(target, name) => {
@@ -120,6 +118,8 @@ impl Poster {
                 return Err(CannotTell { reason: HoldReason::MeterMismatch, why });
             }
         };
+        let ledger = self.ledger.ledger_id();
+        let identifier = Identifier::of(ledger, balance, ordinal, &says, &quantity, occurred_at);
         let intent =
             EventIntent { balance: balance.id, ordinal, identifier, says, quantity, occurred_at };
         let encoded = self
@@ -138,14 +138,20 @@ impl Poster {
 }
 
 fn posting_of(due: &DueBalance, plan: Plan, events: Vec<EncodedEvent>) -> Posting {
+    let Plan { void, supersede, tell: _, carry, hold, wait_until } = plan;
+    // No policy that a config can name asks for it yet: until then it waits where it is seen.
+    let uncarried = carry.map(|rest| {
+        let why = format!("{rest} is to be told in a later period, which nobody has learned of");
+        (HoldReason::LateForPeriod, why)
+    });
     Posting {
         balance: due.balance.id,
         version: due.balance.version,
-        voided: plan.void,
-        superseded: plan.supersede,
+        voided: void,
+        superseded: supersede,
         events,
-        hold: plan.hold,
-        due_at: plan.wait_until,
+        hold: hold.or(uncarried),
+        due_at: wait_until,
     }
 }
 

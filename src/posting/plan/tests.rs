@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
+use crate::domain::event::{LedgerId, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::record::Position;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Window};
@@ -345,4 +346,21 @@ proptest! {
             prop_assert!(!(&settled + &tell).is_negative());
         }
     }
+}
+
+#[test]
+fn events_that_say_different_things_have_different_names() {
+    let ledger = LedgerId::new("0123456789abcdef").unwrap();
+    let balance = due("5", &[]).balance;
+    let name = |balance: &Balance, says: &Says| {
+        Identifier::of(&ledger, balance, 2, says, &quantity("-5"), NOON)
+    };
+    let negative = name(&balance, &Says::Usage);
+    assert_eq!(negative, name(&balance, &Says::Usage));
+    let cancel = |of: &str| name(&balance, &Says::Cancel(Identifier::stored(of)));
+    assert_ne!(negative, cancel("event 1"));
+    assert_ne!(cancel("event 1"), cancel("event 2"));
+    let mut elsewhere = balance.clone();
+    elsewhere.key.account = AccountName::new("cus_2").unwrap();
+    assert_ne!(negative, name(&elsewhere, &Says::Usage));
 }

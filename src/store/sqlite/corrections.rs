@@ -167,17 +167,38 @@ async fn records(
             record.quantity = Some(row.quantity("quantity")?);
         }
     }
-    let rows = sqlx::query(sql!("corrections_of"))
-        .bind(&named)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    for row in rows {
-        if let Some(record) = records.get_mut(&row.digest("identity")?) {
-            record.accepted.push((row.text("name")?, change(&row)?));
+    for (identity, accepted) in accepted_of(connection, records.keys()).await? {
+        if let Some(record) = records.get_mut(&identity) {
+            record.accepted.push((accepted.name, accepted.change));
         }
     }
     Ok(records)
+}
+
+/// A correction as it was accepted.
+pub(super) struct Accepted {
+    pub(super) id: i64,
+    pub(super) name: String,
+    pub(super) change: Change,
+}
+
+/// The corrections of some records, each record's in the order in which they were accepted.
+pub(super) async fn accepted_of(
+    connection: &mut SqliteConnection,
+    identities: impl IntoIterator<Item = &Digest>,
+) -> Result<Vec<(Digest, Accepted)>, LedgerError> {
+    let named: Vec<String> = identities.into_iter().map(hex::encode).collect();
+    let rows = sqlx::query(sql!("corrections_of"))
+        .bind(json!(named).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter()
+        .map(|row| {
+            let (id, name) = (row.integer("id")?, row.text("name")?);
+            Ok((row.digest("identity")?, Accepted { id, name, change: change(row)? }))
+        })
+        .collect()
 }
 
 /// What a row of the corrections says.

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{SqliteLedger, corrections, sql};
+use super::corrections::accepted_of;
+use super::{SqliteLedger, sql};
 use crate::domain::digest::Digest;
 use crate::domain::names::{CustomerName, MeterName, RecordId, SourceName};
 use crate::domain::record::Position;
@@ -52,16 +53,10 @@ impl FindRecords for SqliteLedger {
                 reached: Reached::Untold,
             });
         }
-        let identities: Vec<String> = places.keys().map(hex::encode).collect();
-        let rows = sqlx::query(sql!("corrections_of"))
-            .bind(json!(identities).to_string())
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(ledger_error)?;
-        for row in &rows {
-            let place = places.get(&row.digest("identity")?).copied();
+        for (identity, accepted) in accepted_of(&mut reader, places.keys()).await? {
+            let place = places.get(&identity).copied();
             if let Some(record) = place.and_then(|place| found.get_mut(place)) {
-                record.corrections.push((row.text("name")?, corrections::change(row)?));
+                record.corrections.push((accepted.name, accepted.change));
             }
         }
         let positions = Value::from_iter(found.iter().map(|record| record.position.0));

@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::corrections::change;
+use super::corrections::accepted_of;
 use super::{SqliteLedger, sql};
 use crate::domain::correction::{Change, Effect, fold};
 use crate::domain::digest::Digest;
@@ -184,15 +183,8 @@ async fn changes_of(
 ) -> Result<BTreeMap<Digest, Vec<(i64, Change)>>, LedgerError> {
     let mut changes: BTreeMap<Digest, Vec<(i64, Change)>> =
         identities.iter().map(|identity| (*identity, Vec::new())).collect();
-    let named: Vec<String> = changes.keys().map(hex::encode).collect();
-    let rows = sqlx::query(sql!("corrections_of"))
-        .bind(json!(named).to_string())
-        .fetch_all(connection)
-        .await
-        .map_err(ledger_error)?;
-    for row in rows {
-        let known = changes.entry(row.digest("identity")?).or_default();
-        known.push((row.integer("id")?, change(&row)?));
+    for (identity, accepted) in accepted_of(connection, identities).await? {
+        changes.entry(identity).or_default().push((accepted.id, accepted.change));
     }
     Ok(changes)
 }

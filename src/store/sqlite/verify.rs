@@ -182,7 +182,7 @@ async fn check_balances(
         if row.integer("events")? != fold.events {
             note(found, format!("balance {id}: it does not count {} events", fold.events));
         }
-        let idle = row.maybe_integer("due_at")?.is_none() && row.integer("waits")? == 0;
+        let idle = row.maybe_integer("due_at")?.is_none() && row.integer("held")? == 0;
         // What is finer than a provider's digits stays outstanding without being due.
         let rest = &accrued - &told;
         // What is to be taken back waits for the answer to what was sent, which has it looked at.

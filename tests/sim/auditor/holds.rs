@@ -30,7 +30,10 @@ impl Auditor {
             if doubted {
                 continue;
             }
-            if let Err(why) = witnessed(&scene, event, reason) {
+            let target = event.target.as_ref().and_then(|(id, _)| self.events.get(id));
+            // Whoever cancels goes by when the target may have landed first.
+            let until = target.and_then(|target| target.first_attempt_at).map(|at| at + 23 * HOUR);
+            if let Err(why) = witnessed(&scene, event, until, reason) {
                 let what = format!("{} is held for {reason}: {why}", event.identifier);
                 return violated("no-unjustified-hold", what);
             }
@@ -104,7 +107,13 @@ fn is_uncertain(scene: &Scene, event: &Event) -> bool {
         || struck(&Class::LongOutage)
 }
 
-fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static str> {
+/// Of a cancel, `until` says until when its target can be cancelled.
+fn witnessed(
+    scene: &Scene,
+    event: &Event,
+    until: Option<i64>,
+    reason: &str,
+) -> Result<(), &'static str> {
     let now = scene.server.now;
     let by = |class: Class| {
         let witness = scene.witnesses.get(&event.identifier);
@@ -112,6 +121,7 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
     };
     let hold = |right: bool, why: &'static str| if right { Ok(()) } else { Err(why) };
     let old = now >= event.occurred_at + 35 * DAY - HOUR - CLOCK_ERROR;
+    let cancel_is_late = until.is_some_and(|until| now >= until - CLOCK_ERROR);
     match reason {
         // What another ledger of this name told, this one cannot know.
         "identifier_conflict" | "refused" | "may_exist" if scene.rolled_back => Ok(()),
@@ -119,12 +129,13 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
             hold(is_uncertain(scene, event), "every attempt had a definite answer")?;
             let first = event.first_attempt_at.unwrap_or(now);
             // A cancel can go for as long as its target can be cancelled.
-            let over = now >= first + 23 * HOUR - CLOCK_ERROR || cancel_is_late(scene, event);
+            let over = now >= first + 23 * HOUR - CLOCK_ERROR || cancel_is_late;
             hold(old || over, "its window is not over")?;
-            hold(old || !was_passed_over(scene, event, first), "it was passed over")
+            let last = until.map_or(first + 23 * HOUR, |until| until.min(first + 23 * HOUR));
+            hold(old || !was_passed_over(scene, event, last - HOUR), "it was passed over")
         }
         "deadline_passed" if event.target.is_some() => {
-            hold(cancel_is_late(scene, event), "its target can still be cancelled")
+            hold(cancel_is_late, "its target can still be cancelled")
         }
         "deadline_passed" => hold(old, "it is not too old"),
         "refused" => hold(by(Class::Refused), "nothing was refused"),
@@ -146,22 +157,16 @@ fn witnessed(scene: &Scene, event: &Event, reason: &str) -> Result<(), &'static 
     }
 }
 
-/// Whether what a cancel names can be cancelled no longer.
-fn cancel_is_late(scene: &Scene, event: &Event) -> bool {
-    let seen = event.target.as_ref().and_then(|(_, name)| scene.server.first_seen.get(name));
-    seen.is_some_and(|at| scene.server.now >= at + 23 * HOUR - CLOCK_ERROR)
-}
-
-/// Whether new events went out while this one could have gone again.
-fn was_passed_over(scene: &Scene, event: &Event, first: i64) -> bool {
+/// Whether new events went out while this one could have gone again, which was until `to`.
+fn was_passed_over(scene: &Scene, event: &Event, to: i64) -> bool {
     let clock = [Class::ClockStep, Class::ClockDrift];
     if clock.iter().any(|class| scene.faults.struck.contains_key(class)) {
         // A clock that was ahead may have put it off.
         return false;
     }
     let tried = scene.witnesses.get(&event.identifier).and_then(|seen| seen.attempts.last());
-    let from = tried.copied().unwrap_or(first) + 15 * MINUTE;
-    let to = first + 22 * HOUR;
+    let Some(from) = tried.copied().or(event.first_attempt_at) else { return false };
+    let from = from + 15 * MINUTE;
     let news = scene.server.first_seen.values().filter(|at| (from..to).contains(*at)).count();
     news > PASSED_OVER_MAX
 }
