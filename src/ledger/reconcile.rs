@@ -193,7 +193,7 @@ pub trait ReconcileLedger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<LaneEvent>, LedgerError>;
 
-    /// Since when, without another reading in between, the same total was seen for the same span
+    /// Since when, by the provider's clock and without another reading in between, the same total was seen for the same span
     /// and the same events, by readings that waited for a second look.
     ///
     /// # Errors

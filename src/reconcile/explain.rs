@@ -80,6 +80,16 @@ pub fn open_cancel(event: &LaneEvent) -> Option<&Standing> {
     event.cancel.as_ref().filter(|cancel| share_of(cancel) == Share::Open)
 }
 
+/// Whether a total that was read then may lag behind what was sent of the event. That holds of what
+/// is certain as well: a person may say so of what was sent a minute ago.
+#[must_use]
+pub fn is_young(event: &LaneEvent, read_at: Timestamp, promise: &ReadBack) -> bool {
+    std::iter::once(&event.usage)
+        .chain(&event.cancel)
+        .filter(|standing| share_of(standing) != Share::Nothing)
+        .any(|standing| standing.last_at.plus_micros(promise.lag_micros) > read_at)
+}
+
 /// From when on a total can prove that the event counts, or that it does not.
 #[must_use]
 pub fn provable_at(event: &LaneEvent, counts: bool, promise: &ReadBack) -> Timestamp {
@@ -106,12 +116,7 @@ pub fn explain(
 ) -> Finding {
     let open: Vec<usize> =
         (0..events.len()).filter(|at| share(&events[*at]) == Share::Open).collect();
-    let young = |event: &LaneEvent| {
-        let touched = open_cancel(event)
-            .map_or(event.usage.last_at, |cancel| cancel.last_at.max(event.usage.last_at));
-        touched.plus_micros(promise.lag_micros) > read_at
-    };
-    if open.iter().any(|at| young(&events[*at])) {
+    if events.iter().any(|event| is_young(event, read_at, promise)) {
         return Finding::Early;
     }
     let Some(search) = Search::of(total, events, &open, promise.digits_max) else {

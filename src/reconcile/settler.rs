@@ -166,8 +166,15 @@ impl Settler {
             Ok(totals) => totals,
             Err(answer) => return self.unanswered(lane, outlook, &answer, now).await,
         };
-        let provider_at = totals.provider_at.unwrap_or(provider_at);
-        let parts = self.judge(lane, &totals, outlook, now).await?;
+        // This host's clock may have stepped since the provider's was read: how old the events are
+        // is told by the answer itself, and one that does not say when it was made proves nothing.
+        let Some(provider_at) = totals.provider_at else {
+            self.say_once(&lane.meter, "its totals do not say when they were made");
+            let nothing = keep(lane.grouping, provider_at, Vec::new());
+            return self.ledger.conclude(nothing, now).await.map(Done::Concluded);
+        };
+        let outlook = Outlook { provider_now: provider_at, ..*outlook };
+        let parts = self.judge(lane, &totals, &outlook).await?;
         for part in &parts {
             self.tell(lane, part);
         }
@@ -243,7 +250,6 @@ impl Settler {
         lane: &UnprovenLane,
         totals: &Totals,
         outlook: &Outlook<'_>,
-        now: Timestamp,
     ) -> Result<Vec<Judged>, LedgerError> {
         let (Some(first), Some(last)) = (totals.parts.first(), totals.parts.last()) else {
             return Ok(Vec::new());
@@ -268,7 +274,7 @@ impl Settler {
                 grouping: lane.grouping,
             };
             let found = judge(&reading, outlook.promise);
-            let found = if found.fates.is_empty() || self.seen_twice(lane, &found, now).await? {
+            let found = if found.fates.is_empty() || self.seen_twice(lane, &found, outlook).await? {
                 found
             } else {
                 first_seen(found)
@@ -282,11 +288,12 @@ impl Settler {
         &self,
         lane: &UnprovenLane,
         found: &Judged,
-        now: Timestamp,
+        outlook: &Outlook<'_>,
     ) -> Result<bool, LedgerError> {
         let since =
             self.ledger.seen_since(lane.lane, found.span, found.fingerprint, &found.total).await?;
-        Ok(since.is_some_and(|since| now.micros_since(since) >= LOOKS_APART_MICROS))
+        let apart = |since| outlook.provider_now.micros_since(since) >= LOOKS_APART_MICROS;
+        Ok(since.is_some_and(apart))
     }
 
     /// Counts a finding, and says those aloud of which a person should know.

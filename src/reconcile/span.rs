@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::explain::{Share, open_cancel, share};
+use super::explain::{Share, is_young, share};
 use crate::domain::reading::Grouping;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp, Window};
@@ -45,14 +45,9 @@ impl Outlook<'_> {
             | EventState::Superseded
             | EventState::Dead => false,
         };
-        let young = |standing: &Standing| {
-            standing.last_at.plus_micros(self.promise.lag_micros) > self.provider_now
-        };
-        let unproven = share(event) == Share::Open;
-        let both = || std::iter::once(&event.usage).chain(open_cancel(event));
         moving(&event.usage)
             || event.cancel.as_ref().is_some_and(moving)
-            || (unproven && both().any(young))
+            || is_young(event, self.provider_now, self.promise)
     }
 }
 

@@ -248,6 +248,21 @@ async fn a_rejection_that_nobody_announced_is_held_as_disproved() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_ahead_proves_nothing() {
+    let stand = Stand::plain().await;
+    stand.use_five("a", "cus_1", 2).await;
+    stand.sandbox.script(&[FaultKind::RejectedLater]);
+    stand.deliver().await;
+    stand.world.clock.set(START.plus_seconds(PRESENT));
+    let ahead = stand.world.clock.now().plus_seconds(ABSENT);
+    for turn in 0..3 {
+        stand.settler.run_once(ahead.plus_seconds(turn * NEXT)).await.unwrap();
+    }
+    // By the provider's clock it was sent eight hours ago: it may still be on its way.
+    stand.check(&[("accepted", 1)]).await;
+}
+
+#[tokio::test]
 async fn a_total_that_does_not_fit_is_asked_for_again_in_smaller_parts() {
     let stand = Stand::plain().await;
     stand.use_five("a", "cus_1", 2).await;

@@ -226,3 +226,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_person_settled_is_not_missed_in_a_total_that_lags() {
+    let events = [event(1, 1, "7", EventState::Settled, true), accepted(2, 2, "5")];
+    let mut late = events.clone();
+    late[0].usage.last_at = hours_after(30);
+    assert_eq!(found("5", &events), Finding::Unexplained);
+    assert_eq!(found("5", &late), Finding::Early);
+    let mut cancelled = [cancelled(events[0].clone(), 3, EventState::Settled), accepted(2, 2, "5")];
+    assert_eq!(found("12", &cancelled), Finding::Unexplained);
+    if let Some(cancel) = &mut cancelled[0].cancel {
+        cancel.last_at = hours_after(30);
+    }
+    assert_eq!(found("12", &cancelled), Finding::Early);
+}

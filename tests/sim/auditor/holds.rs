@@ -30,7 +30,8 @@ impl Auditor {
             if doubted {
                 continue;
             }
-            let target = event.target.as_ref().and_then(|(id, _)| self.events.get(id));
+            let target = event.target.as_ref().map(|(id, _)| *id);
+            let target = read.events.iter().find(|event| Some(event.id) == target);
             // Whoever cancels goes by when the target may have landed first.
             let until = target.and_then(|target| target.first_attempt_at).map(|at| at + 23 * HOUR);
             if let Err(why) = witnessed(&scene, event, until, reason) {
