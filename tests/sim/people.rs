@@ -79,7 +79,7 @@ impl World {
         let event = self.auditor.event(number)?.clone();
         let scene = self.stage.scene();
         let named = event.target.as_ref().map_or(&event.identifier, |(_, target)| target);
-        if scene.server.may_still_land(named) {
+        if scene.server.may_still_change(named) {
             return None;
         }
         let (there, now) = (is_there(&scene.server, &event), scene.server.now);

@@ -161,14 +161,17 @@ impl Server {
         *self.ruled.entry(rule).or_default() += 1;
     }
 
-    /// Whether a request for `identifier` is still on its way.
-    pub(crate) fn may_still_land(&self, identifier: &str) -> bool {
+    /// Whether what `identifier` comes to is not certain yet: a request for it is on its way, or it
+    /// will be rejected.
+    pub(crate) fn may_still_change(&self, identifier: &str) -> bool {
         let about = |body: &[u8]| match understand(body) {
             Some(Asked::Usage(usage)) => usage.identifier == identifier,
             Some(Asked::Cancel(target)) => target == identifier,
             None => false,
         };
+        let mut taken = self.taken.get(identifier).into_iter().flatten();
         self.stragglers.iter().any(|straggler| about(&straggler.body))
+            || taken.any(|each| each.rejected_at.is_some_and(|at| at > self.now))
     }
 
     /// Takes note of a request for `name` that left the program, whether or not it arrives; answers
