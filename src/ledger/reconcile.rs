@@ -193,8 +193,8 @@ pub trait ReconcileLedger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<LaneEvent>, LedgerError>;
 
-    /// Since when, by the provider's clock and without another reading in between, the same total was seen for the same span
-    /// and the same events, by readings that waited for a second look.
+    /// Since when, by the provider's clock and without another reading in between, the same total
+    /// was seen for the same span and the same events, by readings that waited for a second look.
     ///
     /// # Errors
     /// When the ledger cannot be read.

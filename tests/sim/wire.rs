@@ -138,28 +138,33 @@ fn way(scene: &mut Scene, request: &Request<'_>) -> Way {
     way
 }
 
+/// The provider answers so, whatever it was asked.
+fn says(scene: &mut Scene, identifier: &str, class: Class, reply: Reply) -> Way {
+    let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
+    *witness.faults.entry(class).or_default() += 1;
+    Way::Says(reply)
+}
+
 fn drawn_way(scene: &mut Scene, request: &Request<'_>) -> Way {
-    let identifier = request.identifier;
+    through_episode(scene, request.identifier)
+        .or_else(|| lost_on_the_way(scene))
+        .unwrap_or_else(|| what_it_says(scene, request))
+}
+
+/// What an episode that goes on makes of a request.
+fn through_episode(scene: &mut Scene, identifier: &str) -> Option<Way> {
     let now = scene.server.now;
-    let says = |scene: &mut Scene, class, reply: Reply| {
-        let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
-        *witness.faults.entry(class).or_default() += 1;
-        Way::Says(reply)
-    };
     if now < scene.episodes.outage {
-        return if scene.faults.stream(Class::Outage).one_in(3) {
-            Way::Swallowed
-        } else {
-            Way::NotConnected
-        };
+        let swallowed = scene.faults.stream(Class::Outage).one_in(3);
+        return Some(if swallowed { Way::Swallowed } else { Way::NotConnected });
     }
     if now < scene.episodes.mute {
         scene.faults.count(Class::LostAnswer);
-        return Way::LostAnswer;
+        return Some(Way::LostAnswer);
     }
     if now < scene.episodes.key_refused {
         let reply = Reply::error(401, "invalid_request_error", "Invalid API Key provided.");
-        return says(scene, Class::KeyRefused, reply);
+        return Some(says(scene, identifier, Class::KeyRefused, reply));
     }
     if now < scene.episodes.rate_storm && !scene.faults.stream(Class::RateStorm).one_in(6) {
         scene.faults.count(Class::RateStorm);
@@ -168,44 +173,55 @@ fn drawn_way(scene: &mut Scene, request: &Request<'_>) -> Way {
         let asked = scene.faults.stream(Class::RateStorm).between(1, 60);
         let asked = u32::try_from(asked).expect("it is small");
         reply.retry_after = scene.faults.stream(Class::RateStorm).one_in(2).then_some(asked);
-        return says(scene, Class::RateStorm, reply);
+        return Some(says(scene, identifier, Class::RateStorm, reply));
     }
+    None
+}
+
+/// What becomes of a request or of its answer on the way.
+fn lost_on_the_way(scene: &mut Scene) -> Option<Way> {
     let faults = &mut scene.faults;
     if faults.strikes(Class::NotConnected, 12) {
-        return Way::NotConnected;
+        return Some(Way::NotConnected);
     }
     if faults.strikes(Class::LostAnswer, 5) {
-        return Way::LostAnswer;
+        return Some(Way::LostAnswer);
     }
     if faults.strikes(Class::Swallowed, 6) {
-        return Way::Swallowed;
+        return Some(Way::Swallowed);
     }
     if faults.strikes(Class::Zombie, 6) {
         let chance = faults.stream(Class::Zombie);
         let longest = if chance.percent(70) { 40 * MINUTE } else { 20 * HOUR };
-        return Way::Zombie(chance.between(MINUTE, longest));
+        return Some(Way::Zombie(chance.between(MINUTE, longest)));
     }
     if faults.strikes(Class::ServerError, 6) {
         let chance = faults.stream(Class::ServerError);
-        return Way::ServerError { processed: chance.one_in(2), kept: chance.one_in(2) };
+        return Some(Way::ServerError { processed: chance.one_in(2), kept: chance.one_in(2) });
     }
     if faults.strikes(Class::ProxyPage, 6) {
-        return Way::ProxyPage { processed: faults.stream(Class::ProxyPage).one_in(2) };
+        return Some(Way::ProxyPage { processed: faults.stream(Class::ProxyPage).one_in(2) });
     }
-    if faults.strikes(Class::Busy, 6) {
+    None
+}
+
+/// What the provider itself makes of a request that arrived.
+fn what_it_says(scene: &mut Scene, request: &Request<'_>) -> Way {
+    let identifier = request.identifier;
+    if scene.faults.strikes(Class::Busy, 6) {
         let reply = Reply::error(409, "invalid_request_error", "Another request is under way.");
-        return says(scene, Class::Busy, reply);
+        return says(scene, identifier, Class::Busy, reply);
     }
-    if faults.strikes(Class::Refused, 4) {
+    if scene.faults.strikes(Class::Refused, 4) {
         let reply = Reply::error(400, "invalid_request_error", "No such customer.");
-        return says(scene, Class::Refused, reply);
+        return says(scene, identifier, Class::Refused, reply);
     }
     // A provider that lies about what may be there cannot be found out by its answers.
     let usage = matches!(request.says, Says::Usage);
     if usage && !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 4) {
         let said = format!("An event already exists with identifier {identifier}.");
         let reply = Reply::error(400, "invalid_request_error", &said);
-        return says(scene, Class::FalseDuplicate, reply);
+        return says(scene, identifier, Class::FalseDuplicate, reply);
     }
     if scene.faults.strikes(Class::RejectedLater, 6) {
         return Way::RejectedLater(
@@ -365,7 +381,7 @@ impl Provider for Wire {
         let stale = !scene.stale.remove(&lane) && scene.faults.strikes(Class::StaleTotal, 4);
         let as_of = if stale {
             scene.stale.insert(lane.clone());
-            now - scene.faults.stream(Class::StaleTotal).between(8 * HOUR, 40 * HOUR)
+            now - scene.faults.stream(Class::StaleTotal).between(8 * HOUR, 72 * HOUR)
         } else {
             now
         };

@@ -1,5 +1,5 @@
--- Some events, the cancels of them, and what they cancel. Three lookups instead of one with OR, which
--- would read all.
+-- Some events, the cancels of them, and what they cancel. Three lookups instead of one with OR,
+-- which would read all.
 SELECT e.id, e.state, e.balance_id, e.lane_id, e.quantity, e.covers_from, e.target_id, e.attempts,
   e.ambiguous
 FROM json_each(?1) AS wanted CROSS JOIN meter_event AS e ON e.id = wanted.value

@@ -18,7 +18,8 @@ WITH wanted AS (
   WHERE l.checked_at IS NULL OR l.checked_at <= ?4
 ), unproven AS (
   SELECT w.*, max(e.hold_reason IN (SELECT value FROM json_each(?6))) IS TRUE AS waits,
-    min(coalesce(t.occurred_at, e.occurred_at)) FILTER (WHERE e.state = 'accepted') AS accepted_from,
+    min(coalesce(t.occurred_at, e.occurred_at))
+      FILTER (WHERE e.state = 'accepted') AS accepted_from,
     min(coalesce(t.occurred_at, e.occurred_at)) AS oldest,
     max(coalesce(t.occurred_at, e.occurred_at)) AS newest,
     min(coalesce(e.last_attempt_at, e.moved_at)) AS touched
