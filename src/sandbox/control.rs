@@ -70,12 +70,13 @@ enum NamedLimits {
     Custom { meter_events: Option<u32>, global: Option<u32> },
 }
 
-/// `"any"` or `{"only":["cus_1"]}`.
+/// `"any"`, `"created"` or `{"only":["cus_1"]}`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum KnownCustomers {
     Any,
     Only(BTreeSet<String>),
+    Created,
 }
 
 /// Answers one control request.
@@ -184,6 +185,7 @@ fn apply(handle: &SandboxHandle, changes: Changes) -> Answer {
     match changes.customers {
         Some(KnownCustomers::Any) => handle.set_customers(Customers::Any),
         Some(KnownCustomers::Only(known)) => handle.set_customers(Customers::Only(known)),
+        Some(KnownCustomers::Created) => handle.set_customers(Customers::Created),
         None => {}
     }
     answer

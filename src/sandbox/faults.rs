@@ -107,7 +107,7 @@ pub enum Reach {
     /// Only `POST /v1/billing/meter_events`: the calls that bill. The default.
     #[default]
     MeterEvents,
-    /// Every POST.
+    /// Every request that may change something.
     Writes,
     /// Every request but those to the sandbox's own control paths.
     Everything,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
@@ -11,6 +12,8 @@ use super::refusal::Refusal;
 
 /// Parameters in one request. Stripe publishes no figure; a form of this size is a mistake.
 const PARAMS_MAX: usize = 1_000;
+/// The longest text of a time, in characters: an RFC 3339 time with nanoseconds is half as long.
+const TIME_LENGTH_MAX: usize = 64;
 
 /// The parameters of one request that have not been read yet.
 ///
@@ -125,6 +128,72 @@ impl Params {
             }
         }
         Ok(map)
+    }
+
+    /// `name=true` or `name=false`.
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
+        self.word(name, &[("true", true), ("false", false)])
+    }
+
+    /// A time that can be unset: an empty one is `Some(None)`.
+    pub(super) fn time_or_none(&mut self, name: &str) -> Result<Option<Option<i64>>, Refusal> {
+        if self.peek(name) == Some("") {
+            self.values.remove(name);
+            return Ok(Some(None));
+        }
+        Ok(self.integer(name)?.map(Some))
+    }
+
+    /// The span that `name=at` or `name[gt|gte|lt|lte]=at` asks for, in the unit that `read` gives.
+    pub(super) fn span(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Option<i64>,
+    ) -> Result<Range<i64>, Refusal> {
+        let read = |text: &str| {
+            let wrong = || Refusal::invalid(format!("Invalid time: {text}")).param(name);
+            read(text).ok_or_else(wrong)
+        };
+        if self.peek(name).is_some() {
+            let at = read(&self.required(name, TIME_LENGTH_MAX)?)?;
+            return Ok(at..at.saturating_add(1));
+        }
+        let mut span = i64::MIN..i64::MAX;
+        for (bound, text) in self.map(name)? {
+            let at = read(&text)?;
+            match bound.as_str() {
+                "gt" => span.start = span.start.max(at.saturating_add(1)),
+                "gte" => span.start = span.start.max(at),
+                "lt" => span.end = span.end.min(at),
+                "lte" => span.end = span.end.min(at.saturating_add(1)),
+                other => return Err(Refusal::unknown_param(&format!("{name}[{other}]"))),
+            }
+        }
+        Ok(span)
+    }
+
+    /// All of `name[place][key]=value`, by place.
+    pub(super) fn rows(
+        &mut self,
+        name: &str,
+    ) -> Result<BTreeMap<u32, BTreeMap<String, String>>, Refusal> {
+        let mut rows: BTreeMap<u32, BTreeMap<String, String>> = BTreeMap::new();
+        let prefix = format!("{name}[");
+        let names: Vec<String> =
+            self.values.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+        for full in names {
+            let inner = full.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(']'));
+            let parts = inner.and_then(|inner| inner.split_once("]["));
+            let place = parts.and_then(|(place, key)| Some((place.parse().ok()?, key)));
+            let Some((place, key)) = place else {
+                return Err(Refusal::invalid(format!("Invalid array: {full}")).param(name));
+            };
+            let key = key.to_owned();
+            if let Some(value) = self.text(&full, usize::MAX)? {
+                rows.entry(place).or_default().insert(key, value);
+            }
+        }
+        Ok(rows)
     }
 
     /// Refuses what nothing has read.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bigdecimal::BigDecimal;
 use serde::{Serialize, Serializer};
 
+use super::customers::Known;
 use super::meter::{MeterIndex, Meters};
-use super::settings::Customers;
 use super::tally::{ALWAYS, Counted, Tally};
 use super::value;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
@@ -217,7 +217,7 @@ impl Ledger {
 
     /// Lets everything take effect whose lag has passed. Each event is touched a fixed number of
     /// times, so the cost per request is constant on average.
-    pub(super) fn settle(&mut self, meters: &Meters, customers: &Customers, now: Timestamp) {
+    pub(super) fn settle(&mut self, meters: &Meters, customers: &Known<'_>, now: Timestamp) {
         while let Some(Reverse((at, _, step))) = self.due.peek().copied() {
             if at > now {
                 break;
@@ -230,7 +230,7 @@ impl Ledger {
         }
     }
 
-    fn count(&mut self, receipt: usize, meters: &Meters, customers: &Customers) {
+    fn count(&mut self, receipt: usize, meters: &Meters, customers: &Known<'_>) {
         let Some(event) = self.events.get_mut(receipt) else { return };
         let State::Pending { is_doomed } = event.state else { return };
         let known = self.customers.get(event.customer).is_some_and(|id| customers.know(id));

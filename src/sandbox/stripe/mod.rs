@@ -6,6 +6,10 @@
 //! counts when its lag has passed and its customer and value turn out to be sound.
 
 mod auth;
+mod billing;
+mod billing_request;
+mod calendar;
+mod customers;
 mod form;
 mod gate;
 mod ledger;
@@ -14,8 +18,10 @@ mod meter;
 mod operation;
 mod perform;
 mod pins;
+mod prices;
 mod refusal;
 mod settings;
+mod subscriptions;
 mod summary;
 mod tally;
 mod value;

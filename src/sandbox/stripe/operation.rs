@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hyper::Method;
 
+use super::billing_request::{BillingOperation, BillingRoute};
 use super::form::Params;
 use super::meter::{
     DISPLAY_NAME_LENGTH_MAX, Formula, NAME_LENGTH_MAX, NewMeter, TimeWindow, customer_key_default,
@@ -13,7 +14,7 @@ use super::meter::{
 use super::refusal::Refusal;
 
 /// The longest object id, in characters.
-const ID_LENGTH_MAX: usize = 5_000;
+pub(super) const ID_LENGTH_MAX: usize = 5_000;
 /// Rows on a page unless the request says otherwise.
 const PAGE_ROWS_DEFAULT: usize = 10;
 /// Rows on a page at most.
@@ -32,12 +33,16 @@ pub(super) enum Route {
     DeactivateMeter(String),
     ReactivateMeter(String),
     Summaries(String),
+    Billing(BillingRoute),
     Unknown,
 }
 
 impl Route {
     pub(super) fn find(method: &Method, path: &str) -> Self {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        if let Some(route) = BillingRoute::find(method, &parts) {
+            return Self::Billing(route);
+        }
         let is_get = *method == Method::GET;
         if !is_get && *method != Method::POST {
             return Self::Unknown;
@@ -76,6 +81,7 @@ impl Route {
             Self::DeactivateMeter(_) => "POST /v1/billing/meters/{id}/deactivate",
             Self::ReactivateMeter(_) => "POST /v1/billing/meters/{id}/reactivate",
             Self::Summaries(_) => "GET /v1/billing/meters/{id}/event_summaries",
+            Self::Billing(route) => route.name(),
             Self::Unknown => "unknown",
         }
     }
@@ -121,6 +127,7 @@ pub(super) enum Operation {
     DeactivateMeter(String),
     ReactivateMeter(String),
     Summaries { id: String, query: SummaryQuery },
+    Billing(BillingOperation),
 }
 
 impl Operation {
@@ -149,6 +156,7 @@ impl Operation {
             Route::DeactivateMeter(id) => Self::DeactivateMeter(id),
             Route::ReactivateMeter(id) => Self::ReactivateMeter(id),
             Route::Summaries(id) => Self::Summaries { id, query: read_summary(params_in)? },
+            Route::Billing(route) => Self::Billing(BillingOperation::read(route, params_in)?),
             Route::Unknown => return Err(Refusal::no_route(method.as_str(), path)),
         };
         params.finish()?;
@@ -168,6 +176,7 @@ impl Operation {
             | Self::UpdateMeter { .. }
             | Self::DeactivateMeter(_)
             | Self::ReactivateMeter(_) => true,
+            Self::Billing(operation) => operation.is_write(),
         }
     }
 }
@@ -241,7 +250,7 @@ fn read_summary(params: &mut Params) -> Result<SummaryQuery, Refusal> {
     Ok(query)
 }
 
-fn read_page(params: &mut Params) -> Result<Page, Refusal> {
+pub(super) fn read_page(params: &mut Params) -> Result<Page, Refusal> {
     let limit = match params.integer("limit")? {
         None => PAGE_ROWS_DEFAULT,
         Some(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => {

@@ -4,11 +4,14 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::customers::{Directory, Known};
 use super::ledger::{Accepted, Ledger, NoCancel};
 use super::meter::{Meter, Meters};
 use super::operation::{NewEvent, Operation, SummaryQuery};
+use super::prices::Prices;
 use super::refusal::{Refusal, Reply};
-use super::settings::{Customers, Settings};
+use super::settings::Settings;
+use super::subscriptions::Subscriptions;
 use super::summary::{self, Row};
 use super::value;
 use crate::domain::time::Timestamp;
@@ -25,6 +28,9 @@ pub(super) struct Account {
     pub(super) settings: Settings,
     pub(super) meters: Meters,
     pub(super) ledger: Ledger,
+    pub(super) directory: Directory,
+    pub(super) prices: Prices,
+    pub(super) subscriptions: Subscriptions,
 }
 
 /// What came of a request that was carried out.
@@ -45,13 +51,29 @@ impl Performed {
 
 impl Account {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, meters: Meters::default(), ledger: Ledger::default() }
+        Self {
+            settings,
+            meters: Meters::default(),
+            ledger: Ledger::default(),
+            directory: Directory::default(),
+            prices: Prices::default(),
+            subscriptions: Subscriptions::default(),
+        }
     }
 
-    /// Lets everything take effect whose time has come.
+    /// Lets everything take effect whose time has come, in the order of time.
     pub(super) fn settle(&mut self, now: Timestamp) {
-        self.ledger.settle(&self.meters, &self.settings.customers, now);
+        while let Some(at) = self.next_billing().filter(|at| *at <= now) {
+            self.settle_events(at);
+            self.step_billing();
+        }
+        self.settle_events(now);
         self.ledger.forget_identifiers(self.uniqueness_micros(), now);
+    }
+
+    fn settle_events(&mut self, now: Timestamp) {
+        let known = Known { directory: &self.directory, mode: &self.settings.customers };
+        self.ledger.settle(&self.meters, &known, now);
     }
 
     fn uniqueness_micros(&self) -> i64 {
@@ -102,13 +124,13 @@ impl Account {
             Operation::DeactivateMeter(id) => self.meters.switch(id, false, now).map(Meter::object),
             Operation::ReactivateMeter(id) => self.meters.switch(id, true, now).map(Meter::object),
             Operation::Summaries { id, query } => self.summaries(id, query),
+            Operation::Billing(operation) => self.perform_billing(operation, now),
         }
     }
 
     fn summaries(&self, id: &str, query: &SummaryQuery) -> Result<Value, Refusal> {
         let (index, meter) = self.meters.find(id)?;
-        let customers: &Customers = &self.settings.customers;
-        if !customers.know(&query.customer) {
+        if !self.directory.knows(&self.settings.customers, &query.customer) {
             return Err(Refusal::no_reference("customer", &query.customer, "customer"));
         }
         let tally = self.ledger.tally(index, &query.customer);
@@ -142,6 +164,7 @@ impl Account {
         let identifier = identifier.as_str();
         let accepted = Accepted { meter, customer, value, identifier, timestamp, is_doomed };
         let due_at = self.due_at(now);
+        self.directory.name(&self.settings.customers, customer, now);
         self.ledger.book(&accepted, now, due_at);
         Performed { reply: Reply::ok(&object), accepted: true, duplicate: false }
     }

@@ -67,15 +67,19 @@ pub enum Keys {
 pub enum Customers {
     /// Every id that begins with `cus_`.
     Any,
-    /// These.
+    /// These, and those created over the API.
     Only(BTreeSet<String>),
+    /// Those created over the API and no other, as at Stripe.
+    Created,
 }
 
 impl Customers {
+    /// Whether this id exists without having been created.
     pub(super) fn know(&self, id: &str) -> bool {
         match self {
             Self::Any => id.strip_prefix("cus_").is_some_and(|rest| !rest.is_empty()),
             Self::Only(known) => known.contains(id),
+            Self::Created => false,
         }
     }
 }

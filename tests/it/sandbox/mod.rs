@@ -3,6 +3,7 @@
 
 mod adjustments;
 mod control;
+mod customers;
 mod events;
 mod faults;
 mod idempotency;
@@ -10,5 +11,6 @@ mod limits;
 mod meters;
 mod model;
 mod referee;
+mod subscriptions;
 mod summaries;
 mod surroundings;

@@ -79,7 +79,7 @@ async fn the_account_names_itself_and_no_other_is_reachable() {
 async fn a_path_that_is_not_served_is_not_found() {
     let sandbox = start().await;
     for (method, path) in [
-        (Method::GET, "/v1/customers"),
+        (Method::GET, "/v1/charges"),
         (Method::GET, EVENTS),
         (Method::DELETE, METERS),
         (Method::POST, "/v2/billing/meter_event_stream"),

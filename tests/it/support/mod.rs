@@ -2,6 +2,7 @@
 //! misbehave on purpose, the real binary. Never here: an expectation of its own. Read next:
 //! [`openapi`].
 
+pub(crate) mod billing;
 pub(crate) mod daemon;
 pub(crate) mod journey;
 pub(crate) mod openapi;

@@ -51,6 +51,11 @@ pub(crate) fn check_response(
     validate(&format!("{method} {template} {name}"), schema, body)
 }
 
+/// Checks an object by the name of its schema, where the schemas know the object and not the call.
+pub(crate) fn check_object(name: &str, object: &Value) -> Result<(), String> {
+    validate(name, &document()["components"]["schemas"][name], object)
+}
+
 /// Whether the schemas know this call at all.
 pub(crate) fn knows(method: &str, path: &str) -> bool {
     operation(method, path).is_ok()

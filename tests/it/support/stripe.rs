@@ -160,6 +160,18 @@ impl Running {
         self.ask(Method::POST, path, pairs, &[]).await.expect("an answer")
     }
 
+    /// Sends a request that must succeed and answer an object of this schema.
+    pub(crate) async fn post_for(&self, schema: &str, path: &str, pairs: &[(&str, &str)]) -> Value {
+        let reply = self.post(path, &self::pairs(pairs)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        openapi::check_object(schema, &reply.body).expect("the object fits its schema");
+        reply.body
+    }
+
+    pub(crate) async fn delete(&self, path: &str, pairs: &[(&str, &str)]) -> Reply {
+        self.ask(Method::DELETE, path, &self::pairs(pairs), &[]).await.expect("an answer")
+    }
+
     pub(crate) async fn post_with_key(&self, path: &str, pairs: &Pairs, key: &str) -> Reply {
         let headers = [("idempotency-key", key)];
         self.ask(Method::POST, path, pairs, &headers).await.expect("an answer")

@@ -1,0 +1,64 @@
+//! Subscriptions in a running sandbox. Here: a price, a subscription, a walk through time. Never
+//! here: an expectation. Read next: [`super::stripe`].
+
+use serde_json::Value;
+use tallyd::domain::time::Timestamp;
+
+use super::stripe::{Running, event_of};
+
+/// The path of subscriptions.
+pub(crate) const SUBSCRIPTIONS: &str = "/v1/subscriptions";
+
+/// The Unix second of an RFC 3339 time.
+pub(crate) fn seconds(text: &str) -> i64 {
+    Timestamp::parse_rfc3339(text).expect("a time").seconds()
+}
+
+/// The text of a field.
+pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().expect("the field is a text")
+}
+
+impl Running {
+    /// Moves the sandbox's clock to this time.
+    pub(crate) fn go_to(&self, time: &str) {
+        let at = Timestamp::parse_rfc3339(time).expect("a time");
+        self.handle.advance_to(at).expect("the time has not passed");
+    }
+
+    /// The id of a new price, in cents, of the meter of this event name.
+    pub(crate) async fn price(&self, event_name: &str, unit_amount: &str) -> String {
+        let meter = self.meter_id(event_name);
+        let form = [
+            ("currency", "eur"),
+            ("product_data[name]", "Usage"),
+            ("recurring[interval]", "month"),
+            ("recurring[meter]", &meter),
+            ("recurring[usage_type]", "metered"),
+            ("unit_amount_decimal", unit_amount),
+        ];
+        let reply = self.post("/v1/prices", &super::stripe::pairs(&form)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        text(&reply.body, "id").to_owned()
+    }
+
+    /// A new subscription of `cus_1` to the meter `tokens`, with further parameters.
+    pub(crate) async fn subscribe(&self, more: &[(&str, &str)]) -> Value {
+        let price = self.price("tokens", "2.5").await;
+        let mut form = vec![("customer", "cus_1"), ("items[0][price]", &price)];
+        form.extend_from_slice(more);
+        self.post_for("subscription", SUBSCRIPTIONS, &form).await
+    }
+
+    /// How a subscription looks now.
+    pub(crate) async fn look(&self, subscription: &Value) -> Value {
+        let path = format!("{SUBSCRIPTIONS}/{}", text(subscription, "id"));
+        self.get(&path, &[]).await.body
+    }
+
+    /// Sends usage of `cus_1` at the time it has in the sandbox.
+    pub(crate) async fn use_at(&self, identifier: &str, value: &str, time: &str) {
+        let event = event_of("tokens", "cus_1", identifier, value, seconds(time));
+        self.accept(&event).await;
+    }
+}
