@@ -58,6 +58,8 @@ struct Changes {
     limits: Option<NamedLimits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customers: Option<KnownCustomers>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invoice_grace_micros: Option<u64>,
 }
 
 /// `"live"`, `"sandbox"`, `"none"` or `{"custom":{"meter_events":n,"global":n}}`.
@@ -151,7 +153,7 @@ fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Ans
             let created = handle.create_meter(meter).map_err(|reason| refusal(400, &reason))?;
             Ok(ok(&created))
         }
-        "settings" => Ok(apply(handle, parse(body)?)),
+        "settings" => apply(handle, parse(body)?),
         "answers" => {
             let Held { held } = parse(body)?;
             if held {
@@ -165,8 +167,13 @@ fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Ans
     }
 }
 
-fn apply(handle: &SandboxHandle, changes: Changes) -> Answer {
+fn apply(handle: &SandboxHandle, changes: Changes) -> Result<Answer, Answer> {
     let answer = ok(&changes);
+    // What can be refused comes first, so that a refusal changes nothing.
+    if let Some(micros) = changes.invoice_grace_micros {
+        let set = handle.set_invoice_grace(Duration::from_micros(micros));
+        set.map_err(|reason| refusal(400, &reason))?;
+    }
     if let Some(micros) = changes.lag_micros {
         handle.set_lag(Duration::from_micros(micros));
     }
@@ -188,7 +195,7 @@ fn apply(handle: &SandboxHandle, changes: Changes) -> Answer {
         Some(KnownCustomers::Created) => handle.set_customers(Customers::Created),
         None => {}
     }
-    answer
+    Ok(answer)
 }
 
 fn clock(handle: &SandboxHandle) -> Answer {

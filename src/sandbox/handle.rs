@@ -137,6 +137,14 @@ impl SandboxHandle {
         self.0.stripe().set_latency(latency);
     }
 
+    /// Sets how long an invoice stays a draft. Those that are drafts already keep their time.
+    ///
+    /// # Errors
+    /// It is longer than [`stripe::INVOICE_GRACE_MAX`].
+    pub fn set_invoice_grace(&self, grace: Duration) -> Result<(), String> {
+        self.0.stripe().set_invoice_grace(grace)
+    }
+
     /// Sets which customers exist.
     pub fn set_customers(&self, customers: Customers) {
         self.0.stripe().set_customers(customers);

@@ -74,6 +74,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The grace of invoices is out of range.
+    #[error("invoices cannot be made: {0}")]
+    Grace(String),
     /// The faults in the settings make no sense.
     #[error("faults cannot be set: {0}")]
     Faults(String),

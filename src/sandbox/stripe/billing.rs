@@ -1,6 +1,5 @@
-//! Customers and what they pay. Here: what each sound request about them does, and what their
-//! periods do by themselves as time goes by. Never here: keys, limits, faults, meter events.
-//! Read next: [`super::subscriptions`].
+//! Customers and what they pay. Here: what each sound request about them does. Never here: what
+//! happens by itself as time goes by. Read next: [`super::invoicing`].
 
 use serde_json::{Value, json};
 
@@ -12,17 +11,6 @@ use super::summary::{self, Row};
 use crate::domain::time::Timestamp;
 
 impl Account {
-    /// When the next period ends.
-    pub(super) fn next_billing(&self) -> Option<Timestamp> {
-        self.subscriptions.next_end().map(|(at, _)| Timestamp::from_seconds(at))
-    }
-
-    /// Ends the period that ends first.
-    pub(super) fn step_billing(&mut self) {
-        let Some((_, place)) = self.subscriptions.next_end() else { return };
-        self.subscriptions.turn(place).expect("the list of ends names subscriptions that exist");
-    }
-
     /// Carries out a sound request about customers, prices or subscriptions.
     pub(super) fn perform_billing(
         &mut self,
@@ -67,6 +55,11 @@ impl Account {
                 self.subscriptions.resume(place, *keeps_anchor, now.seconds())?;
                 self.subscription_object(place)
             }
+            BillingOperation::ListInvoices(query) => self.list_invoices(query),
+            BillingOperation::RetrieveInvoice(id) => {
+                Ok(self.invoice_object(self.invoices.find(id)?))
+            }
+            BillingOperation::ListLines(id, page) => self.list_lines(id, page),
         }
     }
 
@@ -100,17 +93,23 @@ impl Account {
         now: Timestamp,
     ) -> Result<Value, Refusal> {
         let place = self.subscriptions.place(id)?;
+        let before = self.subscriptions.at(place)?.clone();
         self.subscriptions.update(place, changes, &self.prices, now.seconds())?;
+        self.keep_removed(place, &before, now.seconds());
         self.subscription_object(place)
     }
 
     fn cancel_subscription(
         &mut self,
         place: usize,
-        _invoice_now: bool,
+        invoice_now: bool,
         now: Timestamp,
     ) -> Result<Value, Refusal> {
         self.subscriptions.cancel(place, now.seconds())?;
+        if invoice_now {
+            self.invoice_now(place, now.seconds());
+        }
+        self.removed.remove(&place);
         self.subscription_object(place)
     }
 

@@ -9,6 +9,7 @@ use hyper::Method;
 
 use super::customers::CustomerParts;
 use super::form::Params;
+use super::invoices::InvoiceStatus;
 use super::meter::NAME_LENGTH_MAX;
 use super::operation::{ID_LENGTH_MAX, Page, read_page};
 use super::prices::NewPrice;
@@ -35,6 +36,9 @@ pub(super) enum BillingRoute {
     CancelSubscription(String),
     PauseSubscription(String),
     ResumeSubscription(String),
+    ListInvoices,
+    RetrieveInvoice(String),
+    ListLines(String),
 }
 
 impl BillingRoute {
@@ -56,6 +60,9 @@ impl BillingRoute {
             ("DELETE", ["subscriptions", id]) => Self::CancelSubscription(own(id)),
             ("POST", ["subscriptions", id, "pause"]) => Self::PauseSubscription(own(id)),
             ("POST", ["subscriptions", id, "resume"]) => Self::ResumeSubscription(own(id)),
+            ("GET", ["invoices"]) => Self::ListInvoices,
+            ("GET", ["invoices", id]) => Self::RetrieveInvoice(own(id)),
+            ("GET", ["invoices", id, "lines"]) => Self::ListLines(own(id)),
             _ => return None,
         })
     }
@@ -77,6 +84,9 @@ impl BillingRoute {
             Self::CancelSubscription(_) => "DELETE /v1/subscriptions/{id}",
             Self::PauseSubscription(_) => "POST /v1/subscriptions/{id}/pause",
             Self::ResumeSubscription(_) => "POST /v1/subscriptions/{id}/resume",
+            Self::ListInvoices => "GET /v1/invoices",
+            Self::RetrieveInvoice(_) => "GET /v1/invoices/{id}",
+            Self::ListLines(_) => "GET /v1/invoices/{id}/lines",
         }
     }
 }
@@ -87,6 +97,17 @@ pub(super) struct SubscriptionQuery {
     pub(super) customer: Option<String>,
     pub(super) price: Option<String>,
     pub(super) statuses: &'static [Status],
+    pub(super) created: Range<i64>,
+    pub(super) page: Page,
+}
+
+/// Which invoices to list.
+#[derive(Clone, Debug)]
+pub(super) struct InvoiceQuery {
+    pub(super) customer: Option<String>,
+    pub(super) subscription: Option<String>,
+    /// `None` lists them all; `Some(None)` those in a state that nothing here ever has.
+    pub(super) status: Option<Option<InvoiceStatus>>,
     pub(super) created: Range<i64>,
     pub(super) page: Page,
 }
@@ -108,6 +129,9 @@ pub(super) enum BillingOperation {
     CancelSubscription { id: String, invoice_now: bool },
     PauseSubscription(String),
     ResumeSubscription { id: String, keeps_anchor: bool },
+    ListInvoices(InvoiceQuery),
+    RetrieveInvoice(String),
+    ListLines(String, Page),
 }
 
 impl BillingOperation {
@@ -140,6 +164,9 @@ impl BillingOperation {
                 let keeps_anchor = params.word("billing_cycle_anchor", &words)?.unwrap_or(false);
                 Self::ResumeSubscription { id, keeps_anchor }
             }
+            BillingRoute::ListInvoices => Self::ListInvoices(read_invoices(params)?),
+            BillingRoute::RetrieveInvoice(id) => Self::RetrieveInvoice(id),
+            BillingRoute::ListLines(id) => Self::ListLines(id, read_page(params)?),
         })
     }
 
@@ -150,7 +177,10 @@ impl BillingOperation {
             | Self::RetrieveCustomer(_)
             | Self::RetrievePrice(_)
             | Self::ListSubscriptions(_)
-            | Self::RetrieveSubscription(_) => false,
+            | Self::RetrieveSubscription(_)
+            | Self::ListInvoices(_)
+            | Self::RetrieveInvoice(_)
+            | Self::ListLines(..) => false,
             Self::CreateCustomer(_)
             | Self::UpdateCustomer(..)
             | Self::DeleteCustomer(_)
@@ -288,6 +318,23 @@ fn read_list(params: &mut Params) -> Result<SubscriptionQuery, Refusal> {
         customer: params.text("customer", ID_LENGTH_MAX)?,
         price: params.text("price", ID_LENGTH_MAX)?,
         statuses: params.word("status", &words)?.unwrap_or(ALIVE),
+        created: params.span("created", |text| text.parse().ok())?,
+        page: read_page(params)?,
+    })
+}
+
+fn read_invoices(params: &mut Params) -> Result<InvoiceQuery, Refusal> {
+    let words = [
+        ("draft", Some(InvoiceStatus::Draft)),
+        ("open", Some(InvoiceStatus::Open)),
+        ("paid", None),
+        ("uncollectible", None),
+        ("void", None),
+    ];
+    Ok(InvoiceQuery {
+        customer: params.text("customer", ID_LENGTH_MAX)?,
+        subscription: params.text("subscription", ID_LENGTH_MAX)?,
+        status: params.word("status", &words)?,
         created: params.span("created", |text| text.parse().ok())?,
         page: read_page(params)?,
     })

@@ -2,24 +2,21 @@
 //! the headers of answers. Never here: what a request does. Read next: [`super::perform`].
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::time::Duration;
 
 use chrono::DateTime;
 
 use super::auth::authenticate;
 use super::form::Params;
-use super::ledger::{BookLine, EventLine};
 use super::limiter::Limiter;
-use super::meter::{Meter, NewMeter};
 use super::operation::{NewEvent, Operation, Route};
 use super::perform::Account;
 use super::pins::{KEY_LENGTH_MAX, Pinned, Pins};
 use super::refusal::{Refusal, Reply};
-use super::settings::{Customers, Keys, Limits, Settings};
+use super::settings::{Settings, check_grace};
 use crate::domain::time::Timestamp;
-use crate::sandbox::faults::{Dice, FaultKind, Faults, Reach};
-use crate::sandbox::statistics::{CLOSED, Counters, Statistics};
+use crate::sandbox::faults::{Dice, FaultKind, Reach};
+use crate::sandbox::statistics::{CLOSED, Counters};
 use crate::sandbox::wire::{Answer, Delivery, Request};
 
 /// The version that answers name when the request names none.
@@ -85,13 +82,13 @@ impl Admitted {
 /// The stand-in for Stripe: one account, its door and its counters.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Stripe {
-    account: Account,
-    meter_event_limiter: Option<Limiter>,
-    global_limiter: Limiter,
+    pub(super) account: Account,
+    pub(super) meter_event_limiter: Option<Limiter>,
+    pub(super) global_limiter: Limiter,
     pins: Pins,
     lanes: HashSet<Lane>,
-    dice: Dice,
-    counters: Counters,
+    pub(super) dice: Dice,
+    pub(super) counters: Counters,
     requests: u64,
 }
 
@@ -102,6 +99,7 @@ impl Stripe {
     ) -> Result<Self, crate::sandbox::Error> {
         let faults = std::mem::take(&mut settings.faults);
         faults.check().map_err(crate::sandbox::Error::Faults)?;
+        check_grace(settings.invoice_grace).map_err(crate::sandbox::Error::Grace)?;
         let meters = std::mem::take(&mut settings.meters);
         let limits = settings.limits;
         let mut stripe = Self {
@@ -375,70 +373,6 @@ impl Stripe {
             Some((reply, at)) => self.pins.pin(key, reply, at),
             None => self.pins.release(key),
         }
-    }
-}
-
-/// Reading and changing the stand-in from outside its wire.
-impl Stripe {
-    pub(in crate::sandbox) const fn faults(&self) -> &Faults {
-        &self.dice.faults
-    }
-
-    pub(in crate::sandbox) fn set_faults(&mut self, faults: Faults) {
-        self.dice.load(faults);
-    }
-
-    pub(in crate::sandbox) const fn set_lag(&mut self, lag: Duration) {
-        self.account.settings.lag = lag;
-    }
-
-    pub(in crate::sandbox) const fn set_latency(&mut self, latency: Duration) {
-        self.account.settings.latency = latency;
-    }
-
-    pub(in crate::sandbox) fn set_customers(&mut self, customers: Customers) {
-        self.account.settings.customers = customers;
-    }
-
-    pub(in crate::sandbox) fn set_keys(&mut self, keys: Keys) {
-        self.account.settings.keys = keys;
-    }
-
-    pub(in crate::sandbox) fn set_limits(&mut self, limits: Limits) {
-        self.account.settings.limits = limits;
-        self.meter_event_limiter = limits.meter_events.map(|limit| Limiter::new(Some(limit)));
-        self.global_limiter = Limiter::new(limits.global);
-    }
-
-    pub(in crate::sandbox) fn create_meter(
-        &mut self,
-        meter: NewMeter,
-        now: Timestamp,
-    ) -> Result<Meter, String> {
-        let created = self.account.meters.create(meter, now);
-        created.cloned().map_err(|refusal| refusal.message().to_owned())
-    }
-
-    pub(in crate::sandbox) fn meters(&self) -> Vec<Meter> {
-        self.account.meters.all.clone()
-    }
-
-    pub(in crate::sandbox) fn books(&mut self, now: Timestamp) -> Vec<BookLine> {
-        self.account.settle(now);
-        self.account.ledger.books(&self.account.meters)
-    }
-
-    pub(in crate::sandbox) fn events(
-        &mut self,
-        places: Range<usize>,
-        now: Timestamp,
-    ) -> Vec<EventLine> {
-        self.account.settle(now);
-        self.account.ledger.lines(places, &self.account.meters)
-    }
-
-    pub(in crate::sandbox) fn statistics(&self) -> Statistics {
-        self.counters.view()
     }
 }
 

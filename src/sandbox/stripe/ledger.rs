@@ -11,7 +11,7 @@ use bigdecimal::BigDecimal;
 use serde::{Serialize, Serializer};
 
 use super::customers::Known;
-use super::meter::{MeterIndex, Meters};
+use super::meter::{Meter, MeterIndex, Meters};
 use super::tally::{ALWAYS, Counted, Tally};
 use super::value;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
@@ -142,6 +142,8 @@ pub(super) struct Ledger {
     due: BinaryHeap<Reverse<(Timestamp, u64, Step)>>,
     steps: u64,
     tallies: BTreeMap<(MeterIndex, usize), Tally>,
+    /// The places of all events of one customer on one meter, for those who bill them.
+    receipts: HashMap<(MeterIndex, usize), Vec<usize>>,
 }
 
 impl Ledger {
@@ -173,6 +175,7 @@ impl Ledger {
             is_cancel_asked: false,
             state: State::Pending { is_doomed: event.is_doomed },
         });
+        self.receipts.entry((event.meter, customer)).or_default().push(receipt);
         self.schedule(due_at, Step::Count(receipt));
     }
 
@@ -283,6 +286,39 @@ impl Ledger {
     pub(super) fn tally(&self, meter: MeterIndex, customer: &str) -> Option<&Tally> {
         let place = *self.customer_places.get(customer)?;
         self.tallies.get(&(meter, place))
+    }
+
+    /// What a customer used of a meter at the times in `period`, to the second. All that was
+    /// received by now is in it although its lag may not have passed, cancellations as well.
+    pub(super) fn usage(
+        &self,
+        (index, meter): (MeterIndex, &Meter),
+        customer: &str,
+        period: &Range<i64>,
+        known: &Known<'_>,
+    ) -> BigDecimal {
+        let settings = &meter.settings;
+        let mut tally = Tally::new(settings);
+        let place = self.customer_places.get(customer);
+        let receipts = place.and_then(|place| self.receipts.get(&(index, *place)));
+        for receipt in receipts.into_iter().flatten() {
+            let Some(event) = self.events.get(*receipt) else { continue };
+            let counts = match event.state {
+                State::Counted => !event.is_cancel_asked,
+                State::Pending { is_doomed } => {
+                    !is_doomed && !event.is_cancel_asked && known.know(customer)
+                }
+                State::Cancelled | State::Rejected(_) => false,
+            };
+            // An hour or day that the period cuts is decided by all of its events.
+            let is_near = settings.event_time_window.is_some() || period.contains(&event.timestamp);
+            let Some(value) = value::parse(&event.value).filter(|_| counts && is_near) else {
+                continue;
+            };
+            tally.add(Counted { timestamp: event.timestamp, receipt: *receipt, value });
+        }
+        let range = if settings.event_time_window.is_some() { period } else { &ALWAYS };
+        tally.amount(range)
     }
 
     pub(super) fn books(&self, meters: &Meters) -> Vec<BookLine> {

@@ -12,10 +12,13 @@ mod calendar;
 mod customers;
 mod form;
 mod gate;
+mod invoices;
+mod invoicing;
 mod ledger;
 mod limiter;
 mod meter;
 mod operation;
+mod outside;
 mod perform;
 mod pins;
 mod prices;
@@ -28,6 +31,9 @@ mod value;
 
 pub use ledger::{BookLine, EventLine, EventStatus, RejectionCode};
 pub use meter::{Formula, Meter, NewMeter, TimeWindow};
-pub use settings::{Customers, Keys, Limits, Settings, UNIQUENESS_WINDOW_DEFAULT};
+pub use settings::{
+    Customers, INVOICE_GRACE_DEFAULT, INVOICE_GRACE_MAX, Keys, Limits, Settings,
+    UNIQUENESS_WINDOW_DEFAULT,
+};
 
 pub(super) use gate::{Admission, Admitted, Pace, Stripe, too_large};

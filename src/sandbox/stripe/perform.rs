@@ -1,10 +1,13 @@
 //! Carrying out. Here: what each sound request does to the account, and its answer. Never here:
 //! keys, limits, faults; those are at the [`super::gate`]. Read next: [`super::ledger`].
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::customers::{Directory, Known};
+use super::invoices::{Invoices, Line};
 use super::ledger::{Accepted, Ledger, NoCancel};
 use super::meter::{Meter, Meters};
 use super::operation::{NewEvent, Operation, SummaryQuery};
@@ -31,6 +34,9 @@ pub(super) struct Account {
     pub(super) directory: Directory,
     pub(super) prices: Prices,
     pub(super) subscriptions: Subscriptions,
+    /// What items have used that their subscription no longer bills by; on its next invoice.
+    pub(super) removed: BTreeMap<usize, Vec<Line>>,
+    pub(super) invoices: Invoices,
 }
 
 /// What came of a request that was carried out.
@@ -58,6 +64,8 @@ impl Account {
             directory: Directory::default(),
             prices: Prices::default(),
             subscriptions: Subscriptions::default(),
+            removed: BTreeMap::new(),
+            invoices: Invoices::default(),
         }
     }
 

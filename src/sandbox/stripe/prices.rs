@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bigdecimal::{BigDecimal, ToPrimitive};
 use serde_json::{Value, json};
 
-use super::meter::Meters;
+use super::meter::{MeterIndex, Meters};
 use super::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
@@ -30,6 +30,7 @@ pub(super) type PriceIndex = usize;
 #[derive(Debug)]
 pub(super) struct Price {
     pub(super) id: String,
+    pub(super) meter: MeterIndex,
     pub(super) new: NewPrice,
     created: i64,
 }
@@ -81,14 +82,14 @@ impl Prices {
     ) -> Result<Value, Refusal> {
         let param = "recurring[meter]";
         let missing = |_| Refusal::no_reference("billing meter", &new.meter, param);
-        meters.find(&new.meter).map_err(missing)?;
+        let (meter, _) = meters.find(&new.meter).map_err(missing)?;
         let place = self.all.len();
         if place >= PRICES_MAX {
             return Err(Refusal::invalid(format!("An account has at most {PRICES_MAX} prices")));
         }
         let id = format!("price_sandbox{place:08}");
         self.by_id.insert(id.clone(), place);
-        let price = Price { id, new, created: now.seconds() };
+        let price = Price { id, meter, new, created: now.seconds() };
         let object = price.object();
         self.all.push(price);
         Ok(object)

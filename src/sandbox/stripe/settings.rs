@@ -11,6 +11,21 @@ use crate::sandbox::faults::Faults;
 /// so a client that leans on more is found out.
 pub const UNIQUENESS_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long an invoice stays a draft by default: usage that was reported late is still on it.
+pub const INVOICE_GRACE_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
+/// The longest an invoice can stay a draft.
+pub const INVOICE_GRACE_MAX: Duration = Duration::from_secs(72 * 60 * 60);
+
+/// Says what is wrong with a grace, if anything is.
+pub(super) fn check_grace(grace: Duration) -> Result<(), String> {
+    if grace <= INVOICE_GRACE_MAX {
+        return Ok(());
+    }
+    let (asked, most) = (grace.as_secs(), INVOICE_GRACE_MAX.as_secs());
+    Err(format!("the grace of invoices is {asked} s, and the most is {most} s"))
+}
+
 /// The settings of the stand-in for Stripe.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -27,6 +42,9 @@ pub struct Settings {
     pub lag: Duration,
     /// Which customers exist. Default: any `cus_…`.
     pub customers: Customers,
+    /// How long an invoice stays a draft after its period, at most [`INVOICE_GRACE_MAX`]. Default:
+    /// [`INVOICE_GRACE_DEFAULT`].
+    pub invoice_grace: Duration,
     /// How long an identifier stays taken, from its receipt. Default:
     /// [`UNIQUENESS_WINDOW_DEFAULT`].
     pub uniqueness_window: Duration,
@@ -45,6 +63,7 @@ impl Default for Settings {
             latency: Duration::ZERO,
             lag: Duration::ZERO,
             customers: Customers::Any,
+            invoice_grace: INVOICE_GRACE_DEFAULT,
             uniqueness_window: UNIQUENESS_WINDOW_DEFAULT,
             meters: Vec::new(),
             faults: Faults::default(),

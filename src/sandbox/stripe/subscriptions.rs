@@ -405,6 +405,12 @@ impl Subscriptions {
             it.items.iter_mut().for_each(|item| item.since = at);
         })
     }
+
+    pub(super) fn set_latest_invoice(&mut self, place: usize, id: &str) {
+        if let Some(subscription) = self.all.get_mut(place) {
+            subscription.latest_invoice = Some(id.to_owned());
+        }
+    }
 }
 
 impl Subscription {

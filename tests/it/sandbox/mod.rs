@@ -7,6 +7,7 @@ mod customers;
 mod events;
 mod faults;
 mod idempotency;
+mod invoices;
 mod limits;
 mod meters;
 mod model;
