@@ -56,11 +56,13 @@ pub enum FaultKind {
     UnavailableHtml,
     /// A meter event is accepted with 200 and rejected later, never to be counted.
     RejectedLater,
+    /// A meter event is accepted with 200 and rejected later as one of no meter.
+    NoMeterLater,
 }
 
 impl FaultKind {
     /// Every kind, in the order in which they are drawn: the first that hits is the one injected.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ClosedBefore,
         Self::AnswerLost,
         Self::AnswerCut,
@@ -75,6 +77,7 @@ impl FaultKind {
         Self::LockTimeout,
         Self::UnavailableHtml,
         Self::RejectedLater,
+        Self::NoMeterLater,
     ];
 
     /// The kind's name on the wire and in the draw. The draw depends on it, so renaming a kind
@@ -96,6 +99,7 @@ impl FaultKind {
             Self::LockTimeout => "lock_timeout",
             Self::UnavailableHtml => "unavailable_html",
             Self::RejectedLater => "rejected_later",
+            Self::NoMeterLater => "no_meter_later",
         }
     }
 }

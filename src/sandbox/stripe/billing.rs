@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::announcements::Kind;
 use super::billing_request::{BillingOperation, SubscriptionQuery};
 use super::perform::Account;
 use super::refusal::Refusal;
@@ -48,12 +49,14 @@ impl Account {
             BillingOperation::PauseSubscription(id) => {
                 let place = self.subscriptions.place(id)?;
                 self.subscriptions.pause(place)?;
-                self.subscription_object(place)
+                let paused = self.subscription_object(place)?;
+                Ok(self.announced(Kind::SubscriptionPaused, paused, None, now))
             }
             BillingOperation::ResumeSubscription { id, keeps_anchor } => {
                 let place = self.subscriptions.place(id)?;
                 self.subscriptions.resume(place, *keeps_anchor, now.seconds())?;
-                self.subscription_object(place)
+                let resumed = self.subscription_object(place)?;
+                Ok(self.announced(Kind::SubscriptionResumed, resumed, None, now))
             }
             BillingOperation::ListInvoices(query) => self.list_invoices(query),
             BillingOperation::RetrieveInvoice(id) => {
@@ -69,10 +72,11 @@ impl Account {
 
     /// Deletes a customer, which ends its subscriptions at once and bills nothing more of them.
     fn delete_customer(&mut self, id: &str, now: Timestamp) -> Result<Value, Refusal> {
-        self.directory.delete(&self.settings.customers, id, now)?;
+        let before = self.directory.delete(&self.settings.customers, id, now)?;
         for place in self.subscriptions.alive_of(id) {
             self.cancel_subscription(place, false, now)?;
         }
+        self.announced(Kind::CustomerDeleted, before, None, now);
         Ok(json!({ "id": id, "object": "customer", "deleted": true }))
     }
 
@@ -83,7 +87,8 @@ impl Account {
         }
         self.directory.name(mode, &new.customer, now);
         let created = self.subscriptions.create(new, &self.prices, now.seconds())?;
-        Ok(created.object(&self.prices))
+        let created = created.object(&self.prices);
+        Ok(self.announced(Kind::SubscriptionCreated, created, None, now))
     }
 
     fn update_subscription(
@@ -96,7 +101,11 @@ impl Account {
         let before = self.subscriptions.at(place)?.clone();
         self.subscriptions.update(place, changes, &self.prices, now.seconds())?;
         self.keep_removed(place, &before, now.seconds());
-        self.subscription_object(place)
+        let (before, after) = (before.object(&self.prices), self.subscription_object(place)?);
+        if after == before {
+            return Ok(after);
+        }
+        Ok(self.announced(Kind::SubscriptionUpdated, after, Some(&before), now))
     }
 
     fn cancel_subscription(
@@ -110,7 +119,8 @@ impl Account {
             self.invoice_now(place, now.seconds());
         }
         self.removed.remove(&place);
-        self.subscription_object(place)
+        let ended = self.subscription_object(place)?;
+        Ok(self.announced(Kind::SubscriptionDeleted, ended, None, now))
     }
 
     fn list_subscriptions(&self, query: &SubscriptionQuery) -> Result<Value, Refusal> {

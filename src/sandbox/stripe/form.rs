@@ -34,7 +34,7 @@ impl Params {
                 params.too_many = true;
                 break;
             }
-            let name = name.into_owned();
+            let name = numbered(name.into_owned(), place);
             if is_expansion(&name) {
                 continue;
             }
@@ -208,6 +208,14 @@ impl Params {
             Some((name, _)) => Err(Refusal::unknown_param(name)),
             None => Ok(()),
         }
+    }
+}
+
+/// `name[]`, which some clients write for each entry of an array, as `name[place]`.
+fn numbered(name: String, place: usize) -> String {
+    match name.strip_suffix("[]") {
+        Some(array) => format!("{array}[{place}]"),
+        None => name,
     }
 }
 

@@ -8,9 +8,10 @@ use chrono::DateTime;
 
 use super::auth::authenticate;
 use super::form::Params;
+use super::ledger::RejectionCode;
 use super::limiter::Limiter;
 use super::operation::{NewEvent, Operation, Route};
-use super::perform::Account;
+use super::perform::{Account, Asked};
 use super::pins::{KEY_LENGTH_MAX, Pinned, Pins};
 use super::refusal::{Refusal, Reply};
 use super::settings::{Settings, check_grace};
@@ -20,7 +21,7 @@ use crate::sandbox::statistics::{CLOSED, Counters};
 use crate::sandbox::wire::{Answer, Delivery, Request};
 
 /// The version that answers name when the request names none.
-const VERSION_DEFAULT: &str = "2026-10-28.endive";
+pub(super) const VERSION_DEFAULT: &str = "2026-10-28.endive";
 
 /// The limiter's reason for the limit over everything, and for an endpoint's own.
 const GLOBAL_RATE: &str = "global-rate";
@@ -50,6 +51,8 @@ pub(in crate::sandbox) enum Pace {
 #[derive(Debug)]
 pub(in crate::sandbox) struct Admitted {
     route: &'static str,
+    /// Its place among all requests, which its id is made of.
+    number: u64,
     work: Work,
     fault: Option<FaultKind>,
     lane: Option<Lane>,
@@ -145,6 +148,7 @@ impl Stripe {
         let is_post = request.method == hyper::Method::POST;
         let mut admitted = Admitted {
             route: name,
+            number: self.requests,
             work: Work::Answer(Refusal::internal().reply()),
             fault,
             lane: None,
@@ -156,7 +160,10 @@ impl Stripe {
         };
         let is_storm = is_in_reach && self.dice.faults.is_storm(now);
         let work = self.check_in(&mut admitted, request, route, params, is_storm, now);
-        admitted.work = work.unwrap_or_else(|refusal| Work::Answer(refusal.reply()));
+        admitted.work = work.unwrap_or_else(|refusal| {
+            let is_v2 = request.path.starts_with("/v2/");
+            Work::Answer(if is_v2 { refusal.in_v2() } else { refusal }.reply())
+        });
         Admission::Admitted(Box::new(admitted))
     }
 
@@ -257,7 +264,8 @@ impl Stripe {
             | FaultKind::ErrorAfter
             | FaultKind::PinnedErrorBefore
             | FaultKind::PinnedErrorAfter
-            | FaultKind::RejectedLater => return None,
+            | FaultKind::RejectedLater
+            | FaultKind::NoMeterLater => return None,
         };
         self.counters.count_fault(kind.name());
         Some(reply)
@@ -336,7 +344,11 @@ impl Stripe {
         now: Timestamp,
     ) -> (Reply, bool) {
         let fault = admitted.fault.filter(|_| operation.is_write());
-        let is_doomed = fault == Some(FaultKind::RejectedLater);
+        let doom = match fault {
+            Some(FaultKind::RejectedLater) => Some(RejectionCode::MeterEventCustomerNotFound),
+            Some(FaultKind::NoMeterLater) => Some(RejectionCode::NoMeter),
+            Some(_) | None => None,
+        };
         let (skips, fails, forgets) = match fault {
             Some(FaultKind::PinnedErrorBefore) => (true, true, false),
             Some(FaultKind::PinnedErrorAfter) => (false, true, false),
@@ -345,7 +357,8 @@ impl Stripe {
         };
         let mut reply = Refusal::internal().reply();
         if !skips {
-            let performed = self.account.perform(operation, is_doomed, now);
+            let (request, key) = (admitted.number, admitted.key.as_deref());
+            let performed = self.account.perform(operation, &Asked { request, key, doom }, now);
             if performed.accepted {
                 self.counters.count_accepted(now);
             }
@@ -356,7 +369,7 @@ impl Stripe {
                 reply = performed.reply;
             }
         }
-        if let (true, Some(kind)) = (fails || is_doomed, fault) {
+        if let (true, Some(kind)) = (fails || doom.is_some(), fault) {
             self.counters.count_fault(kind.name());
         }
         (reply, !forgets)

@@ -10,13 +10,14 @@ use std::ops::Range;
 use bigdecimal::BigDecimal;
 use serde_json::Value;
 
+use super::announcements::Kind;
 use super::billing_request::InvoiceQuery;
 use super::customers::Known;
 use super::invoices::{Draft, Invoice, Line, Reason, Source};
 use super::operation::Page;
 use super::perform::Account;
 use super::refusal::Refusal;
-use super::subscriptions::{Item, Subscription};
+use super::subscriptions::{Item, Status, Subscription};
 use super::summary::{self, Row};
 use crate::domain::time::Timestamp;
 
@@ -70,12 +71,30 @@ impl Account {
         if let Ok(Invoice { id, .. }) = self.invoices.at(invoice) {
             self.subscriptions.set_latest_invoice(place, id);
         }
+        self.announce_invoice(Kind::InvoiceCreated, invoice, until);
+    }
+
+    fn announce_invoice(&mut self, kind: Kind, place: usize, at: i64) {
+        let Ok(invoice) = self.invoices.at(place) else { return };
+        let object = self.invoice_object(invoice);
+        self.announced(kind, object, None, Timestamp::from_seconds(at));
     }
 
     fn end_period(&mut self, place: usize, at: i64) {
         let grace = i64::try_from(self.settings.invoice_grace.as_secs()).unwrap_or(i64::MAX);
+        let Ok(before) = self.subscriptions.at(place).map(|it| it.object(&self.prices)) else {
+            return;
+        };
         self.draft(place, at, Reason::Cycle, at.saturating_add(grace));
         self.subscriptions.turn(place).expect("the list of ends names subscriptions that exist");
+        let Ok(found) = self.subscriptions.at(place) else { return };
+        let (ended, after) = (found.status == Status::Canceled, found.object(&self.prices));
+        let at = Timestamp::from_seconds(at);
+        if ended {
+            self.announced(Kind::SubscriptionDeleted, after, None, at);
+        } else {
+            self.announced(Kind::SubscriptionUpdated, after, Some(&before), at);
+        }
     }
 
     fn finalize(&mut self, place: usize, at: i64) {
@@ -83,6 +102,7 @@ impl Account {
         let sources = invoice.draft.lines.iter().filter(|line| line.frozen.is_none());
         let used: Vec<BigDecimal> = sources.map(|line| self.usage(&line.source)).collect();
         self.invoices.finalize(place, at, used);
+        self.announce_invoice(Kind::InvoiceFinalized, place, at);
     }
 
     /// Bills what was used of the open period, without a grace.

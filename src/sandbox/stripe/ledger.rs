@@ -43,6 +43,32 @@ pub enum RejectionCode {
     MeterEventCustomerNotFound,
     /// The value is not a number.
     MeterEventInvalidValue,
+    /// There is no meter of its event name.
+    NoMeter,
+}
+
+impl RejectionCode {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::MeterEventCustomerNotFound => "meter_event_customer_not_found",
+            Self::MeterEventInvalidValue => "meter_event_invalid_value",
+            Self::NoMeter => "no_meter",
+        }
+    }
+}
+
+/// An event that was rejected just now, for those who report it.
+#[derive(Clone, Debug)]
+pub(super) struct Rejection {
+    pub(super) code: RejectionCode,
+    pub(super) at: Timestamp,
+    pub(super) meter: MeterIndex,
+    pub(super) event_name: String,
+    pub(super) customer: Arc<str>,
+    pub(super) identifier: Arc<str>,
+    /// The request that brought it, by its place among all, and its idempotency key.
+    pub(super) request: u64,
+    pub(super) key: Option<Arc<str>>,
 }
 
 /// One accepted event.
@@ -90,13 +116,16 @@ pub(super) struct Accepted<'a> {
     pub(super) value: &'a str,
     pub(super) identifier: &'a str,
     pub(super) timestamp: i64,
-    /// Whether the later checks are to reject it, come what may.
-    pub(super) is_doomed: bool,
+    /// Why the later checks are to reject it, come what may.
+    pub(super) doom: Option<RejectionCode>,
+    /// The request that brings it, by its place among all, and its idempotency key.
+    pub(super) request: u64,
+    pub(super) key: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Pending { is_doomed: bool },
+    Pending { doom: Option<RejectionCode> },
     Counted,
     Cancelled,
     Rejected(RejectionCode),
@@ -110,6 +139,8 @@ struct Event {
     customer: usize,
     timestamp: i64,
     received_at: Timestamp,
+    request: u64,
+    key: Option<Arc<str>>,
     is_cancel_asked: bool,
     state: State,
 }
@@ -144,6 +175,8 @@ pub(super) struct Ledger {
     tallies: BTreeMap<(MeterIndex, usize), Tally>,
     /// The places of all events of one customer on one meter, for those who bill them.
     receipts: HashMap<(MeterIndex, usize), Vec<usize>>,
+    /// What was rejected and not yet taken by those who report it.
+    rejections: Vec<Rejection>,
 }
 
 impl Ledger {
@@ -164,6 +197,10 @@ impl Ledger {
         let receipt = self.events.len();
         let identifier: Arc<str> = Arc::from(event.identifier);
         let customer = self.place_of(event.customer);
+        // Most clients make their key the identifier; then it is kept once.
+        let key = event.key.map(|key| {
+            if key == event.identifier { Arc::clone(&identifier) } else { Arc::from(key) }
+        });
         self.by_identifier.insert(Arc::clone(&identifier), receipt);
         self.events.push(Event {
             identifier,
@@ -172,8 +209,10 @@ impl Ledger {
             customer,
             timestamp: event.timestamp,
             received_at: now,
+            request: event.request,
+            key,
             is_cancel_asked: false,
-            state: State::Pending { is_doomed: event.is_doomed },
+            state: State::Pending { doom: event.doom },
         });
         self.receipts.entry((event.meter, customer)).or_default().push(receipt);
         self.schedule(due_at, Step::Count(receipt));
@@ -218,6 +257,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// When the next of what waits takes effect.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.due.peek().map(|Reverse((at, _, _))| *at)
+    }
+
     /// Lets everything take effect whose lag has passed. Each event is touched a fixed number of
     /// times, so the cost per request is constant on average.
     pub(super) fn settle(&mut self, meters: &Meters, customers: &Known<'_>, now: Timestamp) {
@@ -227,25 +271,43 @@ impl Ledger {
             }
             self.due.pop();
             match step {
-                Step::Count(receipt) => self.count(receipt, meters, customers),
+                Step::Count(receipt) => self.count(receipt, meters, customers, at),
                 Step::Cancel(receipt) => self.uncount(receipt),
             }
         }
     }
 
-    fn count(&mut self, receipt: usize, meters: &Meters, customers: &Known<'_>) {
+    fn count(&mut self, receipt: usize, meters: &Meters, customers: &Known<'_>, at: Timestamp) {
         let Some(event) = self.events.get_mut(receipt) else { return };
-        let State::Pending { is_doomed } = event.state else { return };
-        let known = self.customers.get(event.customer).is_some_and(|id| customers.know(id));
-        let Some(value) = value::parse(&event.value) else {
-            event.state = State::Rejected(RejectionCode::MeterEventInvalidValue);
+        let State::Pending { doom } = event.state else { return };
+        let (Some(meter), Some(customer)) =
+            (meters.all.get(event.meter), self.customers.get(event.customer))
+        else {
             return;
         };
-        if is_doomed || !known {
-            event.state = State::Rejected(RejectionCode::MeterEventCustomerNotFound);
-            return;
-        }
-        let Some(meter) = meters.all.get(event.meter) else { return };
+        let value = value::parse(&event.value).ok_or(RejectionCode::MeterEventInvalidValue);
+        let checked = match doom {
+            Some(code) => value.and(Err(code)),
+            None if customers.know(customer) => value,
+            None => value.and(Err(RejectionCode::MeterEventCustomerNotFound)),
+        };
+        let value = match checked {
+            Ok(value) => value,
+            Err(code) => {
+                event.state = State::Rejected(code);
+                self.rejections.push(Rejection {
+                    code,
+                    at,
+                    meter: event.meter,
+                    event_name: meter.settings.event_name.clone(),
+                    customer: Arc::clone(customer),
+                    identifier: Arc::clone(&event.identifier),
+                    request: event.request,
+                    key: event.key.clone(),
+                });
+                return;
+            }
+        };
         event.state = State::Counted;
         let tally = self.tallies.entry((event.meter, event.customer));
         let tally = tally.or_insert_with(|| Tally::new(&meter.settings));
@@ -267,6 +329,11 @@ impl Ledger {
             State::Pending { .. } => event.state = State::Cancelled,
             State::Cancelled | State::Rejected(_) => {}
         }
+    }
+
+    /// What was rejected since this was asked last.
+    pub(super) fn take_rejections(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.rejections)
     }
 
     /// Forgets the identifiers of events that were received `window` ago or earlier.
@@ -305,8 +372,8 @@ impl Ledger {
             let Some(event) = self.events.get(*receipt) else { continue };
             let counts = match event.state {
                 State::Counted => !event.is_cancel_asked,
-                State::Pending { is_doomed } => {
-                    !is_doomed && !event.is_cancel_asked && known.know(customer)
+                State::Pending { doom } => {
+                    doom.is_none() && !event.is_cancel_asked && known.know(customer)
                 }
                 State::Cancelled | State::Rejected(_) => false,
             };

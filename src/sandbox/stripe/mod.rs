@@ -1,15 +1,21 @@
-//! The stand-in for Stripe. Here: the billing-meter part of API v1, read from Stripe's published
-//! rules. Never here: code of `provider`, or a float beyond the summaries' own. Read next: `gate`.
+//! The stand-in for Stripe. Here: what of its API concerns usage and the bills made of it, read
+//! from Stripe's published rules. Never here: code of `provider`, or a float beyond the summaries'
+//! own. Read next: `gate`.
 //!
 //! A request passes, in this order: authentication, the rate limiter, the idempotency key, its
 //! parameters, the lane of its customer and meter; only then is it carried out. An accepted event
 //! counts when its lag has passed and its customer and value turn out to be sound.
+//!
+//! By itself, as its clock goes by, the account ends periods, drafts and finalizes invoices, and
+//! reports what it rejected; all of that is announced. `settle` in [`perform`] keeps the order.
 
+mod announcements;
 mod auth;
 mod billing;
 mod billing_request;
 mod calendar;
 mod customers;
+mod feed;
 mod form;
 mod gate;
 mod invoices;
@@ -23,6 +29,7 @@ mod perform;
 mod pins;
 mod prices;
 mod refusal;
+mod reports;
 mod settings;
 mod subscriptions;
 mod summary;

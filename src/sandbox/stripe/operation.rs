@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hyper::Method;
 
 use super::billing_request::{BillingOperation, BillingRoute};
+use super::feed::{FeedOperation, FeedRoute};
 use super::form::Params;
 use super::meter::{
     DISPLAY_NAME_LENGTH_MAX, Formula, NAME_LENGTH_MAX, NewMeter, TimeWindow, customer_key_default,
@@ -34,6 +35,7 @@ pub(super) enum Route {
     ReactivateMeter(String),
     Summaries(String),
     Billing(BillingRoute),
+    Feed(FeedRoute),
     Unknown,
 }
 
@@ -42,6 +44,9 @@ impl Route {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         if let Some(route) = BillingRoute::find(method, &parts) {
             return Self::Billing(route);
+        }
+        if let Some(route) = FeedRoute::find(method, &parts) {
+            return Self::Feed(route);
         }
         let is_get = *method == Method::GET;
         if !is_get && *method != Method::POST {
@@ -82,6 +87,7 @@ impl Route {
             Self::ReactivateMeter(_) => "POST /v1/billing/meters/{id}/reactivate",
             Self::Summaries(_) => "GET /v1/billing/meters/{id}/event_summaries",
             Self::Billing(route) => route.name(),
+            Self::Feed(route) => route.name(),
             Self::Unknown => "unknown",
         }
     }
@@ -128,6 +134,7 @@ pub(super) enum Operation {
     ReactivateMeter(String),
     Summaries { id: String, query: SummaryQuery },
     Billing(BillingOperation),
+    Feed(FeedOperation),
 }
 
 impl Operation {
@@ -157,6 +164,7 @@ impl Operation {
             Route::ReactivateMeter(id) => Self::ReactivateMeter(id),
             Route::Summaries(id) => Self::Summaries { id, query: read_summary(params_in)? },
             Route::Billing(route) => Self::Billing(BillingOperation::read(route, params_in)?),
+            Route::Feed(route) => Self::Feed(FeedOperation::read(route, params_in)?),
             Route::Unknown => return Err(Refusal::no_route(method.as_str(), path)),
         };
         params.finish()?;
@@ -169,7 +177,8 @@ impl Operation {
             Self::Account
             | Self::ListMeters { .. }
             | Self::RetrieveMeter(_)
-            | Self::Summaries { .. } => false,
+            | Self::Summaries { .. }
+            | Self::Feed(_) => false,
             Self::CreateEvent(_)
             | Self::CancelEvent { .. }
             | Self::CreateMeter(_)

@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::announcements::{Announcements, Kind};
 use super::customers::{Directory, Known};
+use super::feed;
 use super::invoices::{Invoices, Line};
-use super::ledger::{Accepted, Ledger, NoCancel};
+use super::ledger::{Accepted, Ledger, NoCancel, RejectionCode};
 use super::meter::{Meter, Meters};
 use super::operation::{NewEvent, Operation, SummaryQuery};
 use super::prices::Prices;
 use super::refusal::{Refusal, Reply};
+use super::reports::Reports;
 use super::settings::Settings;
 use super::subscriptions::Subscriptions;
 use super::summary::{self, Row};
@@ -37,6 +40,19 @@ pub(super) struct Account {
     /// What items have used that their subscription no longer bills by; on its next invoice.
     pub(super) removed: BTreeMap<usize, Vec<Line>>,
     pub(super) invoices: Invoices,
+    pub(super) announcements: Announcements,
+    reports: Reports,
+}
+
+/// Who asks, and what is to go wrong with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// The request's place among all.
+    pub(super) request: u64,
+    /// Its idempotency key.
+    pub(super) key: Option<&'a str>,
+    /// Why an event is rejected after its acceptance, come what may.
+    pub(super) doom: Option<RejectionCode>,
 }
 
 /// What came of a request that was carried out.
@@ -66,22 +82,57 @@ impl Account {
             subscriptions: Subscriptions::default(),
             removed: BTreeMap::new(),
             invoices: Invoices::default(),
+            announcements: Announcements::default(),
+            reports: Reports::default(),
         }
     }
 
     /// Lets everything take effect whose time has come, in the order of time.
     pub(super) fn settle(&mut self, now: Timestamp) {
-        while let Some(at) = self.next_billing().filter(|at| *at <= now) {
+        while let Some(at) = self.next_step().filter(|at| *at <= now) {
             self.settle_events(at);
-            self.step_billing();
+            // What was settled may have opened the report that closes first.
+            if self.reports.next_due().is_some_and(|due| due <= at) {
+                self.close_report(at);
+            } else if self.next_billing() == Some(at) {
+                self.step_billing();
+            }
         }
         self.settle_events(now);
+        self.announcements.forget(now);
         self.ledger.forget_identifiers(self.uniqueness_micros(), now);
+    }
+
+    /// When something is next to happen that may be announced.
+    fn next_step(&self) -> Option<Timestamp> {
+        let times = [self.next_billing(), self.reports.next_due(), self.ledger.next_due()];
+        times.into_iter().flatten().min()
+    }
+
+    fn close_report(&mut self, at: Timestamp) {
+        if let Some(report) = self.reports.close_first(&self.meters) {
+            self.announcements.thin(report.name, report.meter, report.data, at);
+        }
+    }
+
+    /// Announces that an object was changed, and hands it on.
+    pub(super) fn announced(
+        &mut self,
+        kind: Kind,
+        object: Value,
+        before: Option<&Value>,
+        now: Timestamp,
+    ) -> Value {
+        self.announcements.snapshot(kind, object.clone(), before, now);
+        object
     }
 
     fn settle_events(&mut self, now: Timestamp) {
         let known = Known { directory: &self.directory, mode: &self.settings.customers };
         self.ledger.settle(&self.meters, &known, now);
+        for rejection in self.ledger.take_rejections() {
+            self.reports.add(&rejection, self.settings.report_seed);
+        }
     }
 
     fn uniqueness_micros(&self) -> i64 {
@@ -92,16 +143,16 @@ impl Account {
         now.plus_micros(i64::try_from(self.settings.lag.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// Carries out a sound request. `is_doomed` marks an event for rejection after its acceptance.
+    /// Carries out a sound request.
     pub(super) fn perform(
         &mut self,
         operation: &Operation,
-        is_doomed: bool,
+        asked: &Asked<'_>,
         now: Timestamp,
     ) -> Performed {
         self.settle(now);
         if let Operation::CreateEvent(event) = operation {
-            return self.create_event(event, is_doomed, now);
+            return self.create_event(event, asked, now);
         }
         let done = self.perform_other(operation, now);
         Performed::plain(done.map_or_else(|refusal| refusal.reply(), |object| Reply::ok(&object)))
@@ -127,12 +178,21 @@ impl Account {
             }
             Operation::RetrieveMeter(id) => Ok(self.meters.find(id)?.1.object()),
             Operation::UpdateMeter { id, display_name } => {
-                self.meters.rename(id, display_name.clone(), now).map(Meter::object)
+                let before = self.meters.find(id)?.1.object();
+                let after = self.meters.rename(id, display_name.clone(), now)?.object();
+                Ok(self.announced(Kind::MeterUpdated, after, Some(&before), now))
             }
-            Operation::DeactivateMeter(id) => self.meters.switch(id, false, now).map(Meter::object),
-            Operation::ReactivateMeter(id) => self.meters.switch(id, true, now).map(Meter::object),
+            Operation::DeactivateMeter(id) => {
+                let meter = self.meters.switch(id, false, now)?.object();
+                Ok(self.announced(Kind::MeterDeactivated, meter, None, now))
+            }
+            Operation::ReactivateMeter(id) => {
+                let meter = self.meters.switch(id, true, now)?.object();
+                Ok(self.announced(Kind::MeterReactivated, meter, None, now))
+            }
             Operation::Summaries { id, query } => self.summaries(id, query),
             Operation::Billing(operation) => self.perform_billing(operation, now),
+            Operation::Feed(operation) => feed::perform(&self.announcements, operation),
         }
     }
 
@@ -146,7 +206,7 @@ impl Account {
         summary::page(summary::rows(meter, tally, query), &query.page, &url)
     }
 
-    fn create_event(&mut self, event: &NewEvent, is_doomed: bool, now: Timestamp) -> Performed {
+    fn create_event(&mut self, event: &NewEvent, asked: &Asked<'_>, now: Timestamp) -> Performed {
         let timestamp = event.timestamp.unwrap_or_else(|| now.seconds());
         let identifier = match &event.identifier {
             Some(identifier) => identifier.clone(),
@@ -170,7 +230,9 @@ impl Account {
             "timestamp": timestamp,
         });
         let identifier = identifier.as_str();
-        let accepted = Accepted { meter, customer, value, identifier, timestamp, is_doomed };
+        let Asked { request, key, doom } = *asked;
+        let accepted =
+            Accepted { meter, customer, value, identifier, timestamp, doom, request, key };
         let due_at = self.due_at(now);
         self.directory.name(&self.settings.customers, customer, now);
         self.ledger.book(&accepted, now, due_at);

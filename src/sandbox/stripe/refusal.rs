@@ -78,6 +78,13 @@ impl Refusal {
         self
     }
 
+    /// The same refusal as v2 writes it: there an error always has a code. Which one is unpublished
+    /// where v1 has none.
+    pub(super) fn in_v2(mut self) -> Self {
+        self.code.get_or_insert("invalid_request");
+        self
+    }
+
     pub(super) fn param(mut self, name: impl Into<String>) -> Self {
         self.param = Some(name.into());
         self

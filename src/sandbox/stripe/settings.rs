@@ -48,6 +48,8 @@ pub struct Settings {
     /// How long an identifier stays taken, from its receipt. Default:
     /// [`UNIQUENESS_WINDOW_DEFAULT`].
     pub uniqueness_window: Duration,
+    /// Decides which rejected events the reports name, and in which form. Default: 0.
+    pub report_seed: u64,
     /// Meters that exist from the start. Default: none.
     pub meters: Vec<NewMeter>,
     /// What goes wrong. Default: nothing.
@@ -65,6 +67,7 @@ impl Default for Settings {
             customers: Customers::Any,
             invoice_grace: INVOICE_GRACE_DEFAULT,
             uniqueness_window: UNIQUENESS_WINDOW_DEFAULT,
+            report_seed: 0,
             meters: Vec::new(),
             faults: Faults::default(),
         }

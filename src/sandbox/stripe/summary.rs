@@ -63,8 +63,19 @@ fn row_id(meter: &str, customer: &str, start: i64, end: i64) -> String {
 
 /// One page of `rows`, as a list object.
 pub(super) fn page(rows: Vec<Row>, page: &Page, url: &str) -> Result<Value, Refusal> {
+    let (rows, has_more) = cut(rows, |row| row.id.as_str(), page)?;
+    let data: Vec<Value> = rows.into_iter().map(|row| row.object).collect();
+    Ok(json!({ "object": "list", "data": data, "has_more": has_more, "url": url }))
+}
+
+/// The rows of one page, and whether there are more in the direction in which pages are turned.
+pub(super) fn cut<T>(
+    rows: Vec<T>,
+    id_of: impl Fn(&T) -> &str,
+    page: &Page,
+) -> Result<(Vec<T>, bool), Refusal> {
     let place = |id: &String, param: &str| {
-        let found = rows.iter().position(|row| row.id == *id);
+        let found = rows.iter().position(|row| id_of(row) == *id);
         found.ok_or_else(|| Refusal::no_reference("object in this list", id, param))
     };
     let (from, until) = match (&page.starting_after, &page.ending_before) {
@@ -79,6 +90,5 @@ pub(super) fn page(rows: Vec<Row>, page: &Page, url: &str) -> Result<Value, Refu
         (None, None) => (0, rows.len().min(page.limit)),
     };
     let has_more = if page.ending_before.is_some() { from > 0 } else { until < rows.len() };
-    let data: Vec<Value> = rows.into_iter().take(until).skip(from).map(|row| row.object).collect();
-    Ok(json!({ "object": "list", "data": data, "has_more": has_more, "url": url }))
+    Ok((rows.into_iter().take(until).skip(from).collect(), has_more))
 }

@@ -41,7 +41,7 @@ async fn each_fault_answers_and_books_as_it_says() {
             FaultKind::Conflict => (Some(409), &nothing),
             FaultKind::RateLimited | FaultKind::LockTimeout => (Some(429), &nothing),
             FaultKind::UnavailableHtml => (Some(503), &nothing),
-            FaultKind::RejectedLater => (Some(200), &nothing),
+            FaultKind::RejectedLater | FaultKind::NoMeterLater => (Some(200), &nothing),
         };
         let (_sandbox, seen, kept) = send_under(kind).await;
         assert_eq!((seen, &kept), (status, books), "{}", kind.name());

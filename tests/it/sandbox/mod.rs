@@ -2,6 +2,7 @@
 //! own provider code. Read next: [`events`].
 
 mod adjustments;
+mod announcements;
 mod control;
 mod customers;
 mod events;
