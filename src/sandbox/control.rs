@@ -10,6 +10,7 @@
 //! | `GET`, `POST /_sandbox/clock` | [`ClockMove`] | `{"now_micros","now"}` |
 //! | `GET`, `POST /_sandbox/meters` | [`NewMeter`] | the meters, or the one created |
 //! | `POST /_sandbox/settings` | [`Changes`]: each part may be absent | what was set |
+//! | `GET`, `POST /_sandbox/webhooks` | [`WebhookSettings`] | [`super::stripe::WebhookCounts`] |
 //! | `POST /_sandbox/answers` | `{"held":bool}` | `{"held":bool}` |
 //!
 //! Totals and values are exact decimal text, never JSON numbers. Errors are `{"error":"…"}`.
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::faults::Faults;
 use super::handle::{SandboxHandle, Shared};
-use super::stripe::{Customers, Limits, NewMeter};
+use super::stripe::{Customers, Limits, NewMeter, WebhookSettings};
 use super::wire::{Answer, Request};
 use crate::domain::time::Timestamp;
 
@@ -110,6 +111,7 @@ fn read(handle: &SandboxHandle, name: &str, query: &str) -> Result<Answer, Answe
         "statistics" => Ok(ok(&handle.statistics())),
         "faults" => Ok(ok(&handle.faults())),
         "clock" => Ok(clock(handle)),
+        "webhooks" => Ok(ok(&handle.webhook_counts())),
         "meters" => Ok(ok(&json!({ "meters": handle.meters() }))),
         unknown => Err(refusal(404, &format!("the control has no {unknown:?} to read"))),
     }
@@ -152,6 +154,11 @@ fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Ans
             let meter: NewMeter = parse(body)?;
             let created = handle.create_meter(meter).map_err(|reason| refusal(400, &reason))?;
             Ok(ok(&created))
+        }
+        "webhooks" => {
+            let settings: WebhookSettings = parse(body)?;
+            handle.set_webhooks(settings).map_err(|reason| refusal(400, &reason))?;
+            Ok(ok(&handle.webhook_counts()))
         }
         "settings" => apply(handle, parse(body)?),
         "answers" => {

@@ -186,7 +186,7 @@ impl Faults {
 
     fn hits(&self, kind: FaultKind, subject: &str, attempt: u64) -> bool {
         let Some(rate) = self.basis_points.get(&kind) else { return false };
-        *rate > 0 && draw(self.seed, kind, subject, attempt) < *rate
+        *rate > 0 && draw(self.seed, kind.name(), subject, attempt) < *rate
     }
 }
 
@@ -236,11 +236,11 @@ impl Dice {
 }
 
 /// A number below [`BASIS_POINTS_MAX`] that depends on nothing but its arguments.
-fn draw(seed: u64, kind: FaultKind, subject: &str, attempt: u64) -> u32 {
+pub(super) fn draw(seed: u64, name: &str, subject: &str, attempt: u64) -> u32 {
     let mut hash = Sha256::new();
     hash.update(seed.to_be_bytes());
-    // A zero byte cannot occur in a kind's name, so the fields cannot run into one another.
-    hash.update(kind.name().as_bytes());
+    // A zero byte cannot occur in a fault's name, so the fields cannot run into one another.
+    hash.update(name.as_bytes());
     hash.update([0]);
     hash.update(attempt.to_be_bytes());
     hash.update(subject.as_bytes());

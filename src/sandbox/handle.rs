@@ -13,7 +13,10 @@ use super::clock::ShiftedClock;
 use super::faults::Faults;
 use super::server::{self, Job};
 use super::statistics::Statistics;
-use super::stripe::{self, BookLine, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe};
+use super::stripe::{
+    self, BookLine, Carrier, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe,
+    WebhookCounts, WebhookDelivery, WebhookSettings,
+};
 use super::wire::{Delivery, Request};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -194,6 +197,35 @@ impl SandboxHandle {
     pub fn events_between(&self, from: usize, until: usize) -> Vec<EventLine> {
         let now = self.now();
         self.0.stripe().events(from..until, now)
+    }
+
+    /// Sets where events are delivered, and what goes wrong on the way. What the endpoints before
+    /// were still to get is forgotten.
+    ///
+    /// # Errors
+    /// An endpoint or a rate makes no sense.
+    pub fn set_webhooks(&self, settings: WebhookSettings) -> Result<(), String> {
+        self.0.stripe().set_webhooks(settings)
+    }
+
+    /// Takes what is due of the endpoints that are carried by hand, freshly signed, in order. Tell
+    /// what became of each with [`SandboxHandle::settle_delivery`].
+    #[must_use]
+    pub fn take_deliveries(&self) -> Vec<WebhookDelivery> {
+        let now = self.now();
+        self.0.stripe().take_deliveries(Carrier::Hand, now)
+    }
+
+    /// Tells the status that an endpoint answered, or that it did not: then it is tried again.
+    pub fn settle_delivery(&self, number: u64, status: Option<u16>) {
+        let now = self.now();
+        self.0.stripe().settle_delivery(number, status, now);
+    }
+
+    /// What became of deliveries since the endpoints were set.
+    #[must_use]
+    pub fn webhook_counts(&self) -> WebhookCounts {
+        self.0.stripe().webhook_counts()
     }
 
     /// What the sandbox saw so far.

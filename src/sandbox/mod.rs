@@ -17,6 +17,7 @@ pub mod stripe;
 
 mod clock;
 mod control;
+mod courier;
 mod handle;
 mod server;
 mod wire;
@@ -77,6 +78,9 @@ pub enum Error {
     /// The grace of invoices is out of range.
     #[error("invoices cannot be made: {0}")]
     Grace(String),
+    /// The webhook endpoints make no sense.
+    #[error("webhooks cannot be delivered: {0}")]
+    Webhooks(String),
     /// The faults in the settings make no sense.
     #[error("faults cannot be set: {0}")]
     Faults(String),

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::control;
+use super::courier;
 use super::handle::Shared;
 use super::stripe::{self, Admission, Admitted, Pace};
 use super::wire::{Answer, Delivery, Request};
@@ -73,6 +74,7 @@ pub(super) async fn run(
     let mut shutdown = std::pin::pin!(shutdown);
     let stopping = watch::Sender::new(false);
     let mut tasks = JoinSet::new();
+    tasks.spawn(courier::run(Arc::clone(&shared), stopping.subscribe()));
     loop {
         tokio::select! {
             () = &mut shutdown => break,

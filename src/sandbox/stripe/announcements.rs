@@ -1,5 +1,5 @@
 //! What the account announces. Here: events in both forms, kept as long as Stripe keeps them. Never
-//! here: how they reach anybody; they are read over the API ([`super::feed`]).
+//! here: how they reach anybody, over the API ([`super::feed`]) or by [`super::webhooks`].
 //! Read next: [`super::reports`].
 //!
 //! A snapshot shows the object as it was; a thin event only names it, and its data is fetched.
@@ -189,6 +189,11 @@ impl Announcements {
         if self.kept.len() > KEPT_MAX {
             self.kept.pop_front();
         }
+    }
+
+    /// What was announced last.
+    pub(super) fn newest(&self) -> Option<&Announcement> {
+        self.kept.back()
     }
 
     /// Forgets what is too old to be read.

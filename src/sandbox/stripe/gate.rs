@@ -104,6 +104,7 @@ impl Stripe {
         faults.check().map_err(crate::sandbox::Error::Faults)?;
         check_grace(settings.invoice_grace).map_err(crate::sandbox::Error::Grace)?;
         let meters = std::mem::take(&mut settings.meters);
+        let webhooks = std::mem::take(&mut settings.webhooks);
         let limits = settings.limits;
         let mut stripe = Self {
             account: Account::new(settings),
@@ -117,6 +118,7 @@ impl Stripe {
         };
         stripe.set_limits(limits);
         stripe.dice.load(faults);
+        stripe.set_webhooks(webhooks).map_err(crate::sandbox::Error::Webhooks)?;
         for meter in meters {
             let event_name = meter.event_name.clone();
             stripe

@@ -35,12 +35,18 @@ mod subscriptions;
 mod summary;
 mod tally;
 mod value;
+mod webhooks;
 
 pub use ledger::{BookLine, EventLine, EventStatus, RejectionCode};
 pub use meter::{Formula, Meter, NewMeter, TimeWindow};
 pub use settings::{
     Customers, INVOICE_GRACE_DEFAULT, INVOICE_GRACE_MAX, Keys, Limits, Settings,
     UNIQUENESS_WINDOW_DEFAULT,
+};
+
+pub use webhooks::{
+    Carrier, Payload, WebhookCounts, WebhookDelivery, WebhookEndpoint, WebhookFaults,
+    WebhookSettings,
 };
 
 pub(super) use gate::{Admission, Admitted, Pace, Stripe, too_large};

@@ -9,6 +9,7 @@ use super::ledger::{BookLine, EventLine};
 use super::limiter::Limiter;
 use super::meter::{Meter, NewMeter};
 use super::settings::{Customers, Keys, Limits, check_grace};
+use super::webhooks::{Carrier, WebhookCounts, WebhookDelivery, WebhookSettings};
 use crate::domain::time::Timestamp;
 use crate::sandbox::faults::Faults;
 use crate::sandbox::statistics::Statistics;
@@ -76,6 +77,41 @@ impl Stripe {
     ) -> Vec<EventLine> {
         self.account.settle(now);
         self.account.ledger.lines(places, &self.account.meters)
+    }
+
+    pub(in crate::sandbox) fn set_webhooks(
+        &mut self,
+        settings: WebhookSettings,
+    ) -> Result<(), String> {
+        settings.check()?;
+        self.account.webhooks.set(settings);
+        Ok(())
+    }
+
+    pub(in crate::sandbox) fn take_deliveries(
+        &mut self,
+        carrier: Carrier,
+        now: Timestamp,
+    ) -> Vec<WebhookDelivery> {
+        // The courier asks ten times a second: without an endpoint of its own it disturbs nothing.
+        if !self.account.webhooks.has(carrier) {
+            return Vec::new();
+        }
+        self.account.settle(now);
+        self.account.webhooks.take(carrier, now)
+    }
+
+    pub(in crate::sandbox) fn settle_delivery(
+        &mut self,
+        number: u64,
+        status: Option<u16>,
+        now: Timestamp,
+    ) {
+        self.account.webhooks.settle(number, status, now);
+    }
+
+    pub(in crate::sandbox) fn webhook_counts(&self) -> WebhookCounts {
+        self.account.webhooks.counts()
     }
 
     pub(in crate::sandbox) fn statistics(&self) -> Statistics {

@@ -20,6 +20,7 @@ use super::settings::Settings;
 use super::subscriptions::Subscriptions;
 use super::summary::{self, Row};
 use super::value;
+use super::webhooks::Webhooks;
 use crate::domain::time::Timestamp;
 
 /// How far in the past an event may lie, in seconds. "35 calendar days" is read as 35 times 24
@@ -41,6 +42,7 @@ pub(super) struct Account {
     pub(super) removed: BTreeMap<usize, Vec<Line>>,
     pub(super) invoices: Invoices,
     pub(super) announcements: Announcements,
+    pub(super) webhooks: Webhooks,
     reports: Reports,
 }
 
@@ -83,6 +85,7 @@ impl Account {
             removed: BTreeMap::new(),
             invoices: Invoices::default(),
             announcements: Announcements::default(),
+            webhooks: Webhooks::default(),
             reports: Reports::default(),
         }
     }
@@ -112,6 +115,14 @@ impl Account {
     fn close_report(&mut self, at: Timestamp) {
         if let Some(report) = self.reports.close_first(&self.meters) {
             self.announcements.thin(report.name, report.meter, report.data, at);
+            self.offer_newest();
+        }
+    }
+
+    /// Queues what was announced last for the webhook endpoints.
+    fn offer_newest(&mut self) {
+        if let Some(newest) = self.announcements.newest() {
+            self.webhooks.offer(newest);
         }
     }
 
@@ -124,6 +135,7 @@ impl Account {
         now: Timestamp,
     ) -> Value {
         self.announcements.snapshot(kind, object.clone(), before, now);
+        self.offer_newest();
         object
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::meter::NewMeter;
+use super::webhooks::WebhookSettings;
 use crate::sandbox::faults::Faults;
 
 /// How long an identifier stays taken by default: Stripe promises at least 24 hours and no more,
@@ -52,6 +53,8 @@ pub struct Settings {
     pub report_seed: u64,
     /// Meters that exist from the start. Default: none.
     pub meters: Vec<NewMeter>,
+    /// Where events are delivered. Default: nowhere.
+    pub webhooks: WebhookSettings,
     /// What goes wrong. Default: nothing.
     pub faults: Faults,
 }
@@ -69,6 +72,7 @@ impl Default for Settings {
             uniqueness_window: UNIQUENESS_WINDOW_DEFAULT,
             report_seed: 0,
             meters: Vec::new(),
+            webhooks: WebhookSettings::default(),
             faults: Faults::default(),
         }
     }

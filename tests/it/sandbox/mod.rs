@@ -16,3 +16,4 @@ mod referee;
 mod subscriptions;
 mod summaries;
 mod surroundings;
+mod webhooks;
