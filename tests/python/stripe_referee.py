@@ -3,9 +3,12 @@
 Usage: stripe_referee.py URL NOW, where NOW is the sandbox's clock in Unix seconds.
 """
 
-import sys
-import urllib.request
+import http.server
 import json
+import queue
+import sys
+import threading
+import urllib.request
 
 import stripe
 
@@ -191,6 +194,100 @@ def check_adjustments(meter, whole):
     refused(stripe.InvalidRequestError, lambda: adjustments.create(asked))
 
 
+def check_billing(meter):
+    """A subscription, its invoice and the events about them, as the SDK's own objects."""
+    price = sandbox.v1.prices.create(
+        {
+            "currency": "eur",
+            "unit_amount": 3,
+            "product_data": {"name": "Words"},
+            "recurring": {"interval": "month", "usage_type": "metered", "meter": meter.id},
+        }
+    )
+    assert isinstance(price, stripe.Price) and price.recurring.meter == meter.id, price
+    customer = sandbox.v1.customers.create({"name": "Ada", "metadata": {"team": "a"}})
+    assert isinstance(customer, stripe.Customer) and customer.metadata["team"] == "a"
+    subscriptions = sandbox.v1.subscriptions
+    made = subscriptions.create({"customer": customer.id, "items": [{"price": price.id}]})
+    assert isinstance(made, stripe.Subscription) and made.status == "active", made
+    [item] = made["items"].data
+    assert isinstance(item, stripe.SubscriptionItem) and item.current_period_start == NOW
+    events.create(event("billed", "7", customer=customer.id))
+    ended = subscriptions.cancel(made.id, {"invoice_now": True})
+    assert ended.status == "canceled" and ended.ended_at == NOW
+    [invoice] = sandbox.v1.invoices.list({"subscription": made.id}).data
+    assert isinstance(invoice, stripe.Invoice) and invoice.status == "open", invoice
+    assert invoice.parent.subscription_details.subscription == made.id
+    [line] = sandbox.v1.invoices.line_items.list(invoice.id).data
+    assert isinstance(line, stripe.InvoiceLineItem), line
+    # The period ends in the second in which the usage happened, and does not contain it.
+    assert line.quantity == 0 and str(line.quantity_decimal) == "0", line
+    told = [each.type for each in sandbox.v1.events.list({"limit": 4}).auto_paging_iter()]
+    assert told[:4] == [
+        "customer.subscription.deleted",
+        "invoice.finalized",
+        "invoice.created",
+        "customer.subscription.created",
+    ], told
+    types = ["customer.subscription.deleted", "customer.deleted"]
+    assert sandbox.v1.customers.delete(customer.id).deleted is True
+    both = list(sandbox.v1.events.list({"types": types}).auto_paging_iter())
+    assert [each.type for each in both] == types[::-1], both
+    assert both[1].data.object.id == made.id
+    assert sandbox.v1.events.retrieve(both[0].id).id == both[0].id
+    assert sandbox.v2.core.events.list({"types": ["v1.billing.meter.no_meter_found"]}).data == []
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes webhooks and keeps them as they came."""
+
+    taken = queue.Queue()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.taken.put((self.headers["stripe-signature"], body))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def check_webhooks(meter):
+    """The SDK believes what the courier brings, by either secret and by no other."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    secrets = ["whsec_old", "whsec_new"]
+    endpoint = {"url": url, "secrets": secrets, "payload": "snapshot"}
+    control("webhooks", {"endpoints": [endpoint]})
+    meters.update(meter.id, {"display_name": "Told"})
+    signature, body = Receiver.taken.get(timeout=60)
+    for secret in secrets:
+        # The sandbox's clock is not this machine's, so the time is not held against it.
+        found = stripe.Webhook.construct_event(body, signature, secret, tolerance=None)
+        assert found.type == "billing.meter.updated", found
+        assert found.data.object.display_name == "Told", found
+    for wrong, sent in [("whsec_other", body), ("whsec_old", body + b"\n")]:
+        refused(
+            stripe.SignatureVerificationError,
+            lambda: stripe.Webhook.construct_event(sent, signature, wrong, tolerance=None),
+        )
+    thin = dict(endpoint, payload="thin")
+    control("webhooks", {"endpoints": [thin]})
+    control("faults", {"next": ["rejected_later"]})
+    events.create(event("doomed", "1", customer="cus_doomed"))
+    control("clock", {"advance_micros": 10_000_000})
+    signature, body = Receiver.taken.get(timeout=60)
+    told = json.loads(body)
+    assert told["type"] == "v1.billing.meter.error_report_triggered" and "data" not in told
+    whole = sandbox.v2.core.events.retrieve(told["id"])
+    assert whole.data.reason.error_count == 1, whole
+    assert whole.related_object.id == meter.id
+    server.shutdown()
+
+
 def main():
     # Faults and the control leave the account alone, so the order of checks is free but for these.
     meter = check_meters()
@@ -200,6 +297,9 @@ def main():
     check_error_classes()
     whole = check_summaries(meter)
     check_adjustments(meter, whole)
+    check_billing(meter)
+    # It moves the clock, so it comes last.
+    check_webhooks(meter)
     print("the sandbox holds against stripe", stripe.VERSION)
 
 
