@@ -478,6 +478,49 @@ CREATE TABLE read_calls (
   PRIMARY KEY (provider, day)
 ) STRICT, WITHOUT ROWID;
 
+-- ── notices ─────────────────────────────────────────────────────────────────────────────────────
+
+-- What a provider announced, as it came, and what became of it. It is a hint, and no fact that the
+-- books rest on: it goes once it was concluded long ago.
+CREATE TABLE notice (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  -- The provider's name for it; and the name under which both forms of an announcement are one.
+  event TEXT NOT NULL,
+  announcement TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  livemode INTEGER NOT NULL CONSTRAINT notice_livemode_form CHECK (livemode IN (0, 1)),
+  -- What it is about.
+  object_kind TEXT,
+  object_id TEXT,
+  came_by TEXT NOT NULL CONSTRAINT notice_ways CHECK (came_by IN ('webhook', 'poll')),
+  received_at INTEGER NOT NULL,
+  state TEXT NOT NULL
+    CONSTRAINT notice_states CHECK (state IN ('waiting', 'acted', 'ignored')),
+  concluded_at INTEGER,
+  why TEXT NOT NULL,
+  -- How often it came again.
+  duplicates INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  CONSTRAINT notice_is_kept_once UNIQUE (provider, event),
+  CONSTRAINT notice_is_announced_once UNIQUE (provider, announcement),
+  CONSTRAINT notice_object_form CHECK ((object_kind IS NULL) = (object_id IS NULL)),
+  CONSTRAINT notice_conclusion_form CHECK ((state = 'waiting') = (concluded_at IS NULL))
+) STRICT;
+CREATE INDEX notice_standing ON notice (state, provider, received_at);
+CREATE INDEX notice_concluded ON notice (concluded_at) WHERE concluded_at IS NOT NULL;
+
+CREATE TRIGGER notice_content_never_changes BEFORE UPDATE OF id, provider, event, announcement,
+  kind, created_at, livemode, object_kind, object_id, came_by, received_at, body ON notice
+BEGIN SELECT RAISE(ABORT, 'what a notice says is sealed'); END;
+CREATE TRIGGER notice_is_concluded_once BEFORE UPDATE OF state, concluded_at, why ON notice
+WHEN OLD.state <> 'waiting'
+BEGIN SELECT RAISE(ABORT, 'a notice is concluded once'); END;
+CREATE TRIGGER notice_that_waits_never_goes BEFORE DELETE ON notice
+WHEN OLD.state = 'waiting'
+BEGIN SELECT RAISE(ABORT, 'a notice that waits does not go'); END;
+
 -- ── people ──────────────────────────────────────────────────────────────────────────────────────
 
 -- What a person decided of something held.

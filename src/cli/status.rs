@@ -94,7 +94,24 @@ impl Standing {
         self.write_parked(out)?;
         self.write_events(out)?;
         self.write_held(out)?;
-        self.write_providers(out)
+        self.write_providers(out)?;
+        self.write_notices(out)
+    }
+
+    /// Most ledgers have none, and nothing is said of them.
+    fn write_notices(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.status.notices.is_empty() {
+            return Ok(());
+        }
+        let columns =
+            [("notices of", Side::Left), ("waiting", Side::Right), ("newest came", Side::Left)];
+        let mut table = Table::new(columns);
+        for each in &self.status.notices {
+            let newest = words::instant(each.newest_at, self.now);
+            table.row([each.provider.clone(), each.waiting.to_string(), newest]);
+        }
+        writeln!(out)?;
+        table.write(out, "")
     }
 
     fn write_held(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -146,6 +146,22 @@ impl Maintainer {
     pub(super) fn new(ledger: Arc<dyn Ledger>, schedule: Schedule, ballast_bytes: u64) -> Self {
         Self { ledger, schedule, ballast_bytes, next_at: Mutex::new(None) }
     }
+
+    /// Clears old notices away, some at a time, so that usage waits for none of it for long.
+    async fn clear_notices(&self, now: Timestamp) -> Result<(), StepError> {
+        let mut given_up = 0;
+        loop {
+            let cleared = self.ledger.clear_notices(now).await?;
+            given_up += cleared.given_up;
+            if !cleared.is_full() {
+                break;
+            }
+        }
+        if given_up > 0 {
+            tracing::warn!(given_up, "notices of providers waited too long, and are ignored now");
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -165,6 +181,7 @@ impl Service for Maintainer {
         };
         self.ledger.keep_ballast(self.ballast_bytes).await;
         if due {
+            self.clear_notices(now).await?;
             self.ledger.maintain().await?;
             tracing::info!("maintained the ledger");
         }

@@ -13,6 +13,7 @@
 //! | attempt, receipt | one try to tell it; what came back |
 //! | parked | a record that waits in front of a route, with the reason |
 //! | resolution | what a person decided of something held |
+//! | notice | what a provider announced: a hint to look, never a fact to book |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
@@ -29,4 +30,5 @@ pub mod state;
 pub mod answer;
 pub mod provider_facts;
 pub mod reading;
+pub mod notice;
 pub(crate) mod closed;

@@ -89,6 +89,14 @@ names! {
     ProviderMeter;
     /// A configured route.
     RouteName;
+    /// A provider's own name for something that it announces.
+    NoticeId;
+    /// What kind of thing is announced, in the provider's words.
+    NoticeKind;
+    /// What kind of object of the provider's a notice is about, in the provider's words.
+    ObjectKind;
+    /// The object of the provider's that a notice is about.
+    ObjectId;
 }
 
 #[cfg(test)]

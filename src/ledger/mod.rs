@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod operator;
 pub mod corrections;
 pub mod holds;
+pub mod notices;
 
 /// Why a ledger verb did not do what it promises. Nothing of the verb was done, except for
 /// [`LedgerError::Broken`], after which nobody knows.
@@ -85,6 +86,7 @@ pub trait Ledger:
     + reconcile::ReconcileLedger
     + operator::OperatorLedger
     + holds::HoldsLedger
+    + notices::NoticesLedger
 {
 }
 
@@ -97,5 +99,6 @@ impl<T> Ledger for T where
         + reconcile::ReconcileLedger
         + operator::OperatorLedger
         + holds::HoldsLedger
+        + notices::NoticesLedger
 {
 }

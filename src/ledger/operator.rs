@@ -58,6 +58,19 @@ pub struct Status {
     pub recent: RecentEvents,
     /// Whether the ledger was rolled back.
     pub restored: Option<Restored>,
+    /// What stands of the notices of each provider that sent any.
+    pub notices: Vec<NoticesStatus>,
+}
+
+/// What `status` shows of a provider's notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticesStatus {
+    /// The provider instance.
+    pub provider: String,
+    /// How many wait.
+    pub waiting: i64,
+    /// When the newest came.
+    pub newest_at: Timestamp,
 }
 
 /// How much of a customer's usage may be billed twice, or not at all, until what is held is

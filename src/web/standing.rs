@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::state::{HoldReason, ParkReason};
-use crate::ledger::operator::{AtRisk, ProviderStatus, Status};
+use crate::ledger::operator::{AtRisk, NoticesStatus, ProviderStatus, Status};
 use crate::ledger::posting::Restored;
 
 /// Most customers and meters at risk that are listed: those with the most. `books` lists all.
@@ -41,6 +41,7 @@ pub fn status_json(status: &Status) -> Value {
     let at_risk: Vec<Value> =
         status.at_risk.iter().take(AT_RISK_LISTED_MAX).map(at_risk_json).collect();
     let providers: Vec<Value> = status.providers.iter().map(provider_json).collect();
+    let notices: Vec<Value> = status.notices.iter().map(notices_json).collect();
     let recent = status.recent;
     json!({
         "ledger_id": status.ledger_id,
@@ -65,6 +66,7 @@ pub fn status_json(status: &Status) -> Value {
         "oldest_open_at": status.oldest_open_at.map(|at| at.to_rfc3339()),
         "nearest_deadline_at": status.nearest_deadline_at.map(|at| at.to_rfc3339()),
         "providers": providers,
+        "notices": notices,
     })
 }
 
@@ -83,6 +85,14 @@ fn at_risk_json(each: &AtRisk) -> Value {
         "meter": each.meter,
         "items": each.items,
         "quantity": each.quantity.to_string(),
+    })
+}
+
+fn notices_json(status: &NoticesStatus) -> Value {
+    json!({
+        "provider": status.provider,
+        "waiting": status.waiting,
+        "newest_at": status.newest_at.to_rfc3339(),
     })
 }
 

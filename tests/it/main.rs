@@ -24,6 +24,8 @@ mod provider_stripe;
 mod holds;
 /// Backups, and ledgers that are not the one usage was sent from.
 mod fence;
+/// What providers announce, in the ledger: kept once, in whatever order it comes.
+mod notices;
 /// The ledger against a model, over random sequences of its verbs.
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor as _, Row as _, SqlSafeStr as _};
 use tallyd::domain::answer::OutcomeKind;
+use tallyd::domain::notice::{CameBy, NoticeState};
 use tallyd::domain::provider_facts::{Formula, Span};
 use tallyd::domain::state::{EventState, HoldReason, ParkReason};
 use tallyd::domain::time::Timestamp;
@@ -100,7 +101,7 @@ async fn a_migration_that_was_released_does_not_change() {
         FROM _sqlx_migrations ORDER BY version";
     // A ledger in the field refuses to open when the text it was made by differs, be it a comment.
     let applied = texts(&mut connection, applied).await.join("\n");
-    insta::assert_snapshot!(applied, @"1 ledger cf560f2c9133342a9948f683d2c1d5ed");
+    insta::assert_snapshot!(applied, @"1 ledger 0f38fbfbc90ee7460b9fed7757f03964");
 }
 
 #[tokio::test]
@@ -114,6 +115,8 @@ async fn the_closed_sets_of_the_schema_are_those_of_the_program() {
         ("receipt_outcomes", members(OutcomeKind::ALL, OutcomeKind::as_str)),
         ("provider_meter_formulas", members(Formula::ALL, Formula::as_str)),
         ("provider_meter_spans", members(Span::ALL, Span::as_str)),
+        ("notice_ways", members(CameBy::ALL, CameBy::as_str)),
+        ("notice_states", members(NoticeState::ALL, NoticeState::as_str)),
     ];
     for (name, members) in sets {
         assert_eq!(listed(&mut connection, name).await, members, "{name}");
@@ -186,6 +189,35 @@ async fn what_an_event_says_is_sealed() {
     let says = refusal(&mut connection, "DELETE FROM meter_event").await;
     assert_eq!(says.as_deref(), Some("meter events are append-only"));
     assert_eq!(refusal(&mut connection, "UPDATE meter_event SET failures = 1").await, None);
+}
+
+#[tokio::test]
+async fn a_notice_is_sealed_and_is_concluded_once_before_it_may_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = fresh(folder.path()).await;
+    let notice =
+        "INSERT INTO notice VALUES (1, 'stripe.main', 'evt_1', 'evt_1', 'customer.deleted',
+        0, 0, 'customer', 'cus_1', 'webhook', 0, 'waiting', NULL, '', 0, '{}')";
+    connection.execute(notice).await.unwrap();
+    let columns = texts(&mut connection, "SELECT name FROM pragma_table_info('notice')").await;
+    let changing = ["state", "concluded_at", "why", "duplicates"];
+    for column in columns.iter().filter(|column| !changing.contains(&column.as_str())) {
+        let change = format!("UPDATE notice SET {column} = {column}");
+        let says = refusal(&mut connection, change).await;
+        assert_eq!(says.as_deref(), Some("what a notice says is sealed"), "{column}");
+    }
+    let says = refusal(&mut connection, "DELETE FROM notice").await;
+    assert_eq!(says.as_deref(), Some("a notice that waits does not go"));
+    let says = refusal(&mut connection, "UPDATE notice SET state = 'acted'").await;
+    assert_eq!(says.as_deref(), Some("CHECK constraint failed: notice_conclusion_form"));
+    let conclude = "UPDATE notice SET state = 'acted', concluded_at = 1, why = 'looked'";
+    assert_eq!(refusal(&mut connection, conclude).await, None);
+    for again in [conclude, "UPDATE notice SET state = 'waiting', concluded_at = NULL"] {
+        let says = refusal(&mut connection, again).await;
+        assert_eq!(says.as_deref(), Some("a notice is concluded once"));
+    }
+    assert_eq!(refusal(&mut connection, "UPDATE notice SET duplicates = 1").await, None);
+    assert_eq!(refusal(&mut connection, "DELETE FROM notice").await, None);
 }
 
 #[tokio::test]

@@ -54,6 +54,12 @@ const HOT: &[&str] = &[
     "lanes_make",
     "lanes_ready",
     "lanes_refresh",
+    "notice_conclude",
+    "notice_end",
+    "notices_insert",
+    "notices_known",
+    "notices_repeat",
+    "notices_waiting",
     "parked_end",
     "parked_page",
     "parked_upsert",
@@ -118,6 +124,12 @@ SELECT id, 'cannot_lower', '', 0 FROM balance WHERE id % 10 = 0;
 INSERT INTO provider (name, livemode, pinned_at) VALUES ('stripe.main', 0, 0), ('stripe.eu', 0, 0);
 INSERT INTO provider_meter (provider, meter, formula, customer_key, value_key, active, learned,
   pinned_at) SELECT provider, meter, 'sum', 'customer', 'value', 1, 1, 0 FROM destination;
+INSERT INTO notice (id, provider, event, announcement, kind, created_at, livemode, came_by, received_at,
+  state, concluded_at, why, duplicates, body)
+SELECT position, iif(position % 3 = 0, 'stripe.eu', 'stripe.main'), 'evt_' || position,
+  'evt_' || position, 'invoice.paid', position, 0, 'webhook', position,
+  iif(position % 50 = 0, 'waiting', 'acted'), iif(position % 50 = 0, NULL, position), '', 0, '{}'
+FROM usage_record;
 ANALYZE;
 ";
 

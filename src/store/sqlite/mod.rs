@@ -16,6 +16,7 @@ mod find;
 mod holds;
 mod intake;
 mod moves;
+mod notices;
 mod operator;
 mod posting;
 mod presence;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::holds::held_item;
+use super::notices::notices_by_provider;
 use super::{SqliteLedger, begin, commit, sql, trace};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
@@ -67,6 +68,7 @@ impl OperatorLedger for SqliteLedger {
         let (events, held) = (recent.integer("events")?, recent.integer("held")?);
         status.recent = RecentEvents { events, held };
         status.restored = self.restoration().await?;
+        status.notices = notices_by_provider(&rows(&mut reader, sql!("status_notices")).await?)?;
         (status.held, status.at_risk) =
             held_by_place(&rows(&mut reader, sql!("status_held")).await?)?;
         Ok(status)
