@@ -59,6 +59,8 @@
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
 //!   is
 //!   a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks.
+//! - A webhook is believed for its signature alone, is on disk before it is answered, and is a
+//!   hint: whoever acts on it asks the provider how things stand.
 //! - No float touches a quantity. No fact is changed. No state or outcome is matched with `_`.
 //! - Nothing but `store` names sqlx, nothing but `provider::stripe::client` sends to Stripe, and
 //!   nobody

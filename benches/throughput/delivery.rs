@@ -144,6 +144,7 @@ async fn fill(ledger: &Arc<SqliteLedger>, url: &str) -> anyhow::Result<Arc<Couri
         key: "sk_test_benchmark".to_owned().into(),
         account: None,
         meters: Vec::new(),
+        webhook_secrets: Vec::new(),
         timeout_millis: 5_000,
     })?);
     let delivery = delivery::Settings {

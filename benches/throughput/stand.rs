@@ -24,6 +24,7 @@ use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
 use tallyd::web::holds::Holds;
 use tallyd::web::server::Server;
+use tallyd::web::webhooks::Webhooks;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -94,6 +95,7 @@ impl Stand {
                     bells: Vec::new(),
                     notice: watch::channel(None).1,
                 },
+                webhooks: Webhooks { readers: Vec::new(), ledger: ledger.clone() },
             };
             let server = Server::bind(&web_settings(folder.path())?).await?;
             let address = server.address();

@@ -79,9 +79,19 @@ fn provider(stripe: &Stripe) -> String {
             format!(", {} declared here", words::counted(count, "meter"))
         }
     };
+    let webhooks = match settings.webhook_secrets.len() {
+        0 => String::new(),
+        count => {
+            let count = words::counted(i64::try_from(count).unwrap_or(i64::MAX), "secret");
+            format!("; webhooks are taken at /webhooks/{}, with {count}", settings.name)
+        }
+    };
     let most = stripe.delivery.concurrency;
     let (name, api) = (&settings.name, &settings.api);
-    format!("provider {name}: told at {api}, {account}, at most {most} requests at once{declared}")
+    format!(
+        "provider {name}: told at {api}, {account}, at most {most} requests at \
+         once{declared}{webhooks}"
+    )
 }
 
 fn route(route: &Route) -> String {

@@ -9,7 +9,7 @@
 const PREFIXES: [&str; 7] =
     ["sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_", "sk_org_", "ek_live_"];
 /// How the names of keys end whose value may be a secret.
-const SECRET_KEYS: [&str; 4] = ["key", "secret", "token", "password"];
+const SECRET_KEYS: [&str; 5] = ["key", "secret", "secrets", "token", "password"];
 /// Keys that end so, and never hold a secret.
 const PLAIN_KEYS: [&str; 2] = ["customer_key", "value_key"];
 
@@ -116,6 +116,7 @@ mod tests {
             ("token = [\"a\", \"b\"]", "token = [\"*\"* \"*\"]"),
             ("key = { env = \"NAME\" }", "key = { env = \"NAME\" }"),
             ("t = [{ secret = \"ab\" }]", "t = [{ secret = \"**\" *]"),
+            ("webhook_secrets = [\"a\"]", "webhook_secrets = [\"*\"]"),
             ("\u{feff}key = 1", "\u{feff}key = *"),
             ("key = { env = \"hunter2\" }", "key = { env = \"*******\" *"),
             ("customer_key = \"who\"", "customer_key = \"who\""),

@@ -38,11 +38,20 @@ pub(super) fn secret(
     given: &Given<'_>,
     found: &mut Findings,
 ) -> Option<(SecretString, Range<usize>)> {
-    let path = table.key(key);
     let otherwise = "nothing could be proven to the other side";
     let example = "{ env = \"NAME\" }";
     let field = super::field::required(table, key, field, otherwise, example, found)?;
-    let place = place(&path, field, given, found)?;
+    one_secret(&table.key(key), field, given, found)
+}
+
+/// Looks up the secret that stands at `path`, as [`secret`] does.
+pub(super) fn one_secret(
+    path: &str,
+    field: &Spanned<Secret>,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Option<(SecretString, Range<usize>)> {
+    let place = place(path, field, given, found)?;
     if given.secrets == SecretPolicy::Unneeded {
         return Some((SecretString::from(String::new()), field.span()));
     }

@@ -26,8 +26,8 @@ use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::{Ledger, LedgerError};
 use crate::posting::poster::Poster;
-use crate::provider::Provider;
 use crate::provider::stripe::{self, Stripe};
+use crate::provider::{NoticeReader, Provider};
 use crate::reconcile::settler::Settler;
 use crate::service::{self, Bell, FatalBell, Service as _};
 use crate::store::OpenError;
@@ -36,6 +36,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::web::app::{Readiness, Rooms};
 use crate::web::holds::Holds;
 use crate::web::server::{BindError, Server};
+use crate::web::webhooks::Webhooks;
 
 /// Why a daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +135,7 @@ impl Daemon {
             providers: told.iter().map(|told| told.name.clone()).collect(),
             accrual: accrual_bell.clone(),
             holds: Holds { ledger: ledger.clone(), bells, notice: noticed },
+            webhooks: Webhooks { readers: notice_readers(&told), ledger: ledger.clone() },
         };
         let shared: Arc<dyn Ledger> = ledger.clone();
         Ok(Self {
@@ -228,6 +230,12 @@ impl Daemon {
         }
         ended
     }
+}
+
+/// Who reads the webhooks of the providers that take any.
+fn notice_readers(told: &[Told]) -> Vec<(ProviderName, Arc<dyn NoticeReader>)> {
+    let reader = |told: &Told| Some((told.name.clone(), told.provider.notice_reader()?));
+    told.iter().filter_map(reader).collect()
 }
 
 /// Makes each provider instance with its courier; it starts with what the ledger knows of its

@@ -7,11 +7,14 @@
 //! prove. It MUST NOT retry by itself, follow a redirect, or let a secret or a payload into a log
 //! or an error.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::domain::answer::Answer;
 use crate::domain::event::{EventIntent, Says};
 use crate::domain::names::{AccountName, ProviderMeter};
+use crate::domain::notice::Notice;
 use crate::domain::provider_facts::{AccountPin, MeterPin};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::HoldReason;
@@ -159,6 +162,57 @@ pub struct UnusableMeter {
     pub reason: String,
 }
 
+/// A webhook's request as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Posted<'a> {
+    /// Its headers, their names in lower case, in the order in which they came.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// Its body, byte for byte: what was signed.
+    pub body: &'a [u8],
+}
+
+/// Why a webhook's request is not taken. The text never holds anything of the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoticeRefusal {
+    /// Nothing proves that the provider sent it, and its body was not looked at.
+    #[error("{why}")]
+    Unproven {
+        /// A word of a closed set of the provider's.
+        code: &'static str,
+        /// What is wrong with the proof.
+        why: String,
+    },
+    /// The provider sent it, and it is no notice, or not for this account's mode.
+    #[error("{field} {why}")]
+    Unreadable {
+        /// A word of a closed set of the provider's.
+        code: &'static str,
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl NoticeRefusal {
+    /// The word for it, of a closed set.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unproven { code, .. } | Self::Unreadable { code, .. } => code,
+        }
+    }
+}
+
+/// Reads what a provider instance announces by webhooks.
+pub trait NoticeReader: Send + Sync {
+    /// Proves that `posted` is the provider's and was sent about `now`, and only then reads it.
+    ///
+    /// # Errors
+    /// When it cannot be proven, or is no notice.
+    fn read(&self, posted: Posted<'_>, now: Timestamp) -> Result<Notice, NoticeRefusal>;
+}
+
 /// A provider instance.
 #[async_trait]
 pub trait Provider: Send + Sync {
@@ -175,6 +229,9 @@ pub trait Provider: Send + Sync {
     /// How long after the first attempt, in microseconds, an identifier is certainly recognised:
     /// the provider's window less its margin, whatever the meter.
     fn recognises_for_micros(&self) -> i64;
+
+    /// What reads its webhooks; nothing while none can be proven to be its own.
+    fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>>;
 
     /// Takes what is pinned of the meters; from here on they are what `encode` goes by.
     fn adopt_meters(&self, meters: Vec<MeterPin>);

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::answer::OutcomeKind;
 use crate::domain::correction::CorrectionKind;
 use crate::domain::names::ProviderName;
+use crate::domain::notice::WebhookOutcome;
 use crate::domain::reading::FindingKind;
 
 /// The `Content-Type` of [`Metrics::encode`].
@@ -106,6 +107,7 @@ pub struct Metrics {
     batches: Histogram,
     corrections: Family<CorrectionLabel, Counter>,
     requests: Family<StatusLabel, Counter>,
+    webhooks: Family<OutcomeLabel, Counter>,
     answers: Family<OutcomeLabel, Counter>,
     findings: Family<FindingLabel, Counter>,
     events: Family<StateLabel, Gauge>,
@@ -143,6 +145,7 @@ impl Metrics {
             batches: Histogram::new(BATCH_BOUNDS),
             corrections: Family::default(),
             requests: Family::default(),
+            webhooks: Family::default(),
             answers: Family::default(),
             findings: Family::default(),
             events: Family::default(),
@@ -169,6 +172,8 @@ impl Metrics {
         all.register("intake_corrections", said, self.corrections.clone());
         let said = "HTTP requests, by the class of the answer's status";
         all.register("http_requests", said, self.requests.clone());
+        let said = "Webhooks by provider, if one takes them at their path, and by outcome";
+        all.register("webhooks", said, self.webhooks.clone());
         let said = "Attempts to tell a provider, by outcome";
         all.register("delivery_answers", said, self.answers.clone());
         let said = "Totals that were compared with a provider's, by what they came to";
@@ -221,6 +226,14 @@ impl Metrics {
     pub fn request(&self, status: u16) {
         let label = StatusLabel { status: format!("{}xx", status / 100) };
         self.requests.get_or_create(&label).inc();
+    }
+
+    /// Counts a webhook's request; without a provider when none takes webhooks at its path. What is
+    /// written in a path is no label, as anybody may write one.
+    pub fn webhook(&self, provider: Option<&ProviderName>, outcome: WebhookOutcome) {
+        let provider = provider.map_or_else(|| "none".to_owned(), ToString::to_string);
+        let outcome = outcome.to_string();
+        self.webhooks.get_or_create(&OutcomeLabel { provider, outcome }).inc();
     }
 
     /// Counts a provider's answer.
@@ -295,6 +308,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.clone().records("accepted", 3);
         metrics.request(503);
+        metrics.webhook(None, WebhookOutcome::NotTaken);
         metrics.answer(&ProviderName::new("stripe.main").unwrap(), OutcomeKind::RateLimited);
         let mut standing = Standing {
             events: vec![("stripe.main".to_owned(), "held".to_owned(), 2)],
@@ -309,6 +323,7 @@ mod tests {
         for line in [
             "tallyd_intake_records_total{verdict=\"accepted\"} 3",
             "tallyd_http_requests_total{status=\"5xx\"} 1",
+            "tallyd_webhooks_total{provider=\"none\",outcome=\"not_taken\"} 1",
             "tallyd_delivery_answers_total{provider=\"stripe.main\",outcome=\"rate_limited\"} 1",
             "tallyd_meter_events{provider=\"stripe.main\",state=\"held\"} 2",
             "tallyd_held_events 2",

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::Callers;
 use super::holds::{self, Holds};
+use super::webhooks::{self, Refusals, Webhooks};
 use super::{Settings, answer, corrections, health, operator, rejected, trace, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
@@ -51,6 +52,8 @@ pub struct Rooms {
     pub accrual: Bell,
     /// What is held, and who is told of a verdict.
     pub holds: Holds,
+    /// Who reads webhooks, and where they are kept.
+    pub webhooks: Webhooks,
 }
 
 /// What the handlers share.
@@ -61,12 +64,15 @@ pub(super) struct App {
     /// commit.
     pub(super) work: TaskTracker,
     pub(super) stop: CancellationToken,
+    /// What the log was told of refused webhooks.
+    pub(super) refusals: Refusals,
 }
 
 impl App {
     pub(super) fn new(settings: &Settings, rooms: Rooms, stop: CancellationToken) -> Arc<Self> {
         let callers = Callers::new(&settings.tokens);
-        Arc::new(Self { rooms, callers, work: TaskTracker::new(), stop })
+        let (work, refusals) = (TaskTracker::new(), Refusals::default());
+        Arc::new(Self { rooms, callers, work, stop, refusals })
     }
 }
 
@@ -78,6 +84,7 @@ pub(super) fn public(app: Arc<App>) -> Router {
             .route("/v1/usage/{source}/{id}", get(trace::for_caller))
             .route("/v1/usage/{source}/{id}/cancel", post(corrections::cancel))
             .route("/v1/usage/{source}/{id}/adjust", post(corrections::adjust))
+            .route("/webhooks/{provider}", post(webhooks::receive))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics)),

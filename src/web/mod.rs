@@ -21,6 +21,7 @@ pub mod standing;
 pub mod rejected;
 pub mod corrections;
 pub mod trace;
+pub mod webhooks;
 
 /// Where HTTP is served when the operator did not say: on this host only.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);

@@ -1,6 +1,7 @@
 //! `POST /v1/usage`. Here: from a request to the gate and back, and the bounds on its body. Never
 //! here: what a record means. Read next: [`super::operator`].
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -135,11 +136,13 @@ pub(super) fn count(app: &App, verdicts: &Verdicts) {
     metrics.records("rejected", verdicts.rejected);
 }
 
+/// What went wrong, and what lies beneath it.
+pub(super) fn with_cause(why: &GateError) -> String {
+    let cause = why.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    format!("{why}{cause}")
+}
+
 pub(super) fn log_refusal(why: &GateError) {
-    let chain = |why: &dyn std::error::Error| {
-        let cause = why.source().map_or_else(String::new, |cause| format!(": {cause}"));
-        format!("{why}{cause}")
-    };
     match why {
         // Told to the supervisor with its cause, which logs it.
         GateError::Fatal => {}
@@ -147,7 +150,7 @@ pub(super) fn log_refusal(why: &GateError) {
         GateError::LowDisk { .. }
         | GateError::LedgerFull(_)
         | GateError::LedgerBusy(_)
-        | GateError::Refused(_) => tracing::warn!(error = chain(why), "usage refused"),
+        | GateError::Refused(_) => tracing::warn!(error = with_cause(why), "usage refused"),
     }
 }
 
@@ -170,6 +173,20 @@ pub(super) type Received = (Bytes, Reservation, BodyKind, Deadline);
 
 /// Receives a request's body within its bounds.
 pub(super) async fn receive(app: &App, request: Request) -> Result<Received, Refusal> {
+    let received = receive_at_most(app, request, app.rooms.gate.settings().body_bytes_max).await;
+    if received.as_ref().is_err_and(|why| why.status() == StatusCode::TOO_MANY_REQUESTS) {
+        log_refusal(&GateError::Overloaded);
+    }
+    received
+}
+
+/// Receives a request's body of at most so many bytes, within the other bounds. The log is not told
+/// of a refusal.
+pub(super) async fn receive_at_most(
+    app: &App,
+    request: Request,
+    bytes_max: usize,
+) -> Result<Received, Refusal> {
     if app.stop.is_cancelled() {
         return Err(answer::shutting_down().into());
     }
@@ -180,7 +197,7 @@ pub(super) async fn receive(app: &App, request: Request) -> Result<Received, Ref
     check_encoding(&head.headers)?;
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = BodyKind::of(kind);
-    match timeout_at(deadline.0, collect(&app.rooms.gate, body)).await {
+    match timeout_at(deadline.0, collect(&app.rooms.gate, body, bytes_max)).await {
         Ok(received) => {
             let (body, share) = received?;
             read.set(true);
@@ -203,8 +220,11 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-async fn collect(gate: &Gate, mut body: Body) -> Result<(Bytes, Reservation), Refusal> {
-    let most = gate.settings().body_bytes_max;
+async fn collect(
+    gate: &Gate,
+    mut body: Body,
+    most: usize,
+) -> Result<(Bytes, Reservation), Refusal> {
     let too_large = || {
         let said = format!("the body is longer than {most} bytes, which is the most that is taken");
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", said)
@@ -225,10 +245,7 @@ async fn collect(gate: &Gate, mut body: Body) -> Result<(Bytes, Reservation), Re
         if whole.len() + data.len() > most {
             return Err(too_large().into());
         }
-        gate.grow(&mut share, data.len()).map_err(|why| {
-            log_refusal(&why);
-            answer::gate_error(&why)
-        })?;
+        gate.grow(&mut share, data.len()).map_err(|why| answer::gate_error(&why))?;
         whole.extend_from_slice(&data);
     }
     Ok((whole.into(), share))

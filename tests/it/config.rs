@@ -15,6 +15,7 @@ mod values;
 const LIVE_KEY: &str = concat!("rk_", "live_", "51canaryLive");
 const TEST_KEY: &str = concat!("sk_", "test_", "51canaryTest");
 const TOKEN: &str = "canary-token-0123456789";
+const WEBHOOK: &str = concat!("wh", "sec_", "canary0123456789");
 
 /// The environment that the tests' configs refer to.
 fn environment(name: &str) -> Option<String> {
@@ -22,6 +23,9 @@ fn environment(name: &str) -> Option<String> {
         "LIVE" => LIVE_KEY,
         "TEST" | "STRIPE_KEY" => TEST_KEY,
         "TOKEN" | "TALLYD_TOKEN" => TOKEN,
+        "WEBHOOK" | "STRIPE_WEBHOOK_SECRET" => WEBHOOK,
+        "ROLLED" => concat!("wh", "sec_", "canaryRolled0123456789"),
+        "GUESSED" => concat!("wh", "sec_", "canary012345678"),
         "SHORT" => "123456789012345",
         "EMPTY" => "",
         "PUBLISHABLE" => "pk_canary",

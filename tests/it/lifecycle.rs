@@ -10,3 +10,4 @@ mod pause;
 mod restored;
 mod stopping;
 mod surroundings;
+mod webhooks;

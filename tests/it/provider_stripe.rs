@@ -44,6 +44,7 @@ fn settings(api: &str, timeout_millis: u32) -> Settings {
         key: KEY.into(),
         account: None,
         meters: vec![],
+        webhook_secrets: Vec::new(),
         timeout_millis,
     }
 }
@@ -393,4 +394,17 @@ fn a_key_is_sent_only_where_it_belongs() {
     }
     let odd = Settings { key: "sk_test_\n".into(), ..settings("https://api.stripe.com", PATIENT) };
     assert!(matches!(Stripe::new(&odd), Err(BuildError::Key(_))));
+}
+
+#[test]
+fn a_webhook_secret_that_is_nothing_is_refused_and_without_any_no_webhook_is_read() {
+    let stripe = |secrets: &[&str]| {
+        let webhook_secrets = secrets.iter().map(|secret| (*secret).into()).collect();
+        Stripe::new(&Settings { webhook_secrets, ..settings("http://127.0.0.1:9", PATIENT) })
+    };
+    for secrets in [&[""][..], &["whsec_1234567890123456", " \t"]] {
+        assert!(matches!(stripe(secrets), Err(BuildError::WebhookSecret(_))), "{secrets:?}");
+    }
+    assert!(stripe(&[]).unwrap().notice_reader().is_none());
+    assert!(stripe(&["whsec_1234567890123456"]).unwrap().notice_reader().is_some());
 }

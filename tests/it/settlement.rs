@@ -56,6 +56,7 @@ impl Stand {
             key: "sk_test_journey".to_owned().into(),
             account: None,
             meters: Vec::new(),
+            webhook_secrets: Vec::new(),
             timeout_millis: 2_000,
         })
         .unwrap();

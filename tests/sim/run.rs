@@ -114,6 +114,7 @@ impl Bench {
             key: "sk_test_simulation".to_owned().into(),
             account: None,
             meters: Vec::new(),
+            webhook_secrets: Vec::new(),
             timeout_millis: 1_000,
         });
         let template = runtime.block_on(template());

@@ -16,8 +16,8 @@ use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::stripe::Stripe;
 use tallyd::provider::stripe::classify::{self, adjustment};
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, Total,
-    Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
+    Request, Total, Totals,
 };
 use tokio::sync::Mutex;
 
@@ -306,6 +306,10 @@ impl Provider for Wire {
             (promise.lag_micros, promise.landing_micros) = (0, 0);
         }
         Ok(capabilities)
+    }
+
+    fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
+        None
     }
 
     fn account_prefix(&self) -> &'static str {

@@ -8,7 +8,7 @@ use super::Given;
 use crate::config::field::{Table, Whole, name, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
-use crate::config::secret::secret;
+use crate::config::secret::{one_secret, secret};
 use crate::config::{SecretPolicy, Stripe, raw};
 use crate::delivery;
 use crate::domain::names::{ProviderMeter, ProviderName};
@@ -101,7 +101,9 @@ fn account(
     .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
     let reconcile = reconcile::Settings { provider: name.clone(), reads_per_month };
     let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
-    let provider = stripe::Settings { name, api, key, account, meters, timeout_millis };
+    let webhook_secrets = webhook_secrets(table, raw, given, found);
+    let provider =
+        stripe::Settings { name, api, key, account, meters, webhook_secrets, timeout_millis };
     Stripe { provider, delivery, reconcile }
 }
 
@@ -204,6 +206,42 @@ fn key(
         None
     };
     (key, kind)
+}
+
+/// The secrets of the account's webhook endpoints. One that is nothing would let anybody sign.
+fn webhook_secrets(
+    table: &Table,
+    raw: &raw::Stripe,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Vec<SecretString> {
+    let Some(list) = &raw.webhook_secrets else { return Vec::new() };
+    let path = table.key("webhook_secrets");
+    let most = stripe::WEBHOOK_SECRETS_MAX;
+    if list.get_ref().len() > most {
+        let title = format!("`{path}` has more than {most} secrets");
+        let label = "whatever anybody sends would be hashed once for each";
+        let help = "keep those in force: one an endpoint, and two while one is rolled";
+        found.error(Problem::at(list.span(), title).label(label).help(help));
+    }
+    let mut secrets = Vec::new();
+    for (index, field) in list.get_ref().iter().enumerate() {
+        let path = format!("{path}.{}", index + 1);
+        let Some((secret, span)) = one_secret(&path, field, given, found) else { continue };
+        if given.secrets == SecretPolicy::Resolve && !is_signing_secret(secret.expose_secret()) {
+            let title = format!("`{path}` is no signing secret of Stripe");
+            let label = "no webhook would be signed with it, or anybody could sign one";
+            let help = "copy it from the webhook endpoint at Stripe: it starts with whsec_";
+            found.error(Problem::at(span, title).label(label).help(help));
+        }
+        secrets.push(secret);
+    }
+    secrets
+}
+
+fn is_signing_secret(secret: &str) -> bool {
+    let rest = secret.strip_prefix(stripe::WEBHOOK_SECRET_PREFIX);
+    rest.is_some_and(|rest| rest.len() >= stripe::WEBHOOK_SECRET_BYTES_MIN)
 }
 
 /// The API's address. A mistake in it would send the key elsewhere, so it has one plain form.

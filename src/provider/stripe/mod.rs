@@ -3,18 +3,19 @@
 //!
 //! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
 //! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`],
-//! its totals in [`summaries`].
+//! its totals in [`summaries`]. What it announces by webhook is proven in [`signature`] and read in
+//! [`notices`].
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, Totals,
-    UnusableMeter,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
+    Request, Totals, UnusableMeter,
 };
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::event::{EventIntent, Says};
@@ -29,10 +30,13 @@ pub mod meters;
 pub mod encode;
 pub mod classify;
 pub mod summaries;
+pub mod signature;
+pub mod notices;
 pub mod client;
 
 use classify::adjustment;
 use client::{Client, Reading};
+use notices::SignedNotices;
 use settings::Settings;
 use summaries::Rows;
 
@@ -48,6 +52,9 @@ pub enum BuildError {
     /// The address is none that a key may be sent to.
     #[error("the api address of {0} {1}")]
     Api(ProviderName, &'static str),
+    /// A webhook secret is nothing, which everybody knows.
+    #[error("a webhook secret of {0} is empty or blank")]
+    WebhookSecret(ProviderName),
     /// The HTTP client could not be made.
     #[error("the HTTP client of {0} cannot be made: {1}")]
     Http(ProviderName, String),
@@ -82,6 +89,7 @@ pub struct Stripe {
     declared: Vec<MeterPin>,
     livemode: bool,
     client: Client,
+    notices: Option<Arc<SignedNotices>>,
     meters: RwLock<Meters>,
 }
 
@@ -99,11 +107,18 @@ impl Stripe {
     /// on.
     ///
     /// # Errors
-    /// When the key does not say what it is, or must not be sent to the address that is set.
+    /// When the key does not say what it is, or must not be sent to the address that is set; or
+    /// when a webhook secret is none.
     pub fn new(settings: &Settings) -> Result<Self, BuildError> {
         let livemode = key_livemode(settings.key.expose_secret())
             .ok_or_else(|| BuildError::Key(settings.name.clone()))?;
         let client = Client::new(settings, livemode)?;
+        let secrets = &settings.webhook_secrets;
+        if secrets.iter().any(|secret| secret.expose_secret().trim().is_empty()) {
+            return Err(BuildError::WebhookSecret(settings.name.clone()));
+        }
+        let notices = (!secrets.is_empty())
+            .then(|| Arc::new(SignedNotices { secrets: secrets.clone(), livemode }));
         let declared = settings.meters.iter().map(|pin| (pin.meter.clone(), pin.clone())).collect();
         Ok(Self {
             name: settings.name.clone(),
@@ -111,6 +126,7 @@ impl Stripe {
             declared: settings.meters.clone(),
             livemode,
             client,
+            notices,
             meters: RwLock::new(Meters { pinned: declared, unusable: Vec::new() }),
         })
     }
@@ -153,6 +169,11 @@ impl Provider for Stripe {
 
     fn recognises_for_micros(&self) -> i64 {
         promises::DEDUPE_WINDOW_MICROS - promises::DEDUPE_MARGIN_MICROS
+    }
+
+    fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
+        let reader = self.notices.clone()?;
+        Some(reader)
     }
 
     fn adopt_meters(&self, meters: Vec<MeterPin>) {

@@ -23,6 +23,14 @@ pub const PAYLOAD_KEY_CHARS_MAX: usize = 100;
 pub const CUSTOMER_KEY: &str = "stripe_customer_id";
 /// The payload key that carries the value, unless the meter was made with another.
 pub const VALUE_KEY: &str = "value";
+/// What every secret of a webhook endpoint starts with.
+pub const WEBHOOK_SECRET_PREFIX: &str = "whsec_";
+/// Shortest secret of a webhook endpoint, in bytes, without its prefix: Stripe's have 32. With a
+/// few letters behind the prefix, anybody could find it from one signed request.
+pub const WEBHOOK_SECRET_BYTES_MIN: usize = 16;
+/// Most secrets of webhook endpoints: two destinations, each while its secret is rolled. Whatever
+/// comes is hashed once for each of them, and anybody may send something.
+pub const WEBHOOK_SECRETS_MAX: usize = 4;
 
 /// One Stripe account.
 #[derive(Clone, Debug)]
@@ -37,6 +45,9 @@ pub struct Settings {
     pub account: Option<String>,
     /// Meters declared because the key may not list them.
     pub meters: Vec<MeterPin>,
+    /// The secrets of the webhook endpoints that announce this account's changes; while one is
+    /// rolled there are two. With none, no webhook is taken.
+    pub webhook_secrets: Vec<SecretString>,
     /// How long one request may take, in milliseconds.
     pub timeout_millis: u32,
 }

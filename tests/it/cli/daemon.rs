@@ -12,6 +12,7 @@ use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
 use tallyd::web::holds::Holds;
 use tallyd::web::server::Server;
+use tallyd::web::webhooks::Webhooks;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,12 @@ impl Daemon {
             readiness,
             providers: vec![provider_name()],
             accrual,
-            holds: Holds { ledger, bells: Vec::new(), notice: watch::channel(None).1 },
+            holds: Holds {
+                ledger: ledger.clone(),
+                bells: Vec::new(),
+                notice: watch::channel(None).1,
+            },
+            webhooks: Webhooks { readers: Vec::new(), ledger },
         };
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(server.run(rooms, stop.clone()));

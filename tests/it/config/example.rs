@@ -23,6 +23,7 @@ fn try_read(text: &str) -> Result<Config, Problems> {
     let environment = |name: &str| match name {
         "STRIPE_KEY" => Some(super::LIVE_KEY.to_owned()),
         "TALLYD_TOKEN" => Some(super::TOKEN.to_owned()),
+        "STRIPE_WEBHOOK_SECRET" => Some(super::WEBHOOK.to_owned()),
         _ => None,
     };
     let outside = Outside { overrides: Overrides::default(), environment: &environment };

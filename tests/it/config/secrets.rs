@@ -236,3 +236,39 @@ fn a_token_needs_sources_and_may_name_any() {
         .collect();
     assert_eq!(sources, ["web", "undeclared"]);
 }
+
+#[test]
+fn the_secrets_of_webhooks_are_looked_up_like_keys_and_never_shown() {
+    let account =
+        |list: &str| SOUND.replacen("\n\n", &format!("\nwebhook_secrets = {list}\n\n"), 1);
+    let config = sound(&account("[{ env = \"WEBHOOK\" }, { env = \"ROLLED\" }]"));
+    let secrets = &config.stripe[0].provider.webhook_secrets;
+    assert_eq!((secrets.len(), secrets[0].expose_secret()), (2, super::WEBHOOK));
+    assert!(!format!("{config:?} {config:#?}").contains("canary"));
+    assert!(sound(&account("[]")).stripe[0].provider.webhook_secrets.is_empty());
+
+    let said = |rest: &str| format!("`stripe.main.webhook_secrets{rest}");
+    for (name, why) in [
+        ("EMPTY", ".1`: the environment variable `EMPTY` is empty"),
+        (
+            "BLANK",
+            ".1`: the environment variable `BLANK` holds a blank or a character that no token has",
+        ),
+        ("NOWHERE", ".1`: the environment variable `NOWHERE` is not set"),
+        ("TEST", ".1` is no signing secret of Stripe"),
+        ("GUESSED", ".1` is no signing secret of Stripe"),
+    ] {
+        let at = format!("{{ env = \"{name}\" }}");
+        refused(&account(&format!("[{at}]")), &at, &said(why));
+    }
+    let many = format!("[{}]", ["{ env = \"WEBHOOK\" }"; 5].join(", "));
+    refused(&account(&many), &many, &said("` has more than 4 secrets"));
+    let literal = format!("[\"{}\"]", super::WEBHOOK);
+    let title = said(".1` is a secret written into the config file");
+    refused(&account(&literal), &format!("\"{}\"", super::WEBHOOK), &title);
+    for line in [literal, format!("\"{}\"", super::WEBHOOK), "[\"canary\", 7]".to_owned()] {
+        let problems = read(&account(&line)).expect_err(&line);
+        let shown = format!("{problems} {problems:?} {}", problems.render(true));
+        assert!(!shown.contains("canary"), "{line}\n{shown}");
+    }
+}

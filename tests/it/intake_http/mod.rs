@@ -4,7 +4,9 @@
 
 mod bounds;
 mod corrections;
+mod forgeries;
 mod operator;
+mod webhooks;
 mod world;
 
 use std::sync::atomic::Ordering;

@@ -20,6 +20,7 @@ use tallyd::ledger::holds::{CaughtUp, Decision, HoldsLedger, Item, Questions, Re
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
 };
+use tallyd::ledger::notices::Arrival;
 use tallyd::ledger::operator::{
     BookFilter, BookLine, HeldItem, OperatorLedger, ParkedGroup, Status, Trace, TraceCorrection,
     TraceEvent, TraceRecord, Verification,
@@ -30,6 +31,7 @@ use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
 use tallyd::web::holds::Holds;
 use tallyd::web::server::Server;
+use tallyd::web::webhooks::Webhooks;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -57,6 +59,7 @@ pub(super) struct Model {
     /// What each record was booked with.
     quantities: Mutex<HashMap<Digest, Quantity>>,
     pub(super) corrections: Mutex<Vec<Correction>>,
+    pub(super) notices: Mutex<Vec<Arrival>>,
     pub(super) accounts: Mutex<Vec<(ProviderName, CustomerName, AccountName)>>,
     pub(super) free: AtomicU64,
     pub(super) weather: watch::Sender<Weather>,
@@ -71,6 +74,7 @@ impl Model {
             rejected: Mutex::default(),
             quantities: Mutex::default(),
             corrections: Mutex::default(),
+            notices: Mutex::default(),
             accounts: Mutex::default(),
             free: AtomicU64::new(u64::MAX),
             weather: watch::Sender::new(Weather::Fair),
@@ -327,6 +331,7 @@ impl World {
             providers: vec![ProviderName::new("stripe.main").unwrap()],
             accrual: accrual.clone(),
             holds: Holds { ledger: ledger.clone(), bells: Vec::new(), notice: noticed },
+            webhooks: Webhooks { readers: super::webhooks::readers(), ledger: ledger.clone() },
         };
         let server = Server::bind(&web).await.unwrap();
         let (address, stop) = (server.address(), CancellationToken::new());

@@ -307,6 +307,13 @@ impl TestDaemon {
         assert_eq!(reply.status, 200, "{}", reply.text);
     }
 
+    /// Sends a webhook of `stripe.main`.
+    pub(crate) async fn announce(&self, signature: String, body: String) -> Reply {
+        let request = self.client.post(format!("{}/webhooks/stripe.main", self.url));
+        let request = request.header("stripe-signature", signature).body(body);
+        Reply::of(request.send().await.unwrap()).await.unwrap()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         let response = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
         Reply::of(response).await.unwrap()

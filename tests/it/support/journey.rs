@@ -110,6 +110,7 @@ impl World {
             key: "sk_test_journey".to_owned().into(),
             account: None,
             meters: Vec::new(),
+            webhook_secrets: Vec::new(),
             timeout_millis: setting.timeout_millis,
         });
         let stripe: Arc<dyn Provider> = Arc::new(stripe.unwrap());

@@ -9,3 +9,4 @@ pub(crate) mod openapi;
 pub(crate) mod raw_server;
 pub(crate) mod stand_in;
 pub(crate) mod stripe;
+pub(crate) mod webhooks;

@@ -21,8 +21,8 @@ use tallyd::ledger::delivery::{AttemptId, DeliveryLedger, LeaseTerms, Leased};
 use tallyd::ledger::intake::IntakeLedger;
 use tallyd::posting::poster::Poster;
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Provider, Request, ToldAs,
-    Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
+    Request, ToldAs, Totals,
 };
 use tallyd::service::Service;
 use tallyd::store::sqlite::SqliteLedger;
@@ -88,6 +88,10 @@ pub(crate) fn answer(outcome: Outcome) -> Answer {
 
 #[async_trait]
 impl Provider for StandIn {
+    fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
+        None
+    }
+
     fn account_prefix(&self) -> &'static str {
         "cus_"
     }

@@ -25,7 +25,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("delivery", &["domain", "clock", "service", "ledger", "provider"]),
     ("reconcile", &["domain", "clock", "service", "ledger", "provider"]),
     ("telemetry", &["domain"]),
-    ("web", &["domain", "clock", "service", "ledger", "intake", "telemetry"]),
+    (
+        "web",
+        &[
+            "domain",
+            "clock",
+            "service",
+            "ledger",
+            "intake",
+            "telemetry",
+            // Webhooks are read by the providers, through their port.
+            "provider::*",
+        ],
+    ),
     (
         "config",
         &[
@@ -97,6 +109,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("axum", &["src/web/"]),
+    ("hmac", &["src/provider/stripe/signature.rs"]),
     ("governor", &["src/delivery/budget.rs"]),
     ("prometheus_client", &["src/telemetry/metrics.rs"]),
     ("tracing_subscriber", &["src/telemetry/logs.rs"]),
