@@ -109,7 +109,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("axum", &["src/web/"]),
-    ("hmac", &["src/provider/stripe/signature.rs"]),
+    ("hmac", &["src/provider/stripe/signature.rs", "src/sandbox/stripe/webhooks.rs"]),
     ("governor", &["src/delivery/budget.rs"]),
     ("prometheus_client", &["src/telemetry/metrics.rs"]),
     ("tracing_subscriber", &["src/telemetry/logs.rs"]),
