@@ -287,8 +287,12 @@ pub fn unknown_field(name: &str) -> Fault {
         Some(field) => format!("is not a field of a record; did you mean \"{field}\"?"),
         None => format!("is not a field of a record, which has {}", FIELDS.join(", ")),
     };
-    // A name that is empty would leave nobody to blame.
-    Fault::new(if name.is_empty() { quoted(name) } else { escaped(name) }, reason)
+    Fault::new(field_name(name), reason)
+}
+
+/// A field's name as it was sent, to be read by a person. An empty one would leave nobody to blame.
+pub(super) fn field_name(name: &str) -> String {
+    if name.is_empty() { quoted(name) } else { escaped(name) }
 }
 
 fn nearest_field(name: &str) -> Option<&'static str> {

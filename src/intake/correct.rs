@@ -3,7 +3,7 @@
 //! here: what the record counts with, the ledger. Read next: [`super::correction_files`].
 
 use super::Settings;
-use super::admit::{Fault, Sources, Written, escaped, name, quoted, source};
+use super::admit::{Fault, Sources, Written, escaped, field_name, name, quoted, source};
 use super::batch::{Place, rejected};
 use super::json::members;
 use crate::domain::correction::{Change, Correction, CorrectionKind, REASON_BYTES_MAX};
@@ -72,7 +72,7 @@ impl<'a> Fields<'a> {
                 Some(Some(_)) => "is there twice".to_owned(),
                 None => format!("is not a field of a correction, which has {}", FIELDS.join(", ")),
             };
-            fault.get_or_insert(Fault::new(escaped(&name), why));
+            fault.get_or_insert(Fault::new(field_name(&name), why));
         }
         Ok((fields, fault))
     }
@@ -367,6 +367,7 @@ mod tests {
             (cancel(r#","id":"f","reason":" ""#), "reason is empty: it tells whoever"),
             (cancel(r#","id":"f","id":"g""#), "id is there twice"),
             (cancel(r#","id":"f","reason":"x","quantity":1"#), "quantity is not taken by a cancel"),
+            (cancel(r#","id":"f","":"x""#), "\"\" is not a field of a correction, which has"),
             (cancel(r#","id":"f","why":"x""#), "why is not a field of a correction, which has"),
             (cancel(r#","id":"f","source":"api""#), "source \"api\" is not one this sender may"),
             (r#"{"record":"r","id":"f","kind":"undo"}"#.to_owned(), "kind \"undo\" is neither"),
