@@ -12,7 +12,9 @@ use tallyd::intake::instant::read;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = str::from_utf8(data) else { return };
-    if let Some(at) = Timestamp::parse_rfc3339(text) {
+    // A leap second at the end of the year 9999 is in one that the form has no digits for.
+    let plausible = |at: &Timestamp| (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(at);
+    if let Some(at) = Timestamp::parse_rfc3339(text).filter(plausible) {
         assert_eq!(Timestamp::parse_rfc3339(&at.to_rfc3339()), Some(at), "{text}");
     }
     let as_text = Written::Text(Cow::Borrowed(text));
@@ -20,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         [(&as_text, None), (&as_text, Some(7_200)), (&Written::Number(text), None)]
     {
         match read(written, zone) {
-            Ok(at) if (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&at) => {
+            Ok(at) if plausible(&at) => {
                 assert_eq!(Timestamp::parse_rfc3339(&at.to_rfc3339()), Some(at), "{text}");
             }
             Ok(_) => {}
