@@ -42,8 +42,8 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) async fn list(home: &Home) -> anyhow::Result<Self> {
         let (_, listed) = home.read(&["held", "list", "--limit", ITEMS_MAX]).await?;
-        let mut held = Self::default();
-        held.without_effect = u64::try_from(list(&listed, "corrections").len())?;
+        let without_effect = u64::try_from(list(&listed, "corrections").len())?;
+        let mut held = Self { without_effect, ..Self::default() };
         for whole in list(&listed, "held") {
             let (place, quantity) = place_and(whole, "meter", "account", "quantity")?;
             let reason = text(whole, "reason").to_owned();

@@ -34,15 +34,7 @@ impl NoticesLedger for Model {
         arrivals: &[Arrival],
         _now: Timestamp,
     ) -> Result<Vec<Archived>, LedgerError> {
-        self.calls.send_modify(|calls| *calls += 1);
-        let mut weather = self.weather.subscribe();
-        let weather = *weather.wait_for(|weather| *weather != Weather::Slow).await.unwrap();
-        match weather {
-            Weather::Full => return Err(LedgerError::Full("disk full".into())),
-            Weather::Busy => return Err(LedgerError::Busy("locked".into())),
-            Weather::Broken => return Err(LedgerError::Broken("input/output error".into())),
-            Weather::Fair | Weather::Slow => {}
-        }
+        self.meet_weather().await?;
         let mut kept = self.notices.lock().unwrap();
         let archive = |arrival: &Arrival| match kept.iter().position(|each| each == arrival) {
             Some(at) => Archived::Duplicate(NoticeNumber(i64::try_from(at).unwrap())),

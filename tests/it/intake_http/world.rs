@@ -157,6 +157,21 @@ impl CorrectionLedger for Model {
     }
 }
 
+impl Model {
+    /// Counts the call, and fails as the weather has it; where that is slow, once it is not.
+    pub(super) async fn meet_weather(&self) -> Result<(), LedgerError> {
+        self.calls.send_modify(|calls| *calls += 1);
+        let mut weather = self.weather.subscribe();
+        let weather = *weather.wait_for(|weather| *weather != Weather::Slow).await.unwrap();
+        match weather {
+            Weather::Full => Err(LedgerError::Full("disk full".into())),
+            Weather::Busy => Err(LedgerError::Busy("locked".into())),
+            Weather::Broken => Err(LedgerError::Broken("input/output error".into())),
+            Weather::Fair | Weather::Slow => Ok(()),
+        }
+    }
+}
+
 #[async_trait]
 impl IntakeLedger for Model {
     async fn accept(
@@ -165,15 +180,7 @@ impl IntakeLedger for Model {
         rejected: Vec<Rejected>,
         _now: Timestamp,
     ) -> Result<Vec<Admission>, LedgerError> {
-        self.calls.send_modify(|calls| *calls += 1);
-        let mut weather = self.weather.subscribe();
-        let weather = *weather.wait_for(|weather| *weather != Weather::Slow).await.unwrap();
-        match weather {
-            Weather::Full => return Err(LedgerError::Full("disk full".into())),
-            Weather::Busy => return Err(LedgerError::Busy("locked".into())),
-            Weather::Broken => return Err(LedgerError::Broken("input/output error".into())),
-            Weather::Fair | Weather::Slow => {}
-        }
+        self.meet_weather().await?;
         self.rejected.lock().unwrap().extend(rejected);
         Ok(records.iter().map(|record| self.book(record)).collect())
     }
