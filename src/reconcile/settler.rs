@@ -142,16 +142,8 @@ impl Settler {
         budget: &mut Budget,
         now: Timestamp,
     ) -> Result<Done, LedgerError> {
-        let provider_at = outlook.provider_now;
-        let keep = |grouping, provider_at, parts| Comparison {
-            lane: lane.lane,
-            grouping,
-            provider_at,
-            parts,
-        };
         let Some(span) = self.span(lane, outlook).await? else {
-            let nothing = keep(lane.grouping, provider_at, Vec::new());
-            return self.ledger.conclude(nothing, now).await.map(Done::Concluded);
+            return self.pass_over(lane, outlook, now).await;
         };
         let price = calls(lane.grouping, span);
         let left = if lane.waits { budget.waiting } else { budget.others };
@@ -170,8 +162,7 @@ impl Settler {
         // is told by the answer itself, and one that does not say when it was made proves nothing.
         let Some(provider_at) = totals.provider_at else {
             self.say_once(&lane.meter, "its totals do not say when they were made");
-            let nothing = keep(lane.grouping, provider_at, Vec::new());
-            return self.ledger.conclude(nothing, now).await.map(Done::Concluded);
+            return self.pass_over(lane, outlook, now).await;
         };
         let outlook = Outlook { provider_now: provider_at, ..*outlook };
         let parts = self.judge(lane, &totals, &outlook).await?;
@@ -179,7 +170,7 @@ impl Settler {
             self.tell(lane, part);
         }
         let grouping = next_grouping(lane.grouping, &parts);
-        let comparison = keep(grouping, provider_at, parts);
+        let comparison = Comparison { lane: lane.lane, grouping, provider_at, parts };
         self.ledger.conclude(comparison, now).await.map(Done::Concluded)
     }
 
@@ -212,6 +203,19 @@ impl Settler {
         Ok(None)
     }
 
+    /// Nothing was learned of the lane: it has its turn again when the others had theirs.
+    async fn pass_over(
+        &self,
+        lane: &UnprovenLane,
+        outlook: &Outlook<'_>,
+        now: Timestamp,
+    ) -> Result<Done, LedgerError> {
+        let provider_at = outlook.provider_now;
+        let UnprovenLane { lane, grouping, .. } = *lane;
+        let nothing = Comparison { lane, grouping, provider_at, parts: Vec::new() };
+        self.ledger.conclude(nothing, now).await.map(Done::Concluded)
+    }
+
     async fn unanswered(
         &self,
         lane: &UnprovenLane,
@@ -222,16 +226,9 @@ impl Settler {
         let (provider, outcome) = (self.settings.provider.as_str(), answer.outcome.kind().as_str());
         let why = answer.message.as_deref().unwrap_or_default();
         tracing::warn!(provider, meter = %lane.meter, outcome, why, "a total could not be read");
-        let nothing = Comparison {
-            lane: lane.lane,
-            grouping: lane.grouping,
-            provider_at: outlook.provider_now,
-            parts: Vec::new(),
-        };
-        // It has its turn again when the others had theirs.
-        self.ledger.conclude(nothing, now).await?;
+        let passed = self.pass_over(lane, outlook, now).await?;
         match answer.outcome {
-            Outcome::Refused(_) => Ok(Done::Concluded(Concluded::default())),
+            Outcome::Refused(_) => Ok(passed),
             Outcome::Accepted
             | Outcome::Duplicate
             | Outcome::Busy
