@@ -124,6 +124,8 @@ impl fmt::Display for Token {
 pub struct HeldEvent {
     /// Whether some attempt of it may have landed.
     pub may_exist: bool,
+    /// Whether a cancel of it counts as told.
+    pub cancelled: bool,
     /// The last instant, on the provider's clock, at which the provider still takes it.
     pub deadline_at: Timestamp,
     /// The provider's clock.
@@ -151,6 +153,8 @@ pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, Stri
         Verdict::Billed => Ok(fate(EventState::Settled, true)),
         // Its identifier is spent, or was refused: its quantity goes under another.
         Verdict::NotBilled if !event.may_exist => Ok(fate(EventState::Superseded, false)),
+        // With its cancel it adds nothing, as was told: neither goes again, and neither is there.
+        Verdict::NotBilled if event.cancelled => Ok(fate(EventState::Superseded, false)),
         Verdict::NotBilled if event.deadline_at < event.provider_now => Err(format!(
             "the provider took it until {} only, so that it cannot be sent again: say billed, or \
              bill it outside and write it off",
@@ -204,10 +208,18 @@ mod tests {
     #[test]
     fn every_verdict_over_every_held_event_is_one_that_was_thought_of() {
         let mut table = String::new();
-        for (may_exist, late) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (may_exist, cancelled, late) in [
+            (false, false, false),
+            (false, false, true),
+            (true, false, false),
+            (true, false, true),
+            (true, true, false),
+            (true, true, true),
+        ] {
             let deadline_at = NOON.plus_seconds(if late { -1 } else { 0 });
-            let event = HeldEvent { may_exist, deadline_at, provider_now: NOON };
+            let event = HeldEvent { may_exist, cancelled, deadline_at, provider_now: NOON };
             let exists = if may_exist { "may exist" } else { "refused" };
+            let cancelled = if cancelled { ", cancelled" } else { "" };
             let late = if late { ", late" } else { "" };
             for verdict in Verdict::ALL {
                 let said = match judge_event(*verdict, event) {
@@ -218,7 +230,10 @@ mod tests {
                     }
                     Err(_) => "-".to_owned(),
                 };
-                table.push_str(&format!("{exists}{late}: {} -> {said}\n", verdict.typed()));
+                table.push_str(&format!(
+                    "{exists}{cancelled}{late}: {} -> {said}\n",
+                    verdict.typed()
+                ));
             }
         }
         insta::assert_snapshot!(table, @r"
@@ -242,6 +257,16 @@ mod tests {
         may exist, late: write-off -> dead, may exist
         may exist, late: first -> -
         may exist, late: second -> -
+        may exist, cancelled: billed -> settled, may exist
+        may exist, cancelled: not-billed -> superseded
+        may exist, cancelled: write-off -> dead, may exist
+        may exist, cancelled: first -> -
+        may exist, cancelled: second -> -
+        may exist, cancelled, late: billed -> settled, may exist
+        may exist, cancelled, late: not-billed -> superseded
+        may exist, cancelled, late: write-off -> dead, may exist
+        may exist, cancelled, late: first -> -
+        may exist, cancelled, late: second -> -
         ");
     }
 }

@@ -120,8 +120,10 @@ async fn decide_event(
     if let Some(why) = unseen(connection, resolution, token).await? {
         return Ok(Err(why));
     }
+    let kin = kin(connection, number).await?;
     let seen = HeldEvent {
         may_exist: row.flag("ambiguous")?,
+        cancelled: kin.iter().any(|each| each.is_cancel),
         deadline_at: row.time("deadline_at")?,
         provider_now: provider_now(&row, now)?,
     };
@@ -132,7 +134,6 @@ async fn decide_event(
     let quantity = row.quantity("quantity")?;
     let balance = row.integer("balance_id")?;
     let id = keep(connection, resolution, &quantity, now).await?;
-    let kin = kin(connection, number).await?;
     let before = Sums::read(connection, balance).await?;
     let mut records = 0;
     if fate.written_off {

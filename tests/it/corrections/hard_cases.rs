@@ -343,6 +343,30 @@ async fn a_cancel_that_a_person_says_landed_settles_what_it_cancelled() {
 }
 
 #[tokio::test]
+async fn a_cancelled_event_that_a_person_says_is_not_there_does_not_go_again() {
+    let stage = Stage::open().await;
+    stage.book("r1").await;
+    stage.rest().await;
+    stage.cancel("r1").await;
+    stage.rest().await;
+    // A total did not tell whether the two are there, or neither.
+    stage
+        .write(
+            "UPDATE meter_event SET state = 'held', hold_reason = 'may_exist', hold_detail = ''"
+                .to_owned(),
+        )
+        .await;
+    assert!(matches!(stage.decide("event:1", Verdict::NotBilled).await, Decision::Done(_)));
+    // Nobody is asked what the cancel would mean without its target.
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.events()), ("0", 1));
+    let states = stage.world.ledger.status().await.unwrap().events;
+    assert_eq!(states.len(), 1, "{states:?}");
+    assert_eq!((states[0].1.as_str(), states[0].2), ("superseded", 2));
+}
+
+#[tokio::test]
 async fn a_conflict_decided_for_the_second_value_the_source_sends_that_again() {
     let stage = Stage::open().await;
     stage.book("r1").await;
