@@ -63,6 +63,31 @@ pub struct Plan {
     pub wait_until: Option<Timestamp>,
 }
 
+impl Plan {
+    /// Nothing is done, and a person sees why.
+    fn held(hold: (HoldReason, String)) -> Self {
+        Self { hold: Some(hold), ..Self::default() }
+    }
+
+    /// What remains cannot be told. What was withdrawn stays withdrawn: it is known to be wrong,
+    /// and the hold is of what remains without it.
+    fn hold(&mut self, hold: (HoldReason, String)) {
+        self.hold = Some(hold);
+    }
+
+    /// What remains is of a closed period.
+    fn leave_to_period(&mut self, rest: &Quantity, rules: &Rules<'_>) {
+        match (rules.late, rules.closed_until) {
+            (LatePolicy::NextPeriod, _) => self.carry = Some(rest.clone()),
+            (LatePolicy::Hold, closed_until) => {
+                let until = closed_until.map_or_else(String::new, |until| format!(" at {until}"));
+                let why = format!("{rest} is outstanding, and the period was closed{until}");
+                self.hold((HoldReason::LateForPeriod, why));
+            }
+        }
+    }
+}
+
 /// One event to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tell {
@@ -109,14 +134,18 @@ fn by_change(due: &DueBalance, rules: &Rules<'_>, lower: Lower) -> Plan {
     if rest.is_zero() {
         return plan;
     }
-    if let Some(late) = late(due, &rest, rules) {
-        // What was withdrawn would have come as late: it is left as it is.
-        return late;
-    }
-    if rest.is_negative() {
+    if is_late(due, rules) {
+        plan.leave_to_period(&rest, rules);
+    } else if rest.is_negative() {
         lower(due, &rest, rules, &mut plan);
-        return plan;
+    } else {
+        raise(due, &rest, rules, &mut plan);
     }
+    plan
+}
+
+/// Tells what is not told yet.
+fn raise(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) {
     let occurred_at = due.balance.newest_at;
     match when(occurred_at, rules) {
         When::Now => {
@@ -124,10 +153,9 @@ fn by_change(due: &DueBalance, rules: &Rules<'_>, lower: Lower) -> Plan {
             let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
             let parts = told.split_to_digits(rules.capabilities.digits_max);
             plan.tell = parts.into_iter().map(|part| add(part, occurred_at)).collect();
-            plan
         }
-        When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => held(too_late(&rest, occurred_at)),
+        When::Later(at) => plan.wait_until = Some(at),
+        When::TooLate => plan.hold(too_late(rest, occurred_at)),
     }
 }
 
@@ -139,7 +167,7 @@ fn by_record(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     let whole = outstanding.is_zero() || outstanding == one || -&outstanding == one;
     if due.balance.key.record.is_none() || !whole {
         let why = format!("the meter counts records one by one, and {outstanding} is outstanding");
-        return held((HoldReason::MeterMismatch, why));
+        return Plan::held((HoldReason::MeterMismatch, why));
     }
     by_change(due, rules, lower::by_cancel)
 }
@@ -173,25 +201,13 @@ fn withdraw(due: &DueBalance, plan: &mut Plan) -> Quantity {
     rest
 }
 
-/// What becomes of a change whose period is closed; nothing while it is open.
-fn late(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>) -> Option<Plan> {
-    let until = rules.closed_until.filter(|until| due.balance.newest_at < *until)?;
-    Some(match rules.late {
-        LatePolicy::Hold => {
-            let why = format!("{rest} is outstanding, and the period was closed at {until}");
-            held((HoldReason::LateForPeriod, why))
-        }
-        LatePolicy::NextPeriod => Plan { carry: Some(rest.clone()), ..Plan::default() },
-    })
+/// Whether the balance's usage is of a period that is closed.
+fn is_late(due: &DueBalance, rules: &Rules<'_>) -> bool {
+    rules.closed_until.is_some_and(|until| due.balance.newest_at < until)
 }
 
 fn add(quantity: Quantity, occurred_at: Timestamp) -> Tell {
     Tell { quantity, occurred_at, by: Means::Add }
-}
-
-/// Nothing is changed half way: the hold says it all.
-fn held(hold: (HoldReason, String)) -> Plan {
-    Plan { hold: Some(hold), ..Plan::default() }
 }
 
 /// Whether the provider takes an event's time.

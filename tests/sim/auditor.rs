@@ -223,6 +223,13 @@ impl Auditor {
         self.events.get(&id)
     }
 
+    /// Whether some event that was accepted can still be proven by a total.
+    pub(crate) fn awaits_proof(&self) -> bool {
+        let doubted =
+            |event: &Event| self.doubted.contains(&(event.meter.clone(), event.account.clone()));
+        self.events.values().any(|event| event.state == "accepted" && !doubted(event))
+    }
+
     async fn connection(&mut self) -> &mut SqliteConnection {
         if self.connection.is_none() {
             let options = SqliteConnectOptions::new().filename(&self.path).read_only(true);

@@ -1,7 +1,7 @@
 //! Taking back what was told. PURE. Here: by cancelling an event, by a negative one, or not yet.
 //! Never here: what was never sent, which is withdrawn before. Read next: [`super::total`].
 
-use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, held, too_late, when};
+use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, too_late, when};
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::EventKind;
 use crate::domain::quantity::Quantity;
@@ -19,14 +19,14 @@ pub(super) fn by_cancel_or_negative(
         return;
     }
     if !rules.capabilities.negative {
-        *plan = held(cannot_lower(rest));
+        plan.hold(cannot_lower(rest));
         return;
     }
     let low = certainly_held(due, plan);
     if (&low + rest).is_negative() {
         // Stripe bills a period below zero as nothing: what is missing there would be lost.
         let why = format!("{} is to be taken back, and only {low} is proven to be there", -rest);
-        *plan = held((HoldReason::BelowZero, why));
+        plan.hold((HoldReason::BelowZero, why));
         return;
     }
     let occurred_at = due.balance.newest_at;
@@ -36,9 +36,8 @@ pub(super) fn by_cancel_or_negative(
             let parts = told.split_to_digits(rules.capabilities.digits_max);
             plan.tell.extend(parts.into_iter().map(|part| add(part, occurred_at)));
         }
-        // It waits as a whole.
-        When::Later(at) => *plan = Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => *plan = held(too_late(rest, occurred_at)),
+        When::Later(at) => plan.wait_until = Some(at),
+        When::TooLate => plan.hold(too_late(rest, occurred_at)),
     }
 }
 
@@ -47,7 +46,7 @@ pub(super) fn by_cancel(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, pl
     if by_person(rest, rules, plan) || cancel(due, rest, rules, plan) || waits(due) {
         return;
     }
-    *plan = held(cannot_lower(rest));
+    plan.hold(cannot_lower(rest));
 }
 
 fn by_person(rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) -> bool {
@@ -55,7 +54,7 @@ fn by_person(rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) -> bool {
         CorrectionPolicy::CancelThenNegative | CorrectionPolicy::Negative => false,
         CorrectionPolicy::Hold => {
             let why = format!("{} more than should be there was told", -rest);
-            *plan = held((HoldReason::CorrectionPolicy, why));
+            plan.hold((HoldReason::CorrectionPolicy, why));
             true
         }
     }

@@ -1,7 +1,7 @@
 //! Meters that are told a total, or entries. PURE. Here: overwriting, and changing an entry. Never
 //! here: sums of events, which are told by their changes. Read next: [`crate::provider`].
 
-use super::{Means, Plan, Rules, Tell, When, add, held, late, too_late, when};
+use super::{Means, Plan, Rules, Tell, When, add, is_late, too_late, when};
 use crate::domain::event::EventKind;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
@@ -25,8 +25,10 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
     if outstanding.is_zero() {
         return Plan::default();
     }
-    if let Some(late) = late(due, &outstanding, rules) {
-        return late;
+    if is_late(due, rules) {
+        let mut plan = Plan::default();
+        plan.leave_to_period(&outstanding, rules);
+        return plan;
     }
     // In order: the next one goes when the answer to the last is there, whatever it was.
     if due.events.iter().any(|event| event.state == EventState::InFlight) {
@@ -35,12 +37,12 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
     let total = due.balance.accrued.clone();
     if total.is_negative() {
         let why = format!("the total would be {total}");
-        return held((HoldReason::BelowZero, why));
+        return Plan::held((HoldReason::BelowZero, why));
     }
     if total.split_to_digits(rules.capabilities.digits_max).len() > 1 {
         let most = rules.capabilities.digits_max;
         let why = format!("the total {total} has more than {most} digits, and cannot be split");
-        return held((HoldReason::MeterMismatch, why));
+        return Plan::held((HoldReason::MeterMismatch, why));
     }
     let newest = due.balance.newest_at;
     let told_last = due.events.iter().map(|event| event.occurred_at).max();
@@ -60,7 +62,7 @@ fn tell_total(
     match when(occurred_at, rules) {
         When::Now => {}
         When::Later(at) => return Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => return held(too_late(&total, occurred_at)),
+        When::TooLate => return Plan::held(too_late(&total, occurred_at)),
     }
     let never_sent = |event: &&PostedEvent| event.state == EventState::Pending && !event.leased;
     let void: Vec<&PostedEvent> = due.events.iter().filter(never_sent).collect();
@@ -96,7 +98,7 @@ pub(super) fn by_entry(due: &DueBalance, rest: &Quantity, _rules: &Rules<'_>, pl
         }
         None => {
             let why = format!("no single entry holds the {} that must go", -rest);
-            *plan = held((HoldReason::CannotLower, why));
+            plan.hold((HoldReason::CannotLower, why));
         }
     }
 }
