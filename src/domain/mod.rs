@@ -14,6 +14,7 @@
 //! | parked | a record that waits in front of a route, with the reason |
 //! | resolution | what a person decided of something held |
 //! | notice | what a provider announced: a hint to look, never a fact to book |
+//! | period | the span of usage that one invoice of a subscription bills of a meter |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
@@ -31,4 +32,5 @@ pub mod answer;
 pub mod provider_facts;
 pub mod reading;
 pub mod notice;
+pub mod billing;
 pub(crate) mod closed;

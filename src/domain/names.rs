@@ -97,6 +97,16 @@ names! {
     ObjectKind;
     /// The object of the provider's that a notice is about.
     ObjectId;
+    /// A subscription at the provider.
+    SubscriptionId;
+    /// An invoice at the provider.
+    InvoiceId;
+    /// A line of an invoice.
+    LineId;
+    /// A price at the provider.
+    PriceId;
+    /// One of the lists in which a provider keeps what it announces.
+    FeedName;
 }
 
 #[cfg(test)]
