@@ -180,10 +180,12 @@ CREATE TABLE booking (
   balance_id INTEGER NOT NULL REFERENCES balance (id),
   quantity TEXT NOT NULL,
   -- Why: the record itself; a correction of it; a write-off, by a resolution; what a correction
-  -- takes back of a write-off; or a written-off event that was found at the provider.
+  -- takes back of a write-off; a written-off event that was found at the provider; or a transfer
+  -- to another balance, which is a line in each.
   cause TEXT NOT NULL CONSTRAINT booking_causes CHECK (cause IN
-    ('record', 'correction', 'write_off', 'reversal', 'presence')),
-  -- The correction, resolution, correction or event of the cause; 0 for the record itself.
+    ('record', 'correction', 'write_off', 'reversal', 'presence', 'transfer')),
+  -- The correction, resolution, correction, event or other line of the cause; 0 for the record
+  -- itself.
   cause_id INTEGER NOT NULL,
   booked_at INTEGER NOT NULL,
   CONSTRAINT booking_is_made_once UNIQUE (record_position, destination_id, cause, cause_id),
@@ -274,8 +276,8 @@ CREATE TABLE meter_event (
   hold_reason TEXT CONSTRAINT meter_event_hold_reasons CHECK (hold_reason IN ('no_meter',
     'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
     'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
-    'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'disproved',
-    'restored')),
+    'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'no_period',
+    'disproved', 'restored')),
   hold_detail TEXT,
   -- Whether some attempt may have landed.
   ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
@@ -363,7 +365,7 @@ CREATE TABLE balance_hold (
   balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
   reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
     ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed', 'below_zero',
-     'correction_policy', 'late_for_period')),
+     'correction_policy', 'late_for_period', 'no_period')),
   detail TEXT NOT NULL,
   since INTEGER NOT NULL
 ) STRICT;
@@ -434,13 +436,59 @@ CREATE TABLE provider_meter (
   PRIMARY KEY (provider, meter)
 ) STRICT, WITHOUT ROWID;
 
--- Until when an account's usage can no longer be billed: the end of its last closed period.
-CREATE TABLE account_period (
+-- ── what the provider bills ─────────────────────────────────────────────────────────────────────
+
+-- Subscriptions as the provider told them last. `name` is the provider's; asked_at: when one was
+-- last asked for, because its time had come.
+CREATE TABLE subscription (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  name TEXT NOT NULL,
+  account TEXT NOT NULL,
+  status TEXT NOT NULL
+    CONSTRAINT subscription_states CHECK (status IN ('billing', 'paused', 'ended')),
+  started_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  ends_at INTEGER,
+  learned_at INTEGER NOT NULL,
+  asked_at INTEGER,
+  CONSTRAINT subscription_is_one UNIQUE (provider, name)
+) STRICT;
+
+-- A span of usage that one invoice of a subscription bills of a meter. Bounds, and when its draft
+-- becomes final, are on the provider's clock.
+CREATE TABLE billing_period (
+  id INTEGER NOT NULL PRIMARY KEY,
+  subscription_id INTEGER NOT NULL REFERENCES subscription (id),
   provider TEXT NOT NULL,
   account TEXT NOT NULL,
-  closed_until INTEGER NOT NULL,
-  recorded_at INTEGER NOT NULL,
-  PRIMARY KEY (provider, account)
+  meter TEXT NOT NULL,
+  start_at INTEGER NOT NULL,
+  end_at INTEGER NOT NULL,
+  closes_at INTEGER,
+  closed_at INTEGER,
+  invoice TEXT,
+  -- How much was billed of it.
+  billed TEXT,
+  learned_at INTEGER NOT NULL,
+  CONSTRAINT billing_period_is_one UNIQUE (subscription_id, meter, start_at),
+  CONSTRAINT billing_period_form CHECK (start_at < end_at),
+  CONSTRAINT billing_period_closes_with_its_invoice CHECK
+    ((closes_at IS NULL AND closed_at IS NULL) OR invoice IS NOT NULL),
+  CONSTRAINT billing_period_bills_when_closed CHECK ((closed_at IS NULL) = (billed IS NULL))
+) STRICT;
+CREATE INDEX billing_period_place ON billing_period (provider, account, meter, start_at);
+CREATE INDEX billing_period_open ON billing_period (provider, end_at) WHERE closed_at IS NULL;
+CREATE INDEX billing_period_invoice ON billing_period (provider, invoice)
+  WHERE invoice IS NOT NULL;
+
+-- How far each list of what a provider announces, or bills, was read.
+CREATE TABLE feed (
+  provider TEXT NOT NULL,
+  name TEXT NOT NULL,
+  read_to INTEGER NOT NULL,
+  read_at INTEGER NOT NULL,
+  PRIMARY KEY (provider, name)
 ) STRICT, WITHOUT ROWID;
 
 -- ── reconciliation ──────────────────────────────────────────────────────────────────────────────

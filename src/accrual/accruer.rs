@@ -1,7 +1,7 @@
 //! The step of accrual. Here: reading past the watermark, mapping, writing back. Never here: the
 //! mapping itself. Read next: [`super::map`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,12 +9,14 @@ use async_trait::async_trait;
 use super::follow::{Line, follow};
 use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
+use crate::domain::balance::BalanceKey;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
-use crate::domain::record::UsageRecord;
+use crate::domain::period::cut;
+use crate::domain::record::{Position, UsageRecord};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
-    Accrual, AccrualLedger, BookedLine, Corrections, JournalRecord, RouteVersionId,
+    Accrual, AccrualLedger, BookedLine, Booking, Corrections, JournalRecord, Place, RouteVersionId,
 };
 use crate::service::{Service, Step, StepError};
 
@@ -80,10 +82,11 @@ impl Accruer {
         let mapping = self.mapping(&imported);
         let mut mapped = Mapped::default();
         for entry in &page.entries {
-            let before = mapped.bookings.len();
             mapping.map(entry, now, &mut mapped);
-            self.follow(entry, &page.corrections, before, now, &mut mapped);
         }
+        let entries: Vec<&JournalRecord> = page.entries.iter().collect();
+        self.cut_at_periods(&mut mapped.bookings, now).await?;
+        self.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: Some((page.watermark, to)),
@@ -103,16 +106,17 @@ impl Accruer {
         let mapping = self.mapping(&imported);
         let mut mapped = Mapped::default();
         let mut seen = BTreeSet::new();
-        let mut unparked = Vec::new();
+        let (mut unparked, mut entries) = (Vec::new(), Vec::new());
         for parked in &page.parked {
             // One parking of a record at a time: what one books, the next has to know of.
             if seen.insert(parked.entry.position) {
-                let before = mapped.bookings.len();
                 mapping.map_parked(parked, now, &mut mapped);
-                self.follow(&parked.entry, &page.corrections, before, now, &mut mapped);
                 unparked.push((parked.entry.position, parked.route.clone()));
+                entries.push(&parked.entry);
             }
         }
+        self.cut_at_periods(&mut mapped.bookings, now).await?;
+        self.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: None,
@@ -123,30 +127,60 @@ impl Accruer {
         }))
     }
 
-    /// Adds the lines of the corrections of a record to what was just booked of it.
+    /// Ends windows where the periods that are known end, so that no event says usage of two.
+    async fn cut_at_periods(
+        &self,
+        bookings: &mut [Booking],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let place = |key: &BalanceKey| -> Place {
+            (key.provider.clone(), key.account.clone(), key.meter.clone())
+        };
+        let places: BTreeSet<Place> =
+            bookings.iter().map(|booking| place(&booking.balance)).collect();
+        let places: Vec<Place> = places.into_iter().collect();
+        let bounds = self.ledger.period_bounds(&places).await?;
+        for booking in bookings.iter_mut().filter(|booking| booking.balance.record.is_none()) {
+            if let Some(bounds) = bounds.get(&place(&booking.balance)) {
+                let whole = booking.balance.window;
+                let waits = booking.due_at.micros_since(whole.end.max(now));
+                let window = cut(whole, bounds, booking.occurred_at);
+                booking.balance.window = window;
+                booking.due_at = window.end.max(now).plus_micros(waits);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the lines of the corrections of records to what was just booked of them.
     fn follow(
         &self,
-        entry: &JournalRecord,
+        entries: &[&JournalRecord],
         corrections: &Corrections,
-        booked_from: usize,
         now: Timestamp,
         into: &mut Mapped,
     ) {
-        let Some(corrections) = corrections.get(&entry.position) else { return };
-        let lines: Vec<Line> = into.bookings[booked_from..]
-            .iter()
-            .filter_map(|booking| {
-                let (route, _) = self.routes.iter().find(|(_, id)| *id == booking.route)?;
-                Some(Line {
-                    balance: booking.balance.clone(),
-                    route: booking.route,
-                    transform: route.transform(),
-                    quantity: booking.quantity.clone(),
-                    cause: booking.cause,
-                })
-            })
-            .collect();
-        into.bookings.extend(follow(entry, corrections, &lines, now));
+        if corrections.is_empty() {
+            return;
+        }
+        let mut booked: BTreeMap<Position, Vec<Line>> = BTreeMap::new();
+        for booking in &into.bookings {
+            let version = self.routes.iter().find(|(_, id)| *id == booking.route);
+            let Some((route, _)) = version else { continue };
+            booked.entry(booking.position).or_default().push(Line {
+                balance: booking.balance.clone(),
+                route: booking.route,
+                transform: route.transform(),
+                quantity: booking.quantity.clone(),
+                cause: booking.cause,
+            });
+        }
+        for entry in entries {
+            let of_record = (corrections.get(&entry.position), booked.get(&entry.position));
+            if let (Some(corrections), Some(lines)) = of_record {
+                into.bookings.extend(follow(entry, corrections, lines, now));
+            }
+        }
     }
 
     /// The corrections that came for records after those were accrued.

@@ -28,9 +28,9 @@ pub struct Line {
     pub cause: (Cause, i64),
 }
 
-/// The lines that are missing: for each balance that the record was booked to, what each of its
-/// corrections changes there. What was written off of the record is taken back first, since the
-/// provider was never to hold it.
+/// The lines that are missing: for each destination that the record was booked to, what each of its
+/// corrections changes there, in the balance that has the record by now. What was written off of
+/// the record is taken back first, since the provider was never to hold it.
 #[must_use]
 pub fn follow(
     entry: &JournalRecord,
@@ -41,11 +41,19 @@ pub fn follow(
     let (effects, _) = fold(&entry.record.quantity, corrections.iter().map(|(_, change)| change));
     let mut missing = Vec::new();
     for booked in lines.iter().filter(|line| line.cause.0 == Cause::Record) {
-        let here = || lines.iter().filter(|line| line.balance == booked.balance);
+        // A destination takes a record once, whichever of its balances the record is moved to.
+        let here = || {
+            lines.iter().filter(|line| {
+                (&line.balance.provider, &line.balance.meter)
+                    == (&booked.balance.provider, &booked.balance.meter)
+            })
+        };
+        let moved = here().rfind(|line| line.cause.0 == Cause::Transfer);
+        let home = &moved.unwrap_or(booked).balance;
         let so_far: Quantity = here()
             .filter(|line| match line.cause.0 {
                 Cause::WriteOff | Cause::Reversal | Cause::Presence => true,
-                Cause::Record | Cause::Correction => false,
+                Cause::Record | Cause::Correction | Cause::Transfer => false,
             })
             .map(|line| &line.quantity)
             .sum();
@@ -58,12 +66,13 @@ pub fn follow(
             if change.is_zero() || here().any(|line| line.cause == cause) {
                 continue;
             }
-            missing.push(line(entry, booked, change.clone(), cause, now));
+            missing.push(line(entry, booked, home, change.clone(), cause, now));
             if change.is_negative() && !written_off.is_negative() && !written_off.is_zero() {
                 let taken_back =
                     if -&change < written_off { -&change } else { written_off.clone() };
                 written_off = &written_off - &taken_back;
-                missing.push(line(entry, booked, taken_back, (Cause::Reversal, id.0), now));
+                let cause = (Cause::Reversal, id.0);
+                missing.push(line(entry, booked, home, taken_back, cause, now));
             }
         }
     }
@@ -73,18 +82,19 @@ pub fn follow(
 fn line(
     entry: &JournalRecord,
     booked: &Line,
+    home: &BalanceKey,
     quantity: Quantity,
     cause: (Cause, i64),
     now: Timestamp,
 ) -> Booking {
-    let window = booked.balance.window;
+    let window = home.window;
     // A window that has ended is corrected at once: a provider cancels an event only for so long.
     let due_at =
         if window.end > now { window.end.plus_micros(booked.transform.settle_micros) } else { now };
     Booking {
         position: entry.position,
         route: booked.route,
-        balance: booked.balance.clone(),
+        balance: home.clone(),
         quantity,
         cause,
         occurred_at: entry.record.occurred_at,

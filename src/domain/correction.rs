@@ -50,6 +50,8 @@ closed! {
         Reversal = "reversal",
         /// What was written off was found at the provider after all.
         Presence = "presence",
+        /// It went to another balance: a line in each, which sum to nothing.
+        Transfer = "transfer",
     }
 }
 

@@ -33,4 +33,5 @@ pub mod provider_facts;
 pub mod reading;
 pub mod notice;
 pub mod billing;
+pub mod period;
 pub(crate) mod closed;

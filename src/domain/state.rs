@@ -78,6 +78,8 @@ closed! {
         /// The period of the usage is closed: telling it now would bill nothing, or the wrong
         /// period.
         LateForPeriod = "late_for_period",
+        /// No subscription of the account bills the meter at that time.
+        NoPeriod = "no_period",
         /// The provider said yes, and its own total does not contain it.
         Disproved = "disproved",
         /// A ledger that was lost may have told it already.
@@ -168,6 +170,7 @@ impl HoldReason {
             | Self::BelowZero
             | Self::CorrectionPolicy
             | Self::LateForPeriod
+            | Self::NoPeriod
             | Self::Disproved => false,
         }
     }
@@ -225,6 +228,10 @@ impl HoldReason {
             Self::LateForPeriod => {
                 "bill it outside (invoice item, credit note), then write it off (tallyd held \
                  resolve NAME --as write-off)"
+            }
+            Self::NoPeriod => {
+                "a subscription that bills that time ends it; else bill it outside, then write it \
+                 off (tallyd held resolve NAME --as write-off)"
             }
             Self::Disproved => {
                 "find why it was dropped, then say not-billed, and it is told anew; or write it \

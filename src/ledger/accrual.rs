@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::LedgerError;
 use crate::domain::balance::BalanceKey;
 use crate::domain::correction::{Cause, Change, CorrectionId};
-use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
+use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::state::ParkReason;
@@ -178,6 +178,9 @@ pub struct Accrued {
     pub parked: u64,
 }
 
+/// An account's usage of a meter.
+pub type Place = (ProviderName, AccountName, ProviderMeter);
+
 /// The port of the `accrual` room.
 #[async_trait]
 pub trait AccrualLedger: Send + Sync {
@@ -221,6 +224,16 @@ pub trait AccrualLedger: Send + Sync {
         provider: &ProviderName,
         customers: &[CustomerName],
     ) -> Result<HashMap<CustomerName, AccountName>, LedgerError>;
+
+    /// The bounds of the periods that are known of some places, in order; places without any are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn period_bounds(
+        &self,
+        places: &[Place],
+    ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError>;
 
     /// Books, parks, and moves the watermark. A record is booked to a provider's meter at most once
     /// for ever: the schema holds it.

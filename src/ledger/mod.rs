@@ -16,6 +16,7 @@ pub mod operator;
 pub mod corrections;
 pub mod holds;
 pub mod notices;
+pub mod billing;
 
 /// Why a ledger verb did not do what it promises. Nothing of the verb was done, except for
 /// [`LedgerError::Broken`], after which nobody knows.
@@ -87,6 +88,7 @@ pub trait Ledger:
     + operator::OperatorLedger
     + holds::HoldsLedger
     + notices::NoticesLedger
+    + billing::BillingLedger
 {
 }
 
@@ -100,5 +102,6 @@ impl<T> Ledger for T where
         + operator::OperatorLedger
         + holds::HoldsLedger
         + notices::NoticesLedger
+        + billing::BillingLedger
 {
 }

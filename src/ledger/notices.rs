@@ -37,6 +37,17 @@ pub enum Archived {
     Duplicate(NoticeNumber),
 }
 
+impl Archived {
+    /// Whether it was not known before.
+    #[must_use]
+    pub const fn is_new(self) -> bool {
+        match self {
+            Self::New(_) => true,
+            Self::Duplicate(_) => false,
+        }
+    }
+}
+
 /// A notice that waits to be acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingNotice {

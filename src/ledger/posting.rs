@@ -7,6 +7,7 @@ use super::LedgerError;
 use crate::domain::balance::{Balance, BalanceId};
 use crate::domain::event::{EventId, EventIntent, EventKind, Identifier, LedgerId};
 use crate::domain::names::ProviderName;
+use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
@@ -53,8 +54,11 @@ pub struct DueBalance {
     pub balance: Balance,
     /// Its events that count as told, oldest first.
     pub events: Vec<PostedEvent>,
-    /// Until when its account's usage can no longer be billed.
-    pub closed_until: Option<Timestamp>,
+    /// What is known of how its newest usage is billed.
+    pub billing: Billing,
+    /// Whether usage of two periods may be in it: its window was made before a bound within was
+    /// known.
+    pub spans_bound: bool,
 }
 
 /// An event to be stored: what it says, and the bytes that say it.
@@ -146,6 +150,18 @@ pub trait PostingLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError>;
+
+    /// Gives each of these balances' usage to balances whose windows end where periods do; skipped
+    /// where the version is another by now. What was told of the old ones is taken back by posting,
+    /// as all that is told too much. Answers how many were parted.
+    ///
+    /// # Errors
+    /// Then nothing was changed.
+    async fn part_at_bounds(
+        &self,
+        balances: &[(BalanceId, i64)],
+        now: Timestamp,
+    ) -> Result<u64, LedgerError>;
 
     /// Applies plans, each whole or (where its balance has changed) not at all.
     ///

@@ -11,14 +11,19 @@
 
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventId, EventKind, Identifier};
+use crate::domain::period::BillingStanding;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MICROS_PER_MINUTE, Timestamp};
 use crate::ledger::posting::{DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
 
 mod lower;
 mod total;
+
+/// How long a balance waits, whose period ended and of which no draft was seen, before it is looked
+/// at again, in microseconds: ten minutes. What is learned of the period rings sooner.
+const UNSEEN_WAIT_MICROS: i64 = 10 * MICROS_PER_MINUTE;
 
 /// What the plan goes by, beside the balance.
 #[derive(Clone, Debug)]
@@ -27,8 +32,8 @@ pub struct Rules<'a> {
     pub capabilities: &'a Capabilities,
     /// How what was told is taken back.
     pub corrections: CorrectionPolicy,
-    /// Until when the account's usage can no longer be billed.
-    pub closed_until: Option<Timestamp>,
+    /// How the billing of the balance's newest usage stands.
+    pub billing: BillingStanding,
     /// What becomes of usage of a closed period.
     pub late: LatePolicy,
     /// The provider's time.
@@ -75,16 +80,36 @@ impl Plan {
         self.hold = Some(hold);
     }
 
-    /// What remains is of a closed period.
-    fn leave_to_period(&mut self, rest: &Quantity, rules: &Rules<'_>) {
-        match (rules.late, rules.closed_until) {
-            (LatePolicy::NextPeriod, _) => self.carry = Some(rest.clone()),
-            (LatePolicy::Hold, closed_until) => {
-                let until = closed_until.map_or_else(String::new, |until| format!(" at {until}"));
-                let why = format!("{rest} is outstanding, and the period was closed{until}");
+    /// Leaves what remains to whoever decides over usage that its period does not take, if that is
+    /// so; whether it is.
+    fn leave_to_period(&mut self, rest: &Quantity, rules: &Rules<'_>) -> bool {
+        match (rules.billing, rules.late) {
+            (BillingStanding::Open, LatePolicy::Hold | LatePolicy::NextPeriod) => return false,
+            (BillingStanding::Closed(_), LatePolicy::NextPeriod) => {
+                self.carry = Some(rest.clone());
+            }
+            (BillingStanding::Closed(at), LatePolicy::Hold) => {
+                let why = format!("{rest} is outstanding, and its period was closed at {at}");
                 self.hold((HoldReason::LateForPeriod, why));
             }
+            (BillingStanding::Unseen(at), LatePolicy::Hold | LatePolicy::NextPeriod) => {
+                let why = format!(
+                    "{rest} is outstanding; its period ended at {at}, and no draft of it was seen \
+                     that still takes usage"
+                );
+                self.hold((HoldReason::LateForPeriod, why));
+                self.wait_until = Some(rules.now.plus_micros(UNSEEN_WAIT_MICROS));
+            }
+            (BillingStanding::NotYet(at), LatePolicy::Hold | LatePolicy::NextPeriod) => {
+                let why = format!("{rest} is outstanding, and no subscription bills before {at}");
+                self.hold((HoldReason::NoPeriod, why));
+            }
+            (BillingStanding::NoLonger(at), LatePolicy::Hold | LatePolicy::NextPeriod) => {
+                let why = format!("{rest} is outstanding, and no subscription bills since {at}");
+                self.hold((HoldReason::NoPeriod, why));
+            }
         }
+        true
     }
 }
 
@@ -134,9 +159,10 @@ fn by_change(due: &DueBalance, rules: &Rules<'_>, lower: Lower) -> Plan {
     if rest.is_zero() {
         return plan;
     }
-    if is_late(due, rules) {
-        plan.leave_to_period(&rest, rules);
-    } else if rest.is_negative() {
+    if plan.leave_to_period(&rest, rules) {
+        return plan;
+    }
+    if rest.is_negative() {
         lower(due, &rest, rules, &mut plan);
     } else {
         raise(due, &rest, rules, &mut plan);
@@ -199,11 +225,6 @@ fn withdraw(due: &DueBalance, plan: &mut Plan) -> Quantity {
         rest = &rest + &event.quantity;
     }
     rest
-}
-
-/// Whether the balance's usage is of a period that is closed.
-fn is_late(due: &DueBalance, rules: &Rules<'_>) -> bool {
-    rules.closed_until.is_some_and(|until| due.balance.newest_at < until)
 }
 
 fn add(quantity: Quantity, occurred_at: Timestamp) -> Tell {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::plan::{LatePolicy, Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
+use crate::domain::balance::BalanceId;
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::period::CLOSING_MARGIN_MICROS;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
@@ -75,7 +77,7 @@ impl Poster {
                 .get(meter)
                 .copied()
                 .unwrap_or(CorrectionPolicy::CancelThenNegative),
-            closed_until: due.closed_until,
+            billing: due.billing.standing(due.balance.newest_at, provider_now),
             late: LatePolicy::Hold,
             provider_now,
             now,
@@ -119,6 +121,10 @@ impl Poster {
             }
         };
         let ledger = self.ledger.ledger_id();
+        // What its period takes no longer is not sent, however long the meter would take it.
+        let closes_at = due.billing.closes_at;
+        let closing = closes_at.map(|at| at.plus_micros(-CLOSING_MARGIN_MICROS));
+        let deadline_at = closing.map_or(deadline_at, |at| at.min(deadline_at));
         let identifier = Identifier::of(ledger, balance, ordinal, &says, &quantity, occurred_at);
         let intent =
             EventIntent { balance: balance.id, ordinal, identifier, says, quantity, occurred_at };
@@ -210,6 +216,16 @@ impl Service for Poster {
             return Ok(Step { wake_at, ..Step::default() });
         }
         let provider_now = clock.estimate(now);
+        let spanning: Vec<(BalanceId, i64)> = due
+            .iter()
+            .filter(|each| each.spans_bound)
+            .map(|each| (each.balance.id, each.balance.version))
+            .collect();
+        if !spanning.is_empty() {
+            let parted = self.ledger.part_at_bounds(&spanning, now).await?;
+            let counts = vec![("parted", parted)];
+            return Ok(Step { counts, more: true, ..Step::default() });
+        }
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
         let postings: Vec<Posting> =
             due.iter().map(|each| self.posting(each, provider_now, now)).collect();

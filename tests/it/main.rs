@@ -26,6 +26,8 @@ mod holds;
 mod fence;
 /// What providers announce, in the ledger: kept once, in whatever order it comes.
 mod notices;
+/// Periods of subscriptions: windows that end with them, drafts, what comes too late.
+mod periods;
 /// The ledger against a model, over random sequences of its verbs.
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.

@@ -2,11 +2,12 @@
 //! disk can fail. Never here: what is true of a ledger (see [`crate::auditor`]). Read next:
 //! [`crate::plants`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tallyd::domain::balance::BalanceId;
 use tallyd::domain::correction::Correction;
 use tallyd::domain::digest::Digest;
 use tallyd::domain::event::LedgerId;
@@ -17,8 +18,8 @@ use tallyd::domain::time::Timestamp;
 use tallyd::domain::time::Window;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::accrual::{
-    Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, RouteDefinition,
-    RouteVersionId,
+    Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, Place,
+    RouteDefinition, RouteVersionId,
 };
 use tallyd::ledger::delivery::{
     DeliveryLedger, LeaseTerms, Leases, MeterChange, PinCheck, ProviderFacts, Settlement,
@@ -246,6 +247,13 @@ impl AccrualLedger for Ports {
         self.reading("imported_accounts", call).await
     }
 
+    async fn period_bounds(
+        &self,
+        places: &[Place],
+    ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError> {
+        self.inner.period_bounds(places).await
+    }
+
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
         let accrual = self.planted.accrual(accrual);
         self.writing("accrue", self.inner.accrue(accrual, now)).await
@@ -273,6 +281,14 @@ impl PostingLedger for Ports {
 
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError> {
         self.inner.next_due_at(provider).await
+    }
+
+    async fn part_at_bounds(
+        &self,
+        balances: &[(BalanceId, i64)],
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
+        self.writing("part_at_bounds", self.inner.part_at_bounds(balances, now)).await
     }
 
     async fn post(&self, postings: Vec<Posting>, now: Timestamp) -> Result<Posted, LedgerError> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{LedgerId, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::period::Billing;
 use crate::domain::record::Position;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Window};
 
@@ -33,7 +34,7 @@ fn rules(capabilities: &Capabilities) -> Rules<'_> {
     Rules {
         capabilities,
         corrections: CorrectionPolicy::CancelThenNegative,
-        closed_until: None,
+        billing: BillingStanding::Open,
         late: LatePolicy::Hold,
         provider_now: NOON,
         now: NOON,
@@ -88,7 +89,8 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
             version: 1,
         },
         events: events.to_vec(),
-        closed_until: None,
+        billing: Billing::default(),
+        spans_bound: false,
     }
 }
 
@@ -227,14 +229,16 @@ fn a_route_may_leave_corrections_to_a_person_or_never_cancel() {
 
 #[test]
 fn what_comes_after_the_period_closed_is_held_or_carried() {
-    let closed = |rules: &mut Rules<'_>| rules.closed_until = Some(NOON.plus_seconds(1));
+    let closed = |rules: &mut Rules<'_>| rules.billing = BillingStanding::Closed(NOON);
     check_by(&due("10", &[event(1, Settled, "7")]), closed, "hold late_for_period");
     check_by(&due("0", &[event(1, Settled, "7")]), closed, "hold late_for_period");
     check_by(&due("0", &[event(1, Pending, "7")]), closed, "void 1");
-    let at_the_end = |rules: &mut Rules<'_>| rules.closed_until = Some(NOON);
-    check_by(&due("10", &[]), at_the_end, "tell 10");
+    let unseen = |rules: &mut Rules<'_>| rules.billing = BillingStanding::Unseen(NOON);
+    check_by(&due("10", &[]), unseen, "hold late_for_period, wait 600000000");
+    let never = |rules: &mut Rules<'_>| rules.billing = BillingStanding::NoLonger(NOON);
+    check_by(&due("10", &[]), never, "hold no_period");
     let carried = |rules: &mut Rules<'_>| {
-        rules.closed_until = Some(NOON.plus_seconds(1));
+        rules.billing = BillingStanding::Closed(NOON);
         rules.late = LatePolicy::NextPeriod;
     };
     check_by(&due("10", &[event(1, Settled, "7")]), carried, "carry 3");
@@ -256,7 +260,7 @@ fn what_was_withdrawn_is_not_sent_though_the_rest_is_held() {
     // An unproven five is too little to take from, and too much to send.
     let raised = [event(1, Accepted, "10"), event(2, Pending, "5")];
     check(&due("7", &raised), "void 2, hold below_zero");
-    let closed = |rules: &mut Rules<'_>| rules.closed_until = Some(NOON.plus_seconds(1));
+    let closed = |rules: &mut Rules<'_>| rules.billing = BillingStanding::Closed(NOON);
     check_by(&due("7", &raised), closed, "void 2, hold late_for_period");
     // A refused cancel is not held beside what takes its place.
     let target = event(1, Accepted, "10");

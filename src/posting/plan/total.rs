@@ -1,7 +1,7 @@
 //! Meters that are told a total, or entries. PURE. Here: overwriting, and changing an entry. Never
 //! here: sums of events, which are told by their changes. Read next: [`crate::provider`].
 
-use super::{Means, Plan, Rules, Tell, When, add, is_late, too_late, when};
+use super::{Means, Plan, Rules, Tell, When, add, too_late, when};
 use crate::domain::event::EventKind;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
@@ -25,10 +25,9 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
     if outstanding.is_zero() {
         return Plan::default();
     }
-    if is_late(due, rules) {
-        let mut plan = Plan::default();
-        plan.leave_to_period(&outstanding, rules);
-        return plan;
+    let mut late = Plan::default();
+    if late.leave_to_period(&outstanding, rules) {
+        return late;
     }
     // In order: the next one goes when the answer to the last is there, whatever it was.
     if due.events.iter().any(|event| event.state == EventState::InFlight) {

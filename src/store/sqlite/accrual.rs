@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::billing::bounds_of;
 use super::corrections::{corrections_page, place};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceKey;
@@ -21,7 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
     Accrual, AccrualLedger, Accrued, Booking, CorrectionsPage, JournalPage, JournalRecord,
-    ParkedPage, ParkedRecord, RouteDefinition, RouteVersionId,
+    ParkedPage, ParkedRecord, Place, RouteDefinition, RouteVersionId,
 };
 use crate::store::codec::{Columns, ledger_error, usage_record};
 
@@ -162,6 +163,14 @@ impl AccrualLedger for SqliteLedger {
                 Ok((customer, row.name("account", AccountName::new)?))
             })
             .collect()
+    }
+
+    async fn period_bounds(
+        &self,
+        places: &[Place],
+    ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError> {
+        let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
+        bounds_of(&mut reader, places).await
     }
 
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
@@ -415,7 +424,7 @@ async fn book(
 }
 
 /// Makes the balances that are not there yet, and reads all of `keys`.
-async fn open_balances(
+pub(super) async fn open_balances(
     connection: &mut SqliteConnection,
     keys: &BTreeSet<&BalanceKey>,
 ) -> Result<BTreeMap<BalanceKey, Running>, LedgerError> {

@@ -14,6 +14,7 @@ use super::posting::refresh_lanes;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::period::{Billing, BillingStanding};
 use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin, Span};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
@@ -232,25 +233,44 @@ struct Candidate {
     lane: i64,
     first_attempt_at: Option<Timestamp>,
     deadline_at: Timestamp,
-    /// Until when usage can no longer be billed, when this is such usage.
-    late_for: Option<Timestamp>,
+    /// What is known of how it is billed.
+    billing: Billing,
+    /// Whether its meter is known to take events no longer.
+    refuses: bool,
     occurred_at: Timestamp,
 }
 
 impl Candidate {
+    /// Why its period takes it no longer, if so.
+    fn late_for(&self, provider_now: Timestamp) -> Option<String> {
+        match self.billing.standing(self.occurred_at, provider_now) {
+            // Of what no subscription bills, posting decides.
+            BillingStanding::Open | BillingStanding::NotYet(_) | BillingStanding::NoLonger(_) => {
+                None
+            }
+            BillingStanding::Closed(at) => Some(format!("the period was closed at {at}")),
+            BillingStanding::Unseen(at) => Some(format!(
+                "the period ended at {at}, and no draft of it was seen that still takes usage"
+            )),
+        }
+    }
+
     /// Why it must not be sent any more, if so.
     fn expiry(&self, dedupe_floor: Timestamp, provider_now: Timestamp) -> Option<HoldReason> {
         let forgotten =
             self.leased.ambiguous && self.first_attempt_at.is_some_and(|at| at < dedupe_floor);
         if forgotten {
             Some(HoldReason::WindowPassed)
-        } else if self.late_for.is_some() {
+        } else if self.late_for(provider_now).is_some() {
             // Whether it may be there already or not: only the closed bill itself can tell.
             Some(HoldReason::LateForPeriod)
         } else if self.deadline_at < provider_now {
             // What may be there already is a question for the provider's totals, not for its age.
             let reason = HoldReason::DeadlinePassed;
             Some(if self.leased.ambiguous { HoldReason::WindowPassed } else { reason })
+        } else if self.refuses && !self.leased.ambiguous {
+            // Some of what a deactivated meter is sent is taken, and rejected only later.
+            Some(HoldReason::NoMeter)
         } else {
             None
         }
@@ -261,7 +281,13 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
     let identifier = Identifier::stored(&row.text("identifier")?);
     let idempotency_key = identifier.idempotency_key(row.integer("generation")?);
     let occurred_at = row.time("occurred_at")?;
-    let late_for = row.maybe_time("closed_until")?.filter(|until| occurred_at < *until);
+    let billing = Billing {
+        ends_at: row.maybe_time("ends_at")?,
+        closes_at: row.maybe_time("closes_at")?,
+        closed_at: row.maybe_time("closed_at")?,
+        billed_from: None,
+        billed_until: None,
+    };
     let says = match row.maybe_text("target")? {
         Some(target) => Says::Cancel(Identifier::stored(&target)),
         None => Says::Usage,
@@ -283,7 +309,8 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         lane: row.integer("lane_id")?,
         first_attempt_at: row.maybe_time("first_attempt_at")?,
         deadline_at: row.time("deadline_at")?,
-        late_for,
+        billing,
+        refuses: row.maybe_integer("active")? == Some(0),
         occurred_at,
     })
 }
@@ -302,11 +329,14 @@ async fn hold_expired(
         .filter_map(|candidate| {
             let reason = candidate.expiry(terms.dedupe_floor, provider_now)?;
             let first = candidate.first_attempt_at;
-            let detail = match (first, candidate.late_for) {
-                (_, Some(until)) => format!("the period was closed at {until}"),
+            let detail = match (first, candidate.late_for(provider_now)) {
+                (_, Some(late)) => late,
                 (Some(first), None) if candidate.leased.ambiguous => format!(
                     "first tried at {first}; the provider may have forgotten the identifier"
                 ),
+                (Some(_) | None, None) if reason == HoldReason::NoMeter => {
+                    "the meter was deactivated before it was sent".to_owned()
+                }
                 (Some(_) | None, None) => {
                     format!("the provider took it until {}", candidate.deadline_at)
                 }

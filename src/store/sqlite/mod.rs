@@ -9,6 +9,7 @@
 
 mod accrual;
 pub mod backup;
+mod billing;
 mod corrections;
 mod delivery;
 mod fencing;
@@ -23,9 +24,11 @@ mod presence;
 mod receipts;
 mod reconcile;
 mod recovery;
+mod rejections;
 mod reserve;
 mod resolve;
 mod trace;
+mod transfer;
 mod verify;
 mod written_off;
 

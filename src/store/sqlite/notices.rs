@@ -89,21 +89,9 @@ impl NoticesLedger for SqliteLedger {
         conclusion: &Conclusion,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let (state, why) = match conclusion {
-            Conclusion::Acted(what) => (NoticeState::Acted, what),
-            Conclusion::Ignored(why) => (NoticeState::Ignored, why),
-        };
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        let concluded = sqlx::query(sql!("notice_conclude"))
-            .bind(number.0)
-            .bind(state.as_str())
-            .bind(why)
-            .bind(now.micros())
-            .execute(&mut *transaction)
-            .await
-            .map_err(ledger_error)?
-            .rows_affected();
+        let concluded = conclude(&mut transaction, number, conclusion, now).await?;
         commit(transaction).await?;
         Ok(concluded > 0)
     }
@@ -132,6 +120,28 @@ impl NoticesLedger for SqliteLedger {
         commit(transaction).await?;
         Ok(Cleared { given_up, forgotten })
     }
+}
+
+/// Says what a notice led to; answers how many waited for that.
+pub(super) async fn conclude(
+    connection: &mut SqliteConnection,
+    number: NoticeNumber,
+    conclusion: &Conclusion,
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
+    let (state, why) = match conclusion {
+        Conclusion::Acted(what) => (NoticeState::Acted, what),
+        Conclusion::Ignored(why) => (NoticeState::Ignored, why),
+    };
+    let concluded = sqlx::query(sql!("notice_conclude"))
+        .bind(number.0)
+        .bind(state.as_str())
+        .bind(why)
+        .bind(now.micros())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(concluded.rows_affected())
 }
 
 /// The notices that a batch repeats: those that are kept, and those that it brings itself.

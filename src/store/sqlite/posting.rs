@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::moves::{Move, move_events};
+use super::transfer::part;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{EventId, EventKind, Identifier, LedgerId};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::state::EventState;
@@ -48,8 +50,12 @@ impl PostingLedger for SqliteLedger {
         let mut due: Vec<DueBalance> = rows
             .iter()
             .map(|row| {
-                let closed_until = row.maybe_time("closed_until")?;
-                Ok(DueBalance { balance: balance(row)?, events: Vec::new(), closed_until })
+                Ok(DueBalance {
+                    balance: balance(row)?,
+                    events: Vec::new(),
+                    billing: billing(row)?,
+                    spans_bound: row.flag("spans_bound")?,
+                })
             })
             .collect::<Result<_, LedgerError>>()?;
         let ids: Vec<i64> = due.iter().map(|each| each.balance.id.0).collect();
@@ -75,6 +81,21 @@ impl PostingLedger for SqliteLedger {
             .await
             .map_err(ledger_error)?
             .maybe_time("due_at")
+    }
+
+    async fn part_at_bounds(
+        &self,
+        balances: &[(BalanceId, i64)],
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let mut parted = 0;
+        for (balance, version) in balances {
+            parted += u64::from(part(&mut transaction, *balance, *version, now).await?);
+        }
+        commit(transaction).await?;
+        Ok(parted)
     }
 
     async fn post(&self, postings: Vec<Posting>, now: Timestamp) -> Result<Posted, LedgerError> {
@@ -126,6 +147,16 @@ impl PostingLedger for SqliteLedger {
         commit(transaction).await?;
         Ok(posted)
     }
+}
+
+fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
+    Ok(Billing {
+        ends_at: row.maybe_time("ends_at")?,
+        closes_at: row.maybe_time("closes_at")?,
+        closed_at: row.maybe_time("closed_at")?,
+        billed_from: row.maybe_time("billed_from")?,
+        billed_until: row.maybe_time("billed_until")?,
+    })
 }
 
 fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {

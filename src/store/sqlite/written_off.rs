@@ -112,6 +112,8 @@ async fn records(
         let is_usage = match row.member("cause", Cause::parse)? {
             Cause::Record | Cause::Correction => true,
             Cause::WriteOff | Cause::Reversal | Cause::Presence => false,
+            // Usage came to this balance, or left it again.
+            Cause::Transfer => true,
         };
         if is_meant && is_usage {
             record.written.meant = &record.written.meant + &quantity;

@@ -9,11 +9,16 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, SqlSafeStr as _};
 use tallyd::accrual::route::{Aggregate, Route, WindowRule};
 use tallyd::clock::{Clock as _, ManualClock};
+use tallyd::domain::billing::{Invoice, InvoiceLine, InvoiceStatus};
 use tallyd::domain::correction::{Change, Correction};
-use tallyd::domain::names::{CorrectionName, ProviderMeter, RecordId, SourceName};
+use tallyd::domain::names::{
+    AccountName, CorrectionName, InvoiceId, LineId, PriceId, ProviderMeter, ProviderName, RecordId,
+    SourceName, SubscriptionId,
+};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::resolution::{ItemName, Verdict};
-use tallyd::domain::time::Timestamp;
+use tallyd::domain::time::{Timestamp, Window};
+use tallyd::ledger::billing::{BillingLedger as _, Learned};
 use tallyd::ledger::holds::{Decision, HoldsLedger as _, Resolution};
 use tallyd::ledger::intake::{CorrectionAdmission, CorrectionLedger as _};
 use tallyd::ledger::operator::OperatorLedger as _;
@@ -145,13 +150,29 @@ impl Stage {
         total.to_string()
     }
 
-    /// Closes the period of `cus_1` at `until`, as whoever learns of it writes it down.
+    /// Closes the period of `cus_1` at `until`: its invoice is final.
     async fn close_period(&self, until: Timestamp) {
-        self.write(format!(
-            "INSERT INTO account_period VALUES ('stripe.main', 'cus_1', {}, 0)",
-            until.micros()
-        ))
-        .await;
+        let line = InvoiceLine {
+            id: LineId::new("il_1").unwrap(),
+            subscription: SubscriptionId::new("sub_1").unwrap(),
+            price: PriceId::new("price_1").unwrap(),
+            meter: ProviderMeter::new("calls").unwrap(),
+            period: Window { start: until.plus_seconds(-30 * 86_400), end: until },
+            quantity: quantity("0"),
+        };
+        let invoice = Invoice {
+            id: InvoiceId::new("in_1").unwrap(),
+            account: AccountName::new("cus_1").unwrap(),
+            status: InvoiceStatus::Final,
+            created_at: until,
+            finalizes_at: None,
+            finalized_at: Some(until),
+            lines: vec![line],
+        };
+        let now = self.clock.now();
+        let learned = Learned { invoices: vec![invoice], ..Learned::nothing(now) };
+        let provider = ProviderName::new("stripe.main").unwrap();
+        self.world.ledger.learn(&provider, &learned, now).await.unwrap();
     }
 
     /// Has the provider's totals read back, twice, long enough after the last answer.

@@ -152,6 +152,14 @@ impl World {
         steps
     }
 
+    /// Books and posts what is due, and sends nothing.
+    pub(crate) async fn accruer_and_poster(&self) {
+        let rooms: [&dyn Service; 2] = [&self.accruer, &self.poster];
+        for room in rooms {
+            while room.run_once(self.clock.now()).await.unwrap().did_something() {}
+        }
+    }
+
     /// Steps until nothing is left to do, moving the clock to whatever falls due next, but not past
     /// `until`.
     pub(crate) async fn run_until(&self, until: Timestamp) {

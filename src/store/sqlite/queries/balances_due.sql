@@ -1,7 +1,21 @@
+-- Balances that are due, with what is known of how their newest usage is billed. Of two periods
+-- that hold it, the one that takes it for longer counts.
 SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.window_end,
   b.record_position, b.accrued, b.told, b.digest, b.newest_at, b.booked_to, b.told_to, b.events,
-  b.version,
-  (SELECT p.closed_until FROM account_period AS p
-   WHERE p.provider = b.provider AND p.account = b.account) AS closed_until
+  b.version, p.end_at AS ends_at, p.closes_at, p.closed_at,
+  (SELECT min(s.started_at) FROM billing_period AS q JOIN subscription AS s
+     ON s.id = q.subscription_id
+   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter) AS billed_from,
+  (SELECT iif(max(s.status = 'billing') = 1, NULL, max(q.end_at))
+   FROM billing_period AS q JOIN subscription AS s ON s.id = q.subscription_id
+   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter) AS billed_until,
+  b.record_position = 0 AND b.accrued <> '0' AND EXISTS (SELECT 1 FROM billing_period AS q
+   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
+     AND ((q.start_at > b.window_start AND q.start_at < b.window_end)
+       OR (q.end_at > b.window_start AND q.end_at < b.window_end))) AS spans_bound
 FROM balance AS b JOIN destination AS d ON d.id = b.destination_id
+LEFT JOIN billing_period AS p ON p.id = (SELECT q.id FROM billing_period AS q
+  WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
+    AND q.start_at <= b.newest_at AND q.end_at > b.newest_at
+  ORDER BY q.closed_at IS NOT NULL, q.closes_at IS NOT NULL, q.closes_at DESC LIMIT 1)
 WHERE b.provider = ?1 AND b.due_at <= ?2 ORDER BY b.due_at LIMIT ?3

@@ -1,16 +1,21 @@
--- The lanes that may send now, most urgent first, each with the event that goes next in it. The
--- plus leaves the index that has a lane's events in the order in which they go, so that none is
--- sorted.
+-- The lanes that may send now, most urgent first, each with the event that goes next in it, and
+-- the period that bills it. The plus leaves the index that has a lane's events in the order in
+-- which they go, so that none is sorted.
 SELECT e.id, e.lane_id, e.identifier, t.identifier AS target, e.generation, e.attempts, e.failures,
   d.meter, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at, e.occurred_at,
-  (SELECT p.closed_until FROM account_period AS p
-   WHERE p.provider = l.provider AND p.account = l.account) AS closed_until
+  p.end_at AS ends_at, p.closes_at, p.closed_at,
+  (SELECT m.active FROM provider_meter AS m
+   WHERE m.provider = l.provider AND m.meter = d.meter) AS active
 FROM lane AS l
 JOIN destination AS d ON d.id = l.destination_id
 JOIN meter_event AS e ON e.id = (SELECT w.id FROM meter_event AS w
   WHERE w.lane_id = l.id AND w.state IN ('pending', 'unknown') AND +w.next_attempt_at <= ?2
   ORDER BY w.ambiguous DESC, w.deadline_at, w.id LIMIT 1)
 LEFT JOIN meter_event AS t ON t.id = e.target_id
+LEFT JOIN billing_period AS p ON p.id = (SELECT q.id FROM billing_period AS q
+  WHERE q.provider = l.provider AND q.account = l.account AND q.meter = d.meter
+    AND q.start_at <= e.occurred_at AND q.end_at > e.occurred_at
+  ORDER BY q.closed_at IS NOT NULL, q.closes_at IS NOT NULL, q.closes_at DESC LIMIT 1)
 WHERE l.provider = ?1 AND l.event_id IS NULL AND l.next_attempt_at IS NOT NULL
   AND l.next_attempt_at <= ?2
 ORDER BY l.urgency, l.deadline_at LIMIT ?3

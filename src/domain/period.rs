@@ -1,0 +1,249 @@
+//! Periods as they are learned. PURE. Here: what a subscription or an invoice, as the provider
+//! tells it now, makes of the periods that are known of a subscription; and how the billing of an
+//! instant stands. Never here: where either was read, what follows. Read next:
+//! [`crate::domain::billing`].
+//!
+//! A subscription says which period is open; an invoice says which spans it billed, and outranks
+//! what a subscription let expect of them. Periods of one subscription and meter never overlap, so
+//! that an instant of usage belongs to one of them.
+
+use std::collections::BTreeMap;
+
+use super::billing::{Invoice, InvoiceStatus, Subscription, SubscriptionStatus};
+use super::names::{InvoiceId, ProviderMeter, SubscriptionId};
+use super::quantity::Quantity;
+use super::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
+
+/// How long a draft takes usage where it does not say when it becomes final, in microseconds: an
+/// hour, Stripe's default, and the least that it lets one set.
+/// <https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period>
+pub const GRACE_MICROS_MIN: i64 = MICROS_PER_HOUR;
+/// How long before a draft becomes final nothing more is sent for it, in microseconds: a request
+/// that hangs for its whole timeout, and a clock that is read by the second, fit into it often.
+pub const CLOSING_MARGIN_MICROS: i64 = 5 * MICROS_PER_MINUTE;
+/// How long after a period's end it is taken for open though no draft of it is known, in
+/// microseconds: the least grace less a quarter. Later, its invoice may be final already.
+pub const UNSEEN_MICROS_MAX: i64 = 45 * MICROS_PER_MINUTE;
+
+/// A span of usage that one invoice of a subscription bills of a meter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Of what.
+    pub meter: ProviderMeter,
+    /// Used when.
+    pub span: Window,
+    /// When its draft becomes final, on the provider's clock; known with the draft.
+    pub closes_at: Option<Timestamp>,
+    /// Since when nothing more comes into it.
+    pub closed_at: Option<Timestamp>,
+    /// The invoice that bills it.
+    pub invoice: Option<InvoiceId>,
+    /// How much was billed, once it is closed.
+    pub billed: Option<Quantity>,
+}
+
+impl Period {
+    fn expected(meter: ProviderMeter, span: Window) -> Self {
+        Self { meter, span, closes_at: None, closed_at: None, invoice: None, billed: None }
+    }
+
+    /// Whether only a subscription let expect it: no invoice has said anything of it.
+    fn is_expected(&self) -> bool {
+        self.invoice.is_none() && self.closed_at.is_none()
+    }
+}
+
+/// What `subscription`, as it was told when the provider's clock was at `seen_at`, makes of the
+/// periods known of it.
+#[must_use]
+pub fn learn_subscription(
+    mut known: Vec<Period>,
+    subscription: &Subscription,
+    seen_at: Timestamp,
+) -> Vec<Period> {
+    let until = match subscription.status {
+        SubscriptionStatus::Billing => subscription.ends_at,
+        // It is not said since when. What was used until now comes into the period if it goes on.
+        SubscriptionStatus::Paused => Some(seen_at),
+        SubscriptionStatus::Ended => Some(subscription.ended_at.unwrap_or(seen_at)),
+    };
+    for item in &subscription.items {
+        let start = item.period.start;
+        cut_expected(&mut known, start, |period| {
+            period.meter == item.meter && period.span.start < start
+        });
+        let end = until.map_or(item.period.end, |until| until.min(item.period.end));
+        let same = |period: &&mut Period| period.meter == item.meter && period.span.start == start;
+        match known.iter_mut().find(same) {
+            Some(period) if period.is_expected() => period.span.end = end.max(start),
+            Some(_) => {}
+            None => {
+                let within =
+                    |period: &Period| period.meter == item.meter && period.span.contains(start);
+                if start < end && !known.iter().any(within) {
+                    let span = Window { start, end };
+                    known.push(Period::expected(item.meter.clone(), span));
+                }
+            }
+        }
+    }
+    if let Some(until) = until {
+        cut_expected(&mut known, until, |_| true);
+    }
+    in_order(known)
+}
+
+/// What an invoice's lines of `subscription` make of the periods known of it.
+#[must_use]
+pub fn learn_invoice(
+    mut known: Vec<Period>,
+    subscription: &SubscriptionId,
+    invoice: &Invoice,
+) -> Vec<Period> {
+    let mut billed: BTreeMap<(ProviderMeter, Window), Quantity> = BTreeMap::new();
+    for line in invoice.lines.iter().filter(|line| line.subscription == *subscription) {
+        if line.period.start < line.period.end {
+            let sum =
+                billed.entry((line.meter.clone(), line.period)).or_insert_with(Quantity::zero);
+            *sum = &*sum + &line.quantity;
+        }
+    }
+    for ((meter, span), quantity) in billed {
+        let same = |period: &&mut Period| period.meter == meter && period.span == span;
+        if let Some(period) = known.iter_mut().find(same) {
+            let others = period.closed_at.is_some() && period.invoice.as_ref() != Some(&invoice.id);
+            if !others {
+                state(period, invoice, quantity);
+            }
+            continue;
+        }
+        let overlaps = |period: &Period| {
+            period.meter == meter && period.span.start < span.end && span.start < period.span.end
+        };
+        if known.iter().any(|period| overlaps(period) && !period.is_expected()) {
+            // Another invoice has billed some of it: no instant belongs to two.
+            continue;
+        }
+        let (mut cut, rest): (Vec<Period>, Vec<Period>) = known.into_iter().partition(overlaps);
+        known = rest;
+        for period in &mut cut {
+            let Window { start, end } = period.span;
+            for part in [(start, end.min(span.start)), (start.max(span.end), end)] {
+                if part.0 < part.1 {
+                    let part = Window { start: part.0, end: part.1 };
+                    known.push(Period::expected(meter.clone(), part));
+                }
+            }
+        }
+        let mut period = Period::expected(meter, span);
+        state(&mut period, invoice, quantity);
+        known.push(period);
+    }
+    in_order(known)
+}
+
+/// Says of a period what its invoice does.
+fn state(period: &mut Period, invoice: &Invoice, quantity: Quantity) {
+    period.invoice = Some(invoice.id.clone());
+    let closed_at = invoice.finalized_at.or(invoice.finalizes_at).unwrap_or(invoice.created_at);
+    match invoice.status {
+        InvoiceStatus::Draft => {
+            // A draft that does not become final by itself may be made so by a person at any time.
+            let at = invoice.created_at.plus_micros(GRACE_MICROS_MIN);
+            period.closes_at = Some(invoice.finalizes_at.unwrap_or(at));
+        }
+        InvoiceStatus::Final => {
+            period.closed_at = Some(closed_at);
+            period.billed = Some(quantity);
+        }
+        InvoiceStatus::Void => {
+            period.closed_at = Some(closed_at);
+            period.billed = Some(Quantity::zero());
+        }
+    }
+}
+
+/// Ends the expected periods that `which` names no later than `at`; those that would begin then are
+/// gone.
+fn cut_expected(known: &mut Vec<Period>, at: Timestamp, which: impl Fn(&Period) -> bool) {
+    for period in known.iter_mut().filter(|period| period.is_expected() && which(period)) {
+        period.span.end = period.span.end.min(at);
+    }
+    known.retain(|period| period.span.start < period.span.end);
+}
+
+fn in_order(mut known: Vec<Period>) -> Vec<Period> {
+    known.retain(|period| period.span.start < period.span.end);
+    known.sort_by(|a, b| (&a.meter, a.span).cmp(&(&b.meter, b.span)));
+    known
+}
+
+/// The part of `window`, cut at `bounds`, that holds `at`. Bounds are in order.
+#[must_use]
+pub fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {
+    let next = bounds.partition_point(|bound| *bound <= at);
+    let before = next.checked_sub(1).and_then(|place| bounds.get(place));
+    let start = before.map_or(window.start, |bound| window.start.max(*bound));
+    let end = bounds.get(next).map_or(window.end, |bound| window.end.min(*bound));
+    Window { start, end }
+}
+
+/// What is known of how an instant of an account's usage of a meter is billed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Billing {
+    /// The end of the period that it is in, if it is in one that is known.
+    pub ends_at: Option<Timestamp>,
+    /// When the draft of that period becomes final.
+    pub closes_at: Option<Timestamp>,
+    /// Since when that period is closed.
+    pub closed_at: Option<Timestamp>,
+    /// Since when some subscription bills the meter; nothing where none is known.
+    pub billed_from: Option<Timestamp>,
+    /// Until when one did, where none does any more.
+    pub billed_until: Option<Timestamp>,
+}
+
+/// How the billing of an instant stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BillingStanding {
+    /// It can be told: nothing is known that says otherwise.
+    Open,
+    /// Its period takes no more since this instant, or is about to.
+    Closed(Timestamp),
+    /// Its period ended then, and its invoice was not seen: it may be final.
+    Unseen(Timestamp),
+    /// No subscription bills what was used before this instant.
+    NotYet(Timestamp),
+    /// No subscription bills what was used since this instant.
+    NoLonger(Timestamp),
+}
+
+impl Billing {
+    /// How it stands for usage of `at` when the provider's clock is at `provider_now`.
+    #[must_use]
+    pub fn standing(&self, at: Timestamp, provider_now: Timestamp) -> BillingStanding {
+        if let Some(closed) = self.closed_at {
+            return BillingStanding::Closed(closed);
+        }
+        if let Some(closes) = self.closes_at {
+            let last = closes.plus_micros(-CLOSING_MARGIN_MICROS);
+            return if provider_now < last {
+                BillingStanding::Open
+            } else {
+                BillingStanding::Closed(closes)
+            };
+        }
+        match (self.ends_at, self.billed_from, self.billed_until) {
+            (Some(end), _, _) if end.plus_micros(UNSEEN_MICROS_MAX) <= provider_now => {
+                BillingStanding::Unseen(end)
+            }
+            (Some(_), _, _) => BillingStanding::Open,
+            (None, _, Some(until)) if until <= at => BillingStanding::NoLonger(until),
+            (None, Some(from), _) if at < from => BillingStanding::NotYet(from),
+            (None, _, _) => BillingStanding::Open,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

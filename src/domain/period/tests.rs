@@ -1,0 +1,166 @@
+//! How periods are learned from what a provider tells, in its order and out of it.
+
+use super::*;
+use crate::domain::billing::{BilledItem, InvoiceLine};
+use crate::domain::names::{AccountName, LineId, PriceId};
+
+fn at(hour: i64) -> Timestamp {
+    Timestamp::from_seconds(1_790_000_000 / 3_600 * 3_600 + hour * 3_600)
+}
+
+fn window(start: i64, end: i64) -> Window {
+    Window { start: at(start), end: at(end) }
+}
+
+fn meter(name: &str) -> ProviderMeter {
+    ProviderMeter::new(name).unwrap()
+}
+
+fn name() -> SubscriptionId {
+    SubscriptionId::new("sub_1").unwrap()
+}
+
+fn subscription(items: &[(&str, i64, i64)]) -> Subscription {
+    let item = |(name, start, end): &(&str, i64, i64)| BilledItem {
+        meter: meter(name),
+        period: window(*start, *end),
+    };
+    Subscription {
+        id: name(),
+        account: AccountName::new("cus_1").unwrap(),
+        status: SubscriptionStatus::Billing,
+        started_at: at(0),
+        ended_at: None,
+        ends_at: None,
+        items: items.iter().map(item).collect(),
+        latest_invoice: None,
+    }
+}
+
+fn invoice(id: &str, status: InvoiceStatus, lines: &[(&str, i64, i64, &str)]) -> Invoice {
+    let line = |(name_of, start, end, quantity): &(&str, i64, i64, &str)| InvoiceLine {
+        id: LineId::new("il_1").unwrap(),
+        subscription: name(),
+        price: PriceId::new("price_1").unwrap(),
+        meter: meter(name_of),
+        period: window(*start, *end),
+        quantity: Quantity::parse(quantity).unwrap(),
+    };
+    Invoice {
+        id: InvoiceId::new(id).unwrap(),
+        account: AccountName::new("cus_1").unwrap(),
+        status,
+        created_at: at(100),
+        finalizes_at: Some(at(103)),
+        finalized_at: (status == InvoiceStatus::Final).then(|| at(104)),
+        lines: lines.iter().map(line).collect(),
+    }
+}
+
+fn said(periods: &[Period]) -> String {
+    let hours = |at_: Timestamp| at_.micros_since(at(0)) / MICROS_PER_HOUR;
+    let one = |period: &Period| {
+        let mut text =
+            format!("{} {}-{}", period.meter, hours(period.span.start), hours(period.span.end));
+        if let Some(closes) = period.closes_at.filter(|_| period.closed_at.is_none()) {
+            text.push_str(&format!(" until {}", hours(closes)));
+        }
+        if let Some(billed) = &period.billed {
+            text.push_str(&format!(" billed {billed}"));
+        }
+        text
+    };
+    periods.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_subscription_that_goes_on_has_one_period_after_the_other() {
+    let known = learn_subscription(Vec::new(), &subscription(&[("calls", 0, 100)]), at(1));
+    assert_eq!(said(&known), "calls 0-100");
+    let known = learn_subscription(known, &subscription(&[("calls", 100, 200)]), at(101));
+    assert_eq!(said(&known), "calls 0-100, calls 100-200");
+    // The same again, and an older answer that was late, change nothing.
+    let again = learn_subscription(known.clone(), &subscription(&[("calls", 100, 200)]), at(101));
+    assert_eq!(again, known);
+    let late = learn_subscription(known.clone(), &subscription(&[("calls", 0, 100)]), at(101));
+    assert_eq!(late, known);
+}
+
+#[test]
+fn a_period_that_begins_anew_at_once_ends_the_one_before_it() {
+    let known = learn_subscription(Vec::new(), &subscription(&[("calls", 0, 100)]), at(1));
+    let known = learn_subscription(known, &subscription(&[("calls", 40, 140)]), at(40));
+    assert_eq!(said(&known), "calls 0-40, calls 40-140");
+}
+
+#[test]
+fn a_subscription_that_ended_or_is_to_end_bills_until_then_and_one_that_pauses_goes_on() {
+    let open = subscription(&[("calls", 0, 100), ("bytes", 0, 100)]);
+    let known = learn_subscription(Vec::new(), &open, at(1));
+    let scheduled = Subscription { ends_at: Some(at(60)), ..open.clone() };
+    assert_eq!(
+        said(&learn_subscription(known.clone(), &scheduled, at(2))),
+        "bytes 0-60, calls 0-60"
+    );
+    let ended =
+        Subscription { status: SubscriptionStatus::Ended, ended_at: Some(at(30)), ..open.clone() };
+    let over = learn_subscription(known.clone(), &ended, at(31));
+    assert_eq!(said(&over), "bytes 0-30, calls 0-30");
+    let paused = Subscription { status: SubscriptionStatus::Paused, ..open.clone() };
+    let waits = learn_subscription(known, &paused, at(50));
+    assert_eq!(said(&waits), "bytes 0-50, calls 0-50");
+    assert_eq!(said(&learn_subscription(waits, &open, at(70))), "bytes 0-100, calls 0-100");
+}
+
+#[test]
+fn an_invoice_outranks_what_was_expected_of_its_spans() {
+    let open = subscription(&[("calls", 0, 100)]);
+    let known = learn_subscription(Vec::new(), &open, at(1));
+    let known = learn_subscription(known, &subscription(&[("calls", 100, 200)]), at(100));
+    // A plan was changed at 40: two prices bill the two parts.
+    let lines = [("calls", 0, 40, "5"), ("calls", 40, 100, "7"), ("calls", 40, 100, "1")];
+    let known = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Draft, &lines));
+    assert_eq!(said(&known), "calls 0-40 until 103, calls 40-100 until 103, calls 100-200");
+    let known = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Final, &lines));
+    assert_eq!(said(&known), "calls 0-40 billed 5, calls 40-100 billed 8, calls 100-200");
+    // What is closed stays so, whatever comes late.
+    let late = learn_subscription(known.clone(), &open, at(105));
+    assert_eq!(late, known);
+    let other = invoice("in_2", InvoiceStatus::Final, &[("calls", 0, 100, "9")]);
+    assert_eq!(learn_invoice(known.clone(), &name(), &other), known);
+    let void = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Void, &lines));
+    assert_eq!(said(&void), "calls 0-40 billed 0, calls 40-100 billed 0, calls 100-200");
+}
+
+#[test]
+fn an_instant_is_billed_until_its_draft_is_nearly_final_and_unseen_after_that() {
+    let hour = |hour: i64| Some(at(hour));
+    let standing = |billing: &Billing, now: i64| billing.standing(at(50), at(now));
+    let unknown = Billing::default();
+    assert_eq!(standing(&unknown, 1_000), BillingStanding::Open);
+    let open = Billing { ends_at: hour(100), ..Billing::default() };
+    assert_eq!(standing(&open, 100), BillingStanding::Open);
+    assert_eq!(standing(&open, 101), BillingStanding::Unseen(at(100)));
+    let draft = Billing { closes_at: hour(103), ..open };
+    assert_eq!(standing(&draft, 102), BillingStanding::Open);
+    assert_eq!(standing(&draft, 103), BillingStanding::Closed(at(103)));
+    let closed = Billing { closed_at: hour(104), ..draft };
+    assert_eq!(standing(&closed, 102), BillingStanding::Closed(at(104)));
+    let before = Billing { billed_from: hour(60), ..Billing::default() };
+    assert_eq!(standing(&before, 70), BillingStanding::NotYet(at(60)));
+    let after = Billing { billed_from: hour(0), billed_until: hour(50), ..Billing::default() };
+    assert_eq!(standing(&after, 70), BillingStanding::NoLonger(at(50)));
+    // Between two periods that are known, somebody did not look.
+    let between = Billing { billed_from: hour(0), billed_until: hour(90), ..Billing::default() };
+    assert_eq!(standing(&between, 95), BillingStanding::Open);
+}
+
+#[test]
+fn a_window_is_cut_at_each_bound_within_it_and_at_no_other() {
+    let bounds = [at(0), at(3), at(5), at(9)];
+    for (hour, start, end) in [(2, 2, 3), (3, 3, 5), (4, 3, 5), (5, 5, 8), (7, 5, 8)] {
+        assert_eq!(cut(window(2, 8), &bounds, at(hour)), window(start, end), "{hour}");
+    }
+    assert_eq!(cut(window(2, 8), &[], at(4)), window(2, 8));
+    assert_eq!(cut(window(3, 5), &bounds, at(4)), window(3, 5));
+}

@@ -1,0 +1,5 @@
+-- CROSS JOIN keeps the order: from what came with the call, which is read once, to the rows.
+SELECT wanted.key AS place, p.start_at, p.end_at
+FROM json_each(?1) AS wanted CROSS JOIN billing_period AS p
+  ON p.provider = wanted.value ->> 0 AND p.account = wanted.value ->> 1
+  AND p.meter = wanted.value ->> 2
