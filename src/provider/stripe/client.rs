@@ -7,6 +7,7 @@
 //! connection which closed before the first byte of it was written goes to another connection.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ use crate::provider::Total;
 
 /// Largest answer to a meter event that is read, in bytes: real ones have under a thousand.
 const EVENT_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Largest answer to a reading request that is read, in bytes: a page of 100 meters has about
-/// 100,000.
-const READING_BYTES_MAX: usize = 1024 * 1024;
+/// Largest answer to a reading request that is read, in bytes: a page of 100 subscriptions with 20
+/// items each, the most that they may have, has about 6,000,000.
+const READING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Meters asked for in one page: the most that Stripe gives.
 const METERS_PER_PAGE: i64 = 100;
 /// Most pages of meters that are read. 10,000 meters are past any price list; a list without an end
@@ -48,10 +49,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// rate, at a fifth of a second a call.
 const IDLE_CONNECTIONS_MAX: usize = 200;
 
-/// Where meter events are sent, behind `/v1`.
-pub const METER_EVENTS: &str = "/billing/meter_events";
-/// Where their cancellations are sent, behind `/v1`.
-pub const ADJUSTMENTS: &str = "/billing/meter_event_adjustments";
+/// Where meter events are sent.
+pub const METER_EVENTS: &str = "/v1/billing/meter_events";
+/// Where their cancellations are sent.
+pub const ADJUSTMENTS: &str = "/v1/billing/meter_event_adjustments";
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const STRIPE_VERSION: &str = "stripe-version";
@@ -67,7 +68,7 @@ pub struct Client {
 /// One wire request.
 struct Call<'a> {
     method: Method,
-    /// The path behind `/v1`, with its query.
+    /// The path, from its version on, with its query.
     path: String,
     body: Option<Vec<u8>>,
     idempotency_key: Option<&'a str>,
@@ -132,7 +133,7 @@ impl Client {
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
-        let mut request = self.http.request(call.method, format!("{}/v1{}", self.api, call.path));
+        let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, FORM).body(body);
         }
@@ -225,9 +226,11 @@ fn told(error: reqwest::Error) -> String {
     classify::redacted(&text)
 }
 
-/// A few reading requests in a row, and the newest time that their answers told.
+/// A few reading requests in a row: how many there were, and the newest time that their answers
+/// told.
 pub struct Reading<'a> {
     client: &'a Client,
+    calls: AtomicU32,
     provider_at: Mutex<Option<Timestamp>>,
 }
 
@@ -254,8 +257,8 @@ impl StripeClient for Reading<'_> {
             StripeMethod::Delete => Method::DELETE,
         };
         let path = match request.query.as_deref() {
-            None | Some("") => request.path,
-            Some(query) => format!("{}?{query}", request.path),
+            None | Some("") => format!("/v1{}", request.path),
+            Some(query) => format!("/v1{}?{query}", request.path),
         };
         let key = options.request_strategy.and_then(|strategy| strategy.get_key());
         let call = Call {
@@ -270,10 +273,16 @@ impl StripeClient for Reading<'_> {
 }
 
 impl<'a> Reading<'a> {
-    /// Starts without a time.
+    /// Starts without a request and without a time.
     #[must_use]
-    pub fn new(client: &'a Client) -> Self {
-        Self { client, provider_at: Mutex::new(None) }
+    pub const fn new(client: &'a Client) -> Self {
+        Self { client, calls: AtomicU32::new(0), provider_at: Mutex::new(None) }
+    }
+
+    /// How many requests were made.
+    #[must_use]
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// The newest time that an answer told.
@@ -287,7 +296,7 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// The answer, when it is neither an account nor a 403.
     pub async fn account(&self) -> Result<Option<String>, Box<Answer>> {
-        let Some(body) = permitted(self.get("/account".to_owned()).await)? else {
+        let Some(body) = permitted(self.get("/v1/account").await)? else {
             return Ok(None);
         };
         match classify::account(&body) {
@@ -319,18 +328,16 @@ impl<'a> Reading<'a> {
         Err(Unread::deserialize_err("the list of meters has no end").0)
     }
 
-    /// The totals that `rows` asks for, and how many requests they took.
+    /// The totals that `rows` asks for.
     ///
     /// # Errors
     /// The answer, when it is no page of them, or the pages have no end.
-    pub async fn totals(&self, mut rows: Rows<'_>) -> Result<(Vec<Total>, u32), Box<Answer>> {
-        let mut calls = 0;
+    pub async fn totals(&self, mut rows: Rows<'_>) -> Result<Vec<Total>, Box<Answer>> {
         for _ in 0..summaries::PAGES_MAX {
-            let body = self.get(rows.path()).await?;
-            calls += 1;
+            let body = self.get(&format!("/v1{}", rows.path())).await?;
             match rows.take(&body) {
                 Ok(Read::More) => {}
-                Ok(Read::All) => return Ok((rows.totals(), calls)),
+                Ok(Read::All) => return Ok(rows.totals()),
                 Err(why @ NoTotals::OtherMode) => {
                     return Err(Box::new(Answer::bare(Outcome::WrongAccount, why.to_string())));
                 }
@@ -342,10 +349,14 @@ impl<'a> Reading<'a> {
         Err(Unread::deserialize_err("the list of summaries has no end").0)
     }
 
-    async fn get(&self, path: String) -> Result<Bytes, Box<Answer>> {
+    /// The body at `path`, which begins with its version and may have a query.
+    ///
+    /// # Errors
+    /// The answer, when it is none with a whole body.
+    pub async fn get(&self, path: &str) -> Result<Bytes, Box<Answer>> {
         self.read(Call {
             method: Method::GET,
-            path,
+            path: path.to_owned(),
             body: None,
             idempotency_key: None,
             answer_bytes_max: READING_BYTES_MAX,
@@ -354,6 +365,7 @@ impl<'a> Reading<'a> {
     }
 
     async fn read(&self, call: Call<'_>) -> Result<Bytes, Box<Answer>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let received = self.client.call(call).await?;
         let answer = if received.status == 200 && received.broken.is_none() {
             self.note(classify::provider_at(&received));

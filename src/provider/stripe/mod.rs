@@ -232,8 +232,8 @@ impl Provider for Stripe {
         let rows = Rows::of(&id, account, span, grouping, self.livemode)
             .map_err(|why| Answer::bare(Outcome::Refused(HoldReason::Refused), why.to_string()))?;
         let reading = Reading::new(&self.client);
-        let (parts, calls) = reading.totals(rows).await.map_err(|answer| *answer)?;
-        Ok(Totals { parts, provider_at: reading.provider_at(), calls })
+        let parts = reading.totals(rows).await.map_err(|answer| *answer)?;
+        Ok(Totals { parts, provider_at: reading.provider_at(), calls: reading.calls() })
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {
