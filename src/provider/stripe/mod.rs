@@ -4,7 +4,8 @@
 //! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
 //! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`],
 //! its totals in [`summaries`]. What it announces by webhook is proven in [`signature`] and read in
-//! [`notices`].
+//! [`notices`]. What it bills is read in [`subscriptions`], [`invoices`] and [`prices`], on what
+//! [`objects`] share.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +33,10 @@ pub mod classify;
 pub mod summaries;
 pub mod signature;
 pub mod notices;
+pub mod objects;
+pub mod prices;
+pub mod subscriptions;
+pub mod invoices;
 pub mod client;
 
 use classify::adjustment;

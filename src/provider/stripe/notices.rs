@@ -1,6 +1,6 @@
 //! What Stripe announces. PURE. Here: an event, in its snapshot or its thin form, becomes a notice,
 //! or a refusal that names the field. Never here: whether Stripe sent it ([`super::signature`]),
-//! what follows from it. Read next: [`super::client`].
+//! what follows from it. Read next: [`super::objects`].
 //!
 //! A snapshot event carries the object as it was (`data.object`); a thin one only names it
 //! (`related_object`), and links to the snapshot that announces the same (`snapshot_event`). Of
@@ -9,15 +9,12 @@
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::signature;
+use super::{objects, signature};
 use crate::domain::closed::closed;
 use crate::domain::names::{NoticeId, NoticeKind, ObjectId, ObjectKind};
 use crate::domain::notice::{Notice, Related};
-use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::provider::{NoticeReader, NoticeRefusal, Posted};
-
-/// Longest id of Stripe's, in bytes: theirs have some thirty, and one in a path must stay one.
-const ID_BYTES_MAX: usize = 128;
 
 closed! {
     /// Why an event cannot be read.
@@ -116,9 +113,7 @@ fn id<N, E>(
     value: &Value,
     make: impl Fn(&str) -> Result<N, E>,
 ) -> Result<N, NoticeFault> {
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let fits = |text: &&str| text.len() <= ID_BYTES_MAX && text.bytes().all(inside);
-    let text = value.as_str().filter(fits);
+    let text = value.as_str().filter(|text| objects::is_id(text));
     text.and_then(|text| make(text).ok())
         .ok_or_else(|| malformed(field, "is no id of letters, digits, _ and -"))
 }
@@ -133,8 +128,7 @@ fn created_in_text(event: &Value) -> Result<Timestamp, NoticeFault> {
 }
 
 fn plausible(at: Option<Timestamp>, why: &'static str) -> Result<Timestamp, NoticeFault> {
-    at.filter(|at| (TIMESTAMP_MIN..TIMESTAMP_MAX).contains(at))
-        .ok_or_else(|| malformed("created", why))
+    at.and_then(objects::admitted).ok_or_else(|| malformed("created", why))
 }
 
 /// The object that a snapshot event carries. Some have no id, such as a balance.
