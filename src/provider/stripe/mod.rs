@@ -4,8 +4,8 @@
 //! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
 //! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`],
 //! its totals in [`summaries`]. What it announces by webhook is proven in [`signature`] and read in
-//! [`notices`]. What it bills is read in [`subscriptions`], [`invoices`] and [`prices`], on what
-//! [`objects`] share.
+//! [`notices`]; the lists of it are read in [`feeds`]. What it bills is read in [`subscriptions`],
+//! [`invoices`] and [`prices`], what it rejected late in [`rejections`], on what [`objects`] share.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +37,8 @@ pub mod objects;
 pub mod prices;
 pub mod subscriptions;
 pub mod invoices;
+pub mod feeds;
+pub mod rejections;
 pub mod client;
 
 use classify::adjustment;
