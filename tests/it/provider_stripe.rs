@@ -19,6 +19,7 @@ use tokio::net::TcpSocket;
 
 use crate::support::raw_server::{RawServer, Step};
 
+mod billing;
 mod cancel;
 mod contact;
 mod totals;

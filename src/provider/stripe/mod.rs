@@ -5,11 +5,12 @@
 //! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`],
 //! its totals in [`summaries`]. What it announces by webhook is proven in [`signature`] and read in
 //! [`notices`]; the lists of it are read in [`feeds`]. What it bills is read in [`subscriptions`],
-//! [`invoices`] and [`prices`], what it rejected late in [`rejections`], on what [`objects`] share.
+//! [`invoices`] and [`prices`], what it rejected late in [`rejections`], on what [`objects`] share;
+//! [`billing`] asks for all of that.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
@@ -39,11 +40,13 @@ pub mod subscriptions;
 pub mod invoices;
 pub mod feeds;
 pub mod rejections;
+pub mod billing;
 pub mod client;
 
 use classify::adjustment;
 use client::{Client, Reading};
 use notices::SignedNotices;
+use prices::Catalogue;
 use settings::Settings;
 use summaries::Rows;
 
@@ -98,6 +101,7 @@ pub struct Stripe {
     client: Client,
     notices: Option<Arc<SignedNotices>>,
     meters: RwLock<Meters>,
+    prices: Mutex<Catalogue>,
 }
 
 impl fmt::Debug for Stripe {
@@ -135,6 +139,7 @@ impl Stripe {
             client,
             notices,
             meters: RwLock::new(Meters { pinned: declared, unusable: Vec::new() }),
+            prices: Mutex::default(),
         })
     }
 

@@ -145,11 +145,18 @@ fn nest(pairs: &[(String, String)], schema: &Value) -> Result<Value, String> {
             Some(key) => {
                 let fields = object.entry(head).or_insert_with(|| json!({}));
                 let fields = fields.as_object_mut().ok_or("mixed forms")?;
-                fields.insert(key.to_owned(), typed(value, &property["properties"][key]));
+                fields.insert(key.to_owned(), typed(value, field_of(property, key)));
             }
         }
     }
     Ok(Value::Object(object))
+}
+
+/// The schema of a field, also where an object is one of several choices.
+fn field_of<'a>(schema: &'a Value, key: &str) -> &'a Value {
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    let mut found = choices.map(|choice| field_of(choice, key)).chain([&schema["properties"][key]]);
+    found.find(|field| !field.is_null()).unwrap_or(&Value::Null)
 }
 
 fn typed(text: &str, schema: &Value) -> Value {
