@@ -26,7 +26,7 @@
 //!                          ▲ ▲                                   │                  │
 //!                          │ └────────────post────────────── [posting]              │
 //!                          ├────────lease, record──────────[delivery] ──stored bytes┤
-//!                          └───────settle, release─────────[reconcile] ◄────totals───┘
+//!                          └──settle, release, learn───────[reconcile] ◄─totals, periods┘
 //! ```
 //!
 //! | room | takes | decides, purely | leaves in the ledger |
@@ -35,7 +35,7 @@
 //! | [`accrual`] | the journal past a watermark | route, account, window? | bookings, balances |
 //! | [`posting`] | balances that are due | how to close what is outstanding | meter events |
 //! | [`delivery`] | meter events | what an answer means, when to try again | attempts, receipts |
-//! | [`reconcile`] | provider's totals | which explanation is the only one? | readings, moves |
+//! | [`reconcile`] | totals, notices | which explanation is the only one? | readings, periods |
 //!
 //! The idea that keeps it small is *desired against told*. A balance carries `accrued`, what the
 //! provider should hold, and `told`, what live meter events have said. First delivery, late usage,
@@ -59,6 +59,8 @@
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
 //!   is
 //!   a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks.
+//! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or
+//!   may be.
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a
 //!   hint: whoever acts on it asks the provider how things stand.
 //! - No float touches a quantity. No fact is changed. No state or outcome is matched with `_`.

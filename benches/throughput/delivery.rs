@@ -11,8 +11,8 @@ use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use tallyd::clock::{Clock, SystemClock};
 use tallyd::delivery;
 use tallyd::delivery::courier::Courier;
-use tallyd::domain::correction::CorrectionPolicy;
 use tallyd::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
+use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::MICROS_PER_HOUR;
 use tallyd::ledger::intake::IntakeLedger;
@@ -195,6 +195,6 @@ fn route(provider: &ProviderName) -> anyhow::Result<Route> {
         scale: Quantity::one(),
         account: AccountRule::Identity,
         settle_micros: 0,
-        corrections: CorrectionPolicy::CancelThenNegative,
+        policies: Policies::default(),
     })
 }

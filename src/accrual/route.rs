@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::correction::{CorrectionPolicy, Standing};
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
+use crate::domain::period::LatePolicy;
+use crate::domain::policies::Policies;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::UsageRecord;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
@@ -22,6 +24,9 @@ pub const SETTLE_MICROS: i64 = 5 * MICROS_PER_MINUTE;
 /// How corrections are told when the operator set nothing: a cancelled event leaves the least
 /// behind at the provider, and a negative one serves when it is too late for that.
 pub const CORRECTIONS: CorrectionPolicy = CorrectionPolicy::CancelThenNegative;
+/// What becomes of late usage when the operator set nothing: a person decides, as nothing that is
+/// billed elsewhere, or never, should surprise anybody.
+pub const LATE: LatePolicy = LatePolicy::Hold;
 
 /// The span of usage that one balance sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +86,9 @@ pub struct Route {
     /// How long after a window's end, in microseconds, it is posted: late usage that arrives in
     /// time joins the same event.
     pub settle_micros: i64,
-    /// How what was already told is taken back when records are corrected. No part of the
-    /// definition: it decides over what is outstanding now, not over what is booked.
-    pub corrections: CorrectionPolicy,
+    /// How what was told is taken back, and what becomes of usage that comes too late. No part of
+    /// the definition: they decide over what is outstanding now, not over what is booked.
+    pub policies: Policies,
 }
 
 impl WindowRule {
@@ -210,17 +215,17 @@ impl Route {
     }
 }
 
-/// How corrections are told to each meter of `provider`: where routes that feed the same meter do
-/// not agree, the most careful one is followed.
+/// What is left to policy of each meter of `provider`: where routes that feed the same meter do not
+/// agree, the most careful one is followed.
 #[must_use]
-pub fn corrections_by_meter(
+pub fn policies_by_meter(
     routes: &[Route],
     provider: &ProviderName,
-) -> HashMap<ProviderMeter, CorrectionPolicy> {
+) -> HashMap<ProviderMeter, Policies> {
     let mut policies = HashMap::new();
     for route in routes.iter().filter(|route| route.provider == *provider) {
-        let policy = policies.entry(route.provider_meter.clone()).or_insert(route.corrections);
-        *policy = (*policy).max(route.corrections);
+        let policy = policies.entry(route.provider_meter.clone()).or_insert(route.policies);
+        *policy = policy.with(route.policies);
     }
     policies
 }

@@ -113,6 +113,7 @@ tables! {
         account: Key<Account>,
         settle: Key<String>,
         corrections: Key<String>,
+        late: Key<String>,
     }
     /// `account = { template = "…" }`
     AccountTemplate {

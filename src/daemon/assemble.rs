@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::housekeeping::{Maintainer, Watcher};
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
-use crate::accrual::route::corrections_by_meter;
+use crate::accrual::route::policies_by_meter;
 use crate::clock::Clock;
 use crate::config::{Config, SecretPolicy};
 use crate::delivery::courier::Courier;
-use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::policies::Policies;
 use crate::intake::gate::Gate;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::operator::OperatorLedger;
@@ -28,8 +28,9 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::posting::poster::Poster;
 use crate::provider::stripe::{self, Stripe};
 use crate::provider::{NoticeReader, Provider};
+use crate::reconcile::listener::Listener;
 use crate::reconcile::settler::Settler;
-use crate::service::{self, Bell, FatalBell, Service as _};
+use crate::service::{self, Bell, FatalBell};
 use crate::store::OpenError;
 use crate::store::sqlite::SqliteLedger;
 use crate::telemetry::metrics::Metrics;
@@ -64,9 +65,41 @@ struct Told {
     provider: Arc<dyn Provider>,
     courier: Arc<Courier>,
     settler: Arc<Settler>,
+    listener: Arc<Listener>,
     poster_bell: Bell,
     courier_bell: Bell,
-    corrections: HashMap<ProviderMeter, CorrectionPolicy>,
+    policies: HashMap<ProviderMeter, Policies>,
+}
+
+impl Told {
+    /// Starts its parts.
+    fn start(
+        self,
+        supervisor: &mut Supervisor,
+        ledger: &Arc<SqliteLedger>,
+        clock: &Arc<dyn Clock>,
+    ) {
+        let asked = supervisor.stop.clone();
+        let poster = Poster::new(self.name.clone(), ledger.clone(), self.provider.clone())
+            .following(self.policies);
+        // What is proven absent is sent again, and what is disproved may be told anew; what is
+        // learned of a period has balances looked at, and events sent first.
+        let asides: [Arc<dyn service::Service>; 2] = [self.settler, self.listener];
+        for aside in asides {
+            let next = vec![self.poster_bell.clone(), self.courier_bell.clone()];
+            let name = aside.name().to_owned();
+            let part = service::run(aside, clock.clone(), Bell::default(), next, asked.clone());
+            supervisor.start(name, part);
+        }
+        let (bell, next) = (self.poster_bell, vec![self.courier_bell.clone()]);
+        let part = service::run(Arc::new(poster), clock.clone(), bell, next, asked.clone());
+        supervisor.start(format!("posting to {}", self.name), part);
+        let (courier, bell) = (self.courier, self.courier_bell);
+        let drain = Duration::from_secs(DRAIN_SECONDS_MAX);
+        supervisor.start(format!("delivery to {}", self.name), async move {
+            courier.run(bell, asked, drain).await
+        });
+    }
 }
 
 /// A daemon that is ready to run.
@@ -180,31 +213,7 @@ impl Daemon {
             service::run(self.accruer, clock.clone(), self.accrual_bell, posters, asked.clone()),
         );
         for told in told {
-            let poster = Poster::new(told.name.clone(), ledger.clone(), told.provider.clone())
-                .correcting(told.corrections);
-            let next = vec![told.courier_bell.clone()];
-            // What is proven absent is sent again, and what is disproved may be told anew.
-            let after_proof = vec![told.poster_bell.clone(), told.courier_bell.clone()];
-            let settler = told.settler;
-            supervisor.start(
-                settler.name().to_owned(),
-                service::run(settler, clock.clone(), Bell::default(), after_proof, asked.clone()),
-            );
-            supervisor.start(
-                format!("posting to {}", told.name),
-                service::run(
-                    Arc::new(poster),
-                    clock.clone(),
-                    told.poster_bell,
-                    next,
-                    asked.clone(),
-                ),
-            );
-            let (courier, bell, asked) = (told.courier, told.courier_bell, asked.clone());
-            let drain = Duration::from_secs(DRAIN_SECONDS_MAX);
-            supervisor.start(format!("delivery to {}", told.name), async move {
-                courier.run(bell, asked, drain).await
-            });
+            told.start(&mut supervisor, &ledger, &clock);
         }
         let asides: [Arc<dyn service::Service>; 2] =
             [Arc::new(self.maintainer), Arc::new(self.watcher)];
@@ -249,7 +258,8 @@ async fn providers(
     let mut told = Vec::new();
     for settings in &config.stripe {
         let name = settings.provider.name.clone();
-        let provider: Arc<dyn Provider> = Arc::new(Stripe::new(&settings.provider)?);
+        let stripe = Arc::new(Stripe::new(&settings.provider)?);
+        let provider: Arc<dyn Provider> = stripe.clone();
         provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
         let observed = (metrics.clone(), name.clone());
         let courier = Courier::new(
@@ -266,16 +276,19 @@ async fn providers(
             provider.clone(),
             Arc::new(move |finding| observed.0.finding(&observed.1, finding)),
         );
+        let listener =
+            Listener::new(settings.reconcile.clone(), ledger.clone(), provider.clone(), stripe);
         let poster_bell = Bell::default();
-        let corrections = corrections_by_meter(&config.routes, &name);
+        let policies = policies_by_meter(&config.routes, &name);
         told.push(Told {
             name,
             provider,
             courier: Arc::new(courier.ringing(poster_bell.clone())),
             settler: Arc::new(settler),
+            listener: Arc::new(listener),
             poster_bell,
             courier_bell: Bell::default(),
-            corrections,
+            policies,
         });
     }
     Ok(told)

@@ -34,4 +34,5 @@ pub mod reading;
 pub mod notice;
 pub mod billing;
 pub mod period;
+pub mod policies;
 pub(crate) mod closed;

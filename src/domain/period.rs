@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::billing::{Invoice, InvoiceStatus, Subscription, SubscriptionStatus};
+use super::closed::closed;
 use super::names::{InvoiceId, ProviderMeter, SubscriptionId};
 use super::quantity::Quantity;
 use super::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
@@ -24,6 +25,18 @@ pub const CLOSING_MARGIN_MICROS: i64 = 5 * MICROS_PER_MINUTE;
 /// How long after a period's end it is taken for open though no draft of it is known, in
 /// microseconds: the least grace less a quarter. Later, its invoice may be final already.
 pub const UNSEEN_MICROS_MAX: i64 = 45 * MICROS_PER_MINUTE;
+
+closed! {
+    /// What becomes of usage whose period is closed; the more careful the later.
+    LatePolicy {
+        /// It is written off, with the policy as the reason.
+        Drop = "drop",
+        /// It is carried into the period that is open, and billed there.
+        NextPeriod = "next_period",
+        /// A person decides.
+        Hold = "hold",
+    }
+}
 
 /// A span of usage that one invoice of a subscription bills of a meter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +214,8 @@ pub struct Billing {
     pub billed_from: Option<Timestamp>,
     /// Until when one did, where none does any more.
     pub billed_until: Option<Timestamp>,
+    /// The first period after it that is not closed.
+    pub next: Option<Window>,
 }
 
 /// How the billing of an instant stands.

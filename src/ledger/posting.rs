@@ -10,7 +10,7 @@ use crate::domain::names::ProviderName;
 use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 
 /// What posting needs to know of a balance's earlier event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,10 @@ pub struct Posting {
     pub superseded: Vec<EventId>,
     /// Events to be told.
     pub events: Vec<EncodedEvent>,
+    /// The window of an open period into which what no event covers is carried, as a transfer.
+    pub carry: Option<Window>,
+    /// How much of what no event covers is written off, as the route's policy wants it.
+    pub write_off: Option<Quantity>,
     /// Why what remains cannot be told.
     pub hold: Option<(HoldReason, String)>,
     /// When to look at the balance again without a change to it.

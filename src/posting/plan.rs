@@ -11,10 +11,10 @@
 
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventId, EventKind, Identifier};
-use crate::domain::period::BillingStanding;
+use crate::domain::period::{BillingStanding, LatePolicy};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::{MICROS_PER_MINUTE, Timestamp};
+use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::posting::{DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
 
@@ -24,6 +24,10 @@ mod total;
 /// How long a balance waits, whose period ended and of which no draft was seen, before it is looked
 /// at again, in microseconds: ten minutes. What is learned of the period rings sooner.
 const UNSEEN_WAIT_MICROS: i64 = 10 * MICROS_PER_MINUTE;
+
+/// The window of an open period that late usage is carried into, in microseconds: its first hour. A
+/// longer one would have corrections wait for its end.
+const CARRIED_WINDOW_MICROS: i64 = MICROS_PER_HOUR;
 
 /// What the plan goes by, beside the balance.
 #[derive(Clone, Debug)]
@@ -36,19 +40,12 @@ pub struct Rules<'a> {
     pub billing: BillingStanding,
     /// What becomes of usage of a closed period.
     pub late: LatePolicy,
+    /// The period that late usage can be carried into, if one is open.
+    pub next_period: Option<Window>,
     /// The provider's time.
     pub provider_now: Timestamp,
     /// This host's, which only decides when to look again.
     pub now: Timestamp,
-}
-
-/// What becomes of usage whose period is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LatePolicy {
-    /// A person decides.
-    Hold,
-    /// It is carried into the period that is open.
-    NextPeriod,
 }
 
 /// What is to be done for a balance, with no choices left in it.
@@ -60,8 +57,10 @@ pub struct Plan {
     pub supersede: Vec<EventId>,
     /// Events to tell, oldest first.
     pub tell: Vec<Tell>,
-    /// How much is carried into the open period, to be told there.
-    pub carry: Option<Quantity>,
+    /// Into which window of an open period what remains is carried, to be told there.
+    pub carry: Option<Window>,
+    /// How much of what remains is written off.
+    pub drop: Option<Quantity>,
     /// Why what remains cannot be told, and the particulars.
     pub hold: Option<(HoldReason, String)>,
     /// When to look again, though nothing changes.
@@ -83,16 +82,10 @@ impl Plan {
     /// Leaves what remains to whoever decides over usage that its period does not take, if that is
     /// so; whether it is.
     fn leave_to_period(&mut self, rest: &Quantity, rules: &Rules<'_>) -> bool {
-        match (rules.billing, rules.late) {
-            (BillingStanding::Open, LatePolicy::Hold | LatePolicy::NextPeriod) => return false,
-            (BillingStanding::Closed(_), LatePolicy::NextPeriod) => {
-                self.carry = Some(rest.clone());
-            }
-            (BillingStanding::Closed(at), LatePolicy::Hold) => {
-                let why = format!("{rest} is outstanding, and its period was closed at {at}");
-                self.hold((HoldReason::LateForPeriod, why));
-            }
-            (BillingStanding::Unseen(at), LatePolicy::Hold | LatePolicy::NextPeriod) => {
+        match rules.billing {
+            BillingStanding::Open => return false,
+            BillingStanding::Closed(at) => self.leave_to_policy(rest, at, rules),
+            BillingStanding::Unseen(at) => {
                 let why = format!(
                     "{rest} is outstanding; its period ended at {at}, and no draft of it was seen \
                      that still takes usage"
@@ -100,16 +93,32 @@ impl Plan {
                 self.hold((HoldReason::LateForPeriod, why));
                 self.wait_until = Some(rules.now.plus_micros(UNSEEN_WAIT_MICROS));
             }
-            (BillingStanding::NotYet(at), LatePolicy::Hold | LatePolicy::NextPeriod) => {
+            BillingStanding::NotYet(at) => {
                 let why = format!("{rest} is outstanding, and no subscription bills before {at}");
                 self.hold((HoldReason::NoPeriod, why));
             }
-            (BillingStanding::NoLonger(at), LatePolicy::Hold | LatePolicy::NextPeriod) => {
+            BillingStanding::NoLonger(at) => {
                 let why = format!("{rest} is outstanding, and no subscription bills since {at}");
                 self.hold((HoldReason::NoPeriod, why));
             }
         }
         true
+    }
+
+    /// What remains is of a period that was closed at `at`.
+    fn leave_to_policy(&mut self, rest: &Quantity, at: Timestamp, rules: &Rules<'_>) {
+        match (rules.late, rules.next_period) {
+            // What was billed too much is never forgotten.
+            (LatePolicy::Drop, _) if !rest.is_negative() => self.drop = Some(rest.clone()),
+            (LatePolicy::NextPeriod, Some(next)) => {
+                let end = next.end.min(next.start.plus_micros(CARRIED_WINDOW_MICROS));
+                self.carry = Some(Window { start: next.start, end });
+            }
+            (LatePolicy::Drop | LatePolicy::NextPeriod | LatePolicy::Hold, _) => {
+                let why = format!("{rest} is outstanding, and its period was closed at {at}");
+                self.hold((HoldReason::LateForPeriod, why));
+            }
+        }
     }
 }
 

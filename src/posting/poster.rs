@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::plan::{LatePolicy, Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
+use super::plan::{Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
 use crate::domain::balance::BalanceId;
-use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::period::CLOSING_MARGIN_MICROS;
+use crate::domain::policies::Policies;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
@@ -38,7 +38,7 @@ pub struct Poster {
     provider_name: ProviderName,
     ledger: Arc<dyn PosterLedger>,
     provider: Arc<dyn Provider>,
-    corrections: HashMap<ProviderMeter, CorrectionPolicy>,
+    policies: HashMap<ProviderMeter, Policies>,
 }
 
 impl Poster {
@@ -54,14 +54,14 @@ impl Poster {
             provider_name,
             ledger,
             provider,
-            corrections: HashMap::new(),
+            policies: HashMap::new(),
         }
     }
 
-    /// The same poster, which takes back what was told as `corrections` says for a meter.
+    /// The same, following these policies where they are not the default.
     #[must_use]
-    pub fn correcting(self, corrections: HashMap<ProviderMeter, CorrectionPolicy>) -> Self {
-        Self { corrections, ..self }
+    pub fn following(self, policies: HashMap<ProviderMeter, Policies>) -> Self {
+        Self { policies, ..self }
     }
 
     fn posting(&self, due: &DueBalance, provider_now: Timestamp, now: Timestamp) -> Posting {
@@ -70,15 +70,13 @@ impl Poster {
             Ok(capabilities) => capabilities,
             Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
         };
+        let Policies { corrections, late } = self.policies.get(meter).copied().unwrap_or_default();
         let rules = Rules {
             capabilities: &capabilities,
-            corrections: self
-                .corrections
-                .get(meter)
-                .copied()
-                .unwrap_or(CorrectionPolicy::CancelThenNegative),
+            corrections,
             billing: due.billing.standing(due.balance.newest_at, provider_now),
-            late: LatePolicy::Hold,
+            late,
+            next_period: due.billing.next,
             provider_now,
             now,
         };
@@ -144,19 +142,16 @@ impl Poster {
 }
 
 fn posting_of(due: &DueBalance, plan: Plan, events: Vec<EncodedEvent>) -> Posting {
-    let Plan { void, supersede, tell: _, carry, hold, wait_until } = plan;
-    // No policy that a config can name asks for it yet: until then it waits where it is seen.
-    let uncarried = carry.map(|rest| {
-        let why = format!("{rest} is to be told in a later period, which nobody has learned of");
-        (HoldReason::LateForPeriod, why)
-    });
+    let Plan { void, supersede, tell: _, carry, drop, hold, wait_until } = plan;
     Posting {
         balance: due.balance.id,
         version: due.balance.version,
         voided: void,
         superseded: supersede,
         events,
-        hold: hold.or(uncarried),
+        carry,
+        write_off: drop,
+        hold,
         due_at: wait_until,
     }
 }

@@ -8,10 +8,12 @@
 
 use crate::domain::names::ProviderName;
 
+pub mod asking;
 pub mod explain;
 pub mod judge;
 pub mod span;
 pub mod settler;
+pub mod listener;
 
 /// Requests for totals in any 30 days, when the operator set none. Stripe gives 10,000 reads a
 /// month at least; first contacts take 1,440 of them, a paused provider's probes and people's own

@@ -26,6 +26,8 @@ mod holds;
 mod fence;
 /// What providers announce, in the ledger: kept once, in whatever order it comes.
 mod notices;
+/// A billing month of a thousand customers, stepped through the sandbox.
+mod billing_month;
 /// Periods of subscriptions: windows that end with them, drafts, what comes too late.
 mod periods;
 /// The ledger against a model, over random sequences of its verbs.

@@ -16,11 +16,13 @@ use tallyd::domain::names::{
     AccountName, CorrectionName, InvoiceId, LineId, PriceId, ProviderMeter, RecordId, SourceName,
     SubscriptionId,
 };
+use tallyd::domain::period::LatePolicy;
+use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::billing::{BillingLedger as _, Learned, Learnt};
 use tallyd::ledger::intake::CorrectionLedger as _;
-use tallyd::ledger::operator::OperatorLedger as _;
+use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
 use tallyd::sandbox::stripe::{EventStatus, Formula, NewMeter};
 
 use crate::support::journey::{Setting, World, provider_name, record, route};
@@ -228,6 +230,58 @@ async fn usage_of_a_period_that_is_closing_or_closed_is_held_and_never_billed_to
     stage.until(120).await;
     assert_eq!(stage.counting(), told(&[(20, "5"), (31, "5")]));
     assert_eq!(stage.held().await, ["late_for_period"]);
+}
+
+/// A stage with a final invoice until 30, and usage of before it that comes after it was final:
+/// 5 that nobody told, and 2 more of a window that was told.
+async fn late_usage(late: LatePolicy) -> Stage {
+    let policies = Policies { late, ..Policies::default() };
+    let stage = Stage::with(Route { policies, ..route("calls") }).await;
+    stage.subscribed(subscription(-1_000, 30)).await;
+    stage.book("told", 10).await;
+    stage.until(31).await;
+    stage.subscribed(subscription(30, 1_000)).await;
+    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Draft, 90)).await;
+    stage.until(32).await;
+    assert_eq!(stage.counting(), told(&[(10, "5")]));
+    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Final, 90)).await;
+    stage.until(91).await;
+    stage.book("late", 20).await;
+    stage.world.accept(vec![record("more", "cus_1", "calls", "2", at(-30))]).await;
+    stage.until(92).await;
+    stage
+}
+
+#[tokio::test]
+async fn late_usage_is_carried_into_the_period_that_is_open_where_the_route_says_so() {
+    let stage = late_usage(LatePolicy::NextPeriod).await;
+    assert_eq!(stage.counting(), told(&[(10, "5"), (30, "7")]));
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    // A correction goes where the usage went.
+    stage.cancel("late").await;
+    stage.until(93).await;
+    assert_eq!(stage.held().await, ["below_zero"]);
+    stage.cancel("more").await;
+    stage.until(94).await;
+    assert_eq!(stage.counting(), told(&[(10, "5")]), "what was carried is gone as a whole");
+    assert_eq!(stage.held().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn late_usage_is_written_off_with_a_note_where_the_route_says_so() {
+    let stage = late_usage(LatePolicy::Drop).await;
+    assert_eq!(stage.counting(), told(&[(10, "5")]));
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    let books = stage.world.ledger.books(&BookFilter::default()).await.unwrap();
+    assert_eq!(books[0].accrued.to_string(), "5");
+    let (source, id) = (SourceName::new("web").unwrap(), RecordId::new("late").unwrap());
+    let trace = stage.world.ledger.trace(&source, &id).await.unwrap().unwrap();
+    let who: Vec<&str> = trace
+        .bookings
+        .iter()
+        .flat_map(|booking| booking.resolutions.iter().map(|each| each.who.as_str()))
+        .collect();
+    assert_eq!(who, ["policy:late=drop"]);
 }
 
 #[tokio::test]

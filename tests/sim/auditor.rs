@@ -146,7 +146,7 @@ impl Auditor {
 
     /// Takes note of a route that is or was configured.
     pub(crate) fn configured(&mut self, route: &Route) {
-        self.leaves_to_people |= route.corrections == CorrectionPolicy::Hold;
+        self.leaves_to_people |= route.policies.corrections == CorrectionPolicy::Hold;
         let definition = route.definition().definition;
         self.routes.insert((route.name.as_str().to_owned(), definition), route.clone());
     }

@@ -55,14 +55,14 @@ impl Process {
         routes: &[Route],
         stage: &Stage,
     ) -> Self {
-        let corrections =
-            routes.iter().map(|route| (route.provider_meter.clone(), route.corrections)).collect();
+        let policies =
+            routes.iter().map(|route| (route.provider_meter.clone(), route.policies)).collect();
         let poster = Poster::new(provider_name(), ports.clone(), wire.clone());
         let reading =
             tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: READS };
         Self {
             accruer,
-            poster: poster.correcting(corrections),
+            poster: poster.following(policies),
             courier: Courier::new(
                 delivery_settings(),
                 ports.clone(),

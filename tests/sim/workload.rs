@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use tallyd::accrual::route::{AccountRule, Aggregate, CORRECTIONS, Route, WindowRule};
+use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use tallyd::domain::correction::{Change, Correction, CorrectionPolicy};
 use tallyd::domain::names::{
     CorrectionName, CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName,
     SourceName,
 };
+use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, Property, UsageRecord};
 use tallyd::domain::time::Timestamp;
@@ -49,7 +50,7 @@ fn route(name: &str, meter: &str, to: &str, account: AccountRule) -> Route {
         scale: Quantity::one(),
         account,
         settle_micros: 5 * MINUTE,
-        corrections: CORRECTIONS,
+        policies: Policies::default(),
     }
 }
 
@@ -75,7 +76,7 @@ pub(crate) fn changed_routes(chance: &mut Chance) -> Vec<Route> {
     let policies =
         [CorrectionPolicy::CancelThenNegative, CorrectionPolicy::Negative, CorrectionPolicy::Hold];
     for route in &mut routes {
-        route.corrections = *chance.pick(&policies);
+        route.policies.corrections = *chance.pick(&policies);
         route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
         let sums = route.aggregate == Aggregate::Sum;
         if sums {

@@ -22,7 +22,7 @@ fn route(name: &str, meter: &str, event: &str) -> Route {
         scale: Quantity::one(),
         account: AccountRule::Identity,
         settle_micros: 0,
-        corrections: crate::accrual::route::CORRECTIONS,
+        policies: crate::domain::policies::Policies::default(),
     }
 }
 

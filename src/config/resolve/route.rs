@@ -14,6 +14,8 @@ use crate::config::problem::Problem;
 use crate::config::raw;
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
+use crate::domain::period::LatePolicy;
+use crate::domain::policies::Policies;
 use crate::domain::provider_facts::Formula;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::MICROS_PER_SECOND;
@@ -31,6 +33,11 @@ const CORRECTIONS: [(&str, CorrectionPolicy); 3] = [
     (CorrectionPolicy::CancelThenNegative.as_str(), CorrectionPolicy::CancelThenNegative),
     (CorrectionPolicy::Negative.as_str(), CorrectionPolicy::Negative),
     (CorrectionPolicy::Hold.as_str(), CorrectionPolicy::Hold),
+];
+const LATE: [(&str, LatePolicy); 3] = [
+    (LatePolicy::Hold.as_str(), LatePolicy::Hold),
+    (LatePolicy::NextPeriod.as_str(), LatePolicy::NextPeriod),
+    (LatePolicy::Drop.as_str(), LatePolicy::Drop),
 ];
 const ACCOUNTS: [&str; 2] = ["identity", "imported"];
 /// Longest time that a window waits for late usage, in seconds: 7 days. Providers take usage up to
@@ -74,6 +81,7 @@ fn route(
     let settle_micros = settle(table, raw, found);
     let corrections =
         word(&table.key("corrections"), &raw.corrections, &CORRECTIONS, route::CORRECTIONS, found);
+    let late = word(&table.key("late"), &raw.late, &LATE, route::LATE, found);
     let texts = |(key, value): (&Spanned<String>, &Spanned<String>)| {
         (key.get_ref().clone(), value.get_ref().clone())
     };
@@ -88,7 +96,7 @@ fn route(
         scale,
         account,
         settle_micros,
-        corrections,
+        policies: Policies { corrections, late },
     })
 }
 

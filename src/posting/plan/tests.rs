@@ -36,6 +36,7 @@ fn rules(capabilities: &Capabilities) -> Rules<'_> {
         corrections: CorrectionPolicy::CancelThenNegative,
         billing: BillingStanding::Open,
         late: LatePolicy::Hold,
+        next_period: None,
         provider_now: NOON,
         now: NOON,
     }
@@ -104,7 +105,8 @@ fn said(plan: &Plan) -> String {
     let mut all: Vec<String> = plan.void.iter().map(|id| format!("void {id}")).collect();
     all.extend(plan.supersede.iter().map(|id| format!("supersede {id}")));
     all.extend(plan.tell.iter().map(tell));
-    all.extend(plan.carry.iter().map(|carried| format!("carry {carried}")));
+    all.extend(plan.carry.iter().map(|next| format!("carry to {}", next.start.micros_since(NOON))));
+    all.extend(plan.drop.iter().map(|dropped| format!("drop {dropped}")));
     all.extend(plan.hold.iter().map(|(reason, _)| format!("hold {reason}")));
     all.extend(plan.wait_until.iter().map(|at| format!("wait {}", at.micros_since(NOON))));
     all.join(", ")
@@ -228,7 +230,7 @@ fn a_route_may_leave_corrections_to_a_person_or_never_cancel() {
 }
 
 #[test]
-fn what_comes_after_the_period_closed_is_held_or_carried() {
+fn what_comes_after_the_period_closed_is_held_or_carried_or_written_off() {
     let closed = |rules: &mut Rules<'_>| rules.billing = BillingStanding::Closed(NOON);
     check_by(&due("10", &[event(1, Settled, "7")]), closed, "hold late_for_period");
     check_by(&due("0", &[event(1, Settled, "7")]), closed, "hold late_for_period");
@@ -237,12 +239,24 @@ fn what_comes_after_the_period_closed_is_held_or_carried() {
     check_by(&due("10", &[]), unseen, "hold late_for_period, wait 600000000");
     let never = |rules: &mut Rules<'_>| rules.billing = BillingStanding::NoLonger(NOON);
     check_by(&due("10", &[]), never, "hold no_period");
-    let carried = |rules: &mut Rules<'_>| {
+    let later = |rules: &mut Rules<'_>| {
         rules.billing = BillingStanding::Closed(NOON);
         rules.late = LatePolicy::NextPeriod;
     };
-    check_by(&due("10", &[event(1, Settled, "7")]), carried, "carry 3");
-    check_by(&due("0", &[event(1, Settled, "7")]), carried, "carry -7");
+    check_by(&due("10", &[]), later, "hold late_for_period");
+    let carried = |rules: &mut Rules<'_>| {
+        later(rules);
+        rules.next_period = Some(Window { start: NOON, end: NOON.plus_seconds(60) });
+    };
+    check_by(&due("10", &[event(1, Settled, "7")]), carried, "carry to 0");
+    check_by(&due("0", &[event(1, Settled, "7")]), carried, "carry to 0");
+    let dropped = |rules: &mut Rules<'_>| {
+        carried(rules);
+        rules.late = LatePolicy::Drop;
+    };
+    check_by(&due("10", &[event(1, Settled, "7")]), dropped, "drop 3");
+    // What was billed too much is for a person to give back.
+    check_by(&due("0", &[event(1, Settled, "7")]), dropped, "hold late_for_period");
 }
 
 #[test]

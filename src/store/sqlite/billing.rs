@@ -433,6 +433,7 @@ fn takes_usage(period: &Period, at: Timestamp) -> bool {
         closed_at: period.closed_at,
         billed_from: None,
         billed_until: None,
+        next: None,
     };
     billing.standing(period.span.start, at) == BillingStanding::Open
 }

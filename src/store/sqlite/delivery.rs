@@ -287,6 +287,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         closed_at: row.maybe_time("closed_at")?,
         billed_from: None,
         billed_until: None,
+        next: None,
     };
     let says = match row.maybe_text("target")? {
         Some(target) => Says::Cancel(Identifier::stored(&target)),

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::moves::{Move, move_events};
-use super::transfer::part;
+use super::transfer::{carry, part};
+use super::written_off::drop_late;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{EventId, EventKind, Identifier, LedgerId};
@@ -120,6 +121,7 @@ impl PostingLedger for SqliteLedger {
         }
         posted.voided = count(moves.len());
         posted.events = insert_events(&mut transaction, &current, &present, now).await?;
+        leave_behind(&mut transaction, &current, &present, now).await?;
         posted.held = hold(&mut transaction, &current, now).await?;
         let told: Vec<Value> = current
             .iter()
@@ -156,6 +158,10 @@ fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
         closed_at: row.maybe_time("closed_at")?,
         billed_from: row.maybe_time("billed_from")?,
         billed_until: row.maybe_time("billed_until")?,
+        next: match (row.maybe_time("next_start")?, row.maybe_time("next_end")?) {
+            (Some(start), Some(end)) => Some(Window { start, end }),
+            (Some(_) | None, _) => None,
+        },
     })
 }
 
@@ -318,6 +324,26 @@ async fn insert_events(
         inserted.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
     refresh_lanes(connection, &lanes).await?;
     Ok(count)
+}
+
+/// Carries into an open period, or writes off, what no event covers.
+async fn leave_behind(
+    connection: &mut SqliteConnection,
+    postings: &[&Posting],
+    present: &BTreeMap<i64, Present>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    for posting in postings {
+        let before = &present[&posting.balance.0];
+        if let Some(period) = posting.carry {
+            carry(connection, posting.balance, before.told_to, period, now).await?;
+        }
+        if let Some(amount) = &posting.write_off {
+            let lines = (before.told_to, before.booked_to);
+            drop_late(connection, posting.balance, amount, lines, now).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn hold(

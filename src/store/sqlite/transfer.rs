@@ -1,6 +1,6 @@
 //! Usage that goes to another balance. Here: a balance's usage is given to balances whose windows
-//! end where periods do. Never here: who finds that a window spans a bound (`posting`), what is
-//! told of either balance. Read next: [`super::accrual`].
+//! end where periods do, or carried into a period that is open. Never here: who wants that
+//! (`posting`), what is told of either balance. Read next: [`super::accrual`].
 //!
 //! A transfer is a line in each balance: one that takes what the record stands for in the old one,
 //! one that brings it to the new. They name each other, and sum to nothing.
@@ -18,7 +18,7 @@ use crate::domain::correction::Cause;
 use crate::domain::period::cut;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
@@ -50,29 +50,67 @@ pub(super) async fn part(
     let place = (key.provider.clone(), key.account.clone(), key.meter.clone());
     let bounds = bounds_of(connection, std::slice::from_ref(&place)).await?;
     let Some(bounds) = bounds.get(&place) else { return Ok(false) };
-    let shares = shares(connection, balance).await?;
-    let home = |share: &Share| BalanceKey {
-        window: cut(key.window, bounds, share.occurred_at),
-        ..key.clone()
+    let shares = shares(connection, balance, 0).await?;
+    let home = |share: &Share| {
+        // What was carried into its window lies before it.
+        let at = share.occurred_at.max(key.window.start);
+        BalanceKey { window: cut(key.window, bounds, at), ..key.clone() }
     };
-    let moved: Vec<(i64, Share, BalanceKey)> = shares
+    let moved: Vec<Moved> = shares
         .into_iter()
-        .filter(|(_, share)| !share.quantity.is_zero())
-        .map(|(position, share)| {
-            let home = home(&share);
-            (position, share, home)
-        })
-        .filter(|(_, _, home)| *home != key)
+        .map(|(position, share)| Moved { position, home: home(&share), share })
+        .filter(|moved| moved.home != key)
         .collect();
+    let any = !moved.is_empty();
+    transfer(connection, balance, moved, now).await?;
+    Ok(any)
+}
+
+/// Carries what no event of a balance covers into a period that is open: its lines after `told_to`.
+pub(super) async fn carry(
+    connection: &mut SqliteConnection,
+    balance: BalanceId,
+    told_to: i64,
+    period: Window,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let row = sqlx::query(sql!("balance_to_carry"))
+        .bind(balance.0)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let home = BalanceKey { window: period, ..balance_key(&row)? };
+    let moved: Vec<Moved> = shares(connection, balance, told_to)
+        .await?
+        .into_iter()
+        .map(|(position, share)| Moved { position, share, home: home.clone() })
+        .collect();
+    transfer(connection, balance, moved, now).await
+}
+
+/// What goes to another balance.
+struct Moved {
+    position: i64,
+    share: Share,
+    home: BalanceKey,
+}
+
+async fn transfer(
+    connection: &mut SqliteConnection,
+    balance: BalanceId,
+    mut moved: Vec<Moved>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    moved.retain(|moved| !moved.share.quantity.is_zero());
     if moved.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
-    let keys: BTreeSet<&BalanceKey> = moved.iter().map(|(_, _, home)| home).collect();
+    let keys: BTreeSet<&BalanceKey> = moved.iter().map(|moved| &moved.home).collect();
     let mut homes = open_balances(connection, &keys).await?;
     let mut old = Running::read(connection, balance.0).await?;
     let mut number = newest_line(connection).await?;
     let mut rows = Vec::with_capacity(2 * moved.len());
-    for (position, share, home) in &moved {
+    for Moved { position, share, home } in &moved {
         let missing = || LedgerError::Contradiction("a balance just made is not there".to_owned());
         let new = homes.get_mut(home).ok_or_else(missing)?;
         let line = |quantity, other| Line {
@@ -88,18 +126,20 @@ pub(super) async fn part(
         number = into;
         rows.push(old.add(out, &line(&taken, into)));
         rows.push(new.add(into, &line(&share.quantity, out)));
-        let due_at = home.window.end.max(now);
+        // A window that goes on is told when it ends; a whole period is not waited for.
+        let at = home.window.end.max(now);
+        let due_at = if home.window.contains(share.occurred_at) { at } else { now };
         new.due_at = Some(new.due_at.map_or(due_at, |at| at.min(due_at)));
     }
     old.due_at = Some(now);
-    append_lines(connection, rows, homes.values().chain([&old]), now).await?;
-    Ok(true)
+    append_lines(connection, rows, homes.values().chain([&old]), now).await
 }
 
-/// What each record stands for in a balance, by its position.
+/// What each record stands for in a balance by its lines after `from`, by its position.
 async fn shares(
     connection: &mut SqliteConnection,
     balance: BalanceId,
+    from: i64,
 ) -> Result<BTreeMap<i64, Share>, LedgerError> {
     let rows = sqlx::query(sql!("balance_lines"))
         .bind(balance.0)
@@ -108,6 +148,9 @@ async fn shares(
         .map_err(ledger_error)?;
     let mut shares: BTreeMap<i64, Share> = BTreeMap::new();
     for row in &rows {
+        if row.integer("id")? <= from {
+            continue;
+        }
         let quantity = row.quantity("quantity")?;
         match shares.get_mut(&row.integer("record_position")?) {
             Some(share) => share.quantity = &share.quantity + &quantity,

@@ -9,9 +9,11 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::accrual::{Line, Running, append_lines, newest_line};
 use super::sql;
+use crate::domain::balance::BalanceId;
 use crate::domain::correction::Cause;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
+use crate::domain::resolution::{ItemKind, Verdict};
 use crate::domain::time::Timestamp;
 use crate::domain::write_off::{Written, share};
 use crate::ledger::LedgerError;
@@ -76,6 +78,33 @@ pub(super) async fn write_off(
     }
     append_lines(connection, rows, std::iter::once(&running), now).await?;
     Ok(count)
+}
+
+/// Writes off what no event of a balance covers, as its route's policy for late usage wants it: a
+/// resolution as a person's would be, in the policy's name. `lines` are the last that an event
+/// covers, and the last of all.
+pub(super) async fn drop_late(
+    connection: &mut SqliteConnection,
+    balance: BalanceId,
+    amount: &Quantity,
+    lines: (i64, i64),
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let resolution = sqlx::query(sql!("resolution_insert"))
+        .bind(ItemKind::Balance.as_str())
+        .bind(balance.0)
+        .bind(Verdict::WriteOff.as_str())
+        .bind(amount.to_string())
+        .bind("its period was closed when it came")
+        .bind("policy:late=drop")
+        .bind(now.micros())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("id")?;
+    let meant = Meant { from: lines.0, to: lines.1, resolution };
+    write_off(connection, balance.0, &-amount, meant, now).await?;
+    Ok(())
 }
 
 /// The records of a balance by their positions, with what each stands for in it.

@@ -6,21 +6,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tallyd::accrual::accruer::Accruer;
-use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
+use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule, policies_by_meter};
 use tallyd::clock::{Clock, ManualClock};
 use tallyd::delivery::courier::Courier;
-use tallyd::domain::correction::CorrectionPolicy;
 use tallyd::domain::names::{
     CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
 };
+use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, UsageRecord};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::intake::{Admission, IntakeLedger};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger};
 use tallyd::posting::poster::Poster;
-use tallyd::provider::Provider;
 use tallyd::provider::stripe::{Stripe, settings};
+use tallyd::provider::{NoticeReader, Provider};
+use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
 use tallyd::sandbox::stripe::BookLine;
 use tallyd::service::{IDLE_SECONDS_MAX, Service, Step};
@@ -46,7 +47,7 @@ pub(crate) fn route(meter: &str) -> Route {
         scale: Quantity::one(),
         account: AccountRule::Identity,
         settle_micros: 0,
-        corrections: CorrectionPolicy::CancelThenNegative,
+        policies: Policies::default(),
     }
 }
 
@@ -73,11 +74,19 @@ pub(crate) fn record(
 pub(crate) struct Setting {
     pub(crate) rate_per_second: u32,
     pub(crate) timeout_millis: u32,
+    /// By which webhooks are proven to be the provider's.
+    pub(crate) webhook_secrets: Vec<&'static str>,
+    pub(crate) reads_per_month: u32,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { rate_per_second: 1_000, timeout_millis: 2_000 }
+        Self {
+            rate_per_second: 1_000,
+            timeout_millis: 2_000,
+            webhook_secrets: Vec::new(),
+            reads_per_month: tallyd::reconcile::READS_PER_MONTH,
+        }
     }
 }
 
@@ -89,6 +98,10 @@ pub(crate) struct World {
     pub(crate) courier: Courier,
     /// Not stepped with the others: what it reads costs hours of waiting.
     pub(crate) settler: Settler,
+    /// Not stepped with the others either: most tests have no subscriptions.
+    pub(crate) listener: Listener,
+    /// What reads webhooks, where there are secrets to prove them by.
+    pub(crate) notices: Option<Arc<dyn NoticeReader>>,
     pub(crate) clock: Arc<ManualClock>,
 }
 
@@ -110,13 +123,16 @@ impl World {
             key: "sk_test_journey".to_owned().into(),
             account: None,
             meters: Vec::new(),
-            webhook_secrets: Vec::new(),
+            webhook_secrets: setting.webhook_secrets.iter().map(|&text| text.into()).collect(),
             timeout_millis: setting.timeout_millis,
         });
-        let stripe: Arc<dyn Provider> = Arc::new(stripe.unwrap());
+        let reader = Arc::new(stripe.unwrap());
+        let stripe: Arc<dyn Provider> = reader.clone();
         let prefixes = HashMap::from([(provider_name(), "cus_")]);
+        let policies = policies_by_meter(&routes, &provider_name());
         let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
         let poster = Poster::new(provider_name(), ledger.clone(), stripe.clone());
+        let poster = poster.following(policies);
         let delivery = tallyd::delivery::Settings {
             provider: provider_name(),
             rate_per_second: setting.rate_per_second,
@@ -130,11 +146,14 @@ impl World {
         let observer = Arc::new(|_| ());
         let settling = tallyd::reconcile::Settings {
             provider: provider_name(),
-            reads_per_month: tallyd::reconcile::READS_PER_MONTH,
+            reads_per_month: setting.reads_per_month,
         };
+        let listener =
+            Listener::new(settling.clone(), ledger.clone(), stripe.clone(), reader.clone());
         let settler = Settler::new(settling, ledger.clone(), stripe.clone(), Arc::new(|_| ()));
         let courier = Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
-        Self { ledger, accruer, poster, courier, settler, clock: clock.clone() }
+        let notices = reader.notice_reader();
+        Self { ledger, accruer, poster, courier, settler, listener, notices, clock: clock.clone() }
     }
 
     pub(crate) async fn accept(&self, records: Vec<UsageRecord>) -> Vec<Admission> {

@@ -2,7 +2,8 @@
 -- that hold it, the one that takes it for longer counts.
 SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.window_end,
   b.record_position, b.accrued, b.told, b.digest, b.newest_at, b.booked_to, b.told_to, b.events,
-  b.version, p.end_at AS ends_at, p.closes_at, p.closed_at,
+  b.version, p.end_at AS ends_at, p.closes_at, p.closed_at, o.start_at AS next_start,
+  o.end_at AS next_end,
   (SELECT min(s.started_at) FROM billing_period AS q JOIN subscription AS s
      ON s.id = q.subscription_id
    WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter) AS billed_from,
@@ -18,4 +19,7 @@ LEFT JOIN billing_period AS p ON p.id = (SELECT q.id FROM billing_period AS q
   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
     AND q.start_at <= b.newest_at AND q.end_at > b.newest_at
   ORDER BY q.closed_at IS NOT NULL, q.closes_at IS NOT NULL, q.closes_at DESC LIMIT 1)
+LEFT JOIN billing_period AS o ON o.id = (SELECT q.id FROM billing_period AS q
+  WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
+    AND q.start_at >= p.end_at AND q.closed_at IS NULL ORDER BY q.start_at LIMIT 1)
 WHERE b.provider = ?1 AND b.due_at <= ?2 ORDER BY b.due_at LIMIT ?3

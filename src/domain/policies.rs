@@ -1,0 +1,32 @@
+//! What routes leave to policy. Here: the policies of a meter, and how those of several routes that
+//! feed it come to one. Never here: what follows from one (`posting::plan`). Read next:
+//! [`crate::domain::period`].
+
+use super::correction::CorrectionPolicy;
+use super::period::LatePolicy;
+
+/// What the routes that feed a meter ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// How what was told is taken back.
+    pub corrections: CorrectionPolicy,
+    /// What becomes of usage of a closed period.
+    pub late: LatePolicy,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self { corrections: CorrectionPolicy::CancelThenNegative, late: LatePolicy::Hold }
+    }
+}
+
+impl Policies {
+    /// Of these and `other` the more careful ones.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            corrections: self.corrections.max(other.corrections),
+            late: self.late.max(other.late),
+        }
+    }
+}

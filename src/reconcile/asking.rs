@@ -1,0 +1,152 @@
+//! What a notice asks for. PURE. Here: from notices, and from what fell due, to the objects to read
+//! again; and what each notice led to. Never here: a request. Read next: [`super::explain`].
+
+use std::collections::BTreeSet;
+
+use crate::domain::billing::{Invoice, RejectionReport, Subscription};
+use crate::domain::names::{AccountName, InvoiceId, NoticeId, SubscriptionId};
+use crate::ledger::billing::Overdue;
+use crate::ledger::notices::{Conclusion, NoticeNumber, WaitingNotice};
+use crate::provider::billing::{Announced, BillingReader};
+
+/// The objects to read again.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Subscriptions.
+    pub subscriptions: BTreeSet<SubscriptionId>,
+    /// Those of them that fell due: their newest invoice is wanted too.
+    pub overdue: BTreeSet<SubscriptionId>,
+    /// Invoices.
+    pub invoices: BTreeSet<InvoiceId>,
+    /// Accounts whose subscriptions are all wanted.
+    pub accounts: BTreeSet<AccountName>,
+    /// Whether the meters are wanted.
+    pub meters: bool,
+    /// Notices that announce a report.
+    pub reports: BTreeSet<NoticeId>,
+    /// What each notice is about.
+    about: Vec<(NoticeNumber, Announced, NoticeId, String)>,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Subscriptions that were asked for, whether there are any of that id or not.
+    pub known_subscriptions: BTreeSet<SubscriptionId>,
+    /// Subscriptions as they are.
+    pub subscriptions: Vec<Subscription>,
+    /// Invoices that were asked for.
+    pub known_invoices: BTreeSet<InvoiceId>,
+    /// Invoices as they are.
+    pub invoices: Vec<Invoice>,
+    /// Accounts whose subscriptions were read.
+    pub accounts: BTreeSet<AccountName>,
+    /// Whether the meters were read.
+    pub meters: bool,
+    /// Notices whose report was asked for.
+    pub reports: BTreeSet<NoticeId>,
+    /// Reports.
+    pub rejections: Vec<RejectionReport>,
+}
+
+impl Wanted {
+    /// What `notices` and what is overdue ask for: each object once, however often it was named.
+    #[must_use]
+    pub fn of(notices: &[WaitingNotice], overdue: Overdue, reader: &dyn BillingReader) -> Self {
+        let mut wanted = Self {
+            subscriptions: overdue.subscriptions.iter().cloned().collect(),
+            overdue: overdue.subscriptions.into_iter().collect(),
+            invoices: overdue.invoices.into_iter().collect(),
+            ..Self::default()
+        };
+        for waiting in notices {
+            let notice = &waiting.arrival.notice;
+            let about = reader.announced(&notice.kind, notice.related.as_ref());
+            match &about {
+                Announced::Subscription(id) => {
+                    wanted.subscriptions.insert(id.clone());
+                }
+                Announced::Invoice(id) => {
+                    wanted.invoices.insert(id.clone());
+                }
+                Announced::AccountGone(account) => {
+                    wanted.accounts.insert(account.clone());
+                }
+                Announced::Meters => wanted.meters = true,
+                Announced::Rejections => {
+                    wanted.reports.insert(notice.id.clone());
+                }
+                Announced::Nothing => {}
+            }
+            let kind = notice.kind.as_str().to_owned();
+            wanted.about.push((waiting.number, about, notice.id.clone(), kind));
+        }
+        wanted
+    }
+
+    /// Whether nothing is to be read, and no notice to be concluded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.about.is_empty() && self.subscriptions.is_empty() && self.invoices.is_empty()
+    }
+
+    /// What each notice led to, now that this was read.
+    #[must_use]
+    pub fn conclusions(&self, asked: &Asked) -> Vec<(NoticeNumber, Conclusion)> {
+        let concluded = |about: &Announced, id: &NoticeId, kind: &str| match about {
+            Announced::Subscription(name) => {
+                let found = asked.subscriptions.iter().any(|each| each.id == *name);
+                read_again("subscription", name, asked.known_subscriptions.contains(name), found)
+            }
+            Announced::Invoice(name) => {
+                let found = asked.invoices.iter().any(|each| each.id == *name);
+                read_again("invoice", name, asked.known_invoices.contains(name), found)
+            }
+            Announced::AccountGone(account) => {
+                let done = format!("the subscriptions of {account} were read again");
+                asked.accounts.contains(account).then_some(Conclusion::Acted(done))
+            }
+            Announced::Meters => {
+                let done = "the meters were read again".to_owned();
+                asked.meters.then_some(Conclusion::Acted(done))
+            }
+            Announced::Rejections => {
+                let done = "its report was read".to_owned();
+                asked.reports.contains(id).then_some(Conclusion::Acted(done))
+            }
+            Announced::Nothing => Some(Conclusion::Ignored(format!("nothing follows from {kind}"))),
+        };
+        self.about
+            .iter()
+            .filter_map(|(number, about, id, kind)| Some((*number, concluded(about, id, kind)?)))
+            .collect()
+    }
+}
+
+fn read_again(
+    kind: &str,
+    name: &dyn std::fmt::Display,
+    asked: bool,
+    found: bool,
+) -> Option<Conclusion> {
+    asked.then(|| {
+        if found {
+            Conclusion::Acted(format!("{kind} {name} was read again"))
+        } else {
+            Conclusion::Ignored(format!("there is no {kind} {name}"))
+        }
+    })
+}
+
+/// The newest invoices of those of `subscriptions` that fell due.
+#[must_use]
+pub fn latest_of(
+    subscriptions: &[Subscription],
+    overdue: &BTreeSet<SubscriptionId>,
+) -> BTreeSet<InvoiceId> {
+    subscriptions
+        .iter()
+        .filter(|subscription| overdue.contains(&subscription.id))
+        .filter_map(|subscription| subscription.latest_invoice.clone())
+        .collect()
+}
