@@ -526,6 +526,52 @@ CREATE TABLE read_calls (
   PRIMARY KEY (provider, day)
 ) STRICT, WITHOUT ROWID;
 
+-- A comparison of all that a question names with a provider's totals, and what it came to.
+CREATE TABLE reconcile_run (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  -- Only this account, and this meter, where one was named.
+  account TEXT,
+  meter TEXT,
+  range_start INTEGER NOT NULL,
+  range_end INTEGER NOT NULL,
+  begun_at INTEGER NOT NULL,
+  ended_at INTEGER NOT NULL,
+  -- Requests for totals that it took, and the fewest that it could have taken.
+  calls INTEGER NOT NULL,
+  calls_min INTEGER NOT NULL,
+  compared INTEGER NOT NULL,
+  agreed INTEGER NOT NULL,
+  CONSTRAINT reconcile_run_range_form CHECK (range_start < range_end)
+) STRICT;
+
+-- What it found to differ. The account is not known of usage that waits in front of a route.
+CREATE TABLE drift (
+  id INTEGER NOT NULL PRIMARY KEY,
+  run_id INTEGER NOT NULL REFERENCES reconcile_run (id),
+  account TEXT,
+  meter TEXT NOT NULL,
+  start_at INTEGER NOT NULL,
+  end_at INTEGER NOT NULL,
+  kind TEXT NOT NULL CONSTRAINT drift_kinds CHECK (kind IN
+    ('missing', 'excess', 'unknown_remote', 'unmapped', 'late', 'unverifiable', 'unbilled')),
+  quantity TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  -- What could make it up, as a JSON array.
+  suspects TEXT NOT NULL,
+  CONSTRAINT drift_span_form CHECK (start_at < end_at)
+) STRICT;
+CREATE INDEX drift_run ON drift (run_id, id);
+
+CREATE TRIGGER reconcile_run_never_changes BEFORE UPDATE ON reconcile_run
+BEGIN SELECT RAISE(ABORT, 'runs are append-only'); END;
+CREATE TRIGGER reconcile_run_never_goes BEFORE DELETE ON reconcile_run
+BEGIN SELECT RAISE(ABORT, 'runs are append-only'); END;
+CREATE TRIGGER drift_never_changes BEFORE UPDATE ON drift
+BEGIN SELECT RAISE(ABORT, 'drifts are append-only'); END;
+CREATE TRIGGER drift_never_goes BEFORE DELETE ON drift
+BEGIN SELECT RAISE(ABORT, 'drifts are append-only'); END;
+
 -- ── notices ─────────────────────────────────────────────────────────────────────────────────────
 
 -- What a provider announced, as it came, and what became of it. It is a hint, and no fact that the

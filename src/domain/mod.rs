@@ -15,6 +15,7 @@
 //! | resolution | what a person decided of something held |
 //! | notice | what a provider announced: a hint to look, never a fact to book |
 //! | period | the span of usage that one invoice of a subscription bills of a meter |
+//! | drift | a difference between the ledger, a provider's total and an invoice, with its kind |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
@@ -31,6 +32,7 @@ pub mod state;
 pub mod answer;
 pub mod provider_facts;
 pub mod reading;
+pub mod drift;
 pub mod notice;
 pub mod billing;
 pub mod period;

@@ -12,6 +12,7 @@ pub mod accrual;
 pub mod posting;
 pub mod delivery;
 pub mod reconcile;
+pub mod report;
 pub mod operator;
 pub mod corrections;
 pub mod holds;
@@ -85,6 +86,7 @@ pub trait Ledger:
     + posting::PostingLedger
     + delivery::DeliveryLedger
     + reconcile::ReconcileLedger
+    + report::ReportLedger
     + operator::OperatorLedger
     + holds::HoldsLedger
     + notices::NoticesLedger
@@ -98,7 +100,7 @@ impl<T> Ledger for T where
         + posting::PostingLedger
         + delivery::DeliveryLedger
         + reconcile::ReconcileLedger
-        + reconcile::ReconcileLedger
+        + report::ReportLedger
         + operator::OperatorLedger
         + holds::HoldsLedger
         + notices::NoticesLedger

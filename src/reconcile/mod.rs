@@ -1,6 +1,7 @@
 //! The fifth room: totals come back. Here: what a provider's total proves of the events that were
 //! told, and the service that asks. Never here: a provider's wire; a guess: what no total proves
-//! stays as it is, or is held. Read next: [`explain`], then down the list.
+//! stays as it is, or is held. Read next: [`explain`], then down the list; what people are told
+//! begins with [`suspects`].
 //!
 //! A yes is not a bill: an event counts as settled only when the provider's own total was seen to
 //! contain it. A lane's events of a span are compared as one group, because a total has no names in
@@ -14,6 +15,12 @@ pub mod judge;
 pub mod span;
 pub mod settler;
 pub mod listener;
+pub mod suspects;
+pub mod drift;
+pub mod parts;
+pub mod calendar;
+pub mod line;
+pub mod remedy;
 
 /// Requests for totals in any 30 days, when the operator set none. Stripe gives 10,000 reads a
 /// month at least; first contacts take 1,440 of them, a paused provider's probes and people's own

@@ -23,6 +23,7 @@ mod posting;
 mod presence;
 mod receipts;
 mod reconcile;
+mod report;
 mod recovery;
 mod rejections;
 mod reserve;

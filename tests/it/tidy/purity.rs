@@ -41,9 +41,15 @@ const DECIDERS: &[&str] = &[
     "src/provider/stripe/signature.rs",
     "src/provider/stripe/subscriptions.rs",
     "src/provider/stripe/summaries.rs",
+    "src/reconcile/calendar.rs",
+    "src/reconcile/drift.rs",
     "src/reconcile/explain.rs",
     "src/reconcile/judge.rs",
+    "src/reconcile/line.rs",
+    "src/reconcile/parts.rs",
+    "src/reconcile/remedy.rs",
     "src/reconcile/span.rs",
+    "src/reconcile/suspects.rs",
     "src/schedule.rs",
 ];
 
