@@ -30,6 +30,8 @@ mod notices;
 mod billing_month;
 /// Periods of subscriptions: windows that end with them, drafts, what comes too late.
 mod periods;
+/// Reports: each difference planted, found, and explained down to the record.
+mod reconcile;
 /// The ledger against a model, over random sequences of its verbs.
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.
