@@ -95,6 +95,7 @@ impl Stand {
                     bells: Vec::new(),
                     notice: watch::channel(None).1,
                 },
+                reports: ledger.clone(),
                 webhooks: Webhooks { readers: Vec::new(), ledger: ledger.clone() },
             };
             let server = Server::bind(&web_settings(folder.path())?).await?;

@@ -32,6 +32,9 @@ pub enum Command {
     Status(Listing),
     /// Show, per customer and meter, what the provider should hold and the bounds of what it holds.
     Books(Books),
+    /// Compare the ledger with providers' own totals and invoices, and explain every difference
+    /// down to records; exit 2 if there is one.
+    Reconcile(Reconcile),
     /// Show the whole life of one record.
     Trace(Trace),
     /// Show what waits for a person.
@@ -108,6 +111,41 @@ pub struct Books {
     /// One line per window, instead of one per account and meter.
     #[arg(long)]
     pub by_window: bool,
+}
+
+/// Flags of `reconcile`.
+#[derive(Args, Clone, Debug)]
+pub struct Reconcile {
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+    /// Only this provider instance; by default every one.
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Only this account at the provider, and all meters of it, also where nothing is known of any
+    /// usage.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Only this meter of the provider.
+    #[arg(long, value_name = "METER")]
+    pub meter: Option<String>,
+    /// Only periods or months that end after this instant; by default the start of the UTC month
+    /// before this one.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only periods or months that begin before this instant; by default now.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Print CSV, a line for each total.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Have settlement look next at what a provider lacks, and hold what two reports show to be
+    /// gone. What a provider has too much is only said.
+    #[arg(long)]
+    pub apply: bool,
+    /// Show the newest report that was kept, and read nothing.
+    #[arg(long, conflicts_with_all = ["account", "meter", "since", "until", "csv", "apply"])]
+    pub last: bool,
 }
 
 /// Flags of `trace`.

@@ -23,6 +23,7 @@ mod reading;
 mod check;
 mod status;
 mod books;
+mod reconcile;
 mod trace;
 mod held;
 mod questions;
@@ -64,6 +65,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Check(configured) => check::check(&configured),
         Command::Status(listing) => block_on(status::status(&listing)),
         Command::Books(asked) => block_on(books::books(&asked)),
+        Command::Reconcile(asked) => block_on(reconcile::reconcile(&asked)),
         Command::Trace(asked) => block_on(trace::trace(&asked)),
         Command::Held(Held::List(asked)) => block_on(held::list(&asked)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),

@@ -161,6 +161,13 @@ fn write_booking(out: &mut dyn Write, booking: &TraceBooking) -> io::Result<()> 
     ] {
         table.row([name.to_owned(), text]);
     }
+    for (invoice, billed) in &booking.invoices {
+        let bills = match billed {
+            Some(billed) => format!("{invoice}, which bills {billed} for its period"),
+            None => format!("{invoice}, a draft"),
+        };
+        table.row(["invoice".to_owned(), bills]);
+    }
     table.write(out, "  ")?;
     if booking.lines.len() > 1 {
         let [line, cause, at] = ["line", "cause", "booked"];

@@ -168,6 +168,7 @@ impl Daemon {
             providers: told.iter().map(|told| told.name.clone()).collect(),
             accrual: accrual_bell.clone(),
             holds: Holds { ledger: ledger.clone(), bells, notice: noticed },
+            reports: ledger.clone(),
             webhooks: Webhooks { readers: notice_readers(&told), ledger: ledger.clone() },
         };
         let shared: Arc<dyn Ledger> = ledger.clone();

@@ -277,6 +277,9 @@ pub struct TraceBooking {
     pub sums: (Quantity, Quantity),
     /// The events that cover one of the lines, and the cancels of those, oldest first.
     pub events: Vec<TraceEvent>,
+    /// The invoices of the billing period that the window begins in, each with what it bills of all
+    /// usage of that period, once it is final.
+    pub invoices: Vec<(String, Option<Quantity>)>,
     /// What people decided of the balance.
     pub resolutions: Vec<TraceResolution>,
 }

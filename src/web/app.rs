@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::Callers;
 use super::holds::{self, Holds};
+use super::reconcile::{self, Reports};
 use super::webhooks::{self, Refusals, Webhooks};
 use super::{Settings, answer, corrections, health, operator, rejected, trace, usage};
 use crate::domain::names::ProviderName;
@@ -52,6 +53,8 @@ pub struct Rooms {
     pub accrual: Bell,
     /// What is held, and who is told of a verdict.
     pub holds: Holds,
+    /// The ledger, for what reports leave in it.
+    pub reports: Arc<dyn Reports>,
     /// Who reads webhooks, and where they are kept.
     pub webhooks: Webhooks,
 }
@@ -103,6 +106,7 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/customers", post(operator::customers))
             .route("/v1/held", post(holds::resolve))
             .route("/v1/caught-up", post(holds::caught_up))
+            .route("/v1/reconcile", post(reconcile::take))
             .route("/v1/status", get(operator::status)),
         app,
     )

@@ -17,6 +17,7 @@ pub mod usage;
 pub mod health;
 pub mod operator;
 pub mod holds;
+pub mod reconcile;
 pub mod standing;
 pub mod rejected;
 pub mod corrections;

@@ -72,7 +72,7 @@ async fn import(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
     }
 }
 
-fn provider(app: &App, request: &Request) -> Result<ProviderName, Refusal> {
+pub(super) fn provider(app: &App, request: &Request) -> Result<ProviderName, Refusal> {
     let bad = |said: String| Refusal::new(refuse(StatusCode::BAD_REQUEST, "bad_query", said));
     let name = parameter(request, "provider")?;
     let Some(name) = name else { return Err(bad("provider is missing".to_owned())) };

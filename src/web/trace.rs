@@ -197,6 +197,13 @@ fn booking_json(booking: &TraceBooking) -> Value {
             "booked_at": line.booked_at.to_rfc3339(),
         })
     };
+    let invoices: Vec<Value> = booking
+        .invoices
+        .iter()
+        .map(|(invoice, billed)| {
+            json!({ "invoice": invoice, "billed": billed.as_ref().map(ToString::to_string) })
+        })
+        .collect();
     json!({
         "route": booking.route,
         "route_version": booking.route_version,
@@ -210,6 +217,7 @@ fn booking_json(booking: &TraceBooking) -> Value {
         "lines": all(&booking.lines, line),
         "accrued": booking.sums.0.to_string(),
         "told": booking.sums.1.to_string(),
+        "invoices": invoices,
         "resolutions": all(&booking.resolutions, resolution_json),
         "events": all(&booking.events, event_json),
     })

@@ -13,6 +13,7 @@ mod customers;
 mod daemon;
 mod importing;
 mod listings;
+mod reconciling;
 
 /// A config with one account and two routes, whose secret is nowhere, as in an operator's shell.
 const CONFIG: &str = r#"

@@ -9,7 +9,7 @@ use tallyd::domain::billing::{
 };
 use tallyd::domain::drift::DriftKind;
 use tallyd::domain::names::{
-    AccountName, InvoiceId, LineId, PriceId, ProviderMeter, SubscriptionId,
+    AccountName, InvoiceId, LineId, PriceId, ProviderMeter, RecordId, SourceName, SubscriptionId,
 };
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
@@ -352,6 +352,9 @@ async fn an_invoice_that_bills_less_than_its_period_holds_is_told_with_the_event
     let report = stand.report(9 * HOUR).await;
     assert_eq!(said(&report), one(DriftKind::Unbilled, "5", &["event:1 absent web/a"]));
     assert!(report.run.drifts[0].found.detail.contains("in_1 bills 7"));
+    let (source, id) = (SourceName::new("web").unwrap(), RecordId::new("a").unwrap());
+    let trace = stand.world.ledger.trace(&source, &id).await.unwrap().unwrap();
+    assert_eq!(trace.bookings[0].invoices, [("in_1".to_owned(), Some(7.into()))]);
 }
 
 #[tokio::test]

@@ -169,6 +169,7 @@ async fn bookings(
         for row in &rows {
             booking.events.push(event(reader, row).await?);
         }
+        booking.invoices = invoices(reader, &booking).await?;
         booking.resolutions = resolutions(reader, "balance", booking.balance).await?;
         bookings.push(booking);
     }
@@ -186,8 +187,32 @@ fn booking(row: &SqliteRow, balance: i64) -> Result<TraceBooking, LedgerError> {
         lines: Vec::new(),
         sums: (row.quantity("accrued")?, row.quantity("told")?),
         events: Vec::new(),
+        invoices: Vec::new(),
         resolutions: Vec::new(),
     })
+}
+
+async fn invoices(
+    reader: &mut SqliteConnection,
+    booking: &TraceBooking,
+) -> Result<Vec<(String, Option<Quantity>)>, LedgerError> {
+    let (provider, account, meter) = &booking.destination;
+    let rows = sqlx::query(sql!("trace_invoices"))
+        .bind(provider)
+        .bind(account)
+        .bind(meter)
+        .bind(booking.window.0.micros())
+        .fetch_all(reader)
+        .await
+        .map_err(ledger_error)?;
+    let invoice = |row: &SqliteRow| {
+        let billed = match row.maybe_text("billed")? {
+            Some(_) => Some(row.quantity("billed")?),
+            None => None,
+        };
+        Ok((row.text("invoice")?, billed))
+    };
+    rows.iter().map(invoice).collect()
 }
 
 /// An event with its attempts, its moves, and what people decided of it.

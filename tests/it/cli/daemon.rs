@@ -21,13 +21,13 @@ use super::{CONFIG, Place, Ran};
 use crate::support::journey::provider_name;
 
 /// The listeners of a daemon over the place's ledger.
-struct Daemon {
+pub(super) struct Daemon {
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Daemon {
-    async fn start(place: &Place, intake: intake::Settings) -> Self {
+    pub(super) async fn start(place: &Place, intake: intake::Settings) -> Self {
         let path = place.path("tallyd.ledger");
         let store = tallyd::store::Settings { path: path.clone(), cache_kib: 2_048 };
         let now = tallyd::domain::time::Timestamp::from_seconds(1_577_836_800);
@@ -62,6 +62,7 @@ impl Daemon {
                 bells: Vec::new(),
                 notice: watch::channel(None).1,
             },
+            reports: ledger.clone(),
             webhooks: Webhooks { readers: Vec::new(), ledger },
         };
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
@@ -69,7 +70,7 @@ impl Daemon {
         Self { stop, tasks }
     }
 
-    async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         self.stop.cancel();
         while let Some(done) = self.tasks.join_next().await {
             done.unwrap();

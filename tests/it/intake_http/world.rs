@@ -25,11 +25,14 @@ use tallyd::ledger::operator::{
     BookFilter, BookLine, HeldItem, OperatorLedger, ParkedGroup, Status, Trace, TraceCorrection,
     TraceEvent, TraceRecord, Verification,
 };
+use tallyd::ledger::reconcile::{Comparison, Concluded};
+use tallyd::ledger::report::Run;
 use tallyd::service::{Bell, FatalBell};
 use tallyd::telemetry::metrics::Metrics;
 use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
 use tallyd::web::holds::Holds;
+use tallyd::web::reconcile::Reports;
 use tallyd::web::server::Server;
 use tallyd::web::webhooks::Webhooks;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -207,6 +210,19 @@ impl HoldsLedger for Model {
 }
 
 #[async_trait]
+impl Reports for Model {
+    async fn count(&self, _: &ProviderName, _: u32, _: Timestamp) -> Result<(), LedgerError> {
+        Ok(())
+    }
+    async fn keep(&self, _: &Run) -> Result<i64, LedgerError> {
+        Ok(1)
+    }
+    async fn conclude(&self, _: Comparison, _: Timestamp) -> Result<Concluded, LedgerError> {
+        Ok(Concluded::default())
+    }
+}
+
+#[async_trait]
 impl OperatorLedger for Model {
     async fn status(&self) -> Result<Status, LedgerError> {
         let records = i64::try_from(self.len()).unwrap();
@@ -338,6 +354,7 @@ impl World {
             providers: vec![ProviderName::new("stripe.main").unwrap()],
             accrual: accrual.clone(),
             holds: Holds { ledger: ledger.clone(), bells: Vec::new(), notice: noticed },
+            reports: ledger.clone(),
             webhooks: Webhooks { readers: super::webhooks::readers(), ledger: ledger.clone() },
         };
         let server = Server::bind(&web).await.unwrap();
