@@ -86,11 +86,15 @@ fn provider(stripe: &Stripe) -> String {
             format!("; webhooks are taken at /webhooks/{}, with {count}", settings.name)
         }
     };
+    let reports = match &stripe.reports {
+        Some(schedule) => format!("; reports are made at \"{schedule}\", UTC"),
+        None => String::new(),
+    };
     let most = stripe.delivery.concurrency;
     let (name, api) = (&settings.name, &settings.api);
     format!(
         "provider {name}: told at {api}, {account}, at most {most} requests at \
-         once{declared}{webhooks}"
+         once{declared}{webhooks}{reports}"
     )
 }
 

@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::raw::{Decimal, Key};
 use crate::domain::names::NameError;
 use crate::domain::quantity::Quantity;
+use crate::schedule::{Schedule, ScheduleError};
 
 /// A table of the file: what its keys are called, and where it begins.
 #[derive(Clone, Debug)]
@@ -178,6 +179,32 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
         return None;
     }
     digits.parse::<i64>().ok()?.checked_mul(unit)
+}
+
+/// A recurring instant, or a problem; `instead` begins the cron text that is proposed.
+pub(super) fn schedule(
+    path: &str,
+    field: &Spanned<String>,
+    meant: &str,
+    instead: &str,
+    found: &mut Findings,
+) -> Option<Schedule> {
+    let error = match Schedule::parse(field.get_ref()) {
+        Ok(schedule) => return Some(schedule),
+        Err(error) => error,
+    };
+    let title = format!("`{path}` {error}");
+    let help = match error {
+        ScheduleError::NumberedWeekday => format!("write the weekday's name: \"{instead} sun\""),
+        ScheduleError::BothDays => {
+            format!("give one of them, and `*` for the other: \"{instead} sun\"")
+        }
+        ScheduleError::Fields(_) | ScheduleError::Unreadable | ScheduleError::Never => {
+            format!("write minute, hour, day of month, month, weekday, in UTC: \"{instead} *\"")
+        }
+    };
+    found.error(Problem::at(field.span(), title).label(meant).help(help));
+    None
 }
 
 #[cfg(test)]

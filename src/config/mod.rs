@@ -67,6 +67,8 @@ pub struct Stripe {
     pub delivery: delivery::Settings,
     /// The reading of its totals.
     pub reconcile: reconcile::Settings,
+    /// When reports on it are made; nothing where they are only asked for.
+    pub reports: Option<Schedule>,
 }
 
 /// What to do about the secrets that the config refers to.

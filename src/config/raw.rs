@@ -90,6 +90,7 @@ tables! {
         backoff_seconds_max: Key<i64>,
         pause_probe_seconds: Key<i64>,
         reads_per_month: Key<i64>,
+        reconcile: Key<String>,
         webhook_secrets: Key<Vec<Spanned<Secret>>>,
         meter: Named<StripeMeter>,
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::housekeeping::{Maintainer, Watcher};
+use super::reporting::Reporting;
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
 use crate::accrual::route::policies_by_meter;
@@ -29,7 +30,9 @@ use crate::posting::poster::Poster;
 use crate::provider::stripe::{self, Stripe};
 use crate::provider::{NoticeReader, Provider};
 use crate::reconcile::listener::Listener;
+use crate::reconcile::reporter::Reporter;
 use crate::reconcile::settler::Settler;
+use crate::schedule::Schedule;
 use crate::service::{self, Bell, FatalBell};
 use crate::store::OpenError;
 use crate::store::sqlite::SqliteLedger;
@@ -64,6 +67,8 @@ struct Told {
     name: ProviderName,
     provider: Arc<dyn Provider>,
     courier: Arc<Courier>,
+    /// Makes reports, where a schedule says when.
+    reports: Option<(Reporter, Schedule)>,
     settler: Arc<Settler>,
     listener: Arc<Listener>,
     poster_bell: Bell,
@@ -90,6 +95,9 @@ impl Told {
             let name = aside.name().to_owned();
             let part = service::run(aside, clock.clone(), Bell::default(), next, asked.clone());
             supervisor.start(name, part);
+        }
+        if let Some(reports) = self.reports {
+            report_on(self.name.clone(), reports, (ledger.clone(), clock.clone()), supervisor);
         }
         let (bell, next) = (self.poster_bell, vec![self.courier_bell.clone()]);
         let part = service::run(Arc::new(poster), clock.clone(), bell, next, asked.clone());
@@ -242,6 +250,20 @@ impl Daemon {
     }
 }
 
+/// Starts the reports on a provider.
+fn report_on(
+    name: ProviderName,
+    (reporter, schedule): (Reporter, Schedule),
+    (ledger, clock): (Arc<SqliteLedger>, Arc<dyn Clock>),
+    supervisor: &mut Supervisor,
+) {
+    let stop = supervisor.stop.clone();
+    let reporting = Reporting::new(name, reporter, ledger, clock.clone(), schedule, stop.clone());
+    let reporting: Arc<dyn service::Service> = Arc::new(reporting);
+    let (name, bell) = (reporting.name().to_owned(), Bell::default());
+    supervisor.start(name, service::run(reporting, clock, bell, Vec::new(), stop));
+}
+
 /// Who reads the webhooks of the providers that take any.
 fn notice_readers(told: &[Told]) -> Vec<(ProviderName, Arc<dyn NoticeReader>)> {
     let reader = |told: &Told| Some((told.name.clone(), told.provider.notice_reader()?));
@@ -279,12 +301,17 @@ async fn providers(
         );
         let listener =
             Listener::new(settings.reconcile.clone(), ledger.clone(), provider.clone(), stripe);
+        let reports = settings.reports.clone().map(|schedule| {
+            let (totals, ledger) = (settings.reconcile.clone(), ledger.clone());
+            (Reporter::new(totals, ledger, provider.clone(), clock.clone()), schedule)
+        });
         let poster_bell = Bell::default();
         let policies = policies_by_meter(&config.routes, &name);
         told.push(Told {
             name,
             provider,
             courier: Arc::new(courier.ringing(poster_bell.clone())),
+            reports,
             settler: Arc::new(settler),
             listener: Arc::new(listener),
             poster_bell,

@@ -6,5 +6,6 @@ pub mod assemble;
 pub mod supervisor;
 pub mod shutdown;
 mod housekeeping;
+mod reporting;
 
 pub use assemble::{Daemon, StartError};

@@ -7,6 +7,7 @@ mod disk;
 mod door;
 mod exits;
 mod pause;
+mod reports;
 mod restored;
 mod stopping;
 mod surroundings;

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 
 use super::Given;
-use crate::config::field::{Table, Whole, name, word};
+use crate::config::field::{Table, Whole, name, schedule, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::secret::{one_secret, secret};
@@ -104,7 +104,11 @@ fn account(
     let webhook_secrets = webhook_secrets(table, raw, given, found);
     let provider =
         stripe::Settings { name, api, key, account, meters, webhook_secrets, timeout_millis };
-    Stripe { provider, delivery, reconcile }
+    let reports = raw.reconcile.as_ref().and_then(|field| {
+        let meant = "reports would be made at another time than meant, or never";
+        schedule(&table.key("reconcile"), field, meant, "15 4 * *", found)
+    });
+    Stripe { provider, delivery, reconcile, reports }
 }
 
 fn delivery(

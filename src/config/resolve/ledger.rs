@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Given;
-use crate::config::field::Whole;
+use crate::config::field::{Whole, schedule};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::raw;
-use crate::schedule::{Schedule, ScheduleError};
+use crate::schedule::Schedule;
 use crate::{store, telemetry};
 
 /// When the ledger is maintained if the operator did not say: at a quiet hour in most of the
@@ -103,17 +103,6 @@ pub(super) fn maintenance(ledger: &raw::Ledger, found: &mut Findings) -> Schedul
     let default =
         || Schedule::parse(MAINTENANCE).expect("the default is cron text; a test reads it");
     let Some(field) = &ledger.maintenance else { return default() };
-    Schedule::parse(field.get_ref()).unwrap_or_else(|error| {
-        let title = format!("`ledger.maintenance` {error}");
-        let label = "it would be maintained at another time than meant, or never";
-        let help = match error {
-            ScheduleError::NumberedWeekday => "write the weekday's name: \"0 3 * * sun\"",
-            ScheduleError::BothDays => "give one of them, and `*` for the other: \"0 3 * * sun\"",
-            ScheduleError::Fields(_) | ScheduleError::Unreadable | ScheduleError::Never => {
-                "write minute, hour, day of month, month, weekday, in UTC: \"0 3 * * *\""
-            }
-        };
-        found.error(Problem::at(field.span(), title).label(label).help(help));
-        default()
-    })
+    let meant = "it would be maintained at another time than meant, or never";
+    schedule("ledger.maintenance", field, meant, "0 3 * *", found).unwrap_or_else(default)
 }

@@ -75,7 +75,7 @@ fn limits_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_maintenance_time_that_is_none_or_means_two_things_is_refused() {
+fn a_time_of_maintenance_or_of_a_report_that_is_none_or_means_two_things_is_refused() {
     for (text, why) in [
         ("daily", "has 1 fields, and needs five: minute, hour, day of month, month, weekday"),
         ("0 25 * * *", "is not cron text"),
@@ -89,6 +89,8 @@ fn a_maintenance_time_that_is_none_or_means_two_things_is_refused() {
         let at = format!("\"{text}\"");
         let title = format!("`ledger.maintenance` {why}");
         refused(&format!("[ledger]\nmaintenance = {at}"), &at, &title);
+        let title = format!("`stripe.main.reconcile` {why}");
+        refused(&account_and(&format!("reconcile = {at}")), &at, &title);
     }
 }
 
