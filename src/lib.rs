@@ -35,7 +35,7 @@
 //! | [`accrual`] | the journal past a watermark | route, account, window? | bookings, balances |
 //! | [`posting`] | balances that are due | how to close what is outstanding | meter events |
 //! | [`delivery`] | meter events | what an answer means, when to try again | attempts, receipts |
-//! | [`reconcile`] | totals, notices | which explanation is the only one? | periods, moves, drifts |
+//! | [`reconcile`] | totals, notices | which explanation is the only one? | periods, drifts |
 //!
 //! The idea that keeps it small is *desired against told*. A balance carries `accrued`, what the
 //! provider should hold, and `told`, what live meter events have said. First delivery, late usage,

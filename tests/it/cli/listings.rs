@@ -42,8 +42,8 @@ async fn told(place: &Place) {
     world.run_until(clock.now().plus_seconds(60)).await;
     assert_eq!(world.ledger.books(&Default::default()).await.unwrap().len(), 3);
     assert_eq!(provider_name().as_str(), "stripe.main");
-    let World { ledger, accruer, poster, courier, settler, .. } = world;
-    drop((accruer, poster, courier, settler));
+    let World { ledger, accruer, poster, courier, settler, listener, .. } = world;
+    drop((accruer, poster, courier, settler, listener));
     std::sync::Arc::into_inner(ledger).unwrap().close().await;
     std::fs::rename(place.path("ledger"), place.path("tallyd.ledger")).unwrap();
 }

@@ -25,8 +25,8 @@ async fn told(place: &Place) -> Running {
         usage.map(|(id, customer, quantity)| record(id, customer, "requests", quantity, at));
     world.accept(usage.to_vec()).await;
     world.run_until(clock.now().plus_seconds(60)).await;
-    let World { ledger, accruer, poster, courier, settler, .. } = world;
-    drop((accruer, poster, courier, settler));
+    let World { ledger, accruer, poster, courier, settler, listener, .. } = world;
+    drop((accruer, poster, courier, settler, listener));
     std::sync::Arc::into_inner(ledger).unwrap().close().await;
     for (from, to) in [("ledger", "tallyd.ledger"), ("ledger.fence", "tallyd.ledger.fence")] {
         std::fs::rename(place.path(from), place.path(to)).unwrap();
