@@ -108,6 +108,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// Whether all of `other` lies inside.
+    #[must_use]
+    pub fn covers(&self, other: Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
     /// Whether `at` lies inside.
     #[must_use]
     pub fn contains(&self, at: Timestamp) -> bool {

@@ -83,6 +83,8 @@ pub struct LaneEvent {
     pub cancel: Option<Standing>,
     /// The balance that both tell.
     pub balance: BalanceId,
+    /// Its window: where in it a lost ledger told of the same usage, nobody knows.
+    pub window: Window,
     /// What it says.
     pub quantity: Quantity,
     /// When it says the usage was.

@@ -90,10 +90,10 @@ fn proven(reading: &Reading<'_>, counts: &[bool]) -> Vec<Fate> {
         }
         match (open_cancel(event), counts) {
             (None, true) => fates.extend(present(reading, &event.usage)),
-            (None, false) => fates.extend(absent(reading, &event.usage)),
+            (None, false) => fates.extend(absent(reading, event, &event.usage)),
             (Some(cancel), true) => {
                 fates.extend(present(reading, &event.usage));
-                fates.extend(absent(reading, cancel));
+                fates.extend(absent(reading, event, cancel));
             }
             // The pair adds nothing, as was told: whether the cancel took the usage back or there
             // was none comes to the same.
@@ -121,7 +121,7 @@ fn present(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
     }
 }
 
-fn absent(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
+fn absent(reading: &Reading<'_>, of: &LaneEvent, standing: &Standing) -> Option<Fate> {
     let why = format!("not in the provider's total of {}, {}", reading.span, reading.total);
     let event = standing.event;
     match standing.state {
@@ -130,6 +130,13 @@ fn absent(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
             let detail = format!("the provider said yes, but at {at} it was {why}");
             let hold = Some((HoldReason::Disproved, detail));
             Some(Fate { event, to: EventState::Held, why, hold })
+        }
+        // A lost ledger may have told the same usage with other usage of its window, at another
+        // time of it: that only a total over all of the window says something of.
+        EventState::Held
+            if standing.hold == Some(HoldReason::Restored) && !reading.span.covers(of.window) =>
+        {
+            None
         }
         EventState::Held if standing.hold.is_some_and(HoldReason::waits_for_proof) => {
             Some(Fate { event, to: EventState::Pending, why, hold: None })

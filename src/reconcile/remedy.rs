@@ -93,7 +93,9 @@ mod tests {
             last_at: SENT,
         };
         let quantity = quantity.into();
-        LaneEvent { usage, cancel: None, balance: BalanceId(id), quantity, occurred_at: SENT }
+        let window = Window { start: SENT, end: SENT.plus_seconds(1) };
+        let balance = BalanceId(id);
+        LaneEvent { usage, cancel: None, balance, window, quantity, occurred_at: SENT }
     }
 
     fn disproved(total: i64, events: &[LaneEvent], hours: i64) -> Vec<i64> {

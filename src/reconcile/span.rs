@@ -159,6 +159,7 @@ mod tests {
             usage,
             cancel: None,
             balance: BalanceId(1),
+            window: Window { start: minute(at), end: minute(at + 1) },
             quantity: Quantity::one(),
             occurred_at: minute(at).plus_seconds(30),
         }

@@ -126,7 +126,7 @@ async fn weather(world: &mut World) {
     }
     if struck(world, Class::ClockStep, 6) {
         let by = drawn(world, Class::ClockStep, -40 * HOUR, 40 * HOUR);
-        world.step_clock(by);
+        world.step_clock(by).await;
     }
     if struck(world, Class::ClockDrift, 5) {
         let gains = drawn(world, Class::ClockDrift, -20 * SECOND, 20 * SECOND);
@@ -272,7 +272,7 @@ async fn unknown_through_an_outage(world: &mut World) -> Result<(), Violation> {
     if world.chance.one_in(2) {
         let by = world.chance.between(-40 * HOUR, 40 * HOUR);
         world.stage.scene().faults.count(Class::ClockStep);
-        world.step_clock(by);
+        world.step_clock(by).await;
     }
     world.pass(lasts / 2 + MINUTE);
     tick(world).await;

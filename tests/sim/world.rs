@@ -126,8 +126,10 @@ impl World {
         self.stage.clock.set(Timestamp::from_micros(self.truth + self.ahead));
     }
 
-    /// Steps this host's clock.
-    pub(crate) fn step_clock(&mut self, micros: i64) {
+    /// Steps this host's clock. A daemon that runs looks at it every few seconds, so that what it
+    /// saw last is from just before: it can tell a step back.
+    pub(crate) async fn step_clock(&mut self, micros: i64) {
+        self.step(Part::Delivery).await;
         self.ahead += micros;
         self.stage.clock.set(Timestamp::from_micros(self.truth + self.ahead));
     }

@@ -24,6 +24,7 @@ fn event(id: i64, quantity: impl Into<Quantity>, state: EventState) -> LaneEvent
         usage: Standing { event: EventId(id), state, may_exist, hold, attempts: 1, last_at: SENT },
         cancel: None,
         balance: BalanceId(1),
+        window: Window { start: SENT, end: SENT.plus_seconds(1) },
         quantity: quantity.into(),
         occurred_at: SENT,
     }

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::EventId;
+use crate::domain::reading::Grouping;
 use crate::domain::state::HoldReason;
-use crate::domain::time::MICROS_PER_HOUR;
+use crate::domain::time::{MICROS_PER_HOUR, Window};
+use crate::reconcile::judge::{Reading, judge};
 
 const PROMISE: ReadBack = ReadBack {
     lag_micros: 7 * MICROS_PER_HOUR,
@@ -15,6 +17,12 @@ const PROMISE: ReadBack = ReadBack {
 };
 /// When everything was tried last.
 const SENT: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+/// The window of every balance: the day that [`SENT`] is in.
+const DAY: Window = Window {
+    start: Timestamp::from_seconds(1_789_948_800),
+    end: Timestamp::from_seconds(1_790_035_200),
+};
 
 fn hours_after(hours: i64) -> Timestamp {
     SENT.plus_micros(hours * MICROS_PER_HOUR)
@@ -30,6 +38,7 @@ fn event(id: i64, balance: i64, quantity: &str, state: EventState, may_exist: bo
         usage: standing(id, state, may_exist),
         cancel: None,
         balance: BalanceId(balance),
+        window: DAY,
         quantity: Quantity::parse(quantity).unwrap(),
         occurred_at: SENT,
     }
@@ -54,6 +63,22 @@ fn a_total_that_has_everything_settles_everything() {
     assert_eq!(found("3.5", &events), Finding::Settled(vec![true; 3]));
     assert_eq!(found("0", &[]), Finding::Settled(vec![]));
     assert_eq!(found("1", &[]), Finding::Unexplained);
+}
+
+#[test]
+fn what_a_lost_ledger_may_have_told_is_absent_only_from_a_total_over_its_whole_window() {
+    let mut restored = event(1, 1, "58", EventState::Held, true);
+    restored.usage.hold = Some(HoldReason::Restored);
+    let hour = Window { start: SENT.floor_to(MICROS_PER_HOUR), end: hours_after(1) };
+    let moved = |span: Window| {
+        let (total, events) = (Quantity::zero(), [restored.clone()]);
+        let (read_at, grouping) = (hours_after(60), Grouping::Hour);
+        let reading = Reading { span, total: &total, events: &events, read_at, grouping };
+        judge(&reading, &PROMISE).fates.len()
+    };
+    // It told 35 of the 58 as an event of another hour.
+    assert_eq!(moved(hour), 0);
+    assert_eq!(moved(DAY), 1);
 }
 
 #[test]

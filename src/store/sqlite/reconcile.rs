@@ -237,6 +237,7 @@ fn lane_event(row: &SqliteRow) -> Result<LaneEvent, LedgerError> {
         },
         cancel,
         balance: BalanceId(row.integer("balance_id")?),
+        window: Window { start: row.time("window_start")?, end: row.time("window_end")? },
         quantity: row.quantity("quantity")?,
         occurred_at: row.time("occurred_at")?,
     })

@@ -1,9 +1,11 @@
 -- What a lane's events of a span say, each with the cancel of it that lives.
-SELECT e.id, e.balance_id, e.quantity, e.occurred_at, e.state, e.ambiguous, e.hold_reason,
+SELECT e.id, e.balance_id, b.window_start, b.window_end, e.quantity, e.occurred_at, e.state,
+  e.ambiguous, e.hold_reason,
   e.attempts, coalesce(e.last_attempt_at, e.moved_at) AS last_at, c.id AS cancel_id,
   c.state AS cancel_state, c.ambiguous AS cancel_ambiguous, c.hold_reason AS cancel_hold_reason,
   c.attempts AS cancel_attempts, coalesce(c.last_attempt_at, c.moved_at) AS cancel_last_at
-FROM meter_event AS e LEFT JOIN meter_event AS c ON c.target_id = e.id
+FROM meter_event AS e JOIN balance AS b ON b.id = e.balance_id
+LEFT JOIN meter_event AS c ON c.target_id = e.id
   AND c.state NOT IN ('void', 'superseded', 'dead')
 WHERE e.lane_id = ?1 AND e.occurred_at >= ?2 AND e.occurred_at < ?3 AND e.kind = 'usage'
 ORDER BY e.occurred_at, e.id LIMIT ?4
