@@ -1,6 +1,6 @@
 //! What all of Stripe's objects share. PURE. Here: ids, times, references, lists, and why an object
-//! cannot be read. Never here: what an object means. Read next: [`super::subscriptions`].
 //! cannot be read. Never here: what an object means. Read next: [`super::prices`].
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
