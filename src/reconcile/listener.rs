@@ -7,16 +7,16 @@
 //! repeated and disordered notices do no harm; and one that never comes is made up for by the lists
 //! that are polled, by what falls due by itself, and by a sweep over all subscriptions once a day.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::Settings;
 use super::asking::{Asked, Wanted, latest_of};
-use crate::domain::answer::Answer;
+use crate::domain::answer::{Answer, Outcome};
 use crate::domain::names::FeedName;
 use crate::domain::notice::CameBy;
-use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::billing::{BillingLedger, Cursor, Learned, Learnt};
 use crate::ledger::delivery::DeliveryLedger;
@@ -61,8 +61,14 @@ const SWEPT_INVOICES_MICROS: i64 = 35 * MICROS_PER_DAY;
 /// Most pages of one list that are read in a row: 20,000 subscriptions. A list without an end is a
 /// fault.
 const PAGES_MAX: u32 = 200;
-/// After a question without an answer nothing is asked for this long, in microseconds: a minute.
+/// After a question without an answer nothing is asked for this long, in microseconds: a minute,
+/// and twice as long each time.
 const UNANSWERED_MICROS: i64 = MICROS_PER_MINUTE;
+/// The longest such wait, in microseconds: an hour. A day without answers then takes thirty reads.
+const UNANSWERED_MICROS_MAX: i64 = MICROS_PER_HOUR;
+/// After an object that the key may not read, and when the month's reads are used up, nothing is
+/// asked for this long, in microseconds: six hours. A person has to do something first.
+const FORBIDDEN_MICROS: i64 = 6 * MICROS_PER_HOUR;
 
 /// What the listener needs to read and write.
 pub trait ListenerLedger: BillingLedger + NoticesLedger + ReconcileLedger + DeliveryLedger {}
@@ -75,14 +81,24 @@ pub struct Listener {
     ledger: Arc<dyn ListenerLedger>,
     provider: Arc<dyn Provider>,
     reader: Arc<dyn BillingReader>,
-    /// Nothing is asked before this.
-    not_before: Mutex<Option<Timestamp>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// How long nothing is asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    /// From when, until when.
+    span: Option<Window>,
+    /// The last wait after a question without an answer.
+    last_micros: i64,
 }
 
 /// Why a step ends early.
 enum Stopped {
     /// The provider gave no answer.
     Unanswered(Answer),
+    /// The provider will not tell this, however often it is asked.
+    Forbidden(Answer),
     /// The budget of reads is used up.
     Spent,
     /// The ledger failed.
@@ -116,7 +132,7 @@ impl Listener {
         reader: Arc<dyn BillingReader>,
     ) -> Self {
         let name = format!("listening to {}", settings.provider);
-        Self { name, settings, ledger, provider, reader, not_before: Mutex::default() }
+        Self { name, settings, ledger, provider, reader, waiting: Mutex::default() }
     }
 
     async fn look(&self, now: Timestamp) -> Result<Step, LedgerError> {
@@ -134,18 +150,25 @@ impl Listener {
             asked: 0,
         };
         let more = match round.run().await {
-            Ok(more) => more,
+            Ok(more) => {
+                self.waiting().last_micros = 0;
+                more
+            }
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Spent) => {
                 tracing::warn!(provider = %self.settings.provider, "the month's reads are used up");
-                self.wait(now);
+                self.wait(now, FORBIDDEN_MICROS);
+                false
+            }
+            Err(Stopped::Forbidden(answer)) => {
+                self.tell(&answer, "the key may not read what was announced");
+                self.wait(now, FORBIDDEN_MICROS);
                 false
             }
             Err(Stopped::Unanswered(answer)) => {
-                let (provider, outcome) = (&self.settings.provider, answer.outcome.kind());
-                let why = answer.message.as_deref().unwrap_or_default();
-                tracing::warn!(%provider, %outcome, why, "what is billed could not be read");
-                self.wait(now);
+                self.tell(&answer, "what is billed could not be read");
+                let last = self.waiting().last_micros;
+                self.wait(now, (2 * last).clamp(UNANSWERED_MICROS, UNANSWERED_MICROS_MAX));
                 false
             }
         };
@@ -159,9 +182,19 @@ impl Listener {
         Ok(step)
     }
 
-    fn wait(&self, now: Timestamp) {
-        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        *not_before = Some(now.plus_micros(UNANSWERED_MICROS));
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, now: Timestamp, micros: i64) {
+        let span = Some(Window { start: now, end: now.plus_micros(micros) });
+        *self.waiting() = Waiting { span, last_micros: micros };
+    }
+
+    fn tell(&self, answer: &Answer, what: &str) {
+        let (provider, outcome) = (&self.settings.provider, answer.outcome.kind());
+        let why = answer.message.as_deref().unwrap_or_default();
+        tracing::warn!(%provider, %outcome, why, "{what}");
     }
 }
 
@@ -184,13 +217,37 @@ impl Round<'_> {
         if full {
             return Ok(true);
         }
-        self.sweep_subscriptions().await?;
-        self.sweep_invoices().await?;
+        let swept = self.sweep_subscriptions().await;
+        self.passed_over(SUBSCRIPTIONS_SWEEP, swept).await?;
+        let swept = self.sweep_invoices().await;
+        self.passed_over(INVOICES_SWEEP, swept).await?;
         let mut polled = 0;
         for feed in listener.reader.feeds() {
-            polled += self.poll(&feed).await?;
+            let kept = self.poll(&feed).await;
+            polled += self.passed_over(feed.as_str(), kept).await?.unwrap_or_default();
         }
         Ok(polled > 0)
+    }
+
+    /// A list that the key may not read has its turn again when it would have had it anyway; the
+    /// others go on.
+    async fn passed_over<T>(
+        &mut self,
+        feed: &str,
+        read: Result<T, Stopped>,
+    ) -> Result<Option<T>, Stopped> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(Stopped::Forbidden(answer)) => {
+                let listener = self.listener;
+                listener.tell(&answer, &format!("the list \"{feed}\" cannot be read"));
+                let cursor = listener.ledger.cursor(&listener.settings.provider, feed).await?;
+                let read_to = cursor.map_or(self.provider_now, |cursor| cursor.read_to);
+                self.done(feed, read_to).await?;
+                Ok(None)
+            }
+            Err(stopped) => Err(stopped),
+        }
     }
 
     /// Reads what is wanted again, and keeps what is found.
@@ -265,7 +322,7 @@ impl Round<'_> {
         self.asked += u64::from(calls);
         listener.ledger.count_reads(provider, calls, self.now).await?;
         self.left = self.left.checked_sub(calls).ok_or(Stopped::Spent)?;
-        let answered = answer.map_err(Stopped::Unanswered)?;
+        let answered = answer.map_err(stopped)?;
         self.provider_now = answered.provider_at.unwrap_or(self.provider_now);
         Ok(answered.value)
     }
@@ -305,6 +362,21 @@ impl Round<'_> {
         listener.ledger.move_cursor(&listener.settings.provider, feed, cursor).await
     }
 
+    /// Keeps that a list was read, and says so where it goes on past what is read in a row: it is
+    /// not begun again before its time.
+    async fn read_to(
+        &self,
+        feed: &str,
+        next: Option<String>,
+        read_to: Timestamp,
+    ) -> Result<(), Stopped> {
+        if next.is_some() {
+            let provider = &self.listener.settings.provider;
+            tracing::error!(%provider, feed, pages = PAGES_MAX, "a list goes on past what is read");
+        }
+        Ok(self.done(feed, read_to).await?)
+    }
+
     /// Reads what was announced since the list was read last; how many announcements are new.
     async fn poll(&mut self, feed: &FeedName) -> Result<u64, Stopped> {
         let listener = self.listener;
@@ -331,10 +403,10 @@ impl Round<'_> {
             }
             page = found.next;
             if page.is_none() {
-                self.done(feed.as_str(), began_at.plus_micros(-OVERLAP_MICROS)).await?;
                 break;
             }
         }
+        self.read_to(feed.as_str(), page, began_at.plus_micros(-OVERLAP_MICROS)).await?;
         Ok(kept)
     }
 
@@ -351,11 +423,10 @@ impl Round<'_> {
             self.learn(Learned { subscriptions: found.items, ..nothing }).await?;
             page = found.next;
             if page.is_none() {
-                self.done(SUBSCRIPTIONS_SWEEP, self.provider_now).await?;
                 break;
             }
         }
-        Ok(())
+        self.read_to(SUBSCRIPTIONS_SWEEP, page, self.provider_now).await
     }
 
     async fn sweep_invoices(&mut self) -> Result<(), Stopped> {
@@ -372,11 +443,27 @@ impl Round<'_> {
             self.learn(Learned { invoices: found.items, ..nothing }).await?;
             page = found.next;
             if page.is_none() {
-                self.done(INVOICES_SWEEP, self.provider_now).await?;
                 break;
             }
         }
-        Ok(())
+        self.read_to(INVOICES_SWEEP, page, self.provider_now).await
+    }
+}
+
+/// What an answer that is none means for the questions after it.
+fn stopped(answer: Answer) -> Stopped {
+    match answer.outcome {
+        Outcome::Refused(_) => Stopped::Forbidden(answer),
+        Outcome::Unauthorized if answer.status == Some(403) => Stopped::Forbidden(answer),
+        Outcome::Accepted
+        | Outcome::Duplicate
+        | Outcome::Busy
+        | Outcome::RateLimited
+        | Outcome::Unauthorized
+        | Outcome::NotSent
+        | Outcome::Failed
+        | Outcome::Unknown
+        | Outcome::WrongAccount => Stopped::Unanswered(answer),
     }
 }
 
@@ -387,11 +474,9 @@ impl Service for Listener {
     }
 
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
-        let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = not_before
-            && (0..UNANSWERED_MICROS).contains(&at.micros_since(now))
-        {
-            return Ok(Step { wake_at: Some(at), ..Step::default() });
+        let waits = self.waiting().span;
+        if let Some(span) = waits.filter(|span| span.contains(now)) {
+            return Ok(Step { wake_at: Some(span.end), ..Step::default() });
         }
         Ok(self.look(now).await?)
     }

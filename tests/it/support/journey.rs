@@ -100,6 +100,8 @@ pub(crate) struct World {
     pub(crate) settler: Settler,
     /// Not stepped with the others either: most tests have no subscriptions.
     pub(crate) listener: Listener,
+    /// The provider that the rooms tell.
+    pub(crate) provider: Arc<dyn Provider>,
     /// What reads webhooks, where there are secrets to prove them by.
     pub(crate) notices: Option<Arc<dyn NoticeReader>>,
     pub(crate) clock: Arc<ManualClock>,
@@ -153,7 +155,9 @@ impl World {
         let settler = Settler::new(settling, ledger.clone(), stripe.clone(), Arc::new(|_| ()));
         let courier = Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
         let notices = reader.notice_reader();
-        Self { ledger, accruer, poster, courier, settler, listener, notices, clock: clock.clone() }
+        let provider: Arc<dyn Provider> = reader;
+        let clock = clock.clone();
+        Self { ledger, accruer, poster, courier, settler, listener, provider, notices, clock }
     }
 
     pub(crate) async fn accept(&self, records: Vec<UsageRecord>) -> Vec<Admission> {
