@@ -78,6 +78,15 @@ pub struct EncodedEvent {
     pub not_before: Timestamp,
 }
 
+/// Usage that goes into a window of another period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carry {
+    /// How much.
+    pub amount: Quantity,
+    /// Into which window.
+    pub into: Window,
+}
+
 /// What is done to one balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posting {
@@ -91,8 +100,9 @@ pub struct Posting {
     pub superseded: Vec<EventId>,
     /// Events to be told.
     pub events: Vec<EncodedEvent>,
-    /// The window of an open period into which what no event covers is carried, as a transfer.
-    pub carry: Option<Window>,
+    /// What is carried as a transfer: the balance is held as late instead where that is not just
+    /// what no event covers.
+    pub carry: Option<Carry>,
     /// How much of what no event covers is written off, as the route's policy wants it.
     pub write_off: Option<Quantity>,
     /// Why what remains cannot be told.

@@ -15,7 +15,7 @@ use crate::domain::period::{BillingStanding, LatePolicy};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
-use crate::ledger::posting::{DueBalance, PostedEvent};
+use crate::ledger::posting::{Carry, DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
 
 mod lower;
@@ -57,8 +57,8 @@ pub struct Plan {
     pub supersede: Vec<EventId>,
     /// Events to tell, oldest first.
     pub tell: Vec<Tell>,
-    /// Into which window of an open period what remains is carried, to be told there.
-    pub carry: Option<Window>,
+    /// What remains and is carried, and into which window of an open period.
+    pub carry: Option<Carry>,
     /// How much of what remains is written off.
     pub drop: Option<Quantity>,
     /// Why what remains cannot be told, and the particulars.
@@ -112,7 +112,8 @@ impl Plan {
             (LatePolicy::Drop, _) if !rest.is_negative() => self.drop = Some(rest.clone()),
             (LatePolicy::NextPeriod, Some(next)) => {
                 let end = next.end.min(next.start.plus_micros(CARRIED_WINDOW_MICROS));
-                self.carry = Some(Window { start: next.start, end });
+                let into = Window { start: next.start, end };
+                self.carry = Some(Carry { amount: rest.clone(), into });
             }
             (LatePolicy::Drop | LatePolicy::NextPeriod | LatePolicy::Hold, _) => {
                 let why = format!("{rest} is outstanding, and its period was closed at {at}");

@@ -19,8 +19,10 @@ use tallyd::domain::names::{
 use tallyd::domain::period::LatePolicy;
 use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
+use tallyd::domain::resolution::{ItemName, Verdict};
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::billing::{BillingLedger as _, Learned, Learnt};
+use tallyd::ledger::holds::{HoldsLedger as _, Resolution};
 use tallyd::ledger::intake::CorrectionLedger as _;
 use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
 use tallyd::sandbox::stripe::{EventStatus, Formula, NewMeter};
@@ -265,6 +267,46 @@ async fn late_usage_is_carried_into_the_period_that_is_open_where_the_route_says
     stage.until(94).await;
     assert_eq!(stage.counting(), told(&[(10, "5")]), "what was carried is gone as a whole");
     assert_eq!(stage.held().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_from_what_was_told_is_not_carried_but_held() {
+    let policies = Policies { late: LatePolicy::NextPeriod, ..Policies::default() };
+    let stage = Stage::with(Route { policies, ..route("calls") }).await;
+    stage.subscribed(subscription(-1_000, 30)).await;
+    stage.book("first", 10).await;
+    stage.until(31).await;
+    stage.subscribed(subscription(30, 1_000)).await;
+    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Draft, 90)).await;
+    stage.world.accept(vec![record("second", "cus_1", "calls", "2", at(11))]).await;
+    stage.until(32).await;
+    assert_eq!(stage.counting(), told(&[(10, "5"), (11, "2")]));
+    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Final, 90)).await;
+    stage.until(91).await;
+    // The first event was rejected after all; the second, of the same balance, stands.
+    let sample = RejectedEvent {
+        name: stage.sandbox.handle.events()[0].identifier.clone(),
+        code: "meter_event_customer_not_found".to_owned(),
+        message: "there is no such customer".to_owned(),
+    };
+    let samples = vec![sample];
+    let report = RejectionReport { meter: None, validated: window(31, 32), count: 1, samples };
+    let nothing = Learned::nothing(stage.clock.now());
+    stage.learn(Learned { rejections: vec![report], ..nothing }).await;
+    let item = ItemName::parse("event:1").unwrap();
+    let expect = stage.world.ledger.item(item).await.unwrap().unwrap().token().clone();
+    let resolution = Resolution {
+        item,
+        verdict: Verdict::NotBilled,
+        expect,
+        why: "as the report says".to_owned(),
+        who: "cli:ada".to_owned(),
+        dry_run: false,
+    };
+    stage.world.ledger.resolve(&resolution, stage.clock.now()).await.unwrap();
+    stage.until(92).await;
+    assert_eq!(stage.held().await, ["late_for_period"]);
+    assert_eq!(stage.sandbox.handle.events().len(), 2, "nothing was billed twice");
 }
 
 #[tokio::test]

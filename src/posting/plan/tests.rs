@@ -105,7 +105,7 @@ fn said(plan: &Plan) -> String {
     let mut all: Vec<String> = plan.void.iter().map(|id| format!("void {id}")).collect();
     all.extend(plan.supersede.iter().map(|id| format!("supersede {id}")));
     all.extend(plan.tell.iter().map(tell));
-    all.extend(plan.carry.iter().map(|next| format!("carry to {}", next.start.micros_since(NOON))));
+    all.extend(plan.carry.iter().map(|next| format!("carry {}", next.amount)));
     all.extend(plan.drop.iter().map(|dropped| format!("drop {dropped}")));
     all.extend(plan.hold.iter().map(|(reason, _)| format!("hold {reason}")));
     all.extend(plan.wait_until.iter().map(|at| format!("wait {}", at.micros_since(NOON))));
@@ -248,8 +248,8 @@ fn what_comes_after_the_period_closed_is_held_or_carried_or_written_off() {
         later(rules);
         rules.next_period = Some(Window { start: NOON, end: NOON.plus_seconds(60) });
     };
-    check_by(&due("10", &[event(1, Settled, "7")]), carried, "carry to 0");
-    check_by(&due("0", &[event(1, Settled, "7")]), carried, "carry to 0");
+    check_by(&due("10", &[event(1, Settled, "7")]), carried, "carry 3");
+    check_by(&due("0", &[event(1, Settled, "7")]), carried, "carry -7");
     let dropped = |rules: &mut Rules<'_>| {
         carried(rules);
         rules.late = LatePolicy::Drop;

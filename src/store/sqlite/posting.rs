@@ -18,7 +18,7 @@ use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
-use crate::domain::state::EventState;
+use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::posting::{DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored};
@@ -121,8 +121,8 @@ impl PostingLedger for SqliteLedger {
         }
         posted.voided = count(moves.len());
         posted.events = insert_events(&mut transaction, &current, &present, now).await?;
-        leave_behind(&mut transaction, &current, &present, now).await?;
-        posted.held = hold(&mut transaction, &current, now).await?;
+        let uncarried = leave_behind(&mut transaction, &current, &present, now).await?;
+        posted.held = hold(&mut transaction, &current, &uncarried, now).await?;
         let told: Vec<Value> = current
             .iter()
             .map(|posting| {
@@ -326,36 +326,46 @@ async fn insert_events(
     Ok(count)
 }
 
-/// Carries into an open period, or writes off, what no event covers.
+/// Carries into an open period, or writes off, what no event covers. Answers for which balances
+/// that cannot be told from what events do cover.
 async fn leave_behind(
     connection: &mut SqliteConnection,
     postings: &[&Posting],
     present: &BTreeMap<i64, Present>,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<BTreeSet<i64>, LedgerError> {
+    let mut uncarried = BTreeSet::new();
     for posting in postings {
         let before = &present[&posting.balance.0];
-        if let Some(period) = posting.carry {
-            carry(connection, posting.balance, before.told_to, period, now).await?;
+        if let Some(late) = &posting.carry
+            && !carry(connection, posting.balance, before.told_to, late, now).await?
+        {
+            uncarried.insert(posting.balance.0);
         }
         if let Some(amount) = &posting.write_off {
             let lines = (before.told_to, before.booked_to);
             drop_late(connection, posting.balance, amount, lines, now).await?;
         }
     }
-    Ok(())
+    Ok(uncarried)
 }
 
 async fn hold(
     connection: &mut SqliteConnection,
     postings: &[&Posting],
+    uncarried: &BTreeSet<i64>,
     now: Timestamp,
 ) -> Result<u64, LedgerError> {
+    let late = (
+        HoldReason::LateForPeriod,
+        "what is outstanding cannot be told from what events cover, and is not carried".to_owned(),
+    );
     let all: Vec<i64> = postings.iter().map(|posting| posting.balance.0).collect();
     let held: Vec<Value> = postings
         .iter()
         .filter_map(|posting| {
-            let (reason, detail) = posting.hold.as_ref()?;
+            let is_late = uncarried.contains(&posting.balance.0);
+            let (reason, detail) = posting.hold.as_ref().or(is_late.then_some(&late))?;
             Some(json!([posting.balance.0, reason.as_str(), detail]))
         })
         .collect();

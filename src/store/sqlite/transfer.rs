@@ -18,9 +18,10 @@ use crate::domain::correction::Cause;
 use crate::domain::period::cut;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
-use crate::domain::time::{Timestamp, Window};
+use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
+use crate::ledger::posting::Carry;
 use crate::store::codec::{Columns, ledger_error};
 
 /// What a record stands for in a balance.
@@ -67,25 +68,32 @@ pub(super) async fn part(
 }
 
 /// Carries what no event of a balance covers into a period that is open: its lines after `told_to`.
+/// Whether those come to the amount: where an earlier event counts no longer, and a later one does,
+/// they also hold what was told, and nothing is carried.
 pub(super) async fn carry(
     connection: &mut SqliteConnection,
     balance: BalanceId,
     told_to: i64,
-    period: Window,
+    carry: &Carry,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let row = sqlx::query(sql!("balance_to_carry"))
         .bind(balance.0)
         .fetch_one(&mut *connection)
         .await
         .map_err(ledger_error)?;
-    let home = BalanceKey { window: period, ..balance_key(&row)? };
-    let moved: Vec<Moved> = shares(connection, balance, told_to)
-        .await?
+    let home = BalanceKey { window: carry.into, ..balance_key(&row)? };
+    let shares = shares(connection, balance, told_to).await?;
+    let sum: Quantity = shares.values().map(|share| &share.quantity).sum();
+    if sum != carry.amount {
+        return Ok(false);
+    }
+    let moved: Vec<Moved> = shares
         .into_iter()
         .map(|(position, share)| Moved { position, share, home: home.clone() })
         .collect();
-    transfer(connection, balance, moved, now).await
+    transfer(connection, balance, moved, now).await?;
+    Ok(true)
 }
 
 /// What goes to another balance.
