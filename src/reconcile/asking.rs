@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::billing::{Invoice, RejectionReport, Subscription};
 use crate::domain::names::{AccountName, InvoiceId, NoticeId, SubscriptionId};
+use crate::domain::time::Timestamp;
 use crate::ledger::billing::Overdue;
 use crate::ledger::notices::{Conclusion, NoticeNumber, WaitingNotice};
 use crate::provider::billing::{Announced, BillingReader};
@@ -26,6 +27,8 @@ pub struct Wanted {
     pub reports: BTreeSet<NoticeId>,
     /// What each notice is about.
     about: Vec<(NoticeNumber, Announced, NoticeId, String)>,
+    /// Notices of what was read since with everything else.
+    known: Vec<NoticeNumber>,
 }
 
 /// What was read.
@@ -50,9 +53,15 @@ pub struct Asked {
 }
 
 impl Wanted {
-    /// What `notices` and what is overdue ask for: each object once, however often it was named.
+    /// What `notices` and what is overdue ask for: each object once, however often it was named,
+    /// and not what happened before `known_to`, when all subscriptions and invoices were read.
     #[must_use]
-    pub fn of(notices: &[WaitingNotice], overdue: Overdue, reader: &dyn BillingReader) -> Self {
+    pub fn of(
+        notices: &[WaitingNotice],
+        overdue: Overdue,
+        known_to: Option<Timestamp>,
+        reader: &dyn BillingReader,
+    ) -> Self {
         let mut wanted = Self {
             subscriptions: overdue.subscriptions.iter().cloned().collect(),
             overdue: overdue.subscriptions.into_iter().collect(),
@@ -62,7 +71,12 @@ impl Wanted {
         for waiting in notices {
             let notice = &waiting.arrival.notice;
             let about = reader.announced(&notice.kind, notice.related.as_ref());
+            let is_known = known_to.is_some_and(|known_to| notice.created_at < known_to);
             match &about {
+                Announced::Subscription(_) | Announced::Invoice(_) if is_known => {
+                    wanted.known.push(waiting.number);
+                    continue;
+                }
                 Announced::Subscription(id) => {
                     wanted.subscriptions.insert(id.clone());
                 }
@@ -87,7 +101,10 @@ impl Wanted {
     /// Whether nothing is to be read, and no notice to be concluded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.about.is_empty() && self.subscriptions.is_empty() && self.invoices.is_empty()
+        self.about.is_empty()
+            && self.known.is_empty()
+            && self.subscriptions.is_empty()
+            && self.invoices.is_empty()
     }
 
     /// What each notice led to, now that this was read.
@@ -116,9 +133,12 @@ impl Wanted {
             }
             Announced::Nothing => Some(Conclusion::Ignored(format!("nothing follows from {kind}"))),
         };
+        let known = || Conclusion::Acted("it was read since with all the others".to_owned());
+        let known = self.known.iter().map(|number| (*number, known()));
         self.about
             .iter()
             .filter_map(|(number, about, id, kind)| Some((*number, concluded(about, id, kind)?)))
+            .chain(known)
             .collect()
     }
 }

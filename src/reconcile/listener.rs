@@ -203,6 +203,10 @@ impl Round<'_> {
     async fn run(&mut self) -> Result<bool, Stopped> {
         let listener = self.listener;
         let provider = &listener.settings.provider;
+        let swept = self.sweep_subscriptions().await;
+        self.passed_over(SUBSCRIPTIONS_SWEEP, swept).await?;
+        let swept = self.sweep_invoices().await;
+        self.passed_over(INVOICES_SWEEP, swept).await?;
         let notices = listener.ledger.waiting_notices(provider, NOTICES_PER_STEP).await?;
         let full = u32::try_from(notices.len()).is_ok_and(|found| found >= NOTICES_PER_STEP);
         let asked_before = self.now.plus_micros(-ASK_AGAIN_MICROS);
@@ -210,23 +214,29 @@ impl Round<'_> {
             .ledger
             .overdue(provider, self.provider_now, asked_before, OVERDUE_PER_STEP, self.now)
             .await?;
-        let wanted = Wanted::of(&notices, overdue, listener.reader.as_ref());
+        let known_to = self.swept_to().await?;
+        let wanted = Wanted::of(&notices, overdue, known_to, listener.reader.as_ref());
         if !wanted.is_empty() {
             self.ask(wanted).await?;
         }
         if full {
             return Ok(true);
         }
-        let swept = self.sweep_subscriptions().await;
-        self.passed_over(SUBSCRIPTIONS_SWEEP, swept).await?;
-        let swept = self.sweep_invoices().await;
-        self.passed_over(INVOICES_SWEEP, swept).await?;
         let mut polled = 0;
         for feed in listener.reader.feeds() {
             let kept = self.poll(&feed).await;
             polled += self.passed_over(feed.as_str(), kept).await?.unwrap_or_default();
         }
         Ok(polled > 0)
+    }
+
+    /// What happened before this was read with everything else, less how far lists lag behind.
+    async fn swept_to(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let (ledger, provider) = (&self.listener.ledger, &self.listener.settings.provider);
+        let subscriptions = ledger.cursor(provider, SUBSCRIPTIONS_SWEEP).await?;
+        let invoices = ledger.cursor(provider, INVOICES_SWEEP).await?;
+        let both = subscriptions.zip(invoices).map(|(a, b)| a.read_to.min(b.read_to));
+        Ok(both.map(|read_to| read_to.plus_micros(-OVERLAP_MICROS)))
     }
 
     /// A list that the key may not read has its turn again when it would have had it anyway; the
@@ -242,7 +252,8 @@ impl Round<'_> {
                 let listener = self.listener;
                 listener.tell(&answer, &format!("the list \"{feed}\" cannot be read"));
                 let cursor = listener.ledger.cursor(&listener.settings.provider, feed).await?;
-                let read_to = cursor.map_or(self.provider_now, |cursor| cursor.read_to);
+                let never = self.provider_now.plus_micros(-FIRST_POLL_MICROS);
+                let read_to = cursor.map_or(never, |cursor| cursor.read_to);
                 self.done(feed, read_to).await?;
                 Ok(None)
             }
@@ -415,6 +426,7 @@ impl Round<'_> {
         if self.due(SUBSCRIPTIONS_SWEEP, SWEEP_MICROS, 0).await?.is_none() {
             return Ok(());
         }
+        let began_at = self.provider_now;
         let mut page = None;
         for _ in 0..PAGES_MAX {
             let answer = listener.reader.subscriptions(None, page.as_deref()).await;
@@ -426,7 +438,7 @@ impl Round<'_> {
                 break;
             }
         }
-        self.read_to(SUBSCRIPTIONS_SWEEP, page, self.provider_now).await
+        self.read_to(SUBSCRIPTIONS_SWEEP, page, began_at).await
     }
 
     async fn sweep_invoices(&mut self) -> Result<(), Stopped> {
@@ -434,7 +446,8 @@ impl Round<'_> {
         if self.due(INVOICES_SWEEP, SWEEP_MICROS, 0).await?.is_none() {
             return Ok(());
         }
-        let since = self.provider_now.plus_micros(-SWEPT_INVOICES_MICROS);
+        let began_at = self.provider_now;
+        let since = began_at.plus_micros(-SWEPT_INVOICES_MICROS);
         let mut page = None;
         for _ in 0..PAGES_MAX {
             let found =
@@ -446,7 +459,7 @@ impl Round<'_> {
                 break;
             }
         }
-        self.read_to(INVOICES_SWEEP, page, self.provider_now).await
+        self.read_to(INVOICES_SWEEP, page, began_at).await
     }
 }
 

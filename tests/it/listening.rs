@@ -12,33 +12,42 @@ use tallyd::domain::billing::{Invoice, RejectionReport, Subscription};
 use tallyd::domain::names::{
     AccountName, FeedName, InvoiceId, NoticeId, NoticeKind, SubscriptionId,
 };
-use tallyd::domain::notice::{Notice, Related};
+use tallyd::domain::notice::{CameBy, Notice, Related};
 use tallyd::domain::time::Timestamp;
+use tallyd::ledger::notices::{Arrival, NoticesLedger as _};
 use tallyd::ledger::reconcile::ReconcileLedger as _;
 use tallyd::provider::billing::{Announced, Answered, BillingReader, Page};
 use tallyd::reconcile::listener::Listener;
 use tallyd::service::Service as _;
 
 use crate::support::journey::{Setting, World, provider_name, route};
-use crate::support::stripe::start;
+use crate::support::stripe::{NOON, start};
 
 /// A provider that answers every question in the same way, and counts them.
 struct Mute {
-    answer: Answer,
+    /// What it answers; nothing stands for lists with nothing on them.
+    answer: Option<Answer>,
     asked: AtomicU32,
 }
 
 impl Mute {
-    fn say<T>(&self) -> Result<T, Answer> {
+    fn say<T>(&self, nothing: T) -> Result<Answered<T>, Answer> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Err(self.answer.clone())
+        match &self.answer {
+            Some(answer) => Err(answer.clone()),
+            None => Ok(Answered { value: nothing, provider_at: None, calls: 1 }),
+        }
+    }
+
+    fn page<T>(&self) -> Result<Answered<Page<T>>, Answer> {
+        self.say(Page { items: Vec::new(), next: None })
     }
 }
 
 #[async_trait]
 impl BillingReader for Mute {
     fn announced(&self, _: &NoticeKind, _: Option<&Related>) -> Announced {
-        Announced::Nothing
+        Announced::Subscription(SubscriptionId::new("sub_1").unwrap())
     }
 
     fn feeds(&self) -> Vec<FeedName> {
@@ -51,14 +60,14 @@ impl BillingReader for Mute {
         _: Timestamp,
         _: Option<&str>,
     ) -> Result<Answered<Page<Notice>>, Answer> {
-        self.say()
+        self.page()
     }
 
     async fn subscription(
         &self,
         _: &SubscriptionId,
     ) -> Result<Answered<Option<Subscription>>, Answer> {
-        self.say()
+        self.say(None)
     }
 
     async fn subscriptions(
@@ -66,11 +75,11 @@ impl BillingReader for Mute {
         _: Option<&AccountName>,
         _: Option<&str>,
     ) -> Result<Answered<Page<Subscription>>, Answer> {
-        self.say()
+        self.page()
     }
 
     async fn invoice(&self, _: &InvoiceId) -> Result<Answered<Option<Invoice>>, Answer> {
-        self.say()
+        self.say(None)
     }
 
     async fn invoices(
@@ -78,16 +87,17 @@ impl BillingReader for Mute {
         _: Timestamp,
         _: Option<&str>,
     ) -> Result<Answered<Page<Invoice>>, Answer> {
-        self.say()
+        self.page()
     }
 
     async fn rejections(&self, _: &NoticeId) -> Result<Answered<Option<RejectionReport>>, Answer> {
-        self.say()
+        self.say(None)
     }
 }
 
-/// How many questions are asked in a day of looks a minute apart.
-async fn asked_in_a_day(answer: Answer) -> u32 {
+/// How many questions are asked in a day of looks a minute apart, when notices come: of a
+/// subscription, as often as `notices` says, `age` seconds old.
+async fn asked_in_a_day(answer: Option<Answer>, notices: i64, age: i64) -> u32 {
     let sandbox = start().await;
     let clock = sandbox.clock.clone();
     let folder = tempfile::tempdir().unwrap();
@@ -100,6 +110,9 @@ async fn asked_in_a_day(answer: Answer) -> u32 {
         reads_per_month: tallyd::reconcile::READS_PER_MONTH,
     };
     let listener = Listener::new(settings, world.ledger.clone(), world.provider, mute.clone());
+    listener.run_once(clock.now()).await.unwrap();
+    let arrivals: Vec<Arrival> = (0..notices).map(|number| arrival(number, age)).collect();
+    world.ledger.archive_notices(&arrivals, clock.now()).await.unwrap();
     for _ in 0..24 * 60 {
         listener.run_once(clock.now()).await.unwrap();
         clock.advance_micros(60_000_000);
@@ -107,19 +120,42 @@ async fn asked_in_a_day(answer: Answer) -> u32 {
     let counted = world.ledger.read_calls(&provider_name(), clock.now()).await.unwrap().month;
     let asked = mute.asked.load(Ordering::Relaxed);
     assert_eq!(asked, counted, "what is asked is counted, answered or not");
+    let waiting = world.ledger.waiting_notices(&provider_name(), 100).await.unwrap();
+    assert_eq!(waiting, [], "every notice led to something, or to nothing");
     asked
+}
+
+fn arrival(number: i64, age: i64) -> Arrival {
+    let notice = Notice {
+        id: NoticeId::new(&format!("evt_{number}")).unwrap(),
+        snapshot: None,
+        kind: NoticeKind::new("customer.subscription.updated").unwrap(),
+        created_at: Timestamp::from_seconds(NOON - age),
+        livemode: false,
+        related: None,
+        body: "{}".to_owned(),
+    };
+    Arrival { provider: provider_name(), notice, came_by: CameBy::Webhook }
+}
+
+#[tokio::test]
+async fn what_was_read_with_all_the_others_is_not_read_for_every_notice_of_it() {
+    let one = asked_in_a_day(None, 1, 3_600).await;
+    assert_eq!(asked_in_a_day(None, 50, 3_600).await, one, "all of it was read since");
+    assert_eq!(asked_in_a_day(None, 50, 0).await, one + 1, "it may be news, once");
 }
 
 #[tokio::test]
 async fn a_key_that_may_not_read_what_is_billed_is_not_asked_with_every_minute() {
     let no = Answer { status: Some(403), ..Answer::bare(Outcome::Unauthorized, "no".to_owned()) };
-    let asked = asked_in_a_day(no).await;
+    let asked = asked_in_a_day(Some(no), 0, 0).await;
     // Two lists once a day, one every half an hour.
     assert!((48..=52).contains(&asked), "{asked}");
 }
 
 #[tokio::test]
 async fn a_provider_that_does_not_answer_is_asked_ever_more_rarely() {
-    let asked = asked_in_a_day(Answer::bare(Outcome::Unknown, "no answer".to_owned())).await;
+    let silence = Answer::bare(Outcome::Unknown, "no answer".to_owned());
+    let asked = asked_in_a_day(Some(silence), 0, 0).await;
     assert!((24..=32).contains(&asked), "{asked}");
 }
