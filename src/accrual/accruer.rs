@@ -146,6 +146,9 @@ impl Accruer {
                 let waits = booking.due_at.micros_since(whole.end.max(now));
                 let window = cut(whole, bounds, booking.occurred_at);
                 booking.balance.window = window;
+                // Once its period has ended, its draft waits for nobody.
+                let ended = bounds.iter().any(|end| booking.occurred_at < *end && *end <= now);
+                let waits = if ended { 0 } else { waits };
                 booking.due_at = window.end.max(now).plus_micros(waits);
             }
         }

@@ -202,6 +202,7 @@ async fn a_drafts_usage_is_told_inside_its_grace_however_long_the_route_waits() 
     let stage = Stage::with(two_hours).await;
     stage.subscribed(subscription(-1_000, 30)).await;
     stage.book("r1", 20).await;
+    stage.until(21).await;
     stage.until(31).await;
     assert_eq!(stage.counting(), told(&[]));
     stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Draft, 90)).await;
@@ -209,9 +210,9 @@ async fn a_drafts_usage_is_told_inside_its_grace_however_long_the_route_waits() 
     assert_eq!(stage.counting(), told(&[(20, "5")]));
     // Late usage still comes into the draft, at once.
     stage.book("r2", 10).await;
-    stage.until(80).await;
-    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Draft, 90)).await;
-    stage.until(81).await;
+    stage.until(33).await;
+    assert_eq!(stage.counting(), told(&[(20, "5"), (20, "5")]));
+    stage.until(120).await;
     assert_eq!(stage.held().await, Vec::<String>::new());
 }
 
