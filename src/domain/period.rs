@@ -214,6 +214,10 @@ pub struct Billing {
     pub billed_from: Option<Timestamp>,
     /// Until when one did, where none does any more.
     pub billed_until: Option<Timestamp>,
+    /// The end of the last period of it that is known, before it.
+    pub known_until: Option<Timestamp>,
+    /// The start of the first period of it that is known, after it.
+    pub known_from: Option<Timestamp>,
     /// The first period after it that is not closed.
     pub next: Option<Window>,
 }
@@ -227,6 +231,9 @@ pub enum BillingStanding {
     Closed(Timestamp),
     /// Its period ended then, and its invoice was not seen: it may be final.
     Unseen(Timestamp),
+    /// Subscriptions bill its meter, and no period that holds it is known, long after the one
+    /// beside it ended or began: its own may be closed.
+    Unlearned(Timestamp),
     /// No subscription bills what was used before this instant.
     NotYet(Timestamp),
     /// No subscription bills what was used since this instant.
@@ -255,7 +262,18 @@ impl Billing {
             (Some(_), _, _) => BillingStanding::Open,
             (None, _, Some(until)) if until <= at => BillingStanding::NoLonger(until),
             (None, Some(from), _) if at < from => BillingStanding::NotYet(from),
-            (None, _, _) => BillingStanding::Open,
+            (None, _, _) => self.beside(provider_now),
+        }
+    }
+
+    /// How it stands for usage that no known period holds: its own ended no later than the next one
+    /// began, or began no sooner than the last one ended.
+    fn beside(&self, provider_now: Timestamp) -> BillingStanding {
+        match self.known_from.or(self.known_until) {
+            Some(bound) if bound.plus_micros(UNSEEN_MICROS_MAX) <= provider_now => {
+                BillingStanding::Unlearned(bound)
+            }
+            Some(_) | None => BillingStanding::Open,
         }
     }
 }

@@ -93,6 +93,14 @@ impl Plan {
                 self.hold((HoldReason::LateForPeriod, why));
                 self.wait_until = Some(rules.now.plus_micros(UNSEEN_WAIT_MICROS));
             }
+            BillingStanding::Unlearned(at) => {
+                let why = format!(
+                    "{rest} is outstanding, and no period that holds it is known; the one beside \
+                     it has its bound at {at}"
+                );
+                self.hold((HoldReason::NoPeriod, why));
+                self.wait_until = Some(rules.now.plus_micros(UNSEEN_WAIT_MICROS));
+            }
             BillingStanding::NotYet(at) => {
                 let why = format!("{rest} is outstanding, and no subscription bills before {at}");
                 self.hold((HoldReason::NoPeriod, why));

@@ -229,6 +229,7 @@ async fn usage_of_a_period_that_is_closing_or_closed_is_held_and_never_billed_to
     stage.until(86).await;
     assert_eq!(stage.held().await, ["late_for_period"]);
     stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Final, 90)).await;
+    stage.subscribed(Subscription { started_at: at(-1_000), ..subscription(30, 1_000) }).await;
     stage.book("r3", 31).await;
     stage.until(120).await;
     assert_eq!(stage.counting(), told(&[(20, "5"), (31, "5")]));
@@ -356,6 +357,44 @@ async fn an_event_that_was_not_sent_in_time_goes_on_when_its_draft_turns_out_to_
     stage.until(91).await;
     assert_eq!(stage.held().await, Vec::<String>::new());
     assert_eq!(stage.counting(), told(&[(20, "5")]));
+}
+
+#[tokio::test]
+async fn usage_of_a_period_that_was_never_learned_waits_until_it_is() {
+    let stage = Stage::open().await;
+    stage.subscribed(subscription(-9_000, -6_000)).await;
+    // Nobody looked for days: the period of this usage may have been billed by now.
+    stage.book("r1", -5_000).await;
+    stage.until(0).await;
+    assert_eq!(stage.held().await, ["no_period"]);
+    let began = |start, end| Subscription { started_at: at(-9_000), ..subscription(start, end) };
+    // It lies before the period that is open now, and ended no later than that began.
+    stage.subscribed(began(-2_000, 1_000)).await;
+    stage.book("r2", 0).await;
+    stage.until(61).await;
+    assert_eq!(stage.held().await, ["no_period"]);
+    assert_eq!(stage.counting(), told(&[(0, "5")]));
+    stage.invoiced(invoice(-6_000, -2_000, InvoiceStatus::Final, -1_900)).await;
+    stage.until(62).await;
+    assert_eq!(stage.held().await, ["late_for_period"]);
+    assert_eq!(stage.counting(), told(&[(0, "5")]));
+}
+
+#[tokio::test]
+async fn an_event_that_was_not_sent_before_its_period_was_over_unlearned_waits_for_it_too() {
+    let stage = Stage::open().await;
+    stage.until(0).await;
+    stage.subscribed(subscription(-1_000, 30)).await;
+    stage.book("r1", 40).await;
+    // Posted just after the period that is known, and not sent for a day.
+    stage.clock.set(at(61));
+    stage.world.accruer_and_poster().await;
+    stage.until(1_500).await;
+    assert_eq!(stage.held().await, ["no_period"]);
+    stage.subscribed(Subscription { started_at: at(-1_000), ..subscription(30, 5_000) }).await;
+    stage.until(1_501).await;
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    assert_eq!(stage.counting(), told(&[(40, "5")]));
 }
 
 #[tokio::test]

@@ -150,9 +150,20 @@ fn an_instant_is_billed_until_its_draft_is_nearly_final_and_unseen_after_that() 
     assert_eq!(standing(&before, 70), BillingStanding::NotYet(at(60)));
     let after = Billing { billed_from: hour(0), billed_until: hour(50), ..Billing::default() };
     assert_eq!(standing(&after, 70), BillingStanding::NoLonger(at(50)));
-    // Between two periods that are known, somebody did not look.
-    let between = Billing { billed_from: hour(0), billed_until: hour(90), ..Billing::default() };
-    assert_eq!(standing(&between, 95), BillingStanding::Open);
+}
+
+#[test]
+fn an_instant_of_a_period_that_was_never_learned_is_taken_for_open_only_while_it_must_be() {
+    let hour = |hour: i64| Some(at(hour));
+    let standing = |billing: &Billing, now: i64| billing.standing(at(50), at(now));
+    let ended = Billing { billed_from: hour(0), known_until: hour(50), ..Billing::default() };
+    assert_eq!(standing(&ended, 50), BillingStanding::Open);
+    assert_eq!(standing(&ended, 51), BillingStanding::Unlearned(at(50)));
+    let between = Billing { known_from: hour(70), ..ended };
+    assert_eq!(standing(&between, 70), BillingStanding::Open, "its own ended no later");
+    assert_eq!(standing(&between, 71), BillingStanding::Unlearned(at(70)));
+    let over = Billing { billed_until: hour(90), ..between };
+    assert_eq!(standing(&over, 95), BillingStanding::Unlearned(at(70)));
 }
 
 #[test]

@@ -237,6 +237,8 @@ fn what_comes_after_the_period_closed_is_held_or_carried_or_written_off() {
     check_by(&due("0", &[event(1, Pending, "7")]), closed, "void 1");
     let unseen = |rules: &mut Rules<'_>| rules.billing = BillingStanding::Unseen(NOON);
     check_by(&due("10", &[]), unseen, "hold late_for_period, wait 600000000");
+    let unlearned = |rules: &mut Rules<'_>| rules.billing = BillingStanding::Unlearned(NOON);
+    check_by(&due("10", &[]), unlearned, "hold no_period, wait 600000000");
     let never = |rules: &mut Rules<'_>| rules.billing = BillingStanding::NoLonger(NOON);
     check_by(&due("10", &[]), never, "hold no_period");
     let later = |rules: &mut Rules<'_>| {

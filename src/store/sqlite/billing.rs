@@ -431,9 +431,7 @@ fn takes_usage(period: &Period, at: Timestamp) -> bool {
         ends_at: Some(period.span.end),
         closes_at: period.closes_at,
         closed_at: period.closed_at,
-        billed_from: None,
-        billed_until: None,
-        next: None,
+        ..Billing::default()
     };
     billing.standing(period.span.start, at) == BillingStanding::Open
 }

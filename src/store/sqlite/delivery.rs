@@ -241,17 +241,31 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Why its period takes it no longer, if so.
-    fn late_for(&self, provider_now: Timestamp) -> Option<String> {
+    /// Why its period takes it no longer, or may not, if so.
+    fn late_for(&self, provider_now: Timestamp) -> Option<(HoldReason, String)> {
         match self.billing.standing(self.occurred_at, provider_now) {
             // Of what no subscription bills, posting decides.
             BillingStanding::Open | BillingStanding::NotYet(_) | BillingStanding::NoLonger(_) => {
                 None
             }
-            BillingStanding::Closed(at) => Some(format!("the period was closed at {at}")),
-            BillingStanding::Unseen(at) => Some(format!(
-                "the period ended at {at}, and no draft of it was seen that still takes usage"
-            )),
+            BillingStanding::Closed(at) => {
+                Some((HoldReason::LateForPeriod, format!("the period was closed at {at}")))
+            }
+            BillingStanding::Unseen(at) => {
+                let why = format!(
+                    "the period ended at {at}, and no draft of it was seen that still takes usage"
+                );
+                Some((HoldReason::LateForPeriod, why))
+            }
+            // What may be there already is asked for again while its name is recognised: that ends
+            // sooner than its period is learned.
+            BillingStanding::Unlearned(_) if self.leased.ambiguous => None,
+            BillingStanding::Unlearned(at) => {
+                let why = format!(
+                    "no period that holds it is known, and the one beside it has its bound at {at}"
+                );
+                Some((HoldReason::NoPeriod, why))
+            }
         }
     }
 
@@ -261,9 +275,9 @@ impl Candidate {
             self.leased.ambiguous && self.first_attempt_at.is_some_and(|at| at < dedupe_floor);
         if forgotten {
             Some(HoldReason::WindowPassed)
-        } else if self.late_for(provider_now).is_some() {
+        } else if let Some((reason, _)) = self.late_for(provider_now) {
             // Whether it may be there already or not: only the closed bill itself can tell.
-            Some(HoldReason::LateForPeriod)
+            Some(reason)
         } else if self.deadline_at < provider_now {
             // What may be there already is a question for the provider's totals, not for its age.
             let reason = HoldReason::DeadlinePassed;
@@ -285,8 +299,10 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         ends_at: row.maybe_time("ends_at")?,
         closes_at: row.maybe_time("closes_at")?,
         closed_at: row.maybe_time("closed_at")?,
-        billed_from: None,
-        billed_until: None,
+        billed_from: row.maybe_time("billed_from")?,
+        billed_until: row.maybe_time("billed_until")?,
+        known_until: row.maybe_time("known_until")?,
+        known_from: row.maybe_time("known_from")?,
         next: None,
     };
     let says = match row.maybe_text("target")? {
@@ -331,14 +347,14 @@ async fn hold_expired(
             let reason = candidate.expiry(terms.dedupe_floor, provider_now)?;
             let first = candidate.first_attempt_at;
             let detail = match (first, candidate.late_for(provider_now)) {
-                (_, Some(late)) => late,
-                (Some(first), None) if candidate.leased.ambiguous => format!(
+                (_, Some((late, why))) if late == reason => why,
+                (Some(first), _) if candidate.leased.ambiguous => format!(
                     "first tried at {first}; the provider may have forgotten the identifier"
                 ),
-                (Some(_) | None, None) if reason == HoldReason::NoMeter => {
+                (Some(_) | None, _) if reason == HoldReason::NoMeter => {
                     "the meter was deactivated before it was sent".to_owned()
                 }
-                (Some(_) | None, None) => {
+                (Some(_) | None, _) => {
                     format!("the provider took it until {}", candidate.deadline_at)
                 }
             };

@@ -158,6 +158,8 @@ fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
         closed_at: row.maybe_time("closed_at")?,
         billed_from: row.maybe_time("billed_from")?,
         billed_until: row.maybe_time("billed_until")?,
+        known_until: row.maybe_time("known_until")?,
+        known_from: row.maybe_time("known_from")?,
         next: match (row.maybe_time("next_start")?, row.maybe_time("next_end")?) {
             (Some(start), Some(end)) => Some(Window { start, end }),
             (Some(_) | None, _) => None,

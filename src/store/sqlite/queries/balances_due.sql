@@ -10,6 +10,12 @@ SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.win
   (SELECT iif(max(s.status = 'billing') = 1, NULL, max(q.end_at))
    FROM billing_period AS q JOIN subscription AS s ON s.id = q.subscription_id
    WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter) AS billed_until,
+  iif(p.id IS NULL, (SELECT max(q.end_at) FROM billing_period AS q
+   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
+     AND q.start_at <= b.newest_at), NULL) AS known_until,
+  iif(p.id IS NULL, (SELECT min(q.start_at) FROM billing_period AS q
+   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
+     AND q.start_at > b.newest_at), NULL) AS known_from,
   b.record_position = 0 AND b.accrued <> '0' AND EXISTS (SELECT 1 FROM billing_period AS q
    WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
      AND ((q.start_at > b.window_start AND q.start_at < b.window_end)

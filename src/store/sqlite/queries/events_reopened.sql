@@ -4,4 +4,4 @@ SELECT e.id FROM json_each(?1) AS n
   CROSS JOIN lane AS l ON l.destination_id = d.id AND l.account = n.value ->> 1
   CROSS JOIN meter_event AS e ON e.lane_id = l.id AND e.occurred_at >= n.value ->> 3
     AND e.occurred_at < n.value ->> 4 AND e.state = 'held'
-WHERE e.hold_reason = 'late_for_period' AND e.ambiguous = 0
+WHERE e.hold_reason IN ('late_for_period', 'no_period') AND e.ambiguous = 0

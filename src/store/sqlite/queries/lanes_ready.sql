@@ -4,6 +4,20 @@
 SELECT e.id, e.lane_id, e.identifier, t.identifier AS target, e.generation, e.attempts, e.failures,
   d.meter, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at, e.occurred_at,
   p.end_at AS ends_at, p.closes_at, p.closed_at,
+  iif(p.id IS NULL, (SELECT min(s.started_at) FROM billing_period AS q JOIN subscription AS s
+     ON s.id = q.subscription_id
+   WHERE q.provider = l.provider AND q.account = l.account AND q.meter = d.meter), NULL)
+   AS billed_from,
+  iif(p.id IS NULL, (SELECT iif(max(s.status = 'billing') = 1, NULL, max(q.end_at))
+   FROM billing_period AS q JOIN subscription AS s ON s.id = q.subscription_id
+   WHERE q.provider = l.provider AND q.account = l.account AND q.meter = d.meter), NULL)
+   AS billed_until,
+  iif(p.id IS NULL, (SELECT max(q.end_at) FROM billing_period AS q
+   WHERE q.provider = l.provider AND q.account = l.account AND q.meter = d.meter
+     AND q.start_at <= e.occurred_at), NULL) AS known_until,
+  iif(p.id IS NULL, (SELECT min(q.start_at) FROM billing_period AS q
+   WHERE q.provider = l.provider AND q.account = l.account AND q.meter = d.meter
+     AND q.start_at > e.occurred_at), NULL) AS known_from,
   (SELECT m.active FROM provider_meter AS m
    WHERE m.provider = l.provider AND m.meter = d.meter) AS active
 FROM lane AS l
