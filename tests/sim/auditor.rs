@@ -20,6 +20,7 @@ mod books;
 mod corrections;
 mod holds;
 mod journal;
+mod periods;
 
 pub(crate) use corrections::{Counts, PERSON};
 
@@ -89,6 +90,8 @@ pub(crate) struct Auditor {
     booked: BTreeMap<(i64, String), rows::Line>,
     /// What the lines of a record and its corrections come to, by record and balance.
     followed: BTreeMap<(i64, i64), Amount>,
+    /// What the transfers of a record come to, by record and meter.
+    transferred: BTreeMap<(i64, String), Amount>,
     /// Every correction that was ever sent in.
     asked: BTreeSet<Asked>,
     /// Corrections that the ledger said it accepted: of which record, called what.
@@ -101,6 +104,8 @@ pub(crate) struct Auditor {
     decided: BTreeSet<String>,
     /// Lanes of which some total could not be explained for certain.
     doubted: BTreeSet<(String, String)>,
+    /// Where periods were last known to end or begin, by meter and account.
+    bounds: BTreeMap<(String, String), BTreeSet<i64>>,
     /// Each event as it was last seen.
     events: BTreeMap<i64, Event>,
 }
@@ -122,12 +127,14 @@ impl Auditor {
             balances: BTreeMap::new(),
             booked: BTreeMap::new(),
             followed: BTreeMap::new(),
+            transferred: BTreeMap::new(),
             asked: BTreeSet::new(),
             promised: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             corrections: BTreeMap::new(),
             decided: BTreeSet::new(),
             doubted: BTreeSet::new(),
+            bounds: BTreeMap::new(),
             events: BTreeMap::new(),
         }
     }
@@ -252,6 +259,9 @@ impl Auditor {
         self.corrections_are_what_was_asked(&read)?;
         self.bookings_are_of_records(&read)?;
         self.balances_are_conserved(&read)?;
+        self.transfers_are_whole()?;
+        self.periods_are_true(&read)?;
+        self.events_stay_in_their_period(&read)?;
         self.moves_are_legal(&read)?;
         self.events_are_truthful(&read)?;
         self.truth_is_in_the_bracket(&read)?;
@@ -266,6 +276,7 @@ impl Auditor {
         self.audit().await?;
         let read = self.read().await;
         self.corrections_were_followed()?;
+        self.periods_are_known(&read)?;
         self.everything_was_booked(&read)?;
         self.everything_was_told(&read)
     }

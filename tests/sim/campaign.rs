@@ -117,8 +117,9 @@ pub(crate) fn print(tally: &Tally, took: std::time::Duration) {
 }
 
 /// What never came about, and should.
-pub(crate) fn never(tally: &Tally) -> Vec<&'static str> {
-    let classes = Class::ALL.iter().filter(|class| !tally.struck.contains_key(class));
+pub(crate) fn never(tally: &Tally, billing: bool) -> Vec<&'static str> {
+    let due = Class::ALL.iter().filter(|class| billing || !class.is_of_billing());
+    let classes = due.filter(|class| !tally.struck.contains_key(class));
     classes.map(|class| class.name()).collect()
 }
 

@@ -109,6 +109,30 @@ classes! {
     Routes = "routes-change",
     /// A customer's account is imported late.
     AccountLate = "account-imported-late",
+    /// A webhook never comes.
+    NoticeLost = "notice-lost",
+    /// A webhook comes minutes to a day late.
+    NoticeLate = "notice-late",
+    /// A webhook comes twice.
+    NoticeTwice = "notice-twice",
+    /// Webhooks come in the wrong order.
+    NoticesDisordered = "notices-disordered",
+    /// What is billed cannot be read.
+    BillingUnread = "billing-unread",
+}
+
+impl Class {
+    /// Whether it is one of runs in which something is billed.
+    pub(crate) const fn is_of_billing(self) -> bool {
+        matches!(
+            self,
+            Self::NoticeLost
+                | Self::NoticeLate
+                | Self::NoticeTwice
+                | Self::NoticesDisordered
+                | Self::BillingUnread
+        )
+    }
 }
 
 /// The faults of one run.

@@ -2,6 +2,7 @@
 //! nothing at all. Here: each bug as something done around the program, which has no switch for it.
 //! Never here: the program's own code. Read next: [`crate::campaign`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -13,11 +14,12 @@ use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::state::{EventState, HoldReason};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
-use tallyd::ledger::accrual::Accrual;
+use tallyd::ledger::accrual::{Accrual, Place};
 use tallyd::ledger::delivery::{DeliveryLedger as _, LeaseTerms, Leases, Settlement};
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger as _, IntakeLedger as _, Rejected,
 };
+use tallyd::ledger::posting::DueBalance;
 use tallyd::provider::{Encoded, Request};
 use tallyd::store::sqlite::SqliteLedger;
 
@@ -38,6 +40,11 @@ macro_rules! plants {
             /// Its name on the command line.
             pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$plant => $text,)+ }
+            }
+
+            /// Whether it can only be found where something is billed.
+            pub(crate) const fn is_of_billing(self) -> bool {
+                matches!(self, Self::WindowsUncut)
             }
 
             /// The bug of this name.
@@ -97,6 +104,8 @@ plants! {
     NoTaint = "restore-without-taint",
     /// A pinned failure is asked for again under the same key, for ever.
     KeyKept = "pinned-key-kept",
+    /// Windows go on where periods end.
+    WindowsUncut = "windows-across-periods",
 }
 
 /// The bug of a process, with what it needs of its own.
@@ -152,6 +161,24 @@ impl Planted {
             accrual.bookings.clear();
         }
         accrual
+    }
+
+    /// The bounds of periods, as the bug has them.
+    pub(crate) fn bounds(
+        &self,
+        bounds: BTreeMap<Place, Vec<Timestamp>>,
+    ) -> BTreeMap<Place, Vec<Timestamp>> {
+        if self.is(Plant::WindowsUncut) { BTreeMap::new() } else { bounds }
+    }
+
+    /// What is due, as the bug has it.
+    pub(crate) fn due(&self, mut due: Vec<DueBalance>) -> Vec<DueBalance> {
+        if self.is(Plant::WindowsUncut) {
+            for balance in &mut due {
+                balance.spans_bound = false;
+            }
+        }
+        due
     }
 
     /// Where the ledger stands as it was before the intent, while the intent is not on disk.

@@ -40,6 +40,8 @@ use crate::faults::Class;
 use crate::plants::Planted;
 use crate::scene::Stage;
 
+mod billing;
+
 /// The ledger of one process.
 pub(crate) struct Ports {
     pub(crate) inner: Arc<SqliteLedger>,
@@ -251,7 +253,7 @@ impl AccrualLedger for Ports {
         &self,
         places: &[Place],
     ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError> {
-        self.inner.period_bounds(places).await
+        Ok(self.planted.bounds(self.inner.period_bounds(places).await?))
     }
 
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
@@ -272,7 +274,8 @@ impl PostingLedger for Ports {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueBalance>, LedgerError> {
-        self.reading("due_balances", self.inner.due_balances(provider, now, limit)).await
+        let call = self.inner.due_balances(provider, now, limit);
+        Ok(self.planted.due(self.reading("due_balances", call).await?))
     }
 
     async fn restored(&self) -> Result<Option<Restored>, LedgerError> {

@@ -11,6 +11,7 @@ use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::posting::poster::Poster;
+use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
 use tallyd::service::{Service, StepError};
 
@@ -29,21 +30,27 @@ pub(crate) enum Part {
     Posting,
     Delivery,
     Settlement,
+    Listening,
 }
 
 impl Part {
-    /// All parts, in the order of a record's way.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Accrual, Self::Posting, Self::Delivery, Self::Settlement];
+    /// The parts of a record's way, in its order.
+    pub(crate) const OF_USAGE: &'static [Self] =
+        &[Self::Accrual, Self::Posting, Self::Delivery, Self::Settlement];
+    /// These and what keeps up with what is billed, which comes first.
+    pub(crate) const ALL: &'static [Self] =
+        &[Self::Listening, Self::Accrual, Self::Posting, Self::Delivery, Self::Settlement];
 }
 
 /// The running process.
 pub(crate) struct Process {
     pub(crate) ports: Arc<Ports>,
+    pub(crate) wire: Arc<Wire>,
     accruer: Accruer,
     poster: Poster,
     courier: Courier,
     settler: Settler,
+    listener: Listener,
 }
 
 impl Process {
@@ -58,8 +65,6 @@ impl Process {
         let policies =
             routes.iter().map(|route| (route.provider_meter.clone(), route.policies)).collect();
         let poster = Poster::new(provider_name(), ports.clone(), wire.clone());
-        let reading =
-            tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: READS };
         Self {
             accruer,
             poster: poster.following(policies),
@@ -70,8 +75,15 @@ impl Process {
                 stage.clock.clone(),
                 Arc::new(|_| ()),
             ),
-            settler: Settler::new(reading, ports.clone(), wire, Arc::new(|_| ())),
+            listener: Listener::new(
+                reading(),
+                ports.clone(),
+                wire.clone(),
+                crate::billing::reader(&wire),
+            ),
+            settler: Settler::new(reading(), ports.clone(), wire.clone(), Arc::new(|_| ())),
             ports,
+            wire,
         }
     }
 
@@ -82,8 +94,14 @@ impl Process {
             Part::Posting => &self.poster,
             Part::Delivery => &self.courier,
             Part::Settlement => &self.settler,
+            Part::Listening => &self.listener,
         }
     }
+}
+
+/// What the program may read.
+pub(crate) fn reading() -> tallyd::reconcile::Settings {
+    tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: READS }
 }
 
 /// What a process does before its parts run.

@@ -63,6 +63,10 @@ pub(crate) struct Balance {
     pub(crate) accrued: Amount,
     pub(crate) told: Amount,
     pub(crate) newest_at: i64,
+    /// When its window begins.
+    pub(crate) start: i64,
+    /// When it ends.
+    pub(crate) end: i64,
     /// Whether posting will look at it.
     pub(crate) due: bool,
     pub(crate) hold: Option<String>,
@@ -104,6 +108,19 @@ impl Event {
     }
 }
 
+/// A period, as the ledger knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Period {
+    pub(crate) meter: String,
+    pub(crate) account: String,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) closes_at: Option<i64>,
+    pub(crate) closed_at: Option<i64>,
+    pub(crate) invoice: Option<String>,
+    pub(crate) billed: Option<Amount>,
+}
+
 /// A move of an event.
 #[derive(Clone, Debug)]
 pub(crate) struct Move {
@@ -127,6 +144,7 @@ pub(crate) struct Rows {
     pub(crate) moves: Vec<Move>,
     pub(crate) corrections: Vec<Corrected>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) periods: Vec<Period>,
 }
 
 /// How far the rows that never change were read.
@@ -180,6 +198,7 @@ async fn read_all(ledger: &mut SqliteConnection, seen: Seen) -> Result<Rows, sql
         moves: moves(ledger, seen.step).await?,
         corrections: corrections(ledger, seen.correction).await?,
         findings: findings(ledger, seen.finding).await?,
+        periods: periods(ledger).await?,
     })
 }
 
@@ -255,14 +274,16 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
 }
 
 async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::Error> {
-    let query = "SELECT b.id, b.accrued, b.told, b.newest_at, b.due_at, h.reason FROM balance AS b \
-        LEFT JOIN balance_hold AS h ON h.balance_id = b.id ORDER BY b.id";
+    let query = "SELECT b.id, b.accrued, b.told, b.newest_at, b.window_start, b.window_end, b.due_at, h.reason \
+        FROM balance AS b LEFT JOIN balance_hold AS h ON h.balance_id = b.id ORDER BY b.id";
     let found = sqlx::query(query).fetch_all(ledger).await?;
     let balance = |row: &SqliteRow| Balance {
         id: row.get("id"),
         accrued: amount(row, "accrued"),
         told: amount(row, "told"),
         newest_at: row.get("newest_at"),
+        start: row.get("window_start"),
+        end: row.get("window_end"),
         due: row.get::<Option<i64>, _>("due_at").is_some(),
         hold: row.get("reason"),
     };
@@ -295,6 +316,23 @@ async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error
         attempts: row.get("attempts"),
     };
     Ok(found.iter().map(event).collect())
+}
+
+async fn periods(ledger: &mut SqliteConnection) -> Result<Vec<Period>, sqlx::Error> {
+    let query = "SELECT meter, account, start_at, end_at, closes_at, closed_at, invoice, billed \
+        FROM billing_period ORDER BY id";
+    let found = sqlx::query(query).fetch_all(ledger).await?;
+    let period = |row: &SqliteRow| Period {
+        meter: row.get("meter"),
+        account: row.get("account"),
+        start: row.get("start_at"),
+        end: row.get("end_at"),
+        closes_at: row.get("closes_at"),
+        closed_at: row.get("closed_at"),
+        invoice: row.get("invoice"),
+        billed: row.get::<Option<String>, _>("billed").map(|_| amount(row, "billed")),
+    };
+    Ok(found.iter().map(period).collect())
 }
 
 async fn moves(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Move>, sqlx::Error> {

@@ -16,6 +16,8 @@ pub(crate) enum Scenario {
     Swarm,
     /// Chance, with compounds of faults among it.
     Directed,
+    /// Chance, while the provider bills by periods that end within hours.
+    Months,
 }
 
 impl Scenario {
@@ -24,12 +26,14 @@ impl Scenario {
         match self {
             Self::Swarm => "swarm",
             Self::Directed => "directed",
+            Self::Months => "months",
         }
     }
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
-        if name == Self::Directed.name() { Self::Directed } else { Self::Swarm }
+        let all = [Self::Swarm, Self::Directed, Self::Months];
+        all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
 }
 
@@ -51,6 +55,9 @@ pub(crate) async fn play(
     scenario: Scenario,
     steps: u64,
 ) -> Result<(), Violation> {
+    if world.months {
+        world.routes = world.with_late(world.routes.clone());
+    }
     for route in world.routes.clone() {
         world.auditor.configured(&route);
     }
@@ -60,6 +67,10 @@ pub(crate) async fn play(
             compound(world).await?;
         }
         weather(world).await;
+        if world.months {
+            world.turn_over();
+            world.carry_webhooks().await;
+        }
         if step >= steps - steps / 4 {
             older_ledger(world).await;
         }
@@ -81,6 +92,14 @@ async fn verify(world: &mut World) -> Result<(), Violation> {
 
 /// How much time passes before a step.
 fn pause(world: &mut World) -> i64 {
+    // The program looks every few seconds: what it does not look at for hours is downtime.
+    if world.months {
+        return match world.chance.below(20) {
+            0..=9 => world.chance.between(SECOND, 2 * MINUTE),
+            10..=17 => world.chance.between(2 * MINUTE, 20 * MINUTE),
+            _ => world.chance.between(20 * MINUTE, 2 * HOUR),
+        };
+    }
     match world.chance.below(20) {
         0..=9 => world.chance.between(SECOND, 2 * MINUTE),
         10..=15 => world.chance.between(2 * MINUTE, HOUR),
@@ -140,6 +159,7 @@ async fn weather(world: &mut World) {
     let copied = world.has_copy();
     if !copied && struck(world, Class::Routes, 5) {
         let routes = workload::changed_routes(world.stage.scene().faults.stream(Class::Routes));
+        let routes = world.with_late(routes);
         world.reconfigure(routes).await;
     }
 }
@@ -183,12 +203,12 @@ async fn work(world: &mut World) {
 /// What the process does by itself: each part a few times.
 pub(crate) async fn tick(world: &mut World) {
     for _ in 0..world.chance.between(1, 3) {
-        for part in Part::ALL {
+        for part in world.parts() {
             if world.chance.one_in(6) {
                 continue;
             }
             let mut rounds = world.chance.between(1, 4);
-            while rounds > 0 && world.step(part).await {
+            while rounds > 0 && world.step(*part).await {
                 rounds -= 1;
                 let passes = world.chance.between(1, 2 * SECOND);
                 world.pass(passes);
@@ -336,15 +356,19 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
         work_off(world).await?;
     }
     verify(world).await?;
-    world.auditor.audit_end().await
+    world.auditor.audit_end().await?;
+    if world.months { world.report().await } else { Ok(()) }
 }
 
 /// Every part works until it has nothing to do. Twice: posting waits for a reading of the
 /// provider's clock, which delivery takes.
 async fn work_off(world: &mut World) -> Result<(), Violation> {
-    for part in Part::ALL.into_iter().chain(Part::ALL) {
+    if world.months {
+        world.carry_webhooks().await;
+    }
+    for part in world.parts().iter().chain(world.parts()) {
         let mut rounds = 0;
-        while world.step(part).await && rounds < 200 {
+        while world.step(*part).await && rounds < 200 {
             rounds += 1;
             world.pass(SECOND);
         }

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Amount;
 
+mod billing;
 mod totals;
+
+pub(crate) use billing::{Announcement, Billing, Invoice, Subscription};
 
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -131,12 +134,14 @@ pub(crate) struct Server {
     pub(crate) wrongs: Vec<(&'static str, String)>,
     /// How often each rule spoke.
     pub(crate) ruled: BTreeMap<&'static str, u64>,
+    /// What it bills.
+    pub(crate) billing: Billing,
     /// The lane of each identifier.
     lanes: BTreeMap<String, (String, String)>,
 }
 
 impl Server {
-    pub(crate) fn new(now: i64, window: i64, meters: &[(&str, Adds)]) -> Self {
+    pub(crate) fn new(now: i64, window: i64, meters: &[(&str, Adds)], billing: Billing) -> Self {
         Self {
             now,
             window,
@@ -153,6 +158,7 @@ impl Server {
             stragglers: Vec::new(),
             wrongs: Vec::new(),
             ruled: BTreeMap::new(),
+            billing,
             lanes: BTreeMap::new(),
         }
     }
@@ -280,6 +286,9 @@ impl Server {
         }
         self.rule("taken");
         let reply = Reply::of(200, event_body(&asked, self.now));
+        if let Some(at) = rejects_at {
+            self.will_report(&asked.meter, &asked.identifier, at);
+        }
         self.taken.entry(asked.identifier).or_default().push(Taken {
             meter: asked.meter,
             account: asked.account,
@@ -377,21 +386,28 @@ impl Server {
         None
     }
 
-    /// Lets time pass: what lands by then lands.
+    /// Lets time pass: what lands by then lands, and what turns over does, in their order.
     pub(crate) fn advance(&mut self, to: i64) {
-        let mut landing: Vec<Straggler> = Vec::new();
-        self.stragglers.retain(|straggler| {
-            let lands = straggler.lands_at <= to;
-            if lands {
-                landing.push(straggler.clone());
+        loop {
+            let landings = self.stragglers.iter().enumerate();
+            let first = landings.min_by_key(|(_, straggler)| straggler.lands_at);
+            let first = first.map(|(place, straggler)| (place, straggler.lands_at));
+            let turn = self.next_turn(to);
+            match first.filter(|(_, at)| *at <= turn.unwrap_or(to)) {
+                Some((place, lands_at)) => {
+                    let straggler = self.stragglers.remove(place);
+                    self.now = self.now.max(lands_at);
+                    self.rule("straggler landed");
+                    self.receive(&straggler.body, &straggler.key, None);
+                }
+                None => match turn {
+                    Some(at) => {
+                        self.now = self.now.max(at);
+                        self.turn();
+                    }
+                    None => break,
+                },
             }
-            !lands
-        });
-        landing.sort_by_key(|straggler| straggler.lands_at);
-        for straggler in landing {
-            self.now = self.now.max(straggler.lands_at);
-            self.rule("straggler landed");
-            self.receive(&straggler.body, &straggler.key, None);
         }
         self.now = self.now.max(to);
     }

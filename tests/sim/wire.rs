@@ -61,6 +61,14 @@ impl Wire {
         Self { stripe, stage, ledger: Mutex::new(ledger) }
     }
 
+    pub(crate) fn stripe(&self) -> &Stripe {
+        &self.stripe
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
     /// That the intent to send is on disk: an attempt with this key and without an answer. Answers
     /// whether an earlier attempt may have landed, as the ledger has it.
     async fn check_intent(&self, request: &Request<'_>) -> bool {
@@ -79,7 +87,11 @@ impl Wire {
             let what = format!("{} left without an intent on disk", request.identifier);
             self.stage.scene().server.wrongs.push(("intent-first", what));
         }
-        row.get::<Option<i64>, _>("ambiguous") == Some(1)
+        let ambiguous = row.get::<Option<i64>, _>("ambiguous") == Some(1);
+        if self.stage.scene().server.billing.on {
+            self.check_period(request, &mut ledger).await;
+        }
+        ambiguous
     }
 
     /// What the program makes of a reply.
@@ -430,7 +442,7 @@ impl Provider for Wire {
 }
 
 /// Why nothing can be read now, if nothing can.
-fn unreachable_now(scene: &mut Scene) -> Result<(), Answer> {
+pub(crate) fn unreachable_now(scene: &mut Scene) -> Result<(), Answer> {
     let now = scene.server.now;
     if now < scene.episodes.outage || now < scene.episodes.mute {
         return Err(Answer::bare(Outcome::NotSent, "connection refused"));

@@ -21,17 +21,19 @@ use crate::auditor::Auditor;
 use crate::chance::Chance;
 use crate::doors::Sources;
 use crate::faults::Faults;
+use crate::months::Webhooks;
 use crate::plants::{Plant, Planted};
 use crate::ports::Ports;
 use crate::process::{Part, Process, begin};
 use crate::run::Setup;
+use crate::scenario::Scenario;
 use crate::scene::{Episodes, Scene, Stage, Trace};
-use crate::server::{DAY, HOUR, MINUTE, SECOND, Server};
+use crate::server::{Billing, DAY, HOUR, MINUTE, SECOND, Server};
 use crate::wire::{Wire, pin};
 use crate::workload::{self, METERS};
 
 /// When every run begins, by true time.
-const START: i64 = 1_790_000_000 * SECOND;
+pub(crate) const START: i64 = 1_790_000_000 * SECOND;
 /// The page cache of a run's ledger, in KiB: it is small.
 const CACHE_KIB: u32 = 2_048;
 
@@ -61,6 +63,11 @@ pub(crate) struct World {
     ahead: i64,
     gains: i64,
     pub(crate) sources: Sources,
+    /// Whether anything is billed in this run.
+    pub(crate) months: bool,
+    /// What customers do about their subscriptions follows from this.
+    pub(crate) turns: Chance,
+    pub(crate) webhooks: Webhooks,
 }
 
 impl World {
@@ -74,8 +81,10 @@ impl World {
         let mut chance = Chance::of(setup.seed, "world");
         let window = chance.between(24 * HOUR, 48 * HOUR);
         let skew = chance.between(-2 * MINUTE, 2 * MINUTE);
+        let months = setup.scenario == Scenario::Months;
+        let billing = Billing::new(Chance::of(setup.seed, "billing"), months);
         let scene = Scene {
-            server: Server::new(START + skew, window, &METERS),
+            server: Server::new(START + skew, window, &METERS, billing),
             faults: Faults::of(setup.seed, &setup.without, setup.only.as_ref()),
             trace: Trace::new(setup.verbose),
             episodes: Episodes::default(),
@@ -105,6 +114,9 @@ impl World {
             ahead: 0,
             gains: 0,
             sources: Sources::default(),
+            months,
+            turns: Chance::of(setup.seed, "months"),
+            webhooks: Webhooks::default(),
         }
     }
 

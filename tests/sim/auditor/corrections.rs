@@ -87,9 +87,12 @@ impl Auditor {
             let (id, said) = &self.journal[position];
             let counts = self.standing(id, said.quantity);
             let due = self.contribution(line, counts);
-            let booked = self.followed.get(&(*position, line.balance)).copied();
-            if booked.unwrap_or_default() != due {
-                let what = format!("{id} is booked with {booked:?}, and counts with {due}");
+            let balances = self.followed.range((*position, 0)..(*position + 1, 0));
+            let of_meter =
+                balances.filter(|((_, balance), _)| self.balances[balance].0 == line.meter);
+            let booked: Amount = of_meter.map(|(_, amount)| *amount).sum();
+            if booked != due {
+                let what = format!("{id} is booked with {booked}, and counts with {due}");
                 return violated("corrections-followed", what);
             }
         }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::periods::{is_late, takes};
 use super::{Auditor, Violation, violated};
 use crate::amount::Amount;
 use crate::faults::Class;
-use crate::rows::{Event, Rows};
+use crate::rows::{Balance, Event, Rows};
 use crate::scene::Scene;
 use crate::server::{DAY, HOUR, MINUTE};
 
@@ -34,52 +35,62 @@ impl Auditor {
             let target = read.events.iter().find(|event| Some(event.id) == target);
             // Whoever cancels goes by when the target may have landed first.
             let until = target.and_then(|target| target.first_attempt_at).map(|at| at + 23 * HOUR);
+            let Event { meter, account, occurred_at, .. } = event;
+            if reason == "no_period" && !takes(read, meter, account, *occurred_at) {
+                continue;
+            }
             if let Err(why) = witnessed(&scene, event, until, reason) {
                 let what = format!("{} is held for {reason}: {why}", event.identifier);
                 return violated("no-unjustified-hold", what);
             }
         }
-        for balance in &read.balances {
-            let Some(reason) = &balance.hold else { continue };
-            let (meter, _, accrued) = &self.balances[&balance.id];
-            if balance.due {
-                // It is looked at anew, and what was true of it may have changed.
-                continue;
-            }
-            let mut scene = self.stage.scene();
-            scene.reach(format!("balance held {reason}"));
-            // A cancel that was refused counts as told, and is to be gone about in another way.
-            let refused = |event: &&Event| {
-                event.balance == balance.id && event.target.is_some() && event.state == "held"
-            };
-            let refused: Amount =
-                read.events.iter().filter(refused).map(|event| event.quantity).sum();
-            let rest = *accrued - balance.told + refused;
-            let why = match reason.as_str() {
-                _ if rest == Amount::ZERO => "all is told",
-                "below_zero" | "correction_policy" | "cannot_lower" if rest > Amount::ZERO => {
-                    "nothing is to be taken back"
-                }
-                "below_zero" | "correction_policy" | "cannot_lower"
-                    if self.corrections.is_empty() =>
-                {
-                    "nothing was corrected"
-                }
-                "cannot_lower" if meter != "counted" => "the meter takes less than nothing",
-                "correction_policy" if !self.leaves_to_people => {
-                    "no route leaves corrections to people"
-                }
-                "below_zero" | "correction_policy" | "cannot_lower" => continue,
-                "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
-                    "it is not too old"
-                }
-                "deadline_passed" => continue,
-                _ => "no fault of this run leads there",
-            };
-            let what = format!("balance {} is held for {reason}: {why}", balance.id);
-            return violated("no-unjustified-hold", what);
+        let looked_at = read.balances.iter().filter(|balance| !balance.due);
+        for balance in looked_at {
+            // One that is looked at anew may be held for what was true before.
+            self.balance_hold_is_justified(balance, read)?;
         }
         Ok(())
+    }
+
+    fn balance_hold_is_justified(&self, balance: &Balance, read: &Rows) -> Result<(), Violation> {
+        let Some(reason) = &balance.hold else { return Ok(()) };
+        let (meter, _, accrued) = &self.balances[&balance.id];
+        let mut scene = self.stage.scene();
+        scene.reach(format!("balance held {reason}"));
+        // A cancel that was refused counts as told, and is to be gone about in another way.
+        let refused = |event: &&Event| {
+            event.balance == balance.id && event.target.is_some() && event.state == "held"
+        };
+        let refused: Amount = read.events.iter().filter(refused).map(|event| event.quantity).sum();
+        let rest = *accrued - balance.told + refused;
+        let why = match reason.as_str() {
+            _ if rest == Amount::ZERO => "all is told",
+            "below_zero" | "correction_policy" | "cannot_lower" if rest > Amount::ZERO => {
+                "nothing is to be taken back"
+            }
+            "below_zero" | "correction_policy" | "cannot_lower" if self.corrections.is_empty() => {
+                "nothing was corrected"
+            }
+            "cannot_lower" if meter != "counted" => "the meter takes less than nothing",
+            "correction_policy" if !self.leaves_to_people => {
+                "no route leaves corrections to people"
+            }
+            "below_zero" | "correction_policy" | "cannot_lower" => return Ok(()),
+            "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
+                "it is not too old"
+            }
+            "deadline_passed" => return Ok(()),
+            "late_for_period" | "no_period" => {
+                drop(scene);
+                match self.why_not_late(balance, read) {
+                    Some(why) => why,
+                    None => return Ok(()),
+                }
+            }
+            _ => "no fault of this run leads there",
+        };
+        let what = format!("balance {} is held for {reason}: {why}", balance.id);
+        violated("no-unjustified-hold", what)
     }
 }
 
@@ -149,6 +160,10 @@ fn witnessed(
                 || by(Class::RejectedLater)
                 || scene.rolled_back,
             "the provider rejected nothing of its lane",
+        ),
+        "late_for_period" => hold(
+            is_late(scene, &event.account, &event.meter, event.occurred_at),
+            "its period takes it",
         ),
         "restored" => hold(scene.rolled_back, "no older ledger took this one's place"),
         // What was rejected after a yes keeps its name for as long as the provider remembers it.

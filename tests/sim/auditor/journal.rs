@@ -106,14 +106,18 @@ impl Auditor {
         let right = takes(route, said)
             && line.meter == route.provider_meter.as_str()
             && line.account == account
-            && line.start <= said.at
-            && said.at < line.end
-            && line.end - line.start == span;
+            && (line.cause == "transfer"
+                || self.window_fits(line, said, span)
+                || self.follows(line));
         let due = match line.cause.as_str() {
             "record" => Some(self.contribution(line, Some(said.quantity))),
             "correction" => self
                 .step(id, said.quantity, line.cause_id)
                 .map(|(from, to)| self.contribution(line, to) - self.contribution(line, from)),
+            "transfer" if right => {
+                let said = said.clone();
+                return self.transfer(line, &said, span);
+            }
             // What people write off, and what is taken back of that, is theirs to decide.
             _ => {
                 self.stage.scene().reach(format!("line {}", line.cause));
@@ -133,6 +137,11 @@ impl Auditor {
         let followed = self.followed.entry((line.record, line.balance)).or_default();
         *followed = *followed + line.quantity;
         Ok(())
+    }
+
+    /// Whether a line changes what a transfer brought.
+    fn follows(&self, line: &Line) -> bool {
+        line.cause != "record" && self.followed.contains_key(&(line.record, line.balance))
     }
 
     fn wrong(&self, id: &str, line: &Line, route: &Route) -> Result<(), Violation> {

@@ -59,6 +59,19 @@ impl Server {
         truth
     }
 
+    /// What counts of a meter and an account from `from` to `until`.
+    pub(crate) fn holds(
+        &self,
+        (meter, account): (&str, &str),
+        (from, until): (i64, i64),
+    ) -> Amount {
+        let asked = |each: &&Taken| {
+            each.meter == meter && each.account == account && (from..until).contains(&each.at)
+        };
+        let counts = self.taken.values().flatten().filter(asked);
+        counts.filter(|each| each.counts(self.now)).map(|each| each.value).sum()
+    }
+
     /// What the totals of the instant `as_of` say of a meter and an account from `from` to `until`.
     pub(crate) fn total(
         &self,
