@@ -57,8 +57,8 @@
 //! - Before anything of a lease is sent, a file outside the ledger says so; a ledger behind that
 //!   file was rolled back, and what it may have told since is held by name.
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
-//!   is
-//!   a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks.
+//!   is a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks. Where nothing
+//!   but a sandbox is told, time may be the sandbox's (`daemon::following`).
 //! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or
 //!   may be.
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a

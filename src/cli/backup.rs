@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::import::door::ledger_or_socket;
 use super::resolve::invoker;
 use super::{page, reading};
-use crate::clock::{Clock, SystemClock};
+use crate::daemon::Time;
 use crate::ledger::holds::{CaughtUp, HoldsLedger};
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::posting::PostingLedger;
@@ -37,10 +37,9 @@ pub(crate) async fn backup(asked: &LedgerBackup) -> anyhow::Result<Exit> {
 pub(crate) async fn restore(asked: &LedgerRestore) -> anyhow::Result<Exit> {
     let config = reading::configure(&asked.configured)?;
     let who = format!("tallyd ledger restore (pid {})", std::process::id());
-    let now = SystemClock.now();
+    let now = Time::of(&config).await?.clock.now();
     let aside = backup::replace(&config.store.path, &asked.file, &who, now).await?;
-    let ledger =
-        SqliteLedger::open_fenced(&config.store, &config.fencing, &who, SystemClock.now()).await?;
+    let ledger = SqliteLedger::open_fenced(&config.store, &config.fencing, &who, now).await?;
     let restored = ledger.restored().await?;
     let held = ledger.status().await?.held;
     ledger.close().await;
@@ -81,7 +80,8 @@ pub(crate) async fn caught_up(asked: &LedgerCaughtUp) -> anyhow::Result<Exit> {
     let who = sentence("--who", &who).map_err(|said| anyhow!(said))?;
     match ledger_or_socket(&config, "ledger caught-up").await? {
         Ok(ledger) => {
-            let noted = ledger.caught_up(&format!("{who}: {why}"), SystemClock.now()).await;
+            let now = Time::of(&config).await?.clock.now();
+            let noted = ledger.caught_up(&format!("{who}: {why}"), now).await;
             ledger.close().await;
             match noted? {
                 CaughtUp::Noted => {}

@@ -47,6 +47,9 @@ fn describe(out: &mut dyn Write, config: &Config) -> io::Result<()> {
         }
     };
     writeln!(out, "http {}: {senders}", config.web.listen)?;
+    if let Some(sandbox) = &config.follow {
+        writeln!(out, "time is simulated: it follows the clock of the sandbox at {sandbox}")?;
+    }
     for stripe in &config.stripe {
         writeln!(out, "{}", provider(stripe))?;
     }

@@ -14,8 +14,8 @@ use super::args::CustomersImport;
 use super::exit::Exit;
 use super::import::door::ledger_or_socket;
 use super::{page, reading, words};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::daemon::Time;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
 use crate::ledger::operator::OperatorLedger;
 
@@ -157,8 +157,9 @@ async fn book(config: &Config, provider: &ProviderName, accounts: &[Pair]) -> an
     let mut changed = 0;
     match ledger_or_socket(config, "customers import").await? {
         Ok(ledger) => {
+            let clock = Time::of(config).await?.clock;
             for chunk in accounts.chunks(CHUNK_MAX) {
-                changed += ledger.import_accounts(provider, chunk, SystemClock.now()).await?;
+                changed += ledger.import_accounts(provider, chunk, clock.now()).await?;
             }
             ledger.close().await;
         }

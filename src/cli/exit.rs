@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::socket::AskError;
 use crate::config::Problems;
+use crate::daemon::FollowError;
 use crate::intake::gate::GateError;
 use crate::ledger::LedgerError;
 use crate::service::StepError;
@@ -110,6 +111,12 @@ fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             AskError::Client(_) | AskError::Refused { .. } | AskError::Unreadable(_) => {
                 Exit::Failure
             }
+        });
+    }
+    if let Some(error) = link.downcast_ref::<FollowError>() {
+        return Some(match error {
+            FollowError::Silent { .. } | FollowError::NoSandbox { .. } => Exit::TryLater,
+            FollowError::Client(_) => Exit::Failure,
         });
     }
     match link.downcast_ref::<StepError>() {

@@ -19,8 +19,9 @@ use super::args::Import;
 use super::exit::Exit;
 use super::table::{Side, Table};
 use super::{page, reading, words};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::daemon::Time;
 use crate::domain::names::SourceName;
 use crate::intake;
 use crate::intake::admit::{Rules, Sources};
@@ -57,6 +58,7 @@ pub(crate) async fn import(asked: &Import) -> anyhow::Result<Exit> {
     let mut importing = Importing {
         settings: Arc::new(config.intake.clone()),
         sources: Arc::new(Sources::These(vec![source.clone()])),
+        clock: Time::of(&config).await?.clock,
         door: None,
         progress: Progress::begin(total_bytes(&asked.files)),
         bytes: 0,
@@ -137,6 +139,7 @@ struct Importing {
     settings: Arc<intake::Settings>,
     source: SourceName,
     sources: Arc<Sources>,
+    clock: Arc<dyn Clock>,
     /// Opened when the first file has something to book, so that a misspelt name makes no ledger.
     door: Option<Door>,
     progress: Progress,
@@ -197,8 +200,9 @@ impl Importing {
         mut records: FileRecords<Input>,
     ) -> impl Future<Output = anyhow::Result<Stretch>> + use<> {
         let (settings, sources) = (self.settings.clone(), self.sources.clone());
+        let clock = self.clock.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let rules = Rules { settings: &settings, sources: &sources, now: SystemClock.now() };
+            let rules = Rules { settings: &settings, sources: &sources, now: clock.now() };
             let next = records.next_batch(&rules);
             (records, next)
         });

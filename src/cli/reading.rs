@@ -2,8 +2,8 @@
 //! read. Never here: a listing. Read next: [`super::check`].
 
 use crate::cli::args::Configured;
-use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Outside, Overrides, SecretPolicy};
+use crate::daemon::Time;
 use crate::domain::time::Timestamp;
 use crate::store::sqlite::SqliteLedger;
 
@@ -32,9 +32,11 @@ pub(crate) fn configure(configured: &Configured) -> anyhow::Result<Config> {
 /// Opens the ledger that the config names, to read it.
 ///
 /// # Errors
-/// When the config is not valid, or there is no ledger that can be read.
+/// When the config is not valid, it is not known what time it is, or there is no ledger that can be
+/// read.
 pub(crate) async fn open(configured: &Configured) -> anyhow::Result<Reading> {
     let config = configure(configured)?;
     let ledger = SqliteLedger::open_to_read(&config.store.path).await?;
-    Ok(Reading { config, ledger, now: SystemClock.now() })
+    let now = Time::of(&config).await?.clock.now();
+    Ok(Reading { config, ledger, now })
 }

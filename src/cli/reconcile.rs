@@ -15,8 +15,9 @@ use super::exit::Exit;
 use super::import::door::ledger_or_socket;
 use super::reading::Reading;
 use super::{page, reading};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::config::{Config, SecretPolicy, Stripe as Account};
+use crate::daemon::Time;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::time::{Timestamp, Window};
 use crate::intake::admit::Written;
@@ -45,11 +46,12 @@ pub(crate) async fn reconcile(asked: &Asked) -> anyhow::Result<Exit> {
     let configured = &asked.listing.configured;
     let config = super::configure(configured, None, None, SecretPolicy::Resolve)?;
     let accounts: Vec<&Account> = chosen(&config, asked.provider.as_deref())?;
-    let now = SystemClock.now();
+    let clock = Time::of(&config).await?.clock;
+    let now = clock.now();
     let mut made = Vec::new();
     for account in accounts {
         let question = question(asked, &account.provider.name, now)?;
-        made.push(compare(asked, &config, account, &question).await?);
+        made.push(compare(asked, &config, (account, clock.clone()), &question).await?);
     }
     if asked.listing.json {
         let all: Vec<Value> =
@@ -133,10 +135,9 @@ fn question(asked: &Asked, provider: &ProviderName, now: Timestamp) -> anyhow::R
 async fn compare(
     asked: &Asked,
     config: &Config,
-    account: &Account,
+    (account, clock): (&Account, Arc<dyn Clock>),
     question: &Question,
 ) -> anyhow::Result<(Report, Vec<String>)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (ledger, keeper): (Arc<SqliteLedger>, Box<dyn Keeper>) =
         match ledger_or_socket(config, "reconcile").await? {
             Ok(ledger) => {

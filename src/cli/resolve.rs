@@ -12,8 +12,8 @@ use super::exit::Exit;
 use super::import::door::ledger_or_socket;
 use super::table::{Side, Table};
 use super::{page, reading};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::daemon::Time;
 use crate::domain::resolution::Token;
 use crate::ledger::holds::{Decision, HoldsLedger, Resolution};
 use crate::store::sqlite::SqliteLedger;
@@ -65,7 +65,7 @@ async fn seen(config: &Config, asked: &HeldResolve) -> anyhow::Result<Token> {
 async fn decide(config: &Config, resolution: &Resolution) -> anyhow::Result<Value> {
     match ledger_or_socket(config, "held resolve").await? {
         Ok(ledger) => {
-            let decided = ledger.resolve(resolution, SystemClock.now()).await;
+            let decided = ledger.resolve(resolution, Time::of(config).await?.clock.now()).await;
             ledger.close().await;
             match decided? {
                 Decision::Done(resolved) => Ok(resolved_json(&resolved)),

@@ -2,7 +2,6 @@
 //! daemon is made of (see `daemon::assemble`). Read next: [`crate::daemon`].
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -10,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::args::Run;
 use super::exit::Exit;
 use super::{block_on, configure};
-use crate::clock::SystemClock;
 use crate::config::SecretPolicy;
-use crate::daemon::Daemon;
 use crate::daemon::shutdown::Signals;
+use crate::daemon::{Daemon, Time};
 use crate::telemetry::logs;
 
 pub(super) fn run(arguments: Run) -> anyhow::Result<Exit> {
@@ -23,7 +21,13 @@ pub(super) fn run(arguments: Run) -> anyhow::Result<Exit> {
     logs::init(&config.telemetry, io::stderr, io::stderr().is_terminal())?;
     block_on(async move {
         let signals = Signals::take().context("cannot take over the signals")?;
-        let daemon = Daemon::assemble(config, Arc::new(SystemClock)).await?;
+        let followed = config.follow.clone();
+        let time = Time::of(&config).await?;
+        if let Some(sandbox) = followed {
+            let now = time.clock.now();
+            tracing::warn!(%now, sandbox, "time is simulated: it follows a sandbox's clock");
+        }
+        let daemon = Daemon::assemble(config, time).await?;
         let address = daemon.address();
         // Whoever started this process learns from this line that it is there, and where.
         writeln!(io::stdout(), "listening at http://{address}")?;

@@ -124,6 +124,7 @@ pub fn load_text(
         routes: settings.routes,
         imports: settings.imports,
         telemetry: settings.telemetry,
+        follow: settings.follow,
         secrets,
         warnings: problems,
     })

@@ -52,6 +52,8 @@ pub struct Config {
     pub imports: Vec<intake::import::Mapping>,
     /// The logs'.
     pub telemetry: telemetry::Settings,
+    /// The sandbox whose clock is followed, by its address; nothing where time is the machine's.
+    pub follow: Option<String>,
     /// What was done about secrets. Only with [`SecretPolicy::Resolve`] are they here.
     pub secrets: SecretPolicy,
     /// What is allowed but may not be meant. It holds no error.

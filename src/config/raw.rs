@@ -39,6 +39,7 @@ tables! {
         route: Named<Route>,
         import: Named<Import>,
         log: Log,
+        clock: Clock,
     }
     /// `[ledger]`
     Ledger {
@@ -142,6 +143,10 @@ tables! {
     Log {
         format: Key<String>,
         filter: Key<String>,
+    }
+    /// `[clock]`
+    Clock {
+        follow: Key<String>,
     }
     /// `{ env = "NAME" }`, `{ file = "path" }` or `{ credential = "name" }`
     Reference {

@@ -22,6 +22,7 @@ mod route;
 mod collision;
 mod import;
 mod account;
+mod clock;
 mod http;
 
 /// What counts besides the file's content.
@@ -50,6 +51,7 @@ pub(super) struct Resolved {
     pub(super) routes: Vec<Route>,
     pub(super) imports: Vec<Mapping>,
     pub(super) telemetry: telemetry::Settings,
+    pub(super) follow: Option<String>,
 }
 
 /// Judges the whole file.
@@ -65,6 +67,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let routes = route::routes(&file.route, &file.stripe, found);
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
+    let follow = clock::follow(&file.clock, &file.stripe, &stripe, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
         store,
@@ -78,6 +81,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         routes,
         imports,
         telemetry,
+        follow,
     }
 }
 

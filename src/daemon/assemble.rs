@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::following::{Follower, Time};
 use super::housekeeping::{Maintainer, Watcher};
 use super::reporting::Reporting;
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
@@ -77,13 +78,14 @@ struct Told {
 }
 
 impl Told {
-    /// Starts its parts.
+    /// Starts its parts; answers with the bells of all of them.
     fn start(
         self,
         supervisor: &mut Supervisor,
         ledger: &Arc<SqliteLedger>,
         clock: &Arc<dyn Clock>,
-    ) {
+    ) -> Vec<Bell> {
+        let mut bells = vec![self.poster_bell.clone(), self.courier_bell.clone()];
         let asked = supervisor.stop.clone();
         let poster = Poster::new(self.name.clone(), ledger.clone(), self.provider.clone())
             .following(self.policies);
@@ -92,12 +94,13 @@ impl Told {
         let asides: [Arc<dyn service::Service>; 2] = [self.settler, self.listener];
         for aside in asides {
             let next = vec![self.poster_bell.clone(), self.courier_bell.clone()];
-            let name = aside.name().to_owned();
-            let part = service::run(aside, clock.clone(), Bell::default(), next, asked.clone());
-            supervisor.start(name, part);
+            let (name, bell) = (aside.name().to_owned(), Bell::default());
+            bells.push(bell.clone());
+            supervisor.start(name, service::run(aside, clock.clone(), bell, next, asked.clone()));
         }
         if let Some(reports) = self.reports {
-            report_on(self.name.clone(), reports, (ledger.clone(), clock.clone()), supervisor);
+            let shared = (ledger.clone(), clock.clone());
+            bells.push(report_on(self.name.clone(), reports, shared, supervisor));
         }
         let (bell, next) = (self.poster_bell, vec![self.courier_bell.clone()]);
         let part = service::run(Arc::new(poster), clock.clone(), bell, next, asked.clone());
@@ -107,6 +110,7 @@ impl Told {
         supervisor.start(format!("delivery to {}", self.name), async move {
             courier.run(bell, asked, drain).await
         });
+        bells
     }
 }
 
@@ -122,6 +126,7 @@ pub struct Daemon {
     told: Vec<Told>,
     maintainer: Maintainer,
     watcher: Watcher,
+    follower: Option<Follower>,
     supervisor: Supervisor,
 }
 
@@ -131,13 +136,14 @@ impl Daemon {
     ///
     /// # Errors
     /// When any of that is refused; then nothing runs.
-    pub async fn assemble(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub async fn assemble(config: Config, time: Time) -> Result<Self, StartError> {
         match config.secrets {
             SecretPolicy::Resolve => {}
             SecretPolicy::CheckPresence | SecretPolicy::Unneeded => {
                 return Err(StartError::NoSecrets);
             }
         }
+        let Time { clock, follower } = time;
         let now = clock.now();
         let who = format!("tallyd run (pid {}, since {now})", std::process::id());
         let ledger =
@@ -191,6 +197,7 @@ impl Daemon {
             told,
             maintainer: Maintainer::new(shared.clone(), config.maintenance, config.ballast_bytes),
             watcher: Watcher::new(shared, metrics, config.held_alarm_basis_points, notice),
+            follower,
             supervisor: Supervisor::new(failed),
         })
     }
@@ -216,21 +223,29 @@ impl Daemon {
             }
         };
         supervisor.start("the listeners", serve);
+        let mut bells = vec![self.accrual_bell.clone()];
         let posters: Vec<Bell> = told.iter().map(|told| told.poster_bell.clone()).collect();
         supervisor.start(
             "accrual",
             service::run(self.accruer, clock.clone(), self.accrual_bell, posters, asked.clone()),
         );
         for told in told {
-            told.start(&mut supervisor, &ledger, &clock);
+            bells.extend(told.start(&mut supervisor, &ledger, &clock));
         }
         let asides: [Arc<dyn service::Service>; 2] =
             [Arc::new(self.maintainer), Arc::new(self.watcher)];
         for aside in asides {
-            let name = aside.name().to_owned();
-            let part =
-                service::run(aside, clock.clone(), Bell::default(), Vec::new(), asked.clone());
+            let (name, bell) = (aside.name().to_owned(), Bell::default());
+            bells.push(bell.clone());
+            let part = service::run(aside, clock.clone(), bell, Vec::new(), asked.clone());
             supervisor.start(name, part);
+        }
+        if let Some(follower) = self.follower {
+            // What sleeps until a time may have slept past it: all are rung after a move.
+            let follower: Arc<dyn service::Service> = Arc::new(follower);
+            let (name, bell) = (follower.name().to_owned(), Bell::default());
+            supervisor
+                .start(name, service::run(follower, clock.clone(), bell, bells, asked.clone()));
         }
         ready.send_replace(Readiness::Ready);
         let relay = async {
@@ -250,18 +265,20 @@ impl Daemon {
     }
 }
 
-/// Starts the reports on a provider.
+/// Starts the reports on a provider; answers with their bell.
 fn report_on(
     name: ProviderName,
     (reporter, schedule): (Reporter, Schedule),
     (ledger, clock): (Arc<SqliteLedger>, Arc<dyn Clock>),
     supervisor: &mut Supervisor,
-) {
+) -> Bell {
     let stop = supervisor.stop.clone();
     let reporting = Reporting::new(name, reporter, ledger, clock.clone(), schedule, stop.clone());
     let reporting: Arc<dyn service::Service> = Arc::new(reporting);
     let (name, bell) = (reporting.name().to_owned(), Bell::default());
-    supervisor.start(name, service::run(reporting, clock, bell, Vec::new(), stop));
+    let part = service::run(reporting, clock, bell.clone(), Vec::new(), stop);
+    supervisor.start(name, part);
+    bell
 }
 
 /// Who reads the webhooks of the providers that take any.

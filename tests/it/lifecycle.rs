@@ -6,6 +6,7 @@ mod crash;
 mod disk;
 mod door;
 mod exits;
+mod following;
 mod pause;
 mod reports;
 mod restored;

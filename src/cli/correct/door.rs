@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::import::door::{Here, keep_rejected, ledger_or_socket, line, rejected_json};
 use crate::cli::socket::Socket;
 use crate::config::Config;
+use crate::daemon::Time;
 use crate::domain::names::SourceName;
 use crate::intake::correct::{CorrectionBatch, Unfit, write_correction};
 use crate::intake::desk::CORRECTIONS_PER_CALL_MAX;
@@ -121,7 +122,10 @@ impl Door {
     /// When the ledger cannot be opened.
     pub(crate) async fn open(config: &Config, command: &str) -> anyhow::Result<Self> {
         Ok(match ledger_or_socket(config, command).await? {
-            Ok(ledger) => Self::Ledger(Box::new(Here::new(config, ledger))),
+            Ok(ledger) => {
+                let clock = Time::of(config).await?.clock;
+                Self::Ledger(Box::new(Here::new(config, ledger, clock)))
+            }
             Err(socket) => Self::Daemon(There {
                 socket,
                 body_bytes_max: config.intake.body_bytes_max,

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 
 use super::tally::{Reason, Tally};
 use crate::cli::socket::Socket;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::daemon::Time;
 use crate::domain::names::SourceName;
 use crate::intake::batch::{Batch, Place};
 use crate::intake::correct::CorrectionBatch;
@@ -56,7 +57,7 @@ pub(crate) async fn ledger_or_socket(
     command: &str,
 ) -> anyhow::Result<Result<SqliteLedger, Socket>> {
     let who = format!("tallyd {command} (pid {})", std::process::id());
-    let now = SystemClock.now();
+    let now = Time::of(config).await?.clock.now();
     match SqliteLedger::open_fenced(&config.store, &config.fencing, &who, now).await {
         Ok(ledger) => Ok(Ok(ledger)),
         Err(OpenError::Locked(LockError::Held { who, .. })) => Ok(Err(Socket::new(config, who)?)),
@@ -71,7 +72,10 @@ impl Door {
     /// When the ledger cannot be opened.
     pub(crate) async fn open(config: &Config, source: &SourceName) -> anyhow::Result<Self> {
         match ledger_or_socket(config, "import").await? {
-            Ok(ledger) => Ok(Self::Ledger(Box::new(Here::new(config, ledger)))),
+            Ok(ledger) => {
+                let clock = Time::of(config).await?.clock;
+                Ok(Self::Ledger(Box::new(Here::new(config, ledger, clock))))
+            }
             Err(socket) => Ok(Self::Daemon(There {
                 socket,
                 source: source.clone(),
@@ -103,13 +107,13 @@ impl Door {
 
 impl Here {
     /// The gate of `ledger`.
-    pub(crate) fn new(config: &Config, ledger: SqliteLedger) -> Self {
+    pub(crate) fn new(config: &Config, ledger: SqliteLedger, clock: Arc<dyn Clock>) -> Self {
         let ledger = Arc::new(ledger);
         let (bell, fatal) = FatalBell::new();
         let settings = Arc::new(config.intake.clone());
         // Nobody accrues here: the daemon looks at the journal when it starts.
         let accrual = Bell::default();
-        let gate = Gate::new(ledger.clone(), settings, Arc::new(SystemClock), accrual, bell);
+        let gate = Gate::new(ledger.clone(), settings, clock, accrual, bell);
         Self { ledger, gate, fatal }
     }
 

@@ -41,6 +41,10 @@ const PAUSE_PROBE_SECONDS_MAX: i64 = 3_600;
 /// Most requests for totals in 30 days: some accounts have ten times the reads that all have.
 const READS_PER_MONTH_MAX: i64 = 100_000;
 
+/// What keys begin with that move money, and those that move none.
+const LIVE_KEYS: [&str; 2] = ["sk_live_", "rk_live_"];
+const TEST_KEYS: [&str; 2] = ["sk_test_", "rk_test_"];
+
 /// Whether a key moves money.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum KeyKind {
@@ -196,11 +200,10 @@ fn key(
         SecretPolicy::Resolve => {}
         SecretPolicy::CheckPresence | SecretPolicy::Unneeded => return none(),
     }
-    let starts =
-        |prefixes: [&str; 2]| prefixes.iter().any(|prefix| key.expose_secret().starts_with(prefix));
-    let kind = if starts(["sk_live_", "rk_live_"]) {
+    let is_live = LIVE_KEYS.iter().any(|prefix| key.expose_secret().starts_with(prefix));
+    let kind = if is_live {
         Some(KeyKind::Live)
-    } else if starts(["sk_test_", "rk_test_"]) {
+    } else if is_test_key(&key) {
         Some(KeyKind::Test)
     } else {
         let title = format!("`{}` is no secret or restricted key of Stripe", table.key("key"));
@@ -270,13 +273,18 @@ fn api(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> String {
     stripe::API.to_owned()
 }
 
+/// Whether a key moves no money.
+pub(super) fn is_test_key(key: &SecretString) -> bool {
+    TEST_KEYS.iter().any(|prefix| key.expose_secret().starts_with(prefix))
+}
+
 /// Whether this is a host, perhaps with a port, and nothing else.
-fn plain_host(host: &str) -> bool {
+pub(super) fn plain_host(host: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     !host.is_empty() && host.chars().all(plain)
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<std::net::SocketAddr>() {
         return address.ip().is_loopback();
     }

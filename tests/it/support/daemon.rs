@@ -109,6 +109,8 @@ pub(crate) struct Lines<'a> {
     pub(crate) stripe: &'a str,
     pub(crate) route: &'a str,
     pub(crate) filter: &'a str,
+    /// Whole tables, behind all others.
+    pub(crate) more: &'a str,
 }
 
 /// A daemon's folder: its config, its ledger, and what it wrote to its standard error in all runs.
@@ -159,7 +161,7 @@ impl Home {
 
     /// Writes the config anew; a start goes by it.
     pub(crate) fn configure(&self, api: &str, lines: Lines<'_>) {
-        let Lines { ledger, intake, stripe, route, filter } = lines;
+        let Lines { ledger, intake, stripe, route, filter, more } = lines;
         let routes: String = METERS
             .iter()
             .map(|meter| {
@@ -177,7 +179,7 @@ impl Home {
              [intake]\n{intake}\n\
              [stripe.main]\nkey = {{ env = \"TEST_KEY\" }}\napi = \"{api}\"\n\
              rate_per_second = 1000\nbackoff_first_millis = 20\nbackoff_seconds_max = 1\n\
-             pause_probe_seconds = 1\n{stripe}\n{routes}\n[log]\nfilter = \"{filter}\"\n",
+             pause_probe_seconds = 1\n{stripe}\n{routes}\n[log]\nfilter = \"{filter}\"\n{more}\n",
             path = self.ledger,
         );
         std::fs::write(self.config(), text).unwrap();
@@ -363,9 +365,15 @@ impl TestDaemon {
     }
 
     /// Ends it as a crash of the host's power would, but for what the disk holds.
-    pub(crate) async fn kill(self) {
+    pub(crate) async fn kill(mut self) {
+        self.kill_in_place().await;
+    }
+
+    /// The same, where another takes its place.
+    pub(crate) async fn kill_in_place(&mut self) {
         self.signal(Signal::KILL);
-        self.ended().await;
+        let ended = timeout(Duration::from_secs(DEADLINE_SECONDS), self.process.wait()).await;
+        ended.expect("it ends in time").unwrap();
     }
 
     /// Asks it to stop, and it must do so well.

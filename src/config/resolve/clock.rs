@@ -1,0 +1,60 @@
+//! `[clock]`. PURE. Here: whose time it is, and that simulated time comes near no real money. Never
+//! here: asking what a clock shows (`crate::daemon::following`). Read next: [`super::http`].
+
+use secrecy::ExposeSecret as _;
+use toml::Spanned;
+
+use super::Given;
+use super::account::{is_loopback, is_test_key, plain_host};
+use crate::config::finding::Findings;
+use crate::config::problem::Problem;
+use crate::config::{SecretPolicy, Stripe, raw};
+
+/// The key of the one setting here, as problems name it.
+const KEY: &str = "clock.follow";
+
+/// The address of the sandbox whose clock is followed, if one is. Every account has to be told
+/// there, with a test key: usage of a simulated month must not reach a real account, be it one
+/// that moves no money, and one that does least of all.
+pub(super) fn follow(
+    clock: &raw::Clock,
+    accounts: &raw::Named<raw::Stripe>,
+    stripe: &[Stripe],
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Option<String> {
+    let field = clock.follow.as_ref()?;
+    let text = field.get_ref().strip_suffix('/').unwrap_or(field.get_ref());
+    let host = text.strip_prefix("http://").filter(|host| plain_host(host));
+    if !host.is_some_and(is_loopback) {
+        let title = format!("`{KEY}` is not the address of a sandbox on this host");
+        let label = "time would be whatever another host says";
+        let help = "write http://127.0.0.1:PORT, as `tallyd sandbox` prints it";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        return None;
+    }
+    for account in stripe {
+        let name = &account.provider.name;
+        let own = |key: &&Spanned<String>| name.as_str() == format!("stripe.{}", key.get_ref());
+        let Some((key, raw)) = accounts.iter().find(|(key, _)| own(key)) else { continue };
+        let table = format!("stripe.{}", key.get_ref());
+        let judged = given.secrets == SecretPolicy::Resolve
+            && !account.provider.key.expose_secret().is_empty();
+        if judged && !is_test_key(&account.provider.key) {
+            let title = format!("`{KEY}` is set, and `{table}.key` is no test key");
+            let label = "customers would be billed by a simulated time";
+            let help = "remove `follow`, or use a key that starts with sk_test_ or rk_test_";
+            let place = raw.key.as_ref().map_or(key.span(), Spanned::span);
+            let problem = Problem::at(field.span(), title).label(label).help(help);
+            found.error(problem.context(place, "this key"));
+        } else if account.provider.api != text {
+            let title = format!("`{KEY}` is set, and `{table}.api` is another address");
+            let label = "usage of a simulated time would be told where time is another";
+            let help = format!("remove `follow`, or set `api = \"{text}\"` there");
+            let place = raw.api.as_ref().map_or(key.span(), Spanned::span);
+            let problem = Problem::at(field.span(), title).label(label).help(help);
+            found.error(problem.context(place, "it is told here"));
+        }
+    }
+    Some(text.to_owned())
+}
