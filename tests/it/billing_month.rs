@@ -39,17 +39,17 @@ const BEGIN: i64 = NOON + 117 * DAY;
 const END: i64 = BEGIN + 45 * DAY;
 
 /// A stream of numbers that a seed and a name make.
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn of(seed: u64, name: &str) -> Self {
+    pub(crate) fn of(seed: u64, name: &str) -> Self {
         let mixed = name.bytes().fold(seed ^ 0x9e37_79b9_7f4a_7c15, |sum, byte| {
             (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         Self(mixed | 1)
     }
 
-    fn below(&mut self, bound: i64) -> i64 {
+    pub(crate) fn below(&mut self, bound: i64) -> i64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -28,6 +28,8 @@ mod fence;
 mod notices;
 /// A billing month of a thousand customers, stepped through the sandbox.
 mod billing_month;
+/// A short billing month on the real program, by a sandbox's clock.
+mod real_month;
 /// The listener before a provider that does not answer, or will not.
 mod listening;
 /// Periods of subscriptions: windows that end with them, drafts, what comes too late.

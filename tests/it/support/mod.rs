@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod journey;
 pub(crate) mod openapi;
 pub(crate) mod raw_server;
+pub(crate) mod relay;
 pub(crate) mod stand_in;
 pub(crate) mod stripe;
 pub(crate) mod webhooks;
