@@ -175,20 +175,18 @@ impl World {
         let mut last = String::new();
         until("a rest", async || {
             let status = self.daemon.status().await;
+            let seen = format!("{:?} {status}", self.sandbox.handle.statistics().requests);
+            if seen != last {
+                last = seen;
+                return Err(format!("it still moves: {status}"));
+            }
             if status["records"] != status["accrued_to"] {
                 return Err(status.to_string());
             }
             let now = self.now();
             let lines = self.ledger.books(&filter).await.unwrap();
-            if let Some(line) = lines.iter().find(|line| waits(line, &drafts, now)) {
-                return Err(format!("{line:?}"));
-            }
-            let seen = format!("{:?} {status}", self.sandbox.handle.statistics().requests);
-            if seen == last {
-                return Ok(());
-            }
-            last = seen;
-            Err("it asks for something".to_owned())
+            let waiting = lines.iter().find(|line| waits(line, &drafts, now));
+            waiting.map_or(Ok(()), |line| Err(format!("{line:?}")))
         })
         .await;
     }
