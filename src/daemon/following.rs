@@ -18,8 +18,9 @@ use crate::config::Config;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 use crate::service::{Service, Step, StepError};
 
-/// Time between two questions, in microseconds: a fiftieth of a second of one core is spent on them
-/// in a minute, and webhooks that a moved clock makes due mostly find this one moved as well.
+/// Time between two questions, in microseconds. Twenty a second on this host are little, and
+/// webhooks that a moved clock makes due, which a sandbox looks for every tenth of a second, mostly
+/// find this one moved as well. One that does not is refused as dated ahead, and comes again.
 const ASK_MICROS: i64 = 50_000;
 /// How long an answer may take, in seconds: one on this host takes a thousandth.
 const ANSWER_SECONDS_MAX: u64 = 5;

@@ -17,8 +17,10 @@ use super::daemon::{Daemon, Home};
 use super::director::Director;
 use super::disk::Disk;
 use super::memory::Memory;
+use super::months;
 use super::plan::Life;
 use super::provider::Provider;
+use super::relay::Relay;
 use super::report::{self, Outcome};
 use super::shared::{Phase, Shared};
 use super::{client, importer};
@@ -49,7 +51,8 @@ const STOP_SECONDS: u64 = 60;
 /// When the run itself cannot go on.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    let provider = Provider::start(arguments.seed, &arguments.faults).await?;
+    let relay = Relay::start().await.context("cannot relay webhooks")?;
+    let provider = Provider::start(arguments.seed, &arguments.faults, &relay).await?;
     let disk = match &arguments.ledger {
         Some(_) => None,
         None => Disk::mount()?,
@@ -61,7 +64,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let home = Home::new(folder.path(), ledgers, provider.address, arguments.rate)?;
     let memory = Memory::new(arguments.seed, provider.second().await?, arguments.records);
-    let shared = Arc::new(Shared::new(arguments.seed, memory));
+    let shared = Arc::new(Shared::new(arguments.seed, memory, relay));
     let home = Arc::new(home);
     let mut director = Director::new(shared.clone(), home.clone(), provider, disk);
 
@@ -81,7 +84,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     parts.shutdown().await;
     let memory = shared.take_memory();
     let comparison = match rested {
-        Ok(()) => compare::compare(&home, &director.provider, &memory).await,
+        Ok(()) => conclude(&home, &director.provider, &memory, &shared).await,
         Err(error) => Err(error),
     };
     let whole = comparison.as_ref().is_ok_and(|made| made.findings.is_empty());
@@ -92,6 +95,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(folder.keep())
     };
     let statistics = director.provider.statistics().await.unwrap_or_default();
+    let webhooks = director.provider.webhooks().await.unwrap_or_default();
     let log = home.said();
     let Director { deeds, .. } = director;
     let comparison = comparison.unwrap_or_else(|error| Comparison {
@@ -104,11 +108,26 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         deeds,
         comparison,
         statistics,
+        webhooks,
         log,
         kept,
         memory,
     };
     Ok(outcome)
+}
+
+/// Compares everything, once the ledger rests: what is told, then what is billed.
+async fn conclude(
+    home: &Home,
+    provider: &Provider,
+    memory: &Memory,
+    shared: &Shared,
+) -> anyhow::Result<Comparison> {
+    let mut made = compare::compare(home, provider, memory).await?;
+    report::say("what is told is compared; the months end")?;
+    made.months = months::conclude(home, provider, memory, (&made.held_places, shared)).await?;
+    made.findings.append(&mut made.months.findings);
+    Ok(made)
 }
 
 /// Starts everything that sends.

@@ -16,6 +16,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
 use super::memory::Way;
+use super::provider::WEBHOOK_SECRETS;
 use super::record::Meter;
 use super::shared::TOKEN;
 
@@ -50,6 +51,11 @@ impl Home {
 
     pub(crate) fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// Whether there is a ledger yet.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.ledger.exists()
     }
 
     /// Brings the ledger into the folder, for whoever looks into it.
@@ -89,7 +95,10 @@ impl Home {
              [stripe.main]\nkey = {{ env = \"FIRE_KEY\" }}\napi = \"http://{api}\"\n\
              rate_per_second = {rate}\nattempt_timeout_seconds = 2\n\
              backoff_first_millis = 50\nbackoff_seconds_max = 1\npause_probe_seconds = 1\n\
-             {routes}[import.table]\n{columns}[log]\nfilter = \"warn\"\n",
+             reads_per_month = 100000\nreconcile = \"* * * * *\"\n\
+             webhook_secrets = [{{ env = \"FIRE_SNAPSHOTS\" }}, {{ env = \"FIRE_THIN\" }}]\n\
+             {routes}[import.table]\n{columns}[log]\nfilter = \"warn\"\n\
+             [clock]\nfollow = \"http://{api}\"\n",
             ledger = self.ledger,
             socket = self.path().join("operator.sock"),
             web = Way::Http.source(),
@@ -99,7 +108,9 @@ impl Home {
     /// The program, with what it needs to know.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyd"));
+        let [snapshots, thin] = WEBHOOK_SECRETS;
         command.env_clear().env("FIRE_KEY", KEY).env("FIRE_TOKEN", TOKEN);
+        command.env("FIRE_SNAPSHOTS", snapshots).env("FIRE_THIN", thin);
         command.current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -13,6 +13,8 @@ use super::record::Place;
 const BALANCE: &str = "balance:";
 /// Usage that is older than the provider takes.
 pub(crate) const TOO_OLD: &str = "deadline_passed";
+/// Usage that no subscription bills: it is older than the first.
+pub(crate) const NO_PERIOD: &str = "no_period";
 /// What was told is more than it should be, and nothing proves yet that it is there.
 pub(crate) const BELOW_ZERO: &str = "below_zero";
 /// Most items that are asked for: more than a run makes.
@@ -52,6 +54,11 @@ impl Held {
             held.items.entry(place).or_default().push(item);
         }
         Ok(held)
+    }
+
+    /// Where something is held.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.items.keys().copied()
     }
 
     /// Takes the balance that is held at a place for a reason, and lacks exactly so much. Whether

@@ -3,12 +3,16 @@
 //! [`campaign`], then a file for each part.
 //!
 //! `tallyd run` tells a separate `tallyd sandbox` that loses one answer in ten and misbehaves in a
-//! dozen other ways. Clients send records over HTTP and from files, and remember every
-//! acknowledgement; what was not acknowledged is sent again. They cancel and adjust some records:
-//! before they are sent, while nobody knows whether they are booked, and long after they were told.
+//! dozen other ways, and lives by its clock. Customers have subscriptions whose periods end before
+//! and during the run, and webhooks go to the daemon wherever it is. Clients send records over HTTP
+//! and from files, and remember every acknowledgement; what was not acknowledged is sent again.
+//! They cancel and adjust some records: before they are sent, while nobody knows whether they are
+//! booked, and long after they were told.
 //! Meanwhile the daemon is killed, asked to stop, halted, and its disk filled, at moments that a
 //! seed draws. At the end the clients' memory, the ledger and the provider's books are compared,
-//! record by record; what differs has to be held by a name, exactly by its quantity.
+//! record by record; what differs has to be held by a name, exactly by its quantity. Then the clock
+//! moves past the drafts' last day, and what each final invoice bills is compared with what was
+//! told and used, and with what `tallyd reconcile` says of it.
 //!
 //! ```text
 //!   cargo test --test fire                                          two minutes
@@ -37,9 +41,12 @@ mod fixes;
 mod held;
 mod importer;
 mod memory;
+mod months;
 mod plan;
 mod provider;
 mod record;
+#[path = "../it/support/relay.rs"]
+mod relay;
 mod report;
 mod shared;
 mod wire;
@@ -63,8 +70,9 @@ struct Arguments {
     /// Meter events that the daemon sends in a second at most.
     #[arg(long, default_value_t = 2_000)]
     rate: u32,
-    /// Another fault of the stand-in, as KIND=BASIS_POINTS. With rejected_later=100, which tallyd
-    /// cannot know of yet, the run has to fail.
+    /// Another fault of the stand-in, as KIND=BASIS_POINTS. With rejected_later=100 the run has to
+    /// fail: reports of what was rejected name only some of it, and totals prove the rest only
+    /// after hours.
     #[arg(long = "fault", value_name = "KIND=BASIS_POINTS", value_parser = fault)]
     faults: Vec<(String, u32)>,
     /// Keep the ledger in this folder; its disk is then never filled.

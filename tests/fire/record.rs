@@ -13,8 +13,9 @@ use super::chance::Dice;
 
 /// One in thousandths.
 pub(crate) const WHOLE: i64 = 1_000;
-/// Most records of a run: so many have a second of their own each within what a provider takes.
-pub(crate) const RECORDS_MAX: usize = 2_400_000;
+/// Most records of a run: so many have a second of their own each within the four weeks that
+/// subscriptions are old.
+pub(crate) const RECORDS_MAX: usize = 2_300_000;
 /// Customers of the meters that are told record by record: as many lanes.
 const CUSTOMERS_EACH: u64 = 400;
 /// Customers of the meters that are told in sums: few, so that many records meet in a balance.

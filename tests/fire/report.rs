@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::compare::Comparison;
 use super::director::Deeds;
 use super::memory::Memory;
+use super::months;
 use super::record::decimal;
 use super::shared::Shared;
 
@@ -48,6 +49,7 @@ pub(crate) struct Outcome {
     pub(crate) deeds: Deeds,
     pub(crate) comparison: Comparison,
     pub(crate) statistics: Value,
+    pub(crate) webhooks: Value,
     pub(crate) log: String,
     /// Where ledger, config and log were kept, when something was found.
     pub(crate) kept: Option<PathBuf>,
@@ -63,6 +65,7 @@ impl Outcome {
             findings.push(format!("and {more} more that clients or the director met"));
         }
         findings.extend(self.comparison.findings.iter().cloned());
+        findings.extend(months::said_to_differ(&self.log));
         if let Some(line) = self.log.lines().find(|line| line.contains("panicked")) {
             findings.push(format!("a daemon panicked: {line}"));
         }
@@ -125,9 +128,17 @@ impl Outcome {
                 ("records compared one by one", comparison.one_by_one),
                 ("customers' meters whose sums were compared", comparison.places),
                 ("… that differ", comparison.places_that_differ),
+                ("lines of final invoices compared", comparison.months.lines),
+                ("… that differ", comparison.months.lines_that_differ),
+                ("… as the real command reports them", comparison.months.reported),
+                ("reports kept, the daemons' own among them", comparison.months.kept),
             ]
             .map(|(name, count)| (name.to_owned(), count)),
         );
+        for what in ["delivered", "refused", "lost"] {
+            let count = self.webhooks[what].as_u64().unwrap_or_default();
+            rows.push((format!("webhooks {what}"), count));
+        }
         let held = comparison.held.iter();
         rows.extend(held.map(|(why, (count, sum))| {
             (format!("held as they must be: {why}, {} together", decimal(*sum)), *count)

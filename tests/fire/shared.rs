@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::chance::Dice;
 use super::memory::Memory;
+use super::relay::Relay;
 
 /// The token that the clients show.
 pub(crate) const TOKEN: &str = "a-token-of-the-fire-only";
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     seed: u64,
     memory: Mutex<Memory>,
     address: watch::Sender<Option<SocketAddr>>,
+    /// By which webhooks find the daemon, wherever it is.
+    relay: Relay,
     phase: watch::Sender<Phase>,
     bell: watch::Sender<u64>,
     /// How often an import began or ended: odd while one runs.
@@ -33,11 +36,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64, memory: Memory) -> Self {
+    pub(crate) fn new(seed: u64, memory: Memory, relay: Relay) -> Self {
         Self {
             seed,
             memory: Mutex::new(memory),
             address: watch::Sender::new(None),
+            relay,
             phase: watch::Sender::new(Phase::Fire),
             bell: watch::Sender::new(0),
             imports: watch::Sender::new(0),
@@ -66,6 +70,7 @@ impl Shared {
     }
 
     pub(crate) fn set_address(&self, address: Option<SocketAddr>) {
+        self.relay.lead_to(address);
         self.address.send_replace(address);
         self.ring();
     }

@@ -35,6 +35,8 @@ impl Answer {
 /// What a body of records is: one of them or a list, or one a line.
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const LINES: &str = "application/x-ndjson";
+/// What a provider is asked in.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request with a body of some kind.
 pub(crate) fn request(method: &str, path: &str, token: &str, kind: &str, body: &str) -> Vec<u8> {
@@ -94,9 +96,19 @@ impl Connection {
         path: &str,
         body: &str,
     ) -> anyhow::Result<Value> {
+        Self::ask_as(address, "none", (method, path), (JSON, body)).await
+    }
+
+    /// Asks once with a token, or a key, and a body of some kind.
+    pub(crate) async fn ask_as(
+        address: SocketAddr,
+        token: &str,
+        (method, path): (&str, &str),
+        (kind, body): (&str, &str),
+    ) -> anyhow::Result<Value> {
         let asking = async {
             let mut connection = Self::open(address).await?;
-            connection.send(&request(method, path, "none", JSON, body)).await?;
+            connection.send(&request(method, path, token, kind, body)).await?;
             connection.answer().await
         };
         let answer = asking.await.with_context(|| format!("{method} {path} was not answered"))?;
