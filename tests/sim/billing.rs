@@ -247,10 +247,10 @@ impl Wire {
               FROM billing_period AS p WHERE p.account = b.account AND p.meter = d.meter \
                 AND p.start_at <= e.occurred_at AND p.end_at > e.occurred_at \
                 AND p.closed_at IS NOT NULL) AS closed, \
-            (SELECT count(*) \
+            (SELECT max(p.end_at) \
               FROM billing_period AS p WHERE p.account = b.account AND p.meter = d.meter \
                 AND p.start_at <= e.occurred_at AND p.end_at > e.occurred_at \
-                AND p.closed_at IS NULL) AS open, \
+                AND p.closed_at IS NULL) AS open_until, \
             (SELECT group_concat(s.name) FROM subscription AS s) AS known \
             FROM meter_event AS e JOIN balance AS b ON b.id = e.balance_id \
             JOIN destination AS d ON d.id = b.destination_id \
@@ -259,9 +259,10 @@ impl Wire {
         let Some(row) = row.expect("the ledger can be read beside the program") else { return };
         let (account, meter): (String, String) = (row.get("account"), row.get("meter"));
         let (at, known): (i64, Option<String>) = (row.get("occurred_at"), row.get("known"));
+        let open_until: Option<i64> = row.get("open_until");
         let mut scene = self.stage().scene();
         // Of two subscriptions that hold it, the one that takes it counts.
-        if row.get::<i64, _>("closed") > 0 && row.get::<i64, _>("open") == 0 {
+        if row.get::<i64, _>("closed") > 0 && open_until.is_none() {
             let what = format!("{} left for a period known as closed", request.identifier);
             scene.server.wrongs.push(("told-in-time", what));
         }
@@ -272,7 +273,9 @@ impl Wire {
         let struck = |class| scene.faults.struck.contains_key(&class);
         // Whoever does not know the provider's time may take a period for open that is not.
         let clock = struck(Class::ClockStep) || struck(Class::ClockDrift);
-        if is_final && known && !clock && !scene.rolled_back {
+        // It ended before its time, and nobody has heard of that yet.
+        let ended = open_until.is_some_and(|until| until > invoice.period.1);
+        if is_final && known && !ended && !clock && !scene.rolled_back {
             let what = format!("{} left for a final invoice: {invoice:?}", request.identifier);
             scene.server.wrongs.push(("told-in-time", what));
         }
