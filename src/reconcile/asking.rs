@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::billing::{Invoice, RejectionReport, Subscription};
+use crate::domain::billing::{Invoice, Subscription};
 use crate::domain::names::{AccountName, InvoiceId, NoticeId, SubscriptionId};
 use crate::domain::time::Timestamp;
 use crate::ledger::billing::Overdue;
@@ -26,30 +26,9 @@ pub struct Wanted {
     /// Notices that announce a report.
     pub reports: BTreeSet<NoticeId>,
     /// What each notice is about.
-    about: Vec<(NoticeNumber, Announced, NoticeId, String)>,
+    about: Vec<(NoticeNumber, Announced, String)>,
     /// Notices of what was read since with everything else.
     known: Vec<NoticeNumber>,
-}
-
-/// What was read.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    /// Subscriptions that were asked for, whether there are any of that id or not.
-    pub known_subscriptions: BTreeSet<SubscriptionId>,
-    /// Subscriptions as they are.
-    pub subscriptions: Vec<Subscription>,
-    /// Invoices that were asked for.
-    pub known_invoices: BTreeSet<InvoiceId>,
-    /// Invoices as they are.
-    pub invoices: Vec<Invoice>,
-    /// Accounts whose subscriptions were read.
-    pub accounts: BTreeSet<AccountName>,
-    /// Whether the meters were read.
-    pub meters: bool,
-    /// Notices whose report was asked for.
-    pub reports: BTreeSet<NoticeId>,
-    /// Reports.
-    pub rejections: Vec<RejectionReport>,
 }
 
 impl Wanted {
@@ -93,7 +72,7 @@ impl Wanted {
                 Announced::Nothing => {}
             }
             let kind = notice.kind.as_str().to_owned();
-            wanted.about.push((waiting.number, about, notice.id.clone(), kind));
+            wanted.about.push((waiting.number, about, kind));
         }
         wanted
     }
@@ -107,55 +86,43 @@ impl Wanted {
             && self.invoices.is_empty()
     }
 
-    /// What each notice led to, now that this was read.
+    /// What each notice led to, now that all that is wanted was read, and `subscriptions` and
+    /// `invoices` are what there is of it.
     #[must_use]
-    pub fn conclusions(&self, asked: &Asked) -> Vec<(NoticeNumber, Conclusion)> {
-        let concluded = |about: &Announced, id: &NoticeId, kind: &str| match about {
+    pub fn conclusions(
+        &self,
+        subscriptions: &[Subscription],
+        invoices: &[Invoice],
+    ) -> Vec<(NoticeNumber, Conclusion)> {
+        let concluded = |about: &Announced, kind: &str| match about {
             Announced::Subscription(name) => {
-                let found = asked.subscriptions.iter().any(|each| each.id == *name);
-                read_again("subscription", name, asked.known_subscriptions.contains(name), found)
+                let found = subscriptions.iter().any(|each| each.id == *name);
+                read_again("subscription", name, found)
             }
             Announced::Invoice(name) => {
-                let found = asked.invoices.iter().any(|each| each.id == *name);
-                read_again("invoice", name, asked.known_invoices.contains(name), found)
+                let found = invoices.iter().any(|each| each.id == *name);
+                read_again("invoice", name, found)
             }
             Announced::AccountGone(account) => {
-                let done = format!("the subscriptions of {account} were read again");
-                asked.accounts.contains(account).then_some(Conclusion::Acted(done))
+                Conclusion::Acted(format!("the subscriptions of {account} were read again"))
             }
-            Announced::Meters => {
-                let done = "the meters were read again".to_owned();
-                asked.meters.then_some(Conclusion::Acted(done))
-            }
-            Announced::Rejections => {
-                let done = "its report was read".to_owned();
-                asked.reports.contains(id).then_some(Conclusion::Acted(done))
-            }
-            Announced::Nothing => Some(Conclusion::Ignored(format!("nothing follows from {kind}"))),
+            Announced::Meters => Conclusion::Acted("the meters were read again".to_owned()),
+            Announced::Rejections => Conclusion::Acted("its report was read".to_owned()),
+            Announced::Nothing => Conclusion::Ignored(format!("nothing follows from {kind}")),
         };
         let known = || Conclusion::Acted("it was read since with all the others".to_owned());
         let known = self.known.iter().map(|number| (*number, known()));
-        self.about
-            .iter()
-            .filter_map(|(number, about, id, kind)| Some((*number, concluded(about, id, kind)?)))
-            .chain(known)
-            .collect()
+        let about = self.about.iter();
+        about.map(|(number, about, kind)| (*number, concluded(about, kind))).chain(known).collect()
     }
 }
 
-fn read_again(
-    kind: &str,
-    name: &dyn std::fmt::Display,
-    asked: bool,
-    found: bool,
-) -> Option<Conclusion> {
-    asked.then(|| {
-        if found {
-            Conclusion::Acted(format!("{kind} {name} was read again"))
-        } else {
-            Conclusion::Ignored(format!("there is no {kind} {name}"))
-        }
-    })
+fn read_again(kind: &str, name: &dyn std::fmt::Display, found: bool) -> Conclusion {
+    if found {
+        Conclusion::Acted(format!("{kind} {name} was read again"))
+    } else {
+        Conclusion::Ignored(format!("there is no {kind} {name}"))
+    }
 }
 
 /// The newest invoices of those of `subscriptions` that fell due.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::Settings;
-use super::asking::{Asked, Wanted, latest_of};
+use super::asking::{Wanted, latest_of};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::names::FeedName;
 use crate::domain::notice::CameBy;
@@ -264,50 +264,38 @@ impl Round<'_> {
     /// Reads what is wanted again, and keeps what is found.
     async fn ask(&mut self, wanted: Wanted) -> Result<(), Stopped> {
         let reader = Arc::clone(&self.listener.reader);
-        let mut asked = Asked::default();
+        let mut learned = Learned::nothing(self.provider_now);
         if wanted.meters {
             self.read_meters().await?;
-            asked.meters = true;
         }
         for account in &wanted.accounts {
             let mut page = None;
             for _ in 0..PAGES_MAX {
                 let answer = reader.subscriptions(Some(account), page.as_deref()).await;
                 let found = self.answered(answer).await?;
-                asked.subscriptions.extend(found.items);
+                learned.subscriptions.extend(found.items);
                 page = found.next;
                 if page.is_none() {
                     break;
                 }
             }
-            asked.accounts.insert(account.clone());
         }
         for id in &wanted.subscriptions {
             let found = self.answered(reader.subscription(id).await).await?;
-            asked.known_subscriptions.insert(id.clone());
-            asked.subscriptions.extend(found);
+            learned.subscriptions.extend(found);
         }
-        let overdue = latest_of(&asked.subscriptions, &wanted.overdue);
-        for id in wanted.invoices.iter().chain(&overdue) {
-            if asked.known_invoices.insert(id.clone()) {
-                let found = self.answered(reader.invoice(id).await).await?;
-                asked.invoices.extend(found);
-            }
+        let overdue = latest_of(&learned.subscriptions, &wanted.overdue);
+        for id in wanted.invoices.union(&overdue) {
+            let found = self.answered(reader.invoice(id).await).await?;
+            learned.invoices.extend(found);
         }
         for notice in &wanted.reports {
             let found = self.answered(reader.rejections(notice).await).await?;
-            asked.reports.insert(notice.clone());
-            asked.rejections.extend(found);
+            learned.rejections.extend(found);
         }
-        let concluded = wanted.conclusions(&asked);
-        self.learn(Learned {
-            seen_at: self.provider_now,
-            subscriptions: asked.subscriptions,
-            invoices: asked.invoices,
-            rejections: asked.rejections,
-            concluded,
-        })
-        .await
+        learned.concluded = wanted.conclusions(&learned.subscriptions, &learned.invoices);
+        learned.seen_at = self.provider_now;
+        self.learn(learned).await
     }
 
     async fn learn(&mut self, learned: Learned) -> Result<(), Stopped> {
