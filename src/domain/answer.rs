@@ -76,6 +76,25 @@ impl Outcome {
             Self::WrongAccount => OutcomeKind::WrongAccount,
         }
     }
+
+    /// Whether, as the answer to a question, it says something of that question alone, so that
+    /// others may be asked all the same. Everything else is about the provider or the way to it, or
+    /// is no answer to a question at all: the next one would fare no better now.
+    #[must_use]
+    pub const fn concerns_one_question(self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Accepted
+            | Self::Duplicate
+            | Self::Busy
+            | Self::RateLimited
+            | Self::Unauthorized
+            | Self::NotSent
+            | Self::Failed
+            | Self::Unknown
+            | Self::WrongAccount => false,
+        }
+    }
 }
 
 /// Longest provider message that is kept, in bytes: enough for every message seen, and no payload.

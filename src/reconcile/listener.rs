@@ -453,18 +453,12 @@ impl Round<'_> {
 
 /// What an answer that is none means for the questions after it.
 fn stopped(answer: Answer) -> Stopped {
-    match answer.outcome {
-        Outcome::Refused(_) => Stopped::Forbidden(answer),
-        Outcome::Unauthorized if answer.status == Some(403) => Stopped::Forbidden(answer),
-        Outcome::Accepted
-        | Outcome::Duplicate
-        | Outcome::Busy
-        | Outcome::RateLimited
-        | Outcome::Unauthorized
-        | Outcome::NotSent
-        | Outcome::Failed
-        | Outcome::Unknown
-        | Outcome::WrongAccount => Stopped::Unanswered(answer),
+    // A key that is good for other things may not read this.
+    let may_not = answer.outcome == Outcome::Unauthorized && answer.status == Some(403);
+    if may_not || answer.outcome.concerns_one_question() {
+        Stopped::Forbidden(answer)
+    } else {
+        Stopped::Unanswered(answer)
     }
 }
 

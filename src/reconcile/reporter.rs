@@ -18,7 +18,6 @@ use super::parts::{acknowledged, parts};
 use super::remedy::disprove;
 use super::span::calls;
 use crate::clock::Clock;
-use crate::domain::answer::Outcome;
 use crate::domain::drift::DriftKind;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::ClockReading;
@@ -298,18 +297,8 @@ impl Reporter {
             Err(answer) => {
                 let said = answer.message.as_deref().unwrap_or("no reason was given");
                 let why = format!("{}: {said}", answer.outcome.kind());
-                match answer.outcome {
-                    // The others may be told all the same.
-                    Outcome::Refused(_) => {}
-                    Outcome::Accepted
-                    | Outcome::Duplicate
-                    | Outcome::Busy
-                    | Outcome::RateLimited
-                    | Outcome::Unauthorized
-                    | Outcome::NotSent
-                    | Outcome::Failed
-                    | Outcome::Unknown
-                    | Outcome::WrongAccount => outlook.stopped = Some(why.clone()),
+                if !answer.outcome.concerns_one_question() {
+                    outlook.stopped = Some(why.clone());
                 }
                 return Err(why);
             }

@@ -11,7 +11,7 @@ use super::Settings;
 use super::explain::{Share, share};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen, judge, next_grouping};
 use super::span::{Outlook, calls, horizons, plan};
-use crate::domain::answer::{Answer, Outcome};
+use crate::domain::answer::Answer;
 use crate::domain::names::ProviderMeter;
 use crate::domain::reading::{FindingKind, Grouping};
 use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
@@ -227,18 +227,8 @@ impl Settler {
         let why = answer.message.as_deref().unwrap_or_default();
         tracing::warn!(provider, meter = %lane.meter, outcome, why, "a total could not be read");
         let passed = self.pass_over(lane, outlook, now).await?;
-        match answer.outcome {
-            Outcome::Refused(_) => Ok(passed),
-            Outcome::Accepted
-            | Outcome::Duplicate
-            | Outcome::Busy
-            | Outcome::RateLimited
-            | Outcome::Unauthorized
-            | Outcome::NotSent
-            | Outcome::Failed
-            | Outcome::Unknown
-            | Outcome::WrongAccount => Ok(Done::Unanswered),
-        }
+        let others = answer.outcome.concerns_one_question();
+        Ok(if others { passed } else { Done::Unanswered })
     }
 
     /// Judges each part that holds something unproven and in which nothing moves.
