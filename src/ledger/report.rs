@@ -6,12 +6,11 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
-use super::reconcile::LaneId;
+use super::reconcile::{Comparison, Concluded, LaneId};
 use crate::domain::balance::BalanceId;
 use crate::domain::drift::{DriftKind, Role};
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
-use crate::domain::reading::Grouping;
 use crate::domain::resolution::ItemName;
 use crate::domain::state::{HoldReason, ParkReason};
 use crate::domain::time::{Timestamp, Window};
@@ -246,11 +245,16 @@ pub trait ReportLedger: Send + Sync {
     /// When the ledger cannot be read.
     async fn run(&self, number: i64) -> Result<Option<Run>, LedgerError>;
 
-    /// Has a lane compared next, and how finely.
+    /// Keeps a comparison that a report makes with all that it proves, as settlement's are kept,
+    /// and has its lane compared again next.
     ///
     /// # Errors
     /// Then nothing was changed.
-    async fn compare_next(&self, lane: LaneId, grouping: Grouping) -> Result<(), LedgerError>;
+    async fn conclude_and_compare_next(
+        &self,
+        comparison: Comparison,
+        now: Timestamp,
+    ) -> Result<Concluded, LedgerError>;
 }
 
 /// Records in words: `web/a, web/b and 3 more`.

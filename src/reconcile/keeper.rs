@@ -57,9 +57,7 @@ impl<L: ReportLedger + ReconcileLedger + ?Sized> Keeper for InLedger<L> {
     }
 
     async fn conclude(&self, comparison: Comparison) -> Result<Concluded, KeepError> {
-        let (lane, grouping) = (comparison.lane, comparison.grouping);
-        let concluded = self.ledger.conclude(comparison, self.clock.now()).await?;
-        self.ledger.compare_next(lane, grouping).await?;
-        Ok(concluded)
+        let now = self.clock.now();
+        Ok(self.ledger.conclude_and_compare_next(comparison, now).await?)
     }
 }

@@ -79,10 +79,7 @@ impl<T: ReportLedger + ReconcileLedger> Reports for T {
         comparison: Comparison,
         now: Timestamp,
     ) -> Result<Concluded, LedgerError> {
-        let (lane, grouping) = (comparison.lane, comparison.grouping);
-        let concluded = ReconcileLedger::conclude(self, comparison, now).await?;
-        self.compare_next(lane, grouping).await?;
-        Ok(concluded)
+        self.conclude_and_compare_next(comparison, now).await
     }
 }
 

@@ -98,35 +98,7 @@ impl ReconcileLedger for SqliteLedger {
     ) -> Result<Concluded, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        let mut concluded = Concluded::default();
-        let mut rows = Vec::with_capacity(comparison.parts.len());
-        for mut part in comparison.parts {
-            let events = events_of(&mut transaction, comparison.lane, part.span, u32::MAX).await?;
-            if fingerprint(&events) == part.fingerprint {
-                apply(&mut transaction, &part.fates, &events, now).await?;
-                concluded.moved += u64::try_from(part.fates.len()).unwrap_or(u64::MAX);
-            } else {
-                concluded.outdated += 1;
-                part.finding = FindingKind::Early;
-                part.detail = format!("{}; but its events moved meanwhile", part.detail);
-            }
-            rows.push(reading_row(&part));
-        }
-        sqlx::query(sql!("readings_insert"))
-            .bind(comparison.lane.0)
-            .bind(Value::from(rows).to_string())
-            .bind(comparison.provider_at.micros())
-            .bind(now.micros())
-            .execute(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
-        sqlx::query(sql!("lane_checked"))
-            .bind(comparison.lane.0)
-            .bind(now.micros())
-            .bind(comparison.grouping.as_str())
-            .execute(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
+        let concluded = keep_comparison(&mut transaction, comparison, Some(now), now).await?;
         commit(transaction).await?;
         Ok(concluded)
     }
@@ -241,6 +213,46 @@ fn lane_event(row: &SqliteRow) -> Result<LaneEvent, LedgerError> {
         quantity: row.quantity("quantity")?,
         occurred_at: row.time("occurred_at")?,
     })
+}
+
+/// Keeps a comparison with all that it proves. Its lane counts as compared at `checked_at`; by
+/// nothing it is compared next.
+pub(super) async fn keep_comparison(
+    connection: &mut SqliteConnection,
+    comparison: Comparison,
+    checked_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Concluded, LedgerError> {
+    let mut concluded = Concluded::default();
+    let mut rows = Vec::with_capacity(comparison.parts.len());
+    for mut part in comparison.parts {
+        let events = events_of(connection, comparison.lane, part.span, u32::MAX).await?;
+        if fingerprint(&events) == part.fingerprint {
+            apply(connection, &part.fates, &events, now).await?;
+            concluded.moved += u64::try_from(part.fates.len()).unwrap_or(u64::MAX);
+        } else {
+            concluded.outdated += 1;
+            part.finding = FindingKind::Early;
+            part.detail = format!("{}; but its events moved meanwhile", part.detail);
+        }
+        rows.push(reading_row(&part));
+    }
+    sqlx::query(sql!("readings_insert"))
+        .bind(comparison.lane.0)
+        .bind(Value::from(rows).to_string())
+        .bind(comparison.provider_at.micros())
+        .bind(now.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    sqlx::query(sql!("lane_checked"))
+        .bind(comparison.lane.0)
+        .bind(checked_at.map(Timestamp::micros))
+        .bind(comparison.grouping.as_str())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(concluded)
 }
 
 /// Makes the moves; what was written off and is there is no longer written off.

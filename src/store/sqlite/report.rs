@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 
 use super::operator::rows_of;
+use super::reconcile::keep_comparison;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceId;
 use crate::domain::drift::{DriftKind, Role};
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
-use crate::domain::reading::Grouping;
 use crate::domain::resolution::{ItemKind, ItemName};
 use crate::domain::state::{HoldReason, ParkReason};
-use crate::domain::time::Window;
+use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::reconcile::LaneId;
+use crate::ledger::reconcile::{Comparison, Concluded, LaneId};
 use crate::ledger::report::{
     BilledPeriod, Comparand, Drift, Evidence, Found, Outstanding, ParkedUsage, Question,
     RECORDS_NAMED_MAX, ReportLedger, Run, SpanBooks, Suspect,
@@ -221,16 +221,16 @@ impl ReportLedger for SqliteLedger {
         Ok(Some(run))
     }
 
-    async fn compare_next(&self, lane: LaneId, grouping: Grouping) -> Result<(), LedgerError> {
+    async fn conclude_and_compare_next(
+        &self,
+        comparison: Comparison,
+        now: Timestamp,
+    ) -> Result<Concluded, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        sqlx::query(sql!("lane_compare_next"))
-            .bind(lane.0)
-            .bind(grouping.as_str())
-            .execute(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
-        commit(transaction).await
+        let concluded = keep_comparison(&mut transaction, comparison, None, now).await?;
+        commit(transaction).await?;
+        Ok(concluded)
     }
 }
 
