@@ -108,6 +108,10 @@ pub(super) trait Columns {
         let text = self.text(column)?;
         Quantity::parse_unbounded(&text).map_err(|_| unreadable(column, &text))
     }
+    /// An exact quantity, or nothing.
+    fn maybe_quantity(&self, column: &str) -> Result<Option<Quantity>, LedgerError> {
+        self.maybe_text(column)?.map(|_| self.quantity(column)).transpose()
+    }
     /// A digest.
     fn digest(&self, column: &str) -> Result<Digest, LedgerError> {
         let bytes = self.blob(column)?;
@@ -122,10 +126,26 @@ pub(super) trait Columns {
         let text = self.text(column)?;
         make(&text).map_err(|_| unreadable(column, &text))
     }
+    /// A name of some kind, or nothing.
+    fn maybe_name<N>(
+        &self,
+        column: &str,
+        make: fn(&str) -> Result<N, NameError>,
+    ) -> Result<Option<N>, LedgerError> {
+        self.maybe_text(column)?.map(|_| self.name(column, make)).transpose()
+    }
     /// A member of a closed set.
     fn member<T>(&self, column: &str, parse: fn(&str) -> Option<T>) -> Result<T, LedgerError> {
         let text = self.text(column)?;
         parse(&text).ok_or_else(|| unreadable(column, &text))
+    }
+    /// A member of a closed set, or nothing.
+    fn maybe_member<T>(
+        &self,
+        column: &str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, LedgerError> {
+        self.maybe_text(column)?.map(|_| self.member(column, parse)).transpose()
     }
 }
 

@@ -343,14 +343,13 @@ fn period_row(number: i64, account: &AccountName, period: &Period) -> Value {
 }
 
 fn period(row: &SqliteRow) -> Result<Period, LedgerError> {
-    let invoice = row.maybe_text("invoice")?;
     Ok(Period {
         meter: row.name("meter", ProviderMeter::new)?,
         span: Window { start: row.time("start_at")?, end: row.time("end_at")? },
         closes_at: row.maybe_time("closes_at")?,
         closed_at: row.maybe_time("closed_at")?,
-        invoice: invoice.map(|_| row.name("invoice", InvoiceId::new)).transpose()?,
-        billed: row.maybe_text("billed")?.map(|_| row.quantity("billed")).transpose()?,
+        invoice: row.maybe_name("invoice", InvoiceId::new)?,
+        billed: row.maybe_quantity("billed")?,
     })
 }
 

@@ -70,8 +70,8 @@ impl HoldsLedger for SqliteLedger {
 
 /// A held event or balance, from a row that lists it.
 pub(super) fn held_item(row: &SqliteRow) -> Result<HeldItem, LedgerError> {
-    let quantity = match row.maybe_text("quantity")? {
-        Some(_) => row.quantity("quantity")?,
+    let quantity = match row.maybe_quantity("quantity")? {
+        Some(quantity) => quantity,
         None => &row.quantity("accrued")? - &row.quantity("told")?,
     };
     let kind = row.member("kind", ItemKind::parse)?;
@@ -152,10 +152,7 @@ async fn conflicts(
         };
         let accepted = changes.get(identity).map(Vec::as_slice).unwrap_or_default();
         let (_, standing) = fold(&first.quantity, accepted.iter().map(|(_, change)| change));
-        let decided = match row.maybe_text("decided")? {
-            Some(_) => Some(row.member("decided", Verdict::parse)?),
-            None => None,
-        };
+        let decided = row.maybe_member("decided", Verdict::parse)?;
         let since = row.time("recorded_at")?;
         // What is decided over: the two copies never change, what the record counts with may.
         let seen = format!("{CONFLICT} {standing} {}", decided.map_or("", Verdict::as_str));

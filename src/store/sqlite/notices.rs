@@ -224,11 +224,8 @@ fn row(number: i64, arrival: &Arrival) -> Value {
 fn waiting(row: &SqliteRow) -> Result<WaitingNotice, LedgerError> {
     let id = row.name("event", NoticeId::new)?;
     let announcement = row.name("announcement", NoticeId::new)?;
-    let related = match row.maybe_text("object_kind")? {
-        Some(_) => Some(Related {
-            kind: row.name("object_kind", ObjectKind::new)?,
-            id: row.name("object_id", ObjectId::new)?,
-        }),
+    let related = match row.maybe_name("object_kind", ObjectKind::new)? {
+        Some(kind) => Some(Related { kind, id: row.name("object_id", ObjectId::new)? }),
         None => None,
     };
     let notice = Notice {

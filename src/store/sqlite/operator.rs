@@ -105,11 +105,8 @@ impl OperatorLedger for SqliteLedger {
             let quantity = row.quantity("quantity")?;
             let state = row.member("state", EventState::parse)?;
             let standing = (state, row.flag("ambiguous")?);
-            let cancel = match row.maybe_text("cancel_state")? {
-                Some(_) => Some((
-                    row.member("cancel_state", EventState::parse)?,
-                    row.flag("cancel_ambiguous")?,
-                )),
+            let cancel = match row.maybe_member("cancel_state", EventState::parse)? {
+                Some(state) => Some((state, row.flag("cancel_ambiguous")?)),
                 None => None,
             };
             let is_cancel = row.flag("is_cancel")?;
@@ -249,8 +246,8 @@ fn held_by_place(rows: &[SqliteRow]) -> Result<Held, LedgerError> {
     let mut reasons: BTreeMap<(String, String), i64> = BTreeMap::new();
     let mut places: BTreeMap<(String, String, String), (i64, Quantity)> = BTreeMap::new();
     for row in rows {
-        let quantity = match row.maybe_text("quantity")? {
-            Some(_) => row.quantity("quantity")?,
+        let quantity = match row.maybe_quantity("quantity")? {
+            Some(quantity) => quantity,
             None => &row.quantity("accrued")? - &row.quantity("told")?,
         };
         let provider = row.text("provider")?;

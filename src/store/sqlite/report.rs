@@ -82,8 +82,8 @@ impl ReportLedger for SqliteLedger {
         };
         for row in self.of_place(sql!("report_balances"), provider, comparand, span).await? {
             let (accrued, told) = (row.quantity("accrued")?, row.quantity("told")?);
-            let hold = match row.maybe_text("reason")? {
-                Some(_) => Some((row.member("reason", HoldReason::parse)?, row.text("detail")?)),
+            let hold = match row.maybe_member("reason", HoldReason::parse)? {
+                Some(reason) => Some((reason, row.text("detail")?)),
                 None => None,
             };
             let quantity = &accrued - &told;
@@ -260,16 +260,11 @@ fn place(row: &SqliteRow) -> Result<(AccountName, ProviderMeter), LedgerError> {
 }
 
 fn period(row: &SqliteRow) -> Result<BilledPeriod, LedgerError> {
-    let span = Window { start: row.time("start_at")?, end: row.time("end_at")? };
-    let invoice = match row.maybe_text("invoice")? {
-        Some(_) => Some(row.name("invoice", InvoiceId::new)?),
-        None => None,
-    };
-    let billed = match row.maybe_text("billed")? {
-        Some(_) => Some(row.quantity("billed")?),
-        None => None,
-    };
-    Ok(BilledPeriod { span, invoice, billed })
+    Ok(BilledPeriod {
+        span: Window { start: row.time("start_at")?, end: row.time("end_at")? },
+        invoice: row.maybe_name("invoice", InvoiceId::new)?,
+        billed: row.maybe_quantity("billed")?,
+    })
 }
 
 /// `2026-01-01T00:00:00Z accepted 200 req_1 (key …)`.
@@ -310,22 +305,14 @@ fn drift_row(drift: &Drift) -> Value {
 }
 
 fn run(row: &SqliteRow) -> Result<Run, LedgerError> {
-    let account = match row.maybe_text("account")? {
-        Some(_) => Some(row.name("account", AccountName::new)?),
-        None => None,
-    };
-    let meter = match row.maybe_text("meter")? {
-        Some(_) => Some(row.name("meter", ProviderMeter::new)?),
-        None => None,
-    };
     let range = Window { start: row.time("range_start")?, end: row.time("range_end")? };
     let small = |column| Ok(u32::try_from(row.integer(column)?).unwrap_or(u32::MAX));
     let large = |column| Ok(u64::try_from(row.integer(column)?).unwrap_or(u64::MAX));
     Ok(Run {
         question: Question {
             provider: row.name("provider", ProviderName::new)?,
-            account,
-            meter,
+            account: row.maybe_name("account", AccountName::new)?,
+            meter: row.maybe_name("meter", ProviderMeter::new)?,
             range,
         },
         begun_at: row.time("begun_at")?,

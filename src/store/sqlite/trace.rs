@@ -205,13 +205,7 @@ async fn invoices(
         .fetch_all(reader)
         .await
         .map_err(ledger_error)?;
-    let invoice = |row: &SqliteRow| {
-        let billed = match row.maybe_text("billed")? {
-            Some(_) => Some(row.quantity("billed")?),
-            None => None,
-        };
-        Ok((row.text("invoice")?, billed))
-    };
+    let invoice = |row: &SqliteRow| Ok((row.text("invoice")?, row.maybe_quantity("billed")?));
     rows.iter().map(invoice).collect()
 }
 

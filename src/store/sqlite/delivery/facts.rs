@@ -28,17 +28,13 @@ pub(super) fn provider_facts(row: &SqliteRow) -> Result<ProviderFacts, LedgerErr
 }
 
 pub(super) fn meter_pin(row: &SqliteRow) -> Result<MeterPin, LedgerError> {
-    let span = match row.maybe_text("span")? {
-        Some(_) => Some(row.member("span", Span::parse)?),
-        None => None,
-    };
     Ok(MeterPin {
         meter: row.name("meter", ProviderMeter::new)?,
         id: row.maybe_text("id")?,
         formula: row.member("formula", Formula::parse)?,
         customer_key: row.text("customer_key")?,
         value_key: row.text("value_key")?,
-        span,
+        span: row.maybe_member("span", Span::parse)?,
         active: row.flag("active")?,
         learned: row.flag("learned")?,
     })
