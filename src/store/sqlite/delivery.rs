@@ -303,7 +303,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         billed_until: row.maybe_time("billed_until")?,
         known_until: row.maybe_time("known_until")?,
         known_from: row.maybe_time("known_from")?,
-        next: None,
+        ..Billing::default()
     };
     let says = match row.maybe_text("target")? {
         Some(target) => Says::Cancel(Identifier::stored(&target)),
