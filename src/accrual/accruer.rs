@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use super::follow::{Line, follow};
 use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
-use crate::domain::balance::BalanceKey;
+use crate::domain::balance::Place;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
 use crate::domain::period::cut;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
-    Accrual, AccrualLedger, BookedLine, Booking, Corrections, JournalRecord, Place, RouteVersionId,
+    Accrual, AccrualLedger, BookedLine, Booking, Corrections, JournalRecord, RouteVersionId,
 };
 use crate::service::{Service, Step, StepError};
 
@@ -133,15 +133,12 @@ impl Accruer {
         bookings: &mut [Booking],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let place = |key: &BalanceKey| -> Place {
-            (key.provider.clone(), key.account.clone(), key.meter.clone())
-        };
         let places: BTreeSet<Place> =
-            bookings.iter().map(|booking| place(&booking.balance)).collect();
+            bookings.iter().map(|booking| booking.balance.place()).collect();
         let places: Vec<Place> = places.into_iter().collect();
         let bounds = self.ledger.period_bounds(&places).await?;
         for booking in bookings.iter_mut().filter(|booking| booking.balance.record.is_none()) {
-            if let Some(bounds) = bounds.get(&place(&booking.balance)) {
+            if let Some(bounds) = bounds.get(&booking.balance.place()) {
                 let whole = booking.balance.window;
                 let waits = booking.due_at.micros_since(whole.end.max(now));
                 let window = cut(whole, bounds, booking.occurred_at);

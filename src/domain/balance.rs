@@ -38,6 +38,17 @@ pub struct BalanceKey {
     pub record: Option<Position>,
 }
 
+/// Where usage is billed: periods are known by provider instance, account and meter.
+pub type Place = (ProviderName, AccountName, ProviderMeter);
+
+impl BalanceKey {
+    /// Where its usage is billed.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (self.provider.clone(), self.account.clone(), self.meter.clone())
+    }
+}
+
 /// What the provider should hold for one destination, and what it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balance {

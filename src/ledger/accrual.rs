@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 
 use super::LedgerError;
-use crate::domain::balance::BalanceKey;
+use crate::domain::balance::{BalanceKey, Place};
 use crate::domain::correction::{Cause, Change, CorrectionId};
-use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName, RouteName};
+use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::state::ParkReason;
@@ -177,9 +177,6 @@ pub struct Accrued {
     /// Records parked.
     pub parked: u64,
 }
-
-/// An account's usage of a meter.
-pub type Place = (ProviderName, AccountName, ProviderMeter);
 
 /// The port of the `accrual` room.
 #[async_trait]

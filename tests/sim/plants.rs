@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::answer::{Outcome, OutcomeKind};
+use tallyd::domain::balance::Place;
 use tallyd::domain::correction::{Correction, CorrectionId};
 use tallyd::domain::names::{ProviderName, RecordId};
 use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::state::{EventState, HoldReason};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
-use tallyd::ledger::accrual::{Accrual, Place};
+use tallyd::ledger::accrual::Accrual;
 use tallyd::ledger::delivery::{DeliveryLedger as _, LeaseTerms, Leases, Settlement};
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger as _, IntakeLedger as _, Rejected,

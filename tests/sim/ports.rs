@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tallyd::domain::balance::BalanceId;
+use tallyd::domain::balance::{BalanceId, Place};
 use tallyd::domain::correction::Correction;
 use tallyd::domain::digest::Digest;
 use tallyd::domain::event::LedgerId;
@@ -18,8 +18,8 @@ use tallyd::domain::time::Timestamp;
 use tallyd::domain::time::Window;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::accrual::{
-    Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, Place,
-    RouteDefinition, RouteVersionId,
+    Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, RouteDefinition,
+    RouteVersionId,
 };
 use tallyd::ledger::delivery::{
     DeliveryLedger, LeaseTerms, Leases, MeterChange, PinCheck, ProviderFacts, Settlement,

@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::billing::bounds_of;
 use super::corrections::{corrections_page, place};
 use super::{SqliteLedger, begin, commit, sql};
-use crate::domain::balance::BalanceKey;
+use crate::domain::balance::{BalanceKey, Place};
 use crate::domain::correction::Cause;
 use crate::domain::digest::{Digest, Fields};
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
@@ -22,7 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
     Accrual, AccrualLedger, Accrued, Booking, CorrectionsPage, JournalPage, JournalRecord,
-    ParkedPage, ParkedRecord, Place, RouteDefinition, RouteVersionId,
+    ParkedPage, ParkedRecord, RouteDefinition, RouteVersionId,
 };
 use crate::store::codec::{Columns, ledger_error, usage_record};
 

@@ -13,6 +13,7 @@ use super::notices::conclude;
 use super::posting::refresh_lanes;
 use super::rejections::reject;
 use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::balance::Place;
 use crate::domain::billing::Subscription;
 use crate::domain::event::EventId;
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName, SubscriptionId};
@@ -22,7 +23,6 @@ use crate::domain::period::{
 use crate::domain::state::EventState;
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::accrual::Place;
 use crate::ledger::billing::{BillingLedger, Cursor, Learned, Learnt, Overdue};
 use crate::store::codec::{Columns, ledger_error};
 

@@ -40,15 +40,11 @@ pub(super) async fn part(
     version: i64,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let row = sqlx::query(sql!("balance_to_part"))
-        .bind(balance.0)
-        .bind(version)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let Some(row) = row else { return Ok(false) };
-    let key = balance_key(&row)?;
-    let place = (key.provider.clone(), key.account.clone(), key.meter.clone());
+    let (key, present) = key_of(connection, balance).await?;
+    if present != version {
+        return Ok(false);
+    }
+    let place = key.place();
     let bounds = bounds_of(connection, std::slice::from_ref(&place)).await?;
     let Some(bounds) = bounds.get(&place) else { return Ok(false) };
     let shares = shares(connection, balance, 0).await?;
@@ -77,12 +73,8 @@ pub(super) async fn carry(
     carry: &Carry,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let row = sqlx::query(sql!("balance_to_carry"))
-        .bind(balance.0)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let home = BalanceKey { window: carry.into, ..balance_key(&row)? };
+    let (key, _) = key_of(connection, balance).await?;
+    let home = BalanceKey { window: carry.into, ..key };
     let shares = shares(connection, balance, told_to).await?;
     let sum: Quantity = shares.values().map(|share| &share.quantity).sum();
     if sum != carry.amount {
@@ -94,6 +86,19 @@ pub(super) async fn carry(
         .collect();
     transfer(connection, balance, moved, now).await?;
     Ok(true)
+}
+
+/// A balance's key, and the version that it is of.
+async fn key_of(
+    connection: &mut SqliteConnection,
+    balance: BalanceId,
+) -> Result<(BalanceKey, i64), LedgerError> {
+    let row = sqlx::query(sql!("balance_key"))
+        .bind(balance.0)
+        .fetch_one(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok((balance_key(&row)?, row.integer("version")?))
 }
 
 /// What goes to another balance.

@@ -1,4 +1,0 @@
-SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.window_end,
-  b.record_position
-FROM balance AS b JOIN destination AS d ON d.id = b.destination_id
-WHERE b.id = ?1 AND b.version = ?2
