@@ -8,17 +8,15 @@ use std::sync::Arc;
 use tallyd::accrual::route::Route;
 use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::billing::{
-    BilledItem, Invoice, InvoiceLine, InvoiceStatus, RejectedEvent, RejectionReport, Subscription,
+    BilledItem, Invoice, InvoiceStatus, RejectedEvent, RejectionReport, Subscription,
     SubscriptionStatus,
 };
 use tallyd::domain::correction::{Change, Correction};
 use tallyd::domain::names::{
-    AccountName, CorrectionName, InvoiceId, LineId, PriceId, ProviderMeter, RecordId, SourceName,
-    SubscriptionId,
+    AccountName, CorrectionName, ProviderMeter, RecordId, SourceName, SubscriptionId,
 };
 use tallyd::domain::period::LatePolicy;
 use tallyd::domain::policies::Policies;
-use tallyd::domain::quantity::Quantity;
 use tallyd::domain::resolution::{ItemName, Verdict};
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::billing::{BillingLedger as _, Learned, Learnt};
@@ -27,6 +25,7 @@ use tallyd::ledger::intake::CorrectionLedger as _;
 use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
 use tallyd::sandbox::stripe::{EventStatus, Formula, NewMeter};
 
+use crate::support::billing::invoice_of;
 use crate::support::journey::{Setting, World, provider_name, record, route};
 use crate::support::stripe::{METERS, NOON, Running, start_with};
 
@@ -66,23 +65,7 @@ fn subscription(start: i64, end: i64) -> Subscription {
 
 /// The invoice of a period, final at `closes`.
 fn invoice(start: i64, end: i64, status: InvoiceStatus, closes: i64) -> Invoice {
-    let line = InvoiceLine {
-        id: LineId::new("il_1").unwrap(),
-        subscription: SubscriptionId::new("sub_1").unwrap(),
-        price: PriceId::new("price_1").unwrap(),
-        meter: meter(),
-        period: window(start, end),
-        quantity: Quantity::zero(),
-    };
-    Invoice {
-        id: InvoiceId::new("in_1").unwrap(),
-        account: AccountName::new("cus_1").unwrap(),
-        status,
-        created_at: at(end),
-        finalizes_at: Some(at(closes)),
-        finalized_at: (status == InvoiceStatus::Final).then(|| at(closes)),
-        lines: vec![line],
-    }
+    invoice_of(window(start, end), status, at(closes))
 }
 
 impl Stage {

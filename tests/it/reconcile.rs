@@ -1,8 +1,6 @@
 //! Reports, stepped by hand over a real ledger and the sandbox: each kind of difference is planted
 //! at the provider or in the ledger, and has to be found, named, and explained down to the record.
 
-use std::sync::Arc;
-
 use tallyd::clock::Clock as _;
 use tallyd::domain::billing::{
     BilledItem, Invoice, InvoiceLine, InvoiceStatus, Subscription, SubscriptionStatus,
@@ -17,12 +15,9 @@ use tallyd::ledger::billing::{BillingLedger as _, Learned};
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::reconcile::ReconcileLedger as _;
 use tallyd::ledger::report::{Question, ReportLedger as _};
-use tallyd::provider::Provider as _;
-use tallyd::provider::stripe::{Stripe, settings};
 use tallyd::reconcile::keeper::InLedger;
 use tallyd::reconcile::line::Report;
 use tallyd::reconcile::reporter::{ReportError, Reporter};
-use tallyd::reconcile::settler::Settler;
 use tallyd::reconcile::{READS_PER_MONTH, Settings};
 use tallyd::sandbox::faults::FaultKind;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
@@ -39,10 +34,9 @@ const ABSENT: i64 = 32 * HOUR;
 /// A second look.
 const AGAIN: i64 = 601;
 
-/// A world with the services that are tested here.
+/// A world with what is tested here.
 struct Stand {
     world: World,
-    settler: Settler,
     reporter: Reporter,
     keeper: InLedger<SqliteLedger>,
     sandbox: Running,
@@ -68,27 +62,14 @@ impl Stand {
             start_with(|stripe| stripe.meters = vec![NewMeter::new("calls", Formula::Sum)]).await;
         let folder = tempfile::tempdir().unwrap();
         let clock = sandbox.clock.clone();
-        let (routes, setting) = (vec![route("calls")], Setting::default());
+        let setting = Setting { reads_per_month, ..Setting::default() };
+        let routes = vec![route("calls")];
         let world = World::open(folder.path(), &sandbox, &clock, routes, setting).await;
-        let stripe = Stripe::new(&settings::Settings {
-            name: provider_name(),
-            api: sandbox.url.clone(),
-            key: "sk_test_journey".to_owned().into(),
-            account: None,
-            meters: Vec::new(),
-            webhook_secrets: Vec::new(),
-            timeout_millis: 2_000,
-        })
-        .unwrap();
-        stripe.adopt_meters(stripe.contact().await.unwrap().meters);
-        let stripe = Arc::new(stripe);
         let settings = Settings { provider: provider_name(), reads_per_month };
-        let ledger = world.ledger.clone();
-        let settler =
-            Settler::new(settings.clone(), ledger.clone(), stripe.clone(), Arc::new(|_| ()));
-        let reporter = Reporter::new(settings, ledger.clone(), stripe, clock.clone());
+        let (ledger, provider) = (world.ledger.clone(), world.provider.clone());
+        let reporter = Reporter::new(settings, ledger.clone(), provider, clock.clone());
         let keeper = InLedger { ledger, clock };
-        Self { world, settler, reporter, keeper, sandbox, _folder: folder }
+        Self { world, reporter, keeper, sandbox, _folder: folder }
     }
 
     async fn plain() -> Self {
@@ -117,7 +98,7 @@ impl Stand {
     async fn settle(&self, seconds: i64) {
         for look in [seconds, seconds + AGAIN] {
             self.world.clock.set(START.plus_seconds(look));
-            self.settler.run_once(self.world.clock.now()).await.unwrap();
+            self.world.settler.run_once(self.world.clock.now()).await.unwrap();
         }
     }
 

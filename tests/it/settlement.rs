@@ -2,7 +2,6 @@
 //! told, and what it leaves alone.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tallyd::accrual::route::{Route, WindowRule};
 use tallyd::clock::Clock as _;
@@ -12,10 +11,7 @@ use tallyd::domain::time::Timestamp;
 use tallyd::ledger::intake::CorrectionLedger;
 use tallyd::ledger::operator::{BookFilter, BookLine, HeldItem, OperatorLedger};
 use tallyd::ledger::reconcile::ReconcileLedger;
-use tallyd::provider::Provider as _;
-use tallyd::provider::stripe::{Stripe, settings};
-use tallyd::reconcile::settler::Settler;
-use tallyd::reconcile::{READS_PER_MONTH, Settings};
+use tallyd::reconcile::READS_PER_MONTH;
 use tallyd::sandbox::faults::FaultKind;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
 use tallyd::service::Service as _;
@@ -34,10 +30,9 @@ const AGAIN: i64 = 601;
 /// The next time that a lane is compared.
 const NEXT: i64 = 6 * HOUR + 1;
 
-/// A world with the service that is tested here.
+/// A world, the sandbox it tells, and the folder of its ledger.
 struct Stand {
     world: World,
-    settler: Settler,
     sandbox: Running,
     _folder: tempfile::TempDir,
 }
@@ -48,24 +43,9 @@ impl Stand {
             start_with(|stripe| stripe.meters = vec![NewMeter::new("calls", Formula::Sum)]).await;
         let folder = tempfile::tempdir().unwrap();
         let clock = sandbox.clock.clone();
-        let setting = Setting::default();
+        let setting = Setting { reads_per_month, ..Setting::default() };
         let world = World::open(folder.path(), &sandbox, &clock, vec![route], setting).await;
-        let stripe = Stripe::new(&settings::Settings {
-            name: provider_name(),
-            api: sandbox.url.clone(),
-            key: "sk_test_journey".to_owned().into(),
-            account: None,
-            meters: Vec::new(),
-            webhook_secrets: Vec::new(),
-            timeout_millis: 2_000,
-        })
-        .unwrap();
-        let contact = stripe.contact().await.unwrap();
-        stripe.adopt_meters(contact.meters);
-        let settings = Settings { provider: provider_name(), reads_per_month };
-        let ledger = world.ledger.clone();
-        let settler = Settler::new(settings, ledger, Arc::new(stripe), Arc::new(|_| ()));
-        Self { world, settler, sandbox, _folder: folder }
+        Self { world, sandbox, _folder: folder }
     }
 
     async fn plain() -> Self {
@@ -98,7 +78,7 @@ impl Stand {
     /// Compares at so many seconds after the start.
     async fn look(&self, seconds: i64) {
         self.world.clock.set(START.plus_seconds(seconds));
-        self.settler.run_once(self.world.clock.now()).await.unwrap();
+        self.world.settler.run_once(self.world.clock.now()).await.unwrap();
         self.world.verify().await;
     }
 
@@ -257,7 +237,7 @@ async fn a_clock_that_was_set_ahead_proves_nothing() {
     stand.world.clock.set(START.plus_seconds(PRESENT));
     let ahead = stand.world.clock.now().plus_seconds(ABSENT);
     for turn in 0..3 {
-        stand.settler.run_once(ahead.plus_seconds(turn * NEXT)).await.unwrap();
+        stand.world.settler.run_once(ahead.plus_seconds(turn * NEXT)).await.unwrap();
     }
     // By the provider's clock it was sent eight hours ago: it may still be on its way.
     stand.check(&[("accepted", 1)]).await;

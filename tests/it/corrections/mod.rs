@@ -9,12 +9,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, SqlSafeStr as _};
 use tallyd::accrual::route::{Aggregate, Route, WindowRule};
 use tallyd::clock::{Clock as _, ManualClock};
-use tallyd::domain::billing::{Invoice, InvoiceLine, InvoiceStatus};
+use tallyd::domain::billing::InvoiceStatus;
 use tallyd::domain::correction::{Change, Correction};
-use tallyd::domain::names::{
-    AccountName, CorrectionName, InvoiceId, LineId, PriceId, ProviderMeter, ProviderName, RecordId,
-    SourceName, SubscriptionId,
-};
+use tallyd::domain::names::{CorrectionName, ProviderMeter, ProviderName, RecordId, SourceName};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::resolution::{ItemName, Verdict};
 use tallyd::domain::time::{Timestamp, Window};
@@ -25,6 +22,7 @@ use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
 use tallyd::service::Service as _;
 
+use crate::support::billing::invoice_of;
 use crate::support::journey::{Setting, World, record, route};
 use crate::support::stripe::{METERS, NOON, Running, start_with};
 
@@ -152,23 +150,8 @@ impl Stage {
 
     /// Closes the period of `cus_1` at `until`: its invoice is final.
     async fn close_period(&self, until: Timestamp) {
-        let line = InvoiceLine {
-            id: LineId::new("il_1").unwrap(),
-            subscription: SubscriptionId::new("sub_1").unwrap(),
-            price: PriceId::new("price_1").unwrap(),
-            meter: ProviderMeter::new("calls").unwrap(),
-            period: Window { start: until.plus_seconds(-30 * 86_400), end: until },
-            quantity: quantity("0"),
-        };
-        let invoice = Invoice {
-            id: InvoiceId::new("in_1").unwrap(),
-            account: AccountName::new("cus_1").unwrap(),
-            status: InvoiceStatus::Final,
-            created_at: until,
-            finalizes_at: None,
-            finalized_at: Some(until),
-            lines: vec![line],
-        };
+        let period = Window { start: until.plus_seconds(-30 * 86_400), end: until };
+        let invoice = invoice_of(period, InvoiceStatus::Final, until);
         let now = self.clock.now();
         let learned = Learned { invoices: vec![invoice], ..Learned::nothing(now) };
         let provider = ProviderName::new("stripe.main").unwrap();

@@ -1,8 +1,14 @@
-//! Subscriptions in a running sandbox. Here: a price, a subscription, a walk through time. Never
-//! here: an expectation. Read next: [`super::stripe`].
+//! Subscriptions in a running sandbox, and what is learned of one. Here: a price, a subscription, a
+//! walk through time; an invoice as the ledger is told it. Never here: an expectation. Read next:
+//! [`super::stripe`].
 
 use serde_json::Value;
-use tallyd::domain::time::Timestamp;
+use tallyd::domain::billing::{Invoice, InvoiceLine, InvoiceStatus};
+use tallyd::domain::names::{
+    AccountName, InvoiceId, LineId, PriceId, ProviderMeter, SubscriptionId,
+};
+use tallyd::domain::quantity::Quantity;
+use tallyd::domain::time::{Timestamp, Window};
 
 use super::stripe::{Running, event_of};
 
@@ -17,6 +23,28 @@ pub(crate) fn seconds(text: &str) -> i64 {
 /// The text of a field.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().expect("the field is a text")
+}
+
+/// The invoice by which `sub_1` bills `cus_1` nothing of the meter `calls` in a period, and which
+/// is or becomes final at `closes`.
+pub(crate) fn invoice_of(period: Window, status: InvoiceStatus, closes: Timestamp) -> Invoice {
+    let line = InvoiceLine {
+        id: LineId::new("il_1").unwrap(),
+        subscription: SubscriptionId::new("sub_1").unwrap(),
+        price: PriceId::new("price_1").unwrap(),
+        meter: ProviderMeter::new("calls").unwrap(),
+        period,
+        quantity: Quantity::zero(),
+    };
+    Invoice {
+        id: InvoiceId::new("in_1").unwrap(),
+        account: AccountName::new("cus_1").unwrap(),
+        status,
+        created_at: period.end,
+        finalizes_at: Some(closes),
+        finalized_at: (status == InvoiceStatus::Final).then_some(closes),
+        lines: vec![line],
+    }
 }
 
 impl Running {
