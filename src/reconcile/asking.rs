@@ -1,14 +1,50 @@
-//! What a notice asks for. PURE. Here: from notices, and from what fell due, to the objects to read
-//! again; and what each notice led to. Never here: a request. Read next: [`super::explain`].
+//! What is to be asked for. PURE. Here: from notices, and from what fell due, to the objects to
+//! read again, and what each notice led to; the lists that make up for what no notice brought.
+//! Never here: a request. Read next: [`super::explain`].
 
 use std::collections::BTreeSet;
 
 use crate::domain::billing::{Invoice, Subscription};
-use crate::domain::names::{AccountName, InvoiceId, NoticeId, SubscriptionId};
+use crate::domain::closed::closed;
+use crate::domain::names::{AccountName, FeedName, InvoiceId, NoticeId, SubscriptionId};
 use crate::domain::time::Timestamp;
 use crate::ledger::billing::Overdue;
 use crate::ledger::notices::{Conclusion, NoticeNumber, WaitingNotice};
 use crate::provider::billing::{Announced, BillingReader};
+
+closed! {
+    /// A list that is read as a whole from time to time, by the name under which it is kept when
+    /// that was.
+    Sweep {
+        /// All subscriptions.
+        Subscriptions = "sweep of subscriptions",
+        /// The newer invoices.
+        Invoices = "sweep of invoices",
+    }
+}
+
+/// A list that comes page by page.
+#[derive(Clone, Copy, Debug)]
+pub enum List<'a> {
+    /// All subscriptions, or those of one account.
+    Subscriptions(Option<&'a AccountName>),
+    /// Invoices that were made since.
+    Invoices(Timestamp),
+    /// What was announced since.
+    Feed(&'a FeedName, Timestamp),
+}
+
+impl List<'_> {
+    /// Its name, for the log.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Subscriptions(_) => "subscriptions",
+            Self::Invoices(_) => "invoices",
+            Self::Feed(feed, _) => feed.as_str(),
+        }
+    }
+}
 
 /// The objects to read again.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +74,7 @@ impl Wanted {
     pub fn of(
         notices: &[WaitingNotice],
         overdue: Overdue,
-        known_to: Option<Timestamp>,
+        known_to: Timestamp,
         reader: &dyn BillingReader,
     ) -> Self {
         let mut wanted = Self {
@@ -50,7 +86,7 @@ impl Wanted {
         for waiting in notices {
             let notice = &waiting.arrival.notice;
             let about = reader.announced(&notice.kind, notice.related.as_ref());
-            let is_known = known_to.is_some_and(|known_to| notice.created_at < known_to);
+            let is_known = notice.created_at < known_to;
             match &about {
                 Announced::Subscription(_) | Announced::Invoice(_) if is_known => {
                     wanted.known.push(waiting.number);

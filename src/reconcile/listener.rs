@@ -12,21 +12,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::Settings;
-use super::asking::{Wanted, latest_of};
+use super::asking::{List, Sweep, Wanted, latest_of};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::names::FeedName;
-use crate::domain::notice::CameBy;
+use crate::domain::notice::{CameBy, Notice};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::billing::{BillingLedger, Cursor, Learned, Learnt};
 use crate::ledger::delivery::DeliveryLedger;
-use crate::ledger::notices::{Arrival, NoticesLedger};
+use crate::ledger::notices::{Arrival, NoticesLedger, WaitingNotice};
 use crate::ledger::reconcile::ReconcileLedger;
 use crate::provider::Provider;
 use crate::provider::billing::{Answered, BillingReader};
 use crate::service::{Service, Step, StepError};
 
-/// How often there is a look at what waits or fell due, in microseconds: a minute.
+/// How often there is a look at what fell due and at the lists, in microseconds: a minute, of an
+/// hour's grace. What was announced is not waited with.
 const LOOK_MICROS: i64 = MICROS_PER_MINUTE;
 /// Notices in one step: they hold a quarter of a mebibyte each at the most.
 const NOTICES_PER_STEP: u32 = 100;
@@ -51,13 +52,11 @@ const FIRST_POLL_MICROS: i64 = 3 * MICROS_PER_DAY;
 const OVERLAP_MICROS: i64 = 10 * MICROS_PER_MINUTE;
 /// How often all subscriptions, and the newer invoices, are read, in microseconds: once a day.
 const SWEEP_MICROS: i64 = MICROS_PER_DAY;
-/// Under which name it is kept when all subscriptions were read.
-const SUBSCRIPTIONS_SWEEP: &str = "sweep of subscriptions";
-/// Under which name it is kept when the newer invoices were read.
-const INVOICES_SWEEP: &str = "sweep of invoices";
 /// How old invoices may be that a sweep reads, in microseconds: a month and the longest grace, so
 /// that each is read once more after it became final.
 const SWEPT_INVOICES_MICROS: i64 = 35 * MICROS_PER_DAY;
+/// A sweep that was never made lets nothing be known.
+const NEVER: Timestamp = Timestamp::from_micros(0);
 /// Most pages of one list that are read in a row: 20,000 subscriptions. A list without an end is a
 /// fault.
 const PAGES_MAX: u32 = 200;
@@ -91,6 +90,8 @@ struct Waiting {
     span: Option<Window>,
     /// The last wait after a question without an answer.
     last_micros: i64,
+    /// Before this there is no look, unless something was announced.
+    look_at: Option<Timestamp>,
 }
 
 /// Why a step ends early.
@@ -136,7 +137,15 @@ impl Listener {
     }
 
     async fn look(&self, now: Timestamp) -> Result<Step, LedgerError> {
-        let mut step = Step { wake_at: Some(now.plus_micros(LOOK_MICROS)), ..Step::default() };
+        let provider = &self.settings.provider;
+        let next = now.plus_micros(LOOK_MICROS);
+        let notices = self.ledger.waiting_notices(provider, NOTICES_PER_STEP).await?;
+        // A clock that was set back ends the wait.
+        let look_at = self.waiting().look_at.filter(|at| now < *at && *at <= next);
+        if let Some(at) = look_at.filter(|_| notices.is_empty()) {
+            return Ok(Step { wake_at: Some(at), ..Step::default() });
+        }
+        let mut step = Step { wake_at: Some(next), ..Step::default() };
         let facts = self.ledger.provider_facts(&self.settings.provider).await?;
         let Some(clock) = facts.clock.filter(|_| facts.pause.is_none()) else { return Ok(step) };
         let used = self.ledger.read_calls(&self.settings.provider, now).await?;
@@ -149,9 +158,11 @@ impl Listener {
             learnt: Learnt::default(),
             asked: 0,
         };
-        let more = match round.run().await {
+        let more = match round.run(&notices).await {
             Ok(more) => {
-                self.waiting().last_micros = 0;
+                // What was learned may have let more fall due.
+                let look_at = (round.asked == 0).then_some(next);
+                *self.waiting() = Waiting { look_at, ..Waiting::default() };
                 more
             }
             Err(Stopped::Failed(error)) => return Err(error),
@@ -188,7 +199,7 @@ impl Listener {
 
     fn wait(&self, now: Timestamp, micros: i64) {
         let span = Some(Window { start: now, end: now.plus_micros(micros) });
-        *self.waiting() = Waiting { span, last_micros: micros };
+        *self.waiting() = Waiting { span, last_micros: micros, look_at: None };
     }
 
     fn tell(&self, answer: &Answer, what: &str) {
@@ -200,61 +211,41 @@ impl Listener {
 
 impl Round<'_> {
     /// Asks for what is to be asked for; whether there is more of the same.
-    async fn run(&mut self) -> Result<bool, Stopped> {
+    async fn run(&mut self, notices: &[WaitingNotice]) -> Result<bool, Stopped> {
         let listener = self.listener;
         let provider = &listener.settings.provider;
-        let swept = self.sweep_subscriptions().await;
-        self.passed_over(SUBSCRIPTIONS_SWEEP, swept).await?;
-        let swept = self.sweep_invoices().await;
-        self.passed_over(INVOICES_SWEEP, swept).await?;
-        let notices = listener.ledger.waiting_notices(provider, NOTICES_PER_STEP).await?;
-        let full = u32::try_from(notices.len()).is_ok_and(|found| found >= NOTICES_PER_STEP);
+        let mut known_to = self.provider_now;
+        for sweep in Sweep::ALL {
+            known_to = known_to.min(self.sweep(*sweep).await?);
+        }
+        // Lists lag behind what they announce.
+        let known_to = known_to.plus_micros(-OVERLAP_MICROS);
         let asked_before = self.now.plus_micros(-ASK_AGAIN_MICROS);
         let overdue = listener
             .ledger
             .overdue(provider, self.provider_now, asked_before, OVERDUE_PER_STEP, self.now)
             .await?;
-        let known_to = self.swept_to().await?;
-        let wanted = Wanted::of(&notices, overdue, known_to, listener.reader.as_ref());
+        let wanted = Wanted::of(notices, overdue, known_to, listener.reader.as_ref());
         if !wanted.is_empty() {
             self.ask(wanted).await?;
         }
-        if full {
+        if u32::try_from(notices.len()).is_ok_and(|found| found >= NOTICES_PER_STEP) {
             return Ok(true);
         }
         let mut polled = 0;
         for feed in listener.reader.feeds() {
-            let kept = self.poll(&feed).await;
-            polled += self.passed_over(feed.as_str(), kept).await?.unwrap_or_default();
+            polled += self.poll(&feed).await?;
         }
         Ok(polled > 0)
     }
 
-    /// What happened before this was read with everything else, less how far lists lag behind.
-    async fn swept_to(&self) -> Result<Option<Timestamp>, LedgerError> {
-        let (ledger, provider) = (&self.listener.ledger, &self.listener.settings.provider);
-        let subscriptions = ledger.cursor(provider, SUBSCRIPTIONS_SWEEP).await?;
-        let invoices = ledger.cursor(provider, INVOICES_SWEEP).await?;
-        let both = subscriptions.zip(invoices).map(|(a, b)| a.read_to.min(b.read_to));
-        Ok(both.map(|read_to| read_to.plus_micros(-OVERLAP_MICROS)))
-    }
-
     /// A list that the key may not read has its turn again when it would have had it anyway; the
     /// others go on.
-    async fn passed_over<T>(
-        &mut self,
-        feed: &str,
-        read: Result<T, Stopped>,
-    ) -> Result<Option<T>, Stopped> {
+    fn passed_over<T>(&self, feed: &str, read: Result<T, Stopped>) -> Result<Option<T>, Stopped> {
         match read {
             Ok(read) => Ok(Some(read)),
             Err(Stopped::Forbidden(answer)) => {
-                let listener = self.listener;
-                listener.tell(&answer, &format!("the list \"{feed}\" cannot be read"));
-                let cursor = listener.ledger.cursor(&listener.settings.provider, feed).await?;
-                let never = self.provider_now.plus_micros(-FIRST_POLL_MICROS);
-                let read_to = cursor.map_or(never, |cursor| cursor.read_to);
-                self.done(feed, read_to).await?;
+                self.listener.tell(&answer, &format!("the list \"{feed}\" cannot be read"));
                 Ok(None)
             }
             Err(stopped) => Err(stopped),
@@ -269,28 +260,19 @@ impl Round<'_> {
             self.read_meters().await?;
         }
         for account in &wanted.accounts {
-            let mut page = None;
-            for _ in 0..PAGES_MAX {
-                let answer = reader.subscriptions(Some(account), page.as_deref()).await;
-                let found = self.answered(answer).await?;
-                learned.subscriptions.extend(found.items);
-                page = found.next;
-                if page.is_none() {
-                    break;
-                }
-            }
+            self.read(List::Subscriptions(Some(account))).await?;
         }
         for id in &wanted.subscriptions {
-            let found = self.answered(reader.subscription(id).await).await?;
+            let found = self.answer(reader.subscription(id)).await?;
             learned.subscriptions.extend(found);
         }
         let overdue = latest_of(&learned.subscriptions, &wanted.overdue);
         for id in wanted.invoices.union(&overdue) {
-            let found = self.answered(reader.invoice(id).await).await?;
+            let found = self.answer(reader.invoice(id)).await?;
             learned.invoices.extend(found);
         }
         for notice in &wanted.reports {
-            let found = self.answered(reader.rejections(notice).await).await?;
+            let found = self.answer(reader.rejections(notice)).await?;
             learned.rejections.extend(found);
         }
         learned.concluded = wanted.conclusions(&learned.subscriptions, &learned.invoices);
@@ -313,14 +295,21 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Counts what a question took, and takes note of the provider's clock.
-    async fn answered<T>(&mut self, answer: Result<Answered<T>, Answer>) -> Result<T, Stopped> {
+    /// Asks a question if the budget allows it, counts what it took, and takes note of the
+    /// provider's clock.
+    async fn answer<T>(
+        &mut self,
+        question: impl Future<Output = Result<Answered<T>, Answer>> + Send,
+    ) -> Result<T, Stopped> {
+        if self.left == 0 {
+            return Err(Stopped::Spent);
+        }
+        let answer = question.await;
         let listener = self.listener;
-        let provider = &listener.settings.provider;
         let calls = answer.as_ref().map_or(1, |answered| answered.calls);
         self.asked += u64::from(calls);
-        listener.ledger.count_reads(provider, calls, self.now).await?;
-        self.left = self.left.checked_sub(calls).ok_or(Stopped::Spent)?;
+        self.left = self.left.saturating_sub(calls);
+        listener.ledger.count_reads(&listener.settings.provider, calls, self.now).await?;
         let answered = answer.map_err(stopped)?;
         self.provider_now = answered.provider_at.unwrap_or(self.provider_now);
         Ok(answered.value)
@@ -337,22 +326,14 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Where a list is to be read from, if that is due.
-    async fn due(
-        &self,
-        feed: &str,
-        every_micros: i64,
-        first_micros: i64,
-    ) -> Result<Option<Timestamp>, LedgerError> {
+    async fn cursor(&self, feed: &str) -> Result<Option<Cursor>, LedgerError> {
         let listener = self.listener;
-        let cursor = listener.ledger.cursor(&listener.settings.provider, feed).await?;
-        Ok(match cursor {
-            None => Some(self.provider_now.plus_micros(-first_micros)),
-            Some(cursor) if (0..every_micros).contains(&self.now.micros_since(cursor.read_at)) => {
-                None
-            }
-            Some(cursor) => Some(cursor.read_to),
-        })
+        listener.ledger.cursor(&listener.settings.provider, feed).await
+    }
+
+    /// Whether a list that was read has its turn again.
+    fn is_due(&self, cursor: Cursor, every_micros: i64) -> bool {
+        !(0..every_micros).contains(&self.now.micros_since(cursor.read_at))
     }
 
     async fn done(&self, feed: &str, read_to: Timestamp) -> Result<(), LedgerError> {
@@ -361,93 +342,107 @@ impl Round<'_> {
         listener.ledger.move_cursor(&listener.settings.provider, feed, cursor).await
     }
 
-    /// Keeps that a list was read, and says so where it goes on past what is read in a row: it is
-    /// not begun again before its time.
-    async fn read_to(
-        &self,
-        feed: &str,
-        next: Option<String>,
-        read_to: Timestamp,
-    ) -> Result<(), Stopped> {
-        if next.is_some() {
-            let provider = &self.listener.settings.provider;
-            tracing::error!(%provider, feed, pages = PAGES_MAX, "a list goes on past what is read");
+    /// Reads a list as a whole, if that is due; what happened before the answer was read so.
+    async fn sweep(&mut self, sweep: Sweep) -> Result<Timestamp, Stopped> {
+        let cursor = self.cursor(sweep.as_str()).await?;
+        if let Some(cursor) = cursor.filter(|cursor| !self.is_due(*cursor, SWEEP_MICROS)) {
+            return Ok(cursor.read_to);
         }
-        Ok(self.done(feed, read_to).await?)
-    }
-
-    /// Reads what was announced since the list was read last; how many announcements are new.
-    async fn poll(&mut self, feed: &FeedName) -> Result<u64, Stopped> {
-        let listener = self.listener;
-        let provider = &listener.settings.provider;
-        let heard = listener.ledger.heard_at(provider).await?;
-        let come = heard.is_some_and(|at| self.now.micros_since(at) < WEBHOOKS_COME_MICROS);
-        let every = if come { POLL_BESIDE_WEBHOOKS_MICROS } else { POLL_MICROS };
-        let Some(since) = self.due(feed.as_str(), every, FIRST_POLL_MICROS).await? else {
-            return Ok(0);
+        let began_at = self.provider_now;
+        let list = match sweep {
+            Sweep::Subscriptions => List::Subscriptions(None),
+            Sweep::Invoices => List::Invoices(began_at.plus_micros(-SWEPT_INVOICES_MICROS)),
         };
-        let began_at = self.provider_now;
-        let (mut page, mut kept) = (None, 0);
-        for _ in 0..PAGES_MAX {
-            let answer = listener.reader.feed_page(feed, since, page.as_deref()).await;
-            let found = self.answered(answer).await?;
-            let came_by = CameBy::Poll;
-            let arrivals: Vec<Arrival> = found
-                .items
-                .into_iter()
-                .map(|notice| Arrival { provider: provider.clone(), notice, came_by })
-                .collect();
-            for archived in listener.ledger.archive_notices(&arrivals, self.now).await? {
-                kept += u64::from(archived.is_new());
-            }
-            page = found.next;
-            if page.is_none() {
-                break;
-            }
-        }
-        self.read_to(feed.as_str(), page, began_at.plus_micros(-OVERLAP_MICROS)).await?;
-        Ok(kept)
+        let read = self.read(list).await;
+        let read_to = match (self.passed_over(sweep.as_str(), read)?, cursor) {
+            (Some(_), _) => began_at,
+            (None, Some(cursor)) => cursor.read_to,
+            (None, None) => NEVER,
+        };
+        self.done(sweep.as_str(), read_to).await?;
+        Ok(read_to)
     }
 
-    async fn sweep_subscriptions(&mut self) -> Result<(), Stopped> {
-        let listener = self.listener;
-        if self.due(SUBSCRIPTIONS_SWEEP, SWEEP_MICROS, 0).await?.is_none() {
-            return Ok(());
-        }
-        let began_at = self.provider_now;
-        let mut page = None;
-        for _ in 0..PAGES_MAX {
-            let answer = listener.reader.subscriptions(None, page.as_deref()).await;
-            let found = self.answered(answer).await?;
-            let nothing = Learned::nothing(self.provider_now);
-            self.learn(Learned { subscriptions: found.items, ..nothing }).await?;
-            page = found.next;
-            if page.is_none() {
-                break;
+    /// Reads what was announced since the list was read last, if that is due; how many
+    /// announcements are new.
+    async fn poll(&mut self, feed: &FeedName) -> Result<u64, Stopped> {
+        let cursor = self.cursor(feed.as_str()).await?;
+        if let Some(cursor) = cursor {
+            let due = self.is_due(cursor, POLL_BESIDE_WEBHOOKS_MICROS);
+            if !due && (!self.is_due(cursor, POLL_MICROS) || self.webhooks_come().await?) {
+                return Ok(0);
             }
         }
-        self.read_to(SUBSCRIPTIONS_SWEEP, page, began_at).await
+        let began_at = self.provider_now;
+        let since = cursor.map_or(began_at.plus_micros(-FIRST_POLL_MICROS), |each| each.read_to);
+        let read = self.read(List::Feed(feed, since)).await;
+        let (new, read_to) = match self.passed_over(feed.as_str(), read)? {
+            Some(new) => (new, began_at.plus_micros(-OVERLAP_MICROS)),
+            None => (0, since),
+        };
+        self.done(feed.as_str(), read_to).await?;
+        Ok(new)
     }
 
-    async fn sweep_invoices(&mut self) -> Result<(), Stopped> {
+    async fn webhooks_come(&self) -> Result<bool, LedgerError> {
         let listener = self.listener;
-        if self.due(INVOICES_SWEEP, SWEEP_MICROS, 0).await?.is_none() {
-            return Ok(());
-        }
-        let began_at = self.provider_now;
-        let since = began_at.plus_micros(-SWEPT_INVOICES_MICROS);
-        let mut page = None;
+        let heard = listener.ledger.heard_at(&listener.settings.provider).await?;
+        Ok(heard.is_some_and(|at| self.now.micros_since(at) < WEBHOOKS_COME_MICROS))
+    }
+
+    /// Reads a list to its end, and keeps what is on each page; how many announcements are new. It
+    /// is said where it goes on past what is read in a row: it is not begun again before its time.
+    async fn read(&mut self, list: List<'_>) -> Result<u64, Stopped> {
+        let (mut page, mut new) = (None, 0);
         for _ in 0..PAGES_MAX {
-            let found =
-                self.answered(listener.reader.invoices(since, page.as_deref()).await).await?;
-            let nothing = Learned::nothing(self.provider_now);
-            self.learn(Learned { invoices: found.items, ..nothing }).await?;
-            page = found.next;
+            let (found, next) = self.page(list, page.as_deref()).await?;
+            new += found;
+            page = next;
             if page.is_none() {
-                break;
+                return Ok(new);
             }
         }
-        self.read_to(INVOICES_SWEEP, page, began_at).await
+        let provider = &self.listener.settings.provider;
+        let list = list.name();
+        tracing::error!(%provider, list, pages = PAGES_MAX, "a list goes on past what is read");
+        Ok(new)
+    }
+
+    /// Reads a page and keeps what is on it; how many announcements are new, and the next page.
+    async fn page(
+        &mut self,
+        list: List<'_>,
+        page: Option<&str>,
+    ) -> Result<(u64, Option<String>), Stopped> {
+        let reader = Arc::clone(&self.listener.reader);
+        match list {
+            List::Subscriptions(account) => {
+                let found = self.answer(reader.subscriptions(account, page)).await?;
+                let nothing = Learned::nothing(self.provider_now);
+                self.learn(Learned { subscriptions: found.items, ..nothing }).await?;
+                Ok((0, found.next))
+            }
+            List::Invoices(since) => {
+                let found = self.answer(reader.invoices(since, page)).await?;
+                let nothing = Learned::nothing(self.provider_now);
+                self.learn(Learned { invoices: found.items, ..nothing }).await?;
+                Ok((0, found.next))
+            }
+            List::Feed(feed, since) => {
+                let found = self.answer(reader.feed_page(feed, since, page)).await?;
+                Ok((self.archive(found.items).await?, found.next))
+            }
+        }
+    }
+
+    /// Keeps what was announced; how much of it is new.
+    async fn archive(&self, notices: Vec<Notice>) -> Result<u64, LedgerError> {
+        let listener = self.listener;
+        let (provider, came_by) = (&listener.settings.provider, CameBy::Poll);
+        let arrival = |notice| Arrival { provider: provider.clone(), notice, came_by };
+        let arrivals: Vec<Arrival> = notices.into_iter().map(arrival).collect();
+        let archived = listener.ledger.archive_notices(&arrivals, self.now).await?;
+        Ok(archived.iter().map(|each| u64::from(each.is_new())).sum())
     }
 }
 

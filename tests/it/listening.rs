@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use tallyd::clock::Clock as _;
+use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::billing::{Invoice, RejectionReport, Subscription};
 use tallyd::domain::names::{
@@ -18,7 +18,9 @@ use tallyd::ledger::notices::{Arrival, NoticesLedger as _};
 use tallyd::ledger::reconcile::ReconcileLedger as _;
 use tallyd::provider::billing::{Announced, Answered, BillingReader, Page};
 use tallyd::reconcile::listener::Listener;
-use tallyd::service::Service as _;
+use tallyd::reconcile::{READS_PER_MONTH, Settings};
+use tallyd::service::{Service as _, Step};
+use tallyd::store::sqlite::SqliteLedger;
 
 use crate::support::journey::{Setting, World, provider_name, route};
 use crate::support::stripe::{NOON, start};
@@ -95,34 +97,65 @@ impl BillingReader for Mute {
     }
 }
 
+/// A listener over a real ledger that asks a provider of which only the answers matter.
+struct Stand {
+    listener: Listener,
+    mute: Arc<Mute>,
+    ledger: Arc<SqliteLedger>,
+    clock: Arc<ManualClock>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stand {
+    async fn open(answer: Option<Answer>, reads_per_month: u32) -> Self {
+        let sandbox = start().await;
+        let clock = sandbox.clock.clone();
+        let folder = tempfile::tempdir().unwrap();
+        let routes = vec![route("tokens")];
+        let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
+        world.step().await;
+        let mute = Arc::new(Mute { answer, asked: AtomicU32::new(0) });
+        let settings = Settings { provider: provider_name(), reads_per_month };
+        let ledger = world.ledger.clone();
+        let listener = Listener::new(settings, ledger.clone(), world.provider, mute.clone());
+        Self { listener, mute, ledger, clock, _folder: folder }
+    }
+
+    fn asked(&self) -> u32 {
+        self.mute.asked.load(Ordering::Relaxed)
+    }
+
+    async fn wake(&self) -> Step {
+        self.listener.run_once(self.clock.now()).await.unwrap()
+    }
+
+    /// Has the listener wake every minute of a day.
+    async fn pass_a_day(&self) {
+        for _ in 0..24 * 60 {
+            self.wake().await;
+            self.clock.advance_micros(60_000_000);
+        }
+    }
+
+    async fn announce(&self, arrivals: &[Arrival]) {
+        self.ledger.archive_notices(arrivals, self.clock.now()).await.unwrap();
+    }
+}
+
 /// How many questions are asked in a day of looks a minute apart, when notices come: of a
 /// subscription, as often as `notices` says, `age` seconds old.
 async fn asked_in_a_day(answer: Option<Answer>, notices: i64, age: i64) -> u32 {
-    let sandbox = start().await;
-    let clock = sandbox.clock.clone();
-    let folder = tempfile::tempdir().unwrap();
-    let routes = vec![route("tokens")];
-    let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
-    world.step().await;
-    let mute = Arc::new(Mute { answer, asked: AtomicU32::new(0) });
-    let settings = tallyd::reconcile::Settings {
-        provider: provider_name(),
-        reads_per_month: tallyd::reconcile::READS_PER_MONTH,
-    };
-    let listener = Listener::new(settings, world.ledger.clone(), world.provider, mute.clone());
-    listener.run_once(clock.now()).await.unwrap();
+    let stand = Stand::open(answer, READS_PER_MONTH).await;
+    stand.wake().await;
     let arrivals: Vec<Arrival> = (0..notices).map(|number| arrival(number, age)).collect();
-    world.ledger.archive_notices(&arrivals, clock.now()).await.unwrap();
-    for _ in 0..24 * 60 {
-        listener.run_once(clock.now()).await.unwrap();
-        clock.advance_micros(60_000_000);
-    }
-    let counted = world.ledger.read_calls(&provider_name(), clock.now()).await.unwrap().month;
-    let asked = mute.asked.load(Ordering::Relaxed);
-    assert_eq!(asked, counted, "what is asked is counted, answered or not");
-    let waiting = world.ledger.waiting_notices(&provider_name(), 100).await.unwrap();
+    stand.announce(&arrivals).await;
+    stand.pass_a_day().await;
+    let now = stand.clock.now();
+    let counted = stand.ledger.read_calls(&provider_name(), now).await.unwrap().month;
+    assert_eq!(stand.asked(), counted, "what is asked is counted, answered or not");
+    let waiting = stand.ledger.waiting_notices(&provider_name(), 100).await.unwrap();
     assert_eq!(waiting, [], "every notice led to something, or to nothing");
-    asked
+    stand.asked()
 }
 
 fn arrival(number: i64, age: i64) -> Arrival {
@@ -158,4 +191,27 @@ async fn a_provider_that_does_not_answer_is_asked_ever_more_rarely() {
     let silence = Answer::bare(Outcome::Unknown, "no answer".to_owned());
     let asked = asked_in_a_day(Some(silence), 0, 0).await;
     assert!((24..=32).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn with_no_reads_left_nothing_is_asked_at_all() {
+    for budget in [0, 1, 2] {
+        let stand = Stand::open(None, budget).await;
+        stand.pass_a_day().await;
+        assert_eq!(stand.asked(), budget, "all that there is, and no more");
+    }
+}
+
+#[tokio::test]
+async fn what_is_announced_is_read_at_the_next_wake_and_lists_are_looked_at_each_minute() {
+    let stand = Stand::open(None, READS_PER_MONTH).await;
+    while stand.wake().await.did_something() {}
+    let asked = stand.asked();
+    stand.clock.advance_micros(5_000_000);
+    let step = stand.wake().await;
+    assert!(step.wake_at.is_some_and(|at| at < stand.clock.now().plus_seconds(60)), "{step:?}");
+    assert_eq!(stand.asked(), asked);
+    stand.announce(&[arrival(1, 0)]).await;
+    assert!(stand.wake().await.did_something());
+    assert_eq!(stand.asked(), asked + 1, "the minute is not waited for");
 }
