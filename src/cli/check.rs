@@ -8,9 +8,10 @@ use super::args::Configured;
 use super::exit::Exit;
 use super::{page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
-use crate::config::{Config, Outside, Overrides, SecretPolicy, Stripe};
+use crate::config::{Config, Outside, Overrides, Reports, SecretPolicy, Stripe};
 use crate::domain::quantity::Quantity;
 use crate::intake::import::{Format, Mapping, QuantityRule};
+use crate::reconcile::Heal;
 
 /// Tells all that is wrong with the config, or what it means.
 ///
@@ -90,7 +91,13 @@ fn provider(stripe: &Stripe) -> String {
         }
     };
     let reports = match &stripe.reports {
-        Some(schedule) => format!("; reports are made at \"{schedule}\", UTC"),
+        Some(Reports { schedule, heal }) => {
+            let heals = match heal {
+                Heal::None => "",
+                Heal::Low => ", and act on what it lacks",
+            };
+            format!("; reports are made at \"{schedule}\", UTC{heals}")
+        }
         None => String::new(),
     };
     let most = stripe.delivery.concurrency;

@@ -69,8 +69,17 @@ pub struct Stripe {
     pub delivery: delivery::Settings,
     /// The reading of its totals.
     pub reconcile: reconcile::Settings,
-    /// When reports on it are made; nothing where they are only asked for.
-    pub reports: Option<Schedule>,
+    /// The reports on it that are made by themselves; nothing where they are only asked for.
+    pub reports: Option<Reports>,
+}
+
+/// Reports that are made by themselves.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// When.
+    pub schedule: Schedule,
+    /// What they do about differences.
+    pub heal: reconcile::Heal,
 }
 
 /// What to do about the secrets that the config refers to.

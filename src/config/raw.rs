@@ -92,6 +92,7 @@ tables! {
         pause_probe_seconds: Key<i64>,
         reads_per_month: Key<i64>,
         reconcile: Key<String>,
+        heal: Key<String>,
         webhook_secrets: Key<Vec<Spanned<Secret>>>,
         meter: Named<StripeMeter>,
     }

@@ -19,7 +19,7 @@ use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
 use crate::accrual::route::policies_by_meter;
 use crate::clock::Clock;
-use crate::config::{Config, SecretPolicy};
+use crate::config::{Config, Reports, SecretPolicy};
 use crate::delivery::courier::Courier;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::policies::Policies;
@@ -33,7 +33,6 @@ use crate::provider::{NoticeReader, Provider};
 use crate::reconcile::listener::Listener;
 use crate::reconcile::reporter::Reporter;
 use crate::reconcile::settler::Settler;
-use crate::schedule::Schedule;
 use crate::service::{self, Bell, FatalBell};
 use crate::store::OpenError;
 use crate::store::sqlite::SqliteLedger;
@@ -69,7 +68,7 @@ struct Told {
     provider: Arc<dyn Provider>,
     courier: Arc<Courier>,
     /// Makes reports, where a schedule says when.
-    reports: Option<(Reporter, Schedule)>,
+    reports: Option<(Reporter, Reports)>,
     settler: Arc<Settler>,
     listener: Arc<Listener>,
     poster_bell: Bell,
@@ -268,12 +267,12 @@ impl Daemon {
 /// Starts the reports on a provider; answers with their bell.
 fn report_on(
     name: ProviderName,
-    (reporter, schedule): (Reporter, Schedule),
+    (reporter, reports): (Reporter, Reports),
     (ledger, clock): (Arc<SqliteLedger>, Arc<dyn Clock>),
     supervisor: &mut Supervisor,
 ) -> Bell {
     let stop = supervisor.stop.clone();
-    let reporting = Reporting::new(name, reporter, ledger, clock.clone(), schedule, stop.clone());
+    let reporting = Reporting::new(name, reporter, ledger, clock.clone(), reports, stop.clone());
     let reporting: Arc<dyn service::Service> = Arc::new(reporting);
     let (name, bell) = (reporting.name().to_owned(), Bell::default());
     let part = service::run(reporting, clock, bell.clone(), Vec::new(), stop);
@@ -318,9 +317,9 @@ async fn providers(
         );
         let listener =
             Listener::new(settings.reconcile.clone(), ledger.clone(), provider.clone(), stripe);
-        let reports = settings.reports.clone().map(|schedule| {
+        let reports = settings.reports.clone().map(|reports| {
             let (totals, ledger) = (settings.reconcile.clone(), ledger.clone());
-            (Reporter::new(totals, ledger, provider.clone(), clock.clone()), schedule)
+            (Reporter::new(totals, ledger, provider.clone(), clock.clone()), reports)
         });
         let poster_bell = Bell::default();
         let policies = policies_by_meter(&config.routes, &name);

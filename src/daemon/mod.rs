@@ -5,9 +5,9 @@
 pub mod assemble;
 pub mod supervisor;
 pub mod shutdown;
+pub mod reporting;
 mod following;
 mod housekeeping;
-mod reporting;
 
 pub use assemble::{Daemon, StartError};
 pub use following::{FollowError, Time};

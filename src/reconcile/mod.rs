@@ -29,6 +29,17 @@ pub mod reporter;
 /// tools some more.
 pub const READS_PER_MONTH: u32 = 8_000;
 
+/// What a report that is made by a schedule does about the differences that it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heal {
+    /// It tells them, and changes nothing.
+    #[default]
+    None,
+    /// What the provider lacks is acted on as far as that is safe: only what is proven absent goes
+    /// again. What it has too much of is told, and moves nothing: a person decides.
+    Low,
+}
+
 /// What the operator set for reading the totals of one provider instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -2,6 +2,8 @@
 //! at the provider or in the ledger, and has to be found, named, and explained down to the record.
 
 use tallyd::clock::Clock as _;
+use tallyd::config::Reports;
+use tallyd::daemon::reporting::Reporting;
 use tallyd::domain::billing::{
     BilledItem, Invoice, InvoiceLine, InvoiceStatus, Subscription, SubscriptionStatus,
 };
@@ -18,11 +20,13 @@ use tallyd::ledger::report::{Question, ReportLedger as _};
 use tallyd::reconcile::keeper::InLedger;
 use tallyd::reconcile::line::Report;
 use tallyd::reconcile::reporter::{ReportError, Reporter};
-use tallyd::reconcile::{READS_PER_MONTH, Settings};
+use tallyd::reconcile::{Heal, READS_PER_MONTH, Settings};
 use tallyd::sandbox::faults::FaultKind;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
+use tallyd::schedule::Schedule;
 use tallyd::service::Service as _;
 use tallyd::store::sqlite::SqliteLedger;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::journey::{Setting, World, provider_name, record, route};
 use crate::support::stripe::{ADJUSTMENTS, NOON, Running, event_of, pairs, start_with};
@@ -128,6 +132,44 @@ impl Stand {
         said
     }
 
+    /// What is held after each of two reports that are made by a schedule, at midnight, once all
+    /// can be judged.
+    async fn held_by_schedule(&self, heal: Heal) -> Vec<Vec<String>> {
+        let settings = Settings { provider: provider_name(), reads_per_month: READS_PER_MONTH };
+        let (ledger, clock) = (self.world.ledger.clone(), self.world.clock.clone());
+        let provider = self.world.provider.clone();
+        let reporter = Reporter::new(settings, ledger.clone(), provider, clock.clone());
+        let schedule = Schedule::parse("0 0 * * *").unwrap();
+        let (reports, stop) = (Reports { schedule, heal }, CancellationToken::new());
+        let reporting = Reporting::new(provider_name(), reporter, ledger, clock, reports, stop);
+        let mut held = Vec::new();
+        for (hours, is_time) in [(13, false), (36, true), (60, true)] {
+            self.world.clock.set(at(hours));
+            let step = reporting.run_once(self.world.clock.now()).await.unwrap();
+            assert_eq!(step.did_something(), is_time, "after {hours} hours");
+            self.world.verify().await;
+            if is_time {
+                held.push(self.reasons().await);
+            }
+        }
+        held
+    }
+
+    /// Somebody else cancels the first event.
+    async fn cancel_first(&self) {
+        let identifier = self.world.ledger.event(1).await.unwrap().unwrap().identifier;
+        let identifier = identifier.as_str();
+        let cancel =
+            [("event_name", "calls"), ("type", "cancel"), ("cancel[identifier]", identifier)];
+        assert_eq!(self.sandbox.post(ADJUSTMENTS, &pairs(&cancel)).await.status, 200);
+    }
+
+    /// Somebody else tells what the first event tells once more.
+    async fn double_first(&self) {
+        let doubled = event_of("calls", "cus_1", "foreign", "5", at(-2).seconds());
+        self.sandbox.accept(&doubled).await;
+    }
+
     /// What is held, by reason.
     async fn reasons(&self) -> Vec<String> {
         let held = self.world.ledger.held(100).await.unwrap();
@@ -137,11 +179,6 @@ impl Stand {
     async fn calls(&self) -> u32 {
         let now = self.world.clock.now();
         self.world.ledger.read_calls(&provider_name(), now).await.unwrap().month
-    }
-
-    /// The first event's identifier.
-    async fn identifier(&self) -> String {
-        self.world.ledger.event(1).await.unwrap().unwrap().identifier
     }
 
     async fn learn(&self, subscriptions: Vec<Subscription>, invoices: Vec<Invoice>) {
@@ -238,10 +275,7 @@ async fn what_agrees_says_so_and_takes_the_fewest_requests() {
 async fn an_event_that_somebody_else_cancelled_is_missing_and_is_held_when_two_reports_say_so() {
     let stand = Stand::plain().await;
     stand.settled().await;
-    let identifier = stand.identifier().await;
-    let cancel =
-        [("event_name", "calls"), ("type", "cancel"), ("cancel[identifier]", identifier.as_str())];
-    assert_eq!(stand.sandbox.post(ADJUSTMENTS, &pairs(&cancel)).await.status, 200);
+    stand.cancel_first().await;
     let report = stand.report(ABSENT).await;
     assert_eq!(said(&report), one(DriftKind::Missing, "5", &["event:1 absent web/a"]));
     let found = &report.run.drifts[0].found;
@@ -263,13 +297,37 @@ async fn an_event_that_somebody_else_cancelled_is_missing_and_is_held_when_two_r
 async fn what_a_foreign_writer_doubled_is_in_excess_and_nothing_is_moved() {
     let stand = Stand::plain().await;
     stand.settled().await;
-    let doubled = event_of("calls", "cus_1", "foreign", "5", at(-2).seconds());
-    stand.sandbox.accept(&doubled).await;
+    stand.double_first().await;
     let report = stand.report(ABSENT).await;
     assert_eq!(said(&report), one(DriftKind::Excess, "5", &["event:1 twice web/a"]));
     let applied = stand.apply(&report).await;
     assert!(applied[0].contains("nothing is moved"), "{applied:?}");
     assert_eq!(stand.reasons().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn reports_by_a_schedule_hold_what_is_gone_when_two_say_so_where_they_may_heal() {
+    for (heal, second) in [(Heal::None, vec![]), (Heal::Low, vec!["disproved".to_owned()])] {
+        let stand = Stand::plain().await;
+        stand.settled().await;
+        stand.cancel_first().await;
+        let held = stand.held_by_schedule(heal).await;
+        assert_eq!(held, [vec![], second], "{heal:?}");
+        let runs = stand.world.ledger.runs(Some(&provider_name()), 10).await.unwrap();
+        assert_eq!(runs, [(2, 1), (1, 1)], "either way the difference is told");
+    }
+}
+
+#[tokio::test]
+async fn what_the_provider_has_too_much_of_moves_nothing_whether_reports_heal_or_not() {
+    for heal in [Heal::None, Heal::Low] {
+        let stand = Stand::plain().await;
+        stand.settled().await;
+        stand.double_first().await;
+        assert_eq!(stand.held_by_schedule(heal).await, [vec![""; 0], vec![]], "{heal:?}");
+        let status = stand.world.ledger.status().await.unwrap();
+        assert!(status.events.iter().all(|(_, state, _)| state == "settled"), "{status:?}");
+    }
 }
 
 #[tokio::test]

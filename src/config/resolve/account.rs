@@ -9,16 +9,18 @@ use crate::config::field::{Table, Whole, name, schedule, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::secret::{one_secret, secret};
-use crate::config::{SecretPolicy, Stripe, raw};
+use crate::config::{Reports, SecretPolicy, Stripe, raw};
 use crate::delivery;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{Formula, MeterPin, Span};
 use crate::provider::stripe::settings as stripe;
-use crate::reconcile;
+use crate::reconcile::{self, Heal};
 
 /// How a meter adds up, in the words of the file.
 pub(super) const FORMULAS: [(&str, Formula); 3] =
     [("sum", Formula::Sum), ("count", Formula::Count), ("last", Formula::Last)];
+/// What a report by the schedule does about differences, in the words of the file.
+const HEALS: [(&str, Heal); 2] = [("none", Heal::None), ("low", Heal::Low)];
 const SPANS: [(&str, Span); 2] = [("hour", Span::Hour), ("day", Span::Day)];
 
 /// Most requests a second: ten times what Stripe grants any account for meter events.
@@ -108,11 +110,27 @@ fn account(
     let webhook_secrets = webhook_secrets(table, raw, given, found);
     let provider =
         stripe::Settings { name, api, key, account, meters, webhook_secrets, timeout_millis };
-    let reports = raw.reconcile.as_ref().and_then(|field| {
-        let meant = "reports would be made at another time than meant, or never";
-        schedule(&table.key("reconcile"), field, meant, "15 4 * *", found)
-    });
+    let reports = reports(table, raw, found);
     Stripe { provider, delivery, reconcile, reports }
+}
+
+/// When reports are made by themselves, and what they do then. What heals without a time to do it
+/// at would never heal.
+fn reports(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> Option<Reports> {
+    let (when, path) = (table.key("reconcile"), table.key("heal"));
+    let heal = word(&path, &raw.heal, &HEALS, Heal::default(), found);
+    let Some(field) = &raw.reconcile else {
+        if let (Heal::Low, Some(heal)) = (heal, &raw.heal) {
+            let title = format!("`{path}` is \"low\", and there is no `{when}`");
+            let label = "no report would be made that could heal anything";
+            let help = "set `reconcile` to when reports are made, such as \"15 4 * * *\"";
+            found.error(Problem::at(heal.span(), title).label(label).help(help));
+        }
+        return None;
+    };
+    let meant = "reports would be made at another time than meant, or never";
+    let schedule = schedule(&when, field, meant, "15 4 * *", found)?;
+    Some(Reports { schedule, heal })
 }
 
 fn delivery(

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tallyd::domain::provider_facts::Formula;
 use tallyd::intake::import::{Format, QuantityRule, WhenEmpty};
+use tallyd::reconcile::Heal;
 
 use super::{SOUND, read, refused, sound, sound_and};
 
@@ -92,6 +93,24 @@ fn a_time_of_maintenance_or_of_a_report_that_is_none_or_means_two_things_is_refu
         let title = format!("`stripe.main.reconcile` {why}");
         refused(&account_and(&format!("reconcile = {at}")), &at, &title);
     }
+}
+
+#[test]
+fn a_report_heals_only_where_that_is_said_and_only_with_a_time_to_be_made_at() {
+    let heals = |more: &str| {
+        let config = sound(&account_and(more));
+        config.stripe[0].reports.as_ref().map(|reports| reports.heal)
+    };
+    let when = "reconcile = \"15 4 * * *\"";
+    assert_eq!(heals(""), None);
+    assert_eq!(heals("heal = \"none\""), None);
+    assert_eq!(heals(when), Some(Heal::None));
+    assert_eq!(heals(&format!("{when}\nheal = \"none\"")), Some(Heal::None));
+    assert_eq!(heals(&format!("{when}\nheal = \"low\"")), Some(Heal::Low));
+    let title = "`stripe.main.heal` is \"low\", and there is no `stripe.main.reconcile`";
+    refused(&account_and("heal = \"low\""), "\"low\"", title);
+    let title = "`stripe.main.heal` does not know the word \"high\"";
+    refused(&account_and("heal = \"high\""), "\"high\"", title);
 }
 
 #[test]
