@@ -155,6 +155,18 @@ pub fn learn_invoice(
     in_order(known)
 }
 
+/// What it makes of the periods known of a subscription that there is no such draft any more: they
+/// are as if no draft of them had been seen. What is closed stays closed.
+#[must_use]
+pub fn lose_draft(mut known: Vec<Period>, draft: &InvoiceId) -> Vec<Period> {
+    for period in &mut known {
+        if period.closed_at.is_none() && period.invoice.as_ref() == Some(draft) {
+            *period = Period::expected(period.meter.clone(), period.span);
+        }
+    }
+    known
+}
+
 /// Says of a period what its invoice does.
 fn state(period: &mut Period, invoice: &Invoice, quantity: Quantity) {
     period.invoice = Some(invoice.id.clone());

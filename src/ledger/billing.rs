@@ -19,6 +19,8 @@ pub struct Learned {
     pub subscriptions: Vec<Subscription>,
     /// Invoices as they are now.
     pub invoices: Vec<Invoice>,
+    /// Invoices that there are none of.
+    pub missing: Vec<InvoiceId>,
     /// Reports of events that were rejected after a yes.
     pub rejections: Vec<RejectionReport>,
     /// What notices led to.
@@ -33,6 +35,7 @@ impl Learned {
             seen_at,
             subscriptions: Vec::new(),
             invoices: Vec::new(),
+            missing: Vec::new(),
             rejections: Vec::new(),
             concluded: Vec::new(),
         }
@@ -73,9 +76,10 @@ pub struct Cursor {
 #[async_trait]
 pub trait BillingLedger: Send + Sync {
     /// Keeps what was learned: periods, and with them what they change. What a draft still takes is
-    /// told before everything else, what is found to be open again goes on, windows that span a
-    /// bound are looked at, events that a report names are held, and lanes of those that it does
-    /// not name are compared next. The notices are concluded in the same transaction.
+    /// told before everything else, what is found to be open again goes on, drafts that are missing
+    /// count as never seen, windows that span a bound are looked at, events that a report names are
+    /// held, and lanes of those that it does not name are compared next. The notices are concluded
+    /// in the same transaction.
     ///
     /// # Errors
     /// Then nothing was kept.

@@ -268,8 +268,10 @@ impl Round<'_> {
         }
         let overdue = latest_of(&learned.subscriptions, &wanted.overdue);
         for id in wanted.invoices.union(&overdue) {
-            let found = self.answer(reader.invoice(id)).await?;
-            learned.invoices.extend(found);
+            match self.answer(reader.invoice(id)).await? {
+                Some(invoice) => learned.invoices.push(invoice),
+                None => learned.missing.push(id.clone()),
+            }
         }
         for notice in &wanted.reports {
             let found = self.answer(reader.rejections(notice)).await?;

@@ -8,20 +8,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::answer::{Answer, Outcome};
-use tallyd::domain::billing::{Invoice, RejectionReport, Subscription};
+use tallyd::domain::billing::{Invoice, InvoiceStatus, RejectionReport, Subscription};
 use tallyd::domain::names::{
     AccountName, FeedName, InvoiceId, NoticeId, NoticeKind, SubscriptionId,
 };
 use tallyd::domain::notice::{CameBy, Notice, Related};
-use tallyd::domain::time::Timestamp;
+use tallyd::domain::time::{Timestamp, Window};
+use tallyd::ledger::billing::{BillingLedger as _, Learned};
 use tallyd::ledger::notices::{Arrival, NoticesLedger as _};
 use tallyd::ledger::reconcile::ReconcileLedger as _;
+use tallyd::ledger::report::{Question, ReportLedger as _};
 use tallyd::provider::billing::{Announced, Answered, BillingReader, Page};
 use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::{READS_PER_MONTH, Settings};
 use tallyd::service::{Service as _, Step};
 use tallyd::store::sqlite::SqliteLedger;
 
+use crate::support::billing::invoice_of;
 use crate::support::journey::{Setting, World, provider_name, route};
 use crate::support::stripe::{NOON, start};
 
@@ -48,8 +51,11 @@ impl Mute {
 
 #[async_trait]
 impl BillingReader for Mute {
-    fn announced(&self, _: &NoticeKind, _: Option<&Related>) -> Announced {
-        Announced::Subscription(SubscriptionId::new("sub_1").unwrap())
+    fn announced(&self, kind: &NoticeKind, _: Option<&Related>) -> Announced {
+        match kind.as_str() {
+            "invoice.deleted" => Announced::Invoice(InvoiceId::new("in_1").unwrap()),
+            _ => Announced::Subscription(SubscriptionId::new("sub_1").unwrap()),
+        }
     }
 
     fn feeds(&self) -> Vec<FeedName> {
@@ -171,6 +177,13 @@ fn arrival(number: i64, age: i64) -> Arrival {
     Arrival { provider: provider_name(), notice, came_by: CameBy::Webhook }
 }
 
+/// The draft that is known.
+async fn known_draft(ledger: &SqliteLedger, range: Window) -> Option<InvoiceId> {
+    let question = Question { provider: provider_name(), account: None, meter: None, range };
+    let comparands = ledger.comparands(&question).await.unwrap();
+    comparands[0].periods[0].invoice.clone()
+}
+
 #[tokio::test]
 async fn what_was_read_with_all_the_others_is_not_read_for_every_notice_of_it() {
     let one = asked_in_a_day(None, 1, 3_600).await;
@@ -214,4 +227,21 @@ async fn what_is_announced_is_read_at_the_next_wake_and_lists_are_looked_at_each
     stand.announce(&[arrival(1, 0)]).await;
     assert!(stand.wake().await.did_something());
     assert_eq!(stand.asked(), asked + 1, "the minute is not waited for");
+}
+
+#[tokio::test]
+async fn a_draft_that_is_announced_to_be_gone_is_looked_for_and_forgotten() {
+    let stand = Stand::open(None, READS_PER_MONTH).await;
+    let now = stand.clock.now();
+    let period = Window { start: now.plus_seconds(-3_600), end: now.plus_seconds(-60) };
+    let draft = invoice_of(period, InvoiceStatus::Draft, now.plus_seconds(7_200));
+    let learned = Learned { invoices: vec![draft], ..Learned::nothing(now) };
+    stand.ledger.learn(&provider_name(), &learned, now).await.unwrap();
+    stand.wake().await;
+    assert!(known_draft(&stand.ledger, period).await.is_some(), "lists say nothing of it");
+    let mut gone = arrival(1, 0);
+    gone.notice.kind = NoticeKind::new("invoice.deleted").unwrap();
+    stand.announce(&[gone]).await;
+    stand.wake().await;
+    assert_eq!(known_draft(&stand.ledger, period).await, None);
 }

@@ -13,7 +13,7 @@ use tallyd::domain::billing::{
 };
 use tallyd::domain::correction::{Change, Correction};
 use tallyd::domain::names::{
-    AccountName, CorrectionName, ProviderMeter, RecordId, SourceName, SubscriptionId,
+    AccountName, CorrectionName, InvoiceId, ProviderMeter, RecordId, SourceName, SubscriptionId,
 };
 use tallyd::domain::period::LatePolicy;
 use tallyd::domain::policies::Policies;
@@ -378,6 +378,29 @@ async fn an_event_that_was_not_sent_before_its_period_was_over_unlearned_waits_f
     stage.until(1_501).await;
     assert_eq!(stage.held().await, Vec::<String>::new());
     assert_eq!(stage.counting(), told(&[(40, "5")]));
+}
+
+#[tokio::test]
+async fn usage_of_a_draft_that_is_gone_is_told_as_if_none_had_been_seen() {
+    let stage = Stage::open().await;
+    stage.subscribed(subscription(-1_000, 30)).await;
+    stage.until(31).await;
+    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Draft, 90)).await;
+    let nothing = Learned::nothing(stage.clock.now());
+    let missing = vec![InvoiceId::new("in_1").unwrap()];
+    assert_eq!(stage.learn(Learned { missing, ..nothing }).await.periods, 1);
+    stage.book("r1", 20).await;
+    stage.until(33).await;
+    assert_eq!(stage.counting(), told(&[(20, "5")]), "another draft may be there");
+    stage.until(76).await;
+    stage.book("r2", 21).await;
+    stage.until(77).await;
+    assert_eq!(stage.held().await, ["late_for_period"], "it may be final already");
+    let next = invoice(-1_000, 30, InvoiceStatus::Draft, 30 + 72 * 60);
+    stage.invoiced(Invoice { id: InvoiceId::new("in_2").unwrap(), ..next }).await;
+    stage.until(78).await;
+    assert_eq!(stage.held().await, Vec::<String>::new());
+    assert_eq!(stage.counting(), told(&[(20, "5"), (21, "5")]));
 }
 
 #[tokio::test]

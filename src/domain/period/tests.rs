@@ -133,6 +133,23 @@ fn an_invoice_outranks_what_was_expected_of_its_spans() {
 }
 
 #[test]
+fn a_draft_that_is_gone_leaves_its_periods_expected_and_closes_or_opens_no_other() {
+    let lines = [("calls", 0, 40, "1"), ("calls", 40, 100, "2")];
+    let known = learn_subscription(Vec::new(), &subscription(&[("calls", 100, 200)]), at(100));
+    let known = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Draft, &lines));
+    let draft = InvoiceId::new("in_1").unwrap();
+    let other = InvoiceId::new("in_2").unwrap();
+    assert_eq!(lose_draft(known.clone(), &other), known);
+    let lost = lose_draft(known.clone(), &draft);
+    assert_eq!(said(&lost), "calls 0-40, calls 40-100, calls 100-200");
+    let again = learn_invoice(lost, &name(), &invoice("in_2", InvoiceStatus::Draft, &lines));
+    assert_eq!(said(&again), "calls 0-40 until 103, calls 40-100 until 103, calls 100-200");
+    assert_eq!(lose_draft(again.clone(), &draft), again, "another one drafts them now");
+    let closed = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Final, &lines));
+    assert_eq!(lose_draft(closed.clone(), &draft), closed);
+}
+
+#[test]
 fn an_instant_is_billed_until_its_draft_is_nearly_final_and_unseen_after_that() {
     let hour = |hour: i64| Some(at(hour));
     let standing = |billing: &Billing, now: i64| billing.standing(at(50), at(now));

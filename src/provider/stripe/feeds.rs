@@ -37,6 +37,7 @@ const SNAPSHOT_KINDS: &[&str] = &[
     "customer.subscription.resumed",
     "customer.subscription.updated",
     "invoice.created",
+    "invoice.deleted",
     "invoice.finalization_failed",
     "invoice.finalized",
     "invoice.paid",
@@ -187,7 +188,10 @@ pub fn announced(kind: &NoticeKind, related: Option<&Related>) -> Announced {
             let account = about(related, "customer").and_then(|id| AccountName::new(id).ok());
             account.map_or(Announced::Nothing, Announced::AccountGone)
         }
+        // Stripe says that it deletes no draft of a subscription. Should one go all the same, its
+        // period is as if it had not been seen: https://docs.stripe.com/api/invoices/delete
         "invoice.created"
+        | "invoice.deleted"
         | "invoice.finalization_failed"
         | "invoice.finalized"
         | "invoice.paid"
@@ -263,7 +267,7 @@ mod tests {
     fn each_feed_is_asked_in_its_own_words() {
         let first = Feed::Events.path(since(), None);
         assert!(first.starts_with("/v1/events?created%5Bgte%5D=1790000000&types%5B0%5D=billing"));
-        assert!(first.ends_with("&types%5B15%5D=invoice.voided&limit=100"), "{first}");
+        assert!(first.ends_with("&types%5B16%5D=invoice.voided&limit=100"), "{first}");
         let second = Feed::Events.path(since(), Some("evt_1"));
         assert_eq!(second, format!("{first}&starting_after=evt_1"));
         let thin = "/v2/core/events?created%5Bgte%5D=2026-09-21T14%3A13%3A20.500Z\

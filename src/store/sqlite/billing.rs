@@ -19,6 +19,7 @@ use crate::domain::event::EventId;
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName, SubscriptionId};
 use crate::domain::period::{
     Billing, BillingStanding, CLOSING_MARGIN_MICROS, Period, learn_invoice, learn_subscription,
+    lose_draft,
 };
 use crate::domain::state::EventState;
 use crate::domain::time::{Timestamp, Window};
@@ -209,7 +210,13 @@ impl Known {
                 })
             })
             .collect();
-        let names: BTreeSet<&str> = told.iter().chain(&billed).filter_map(first_text).collect();
+        let drafted = subscriptions_of_drafts(connection, provider, &learned.missing).await?;
+        let names: BTreeSet<&str> = told
+            .iter()
+            .chain(&billed)
+            .filter_map(first_text)
+            .chain(drafted.iter().map(SubscriptionId::as_str))
+            .collect();
         let names = json!(names).to_string();
         let keep = [(sql!("subscriptions_keep"), told), (sql!("subscriptions_expect"), billed)];
         for (statement, rows) in keep {
@@ -253,6 +260,11 @@ impl Known {
 
     /// Invoices first: they outrank what a subscription lets expect.
     fn learn(&mut self, learned: &Learned) {
+        for draft in &learned.missing {
+            for kept in self.kept.values_mut() {
+                kept.learned = lose_draft(std::mem::take(&mut kept.learned), draft);
+            }
+        }
         for invoice in &learned.invoices {
             let names: BTreeSet<&SubscriptionId> =
                 invoice.lines.iter().map(|line| &line.subscription).collect();
@@ -311,6 +323,25 @@ impl Known {
             .map_err(ledger_error)?;
         Ok(changed)
     }
+}
+
+/// The subscriptions with a period that one of these was the draft of.
+async fn subscriptions_of_drafts(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+    drafts: &[InvoiceId],
+) -> Result<Vec<SubscriptionId>, LedgerError> {
+    if drafts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let drafts: Vec<&str> = drafts.iter().map(InvoiceId::as_str).collect();
+    let rows = sqlx::query(sql!("subscriptions_of_drafts"))
+        .bind(provider.as_str())
+        .bind(json!(drafts).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter().map(|row| row.name("name", SubscriptionId::new)).collect()
 }
 
 fn first_text(row: &Value) -> Option<&str> {
