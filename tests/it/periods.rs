@@ -343,6 +343,25 @@ async fn an_event_that_was_not_sent_in_time_goes_on_when_its_draft_turns_out_to_
 }
 
 #[tokio::test]
+async fn a_subscription_whose_last_period_ended_is_asked_for_though_its_draft_is_known() {
+    let stage = Stage::open().await;
+    stage.subscribed(subscription(-1_000, 30)).await;
+    stage.invoiced(invoice(-1_000, 30, InvoiceStatus::Draft, 90)).await;
+    let asked = async |minute: i64| {
+        let (provider, before) = (provider_name(), at(minute).plus_seconds(-600));
+        let ledger = &stage.world.ledger;
+        let found = ledger.overdue(&provider, at(minute), before, 20, at(minute)).await.unwrap();
+        found.subscriptions.len()
+    };
+    assert_eq!(asked(29).await, 0);
+    assert_eq!(asked(30).await, 1, "its next period is not known");
+    assert_eq!(asked(35).await, 0, "it was just asked for");
+    assert_eq!(asked(50).await, 1);
+    stage.subscribed(Subscription { started_at: at(-1_000), ..subscription(30, 1_000) }).await;
+    assert_eq!(asked(80).await, 0);
+}
+
+#[tokio::test]
 async fn usage_of_a_period_that_was_never_learned_waits_until_it_is() {
     let stage = Stage::open().await;
     stage.subscribed(subscription(-9_000, -6_000)).await;

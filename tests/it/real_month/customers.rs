@@ -22,8 +22,8 @@ const ENDS: [(i64, i64); 2] =
     [(BEGIN + 4 * DAY + 15 * HOUR, 31), (BEGIN + 15 * DAY - 3 * HOUR, 28)];
 const RECORDS_EACH: i64 = 40;
 /// Nothing is used for so long before a subscription changes at once, in seconds, and until that is
-/// certainly done: what is billed at once leaves out what is not told by then. The clock goes twelve
-/// hours at once, and what is used in them is sent when they are over.
+/// certainly done: what is billed at once leaves out what is not told by then. The clock goes
+/// twelve hours at once, and what is used in them is sent when they are over.
 const QUIET: (i64, i64) = (13 * HOUR, 13 * HOUR);
 
 /// What becomes of a subscription.
