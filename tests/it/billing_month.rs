@@ -12,11 +12,16 @@ use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::notice::CameBy;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::UsageRecord;
-use tallyd::domain::time::Timestamp;
+use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::notices::{Arrival, NoticesLedger as _};
 use tallyd::ledger::operator::{BookFilter, BookLine, OperatorLedger as _};
 use tallyd::ledger::reconcile::ReconcileLedger as _;
+use tallyd::ledger::report::Question;
 use tallyd::provider::Posted;
+use tallyd::reconcile::Settings;
+use tallyd::reconcile::keeper::InLedger;
+use tallyd::reconcile::line::Row;
+use tallyd::reconcile::reporter::Reporter;
 use tallyd::sandbox::stripe::{
     Carrier, Formula, NewMeter, Payload, WebhookEndpoint, WebhookFaults, WebhookSettings,
 };
@@ -129,10 +134,8 @@ impl Month {
         let routes = vec![Route { settle_micros: 60_000_000, ..route("calls") }];
         let world = World::open(folder.path(), &sandbox, &clock, routes, setting).await;
         let prices = [sandbox.price("calls", "2.5").await, sandbox.price("calls", "1").await];
-        let mut customers: Vec<Customer> = (0..std::env::var("N")
-            .map_or(CUSTOMERS, |n| n.parse().unwrap()))
-            .map(|number| customer(seed, number))
-            .collect();
+        let mut customers: Vec<Customer> =
+            (0..CUSTOMERS).map(|number| customer(seed, number)).collect();
         customers.sort_by_key(|customer| customer.begins);
         Self {
             world,
@@ -305,14 +308,66 @@ async fn invoices(sandbox: &Running) -> Vec<Value> {
     }
 }
 
-/// What one place's lines of the books come to within a span: accrued, and held or untold.
-fn within(lines: &[BookLine], start: i64, end: i64) -> (Quantity, Quantity) {
+/// What one place's lines of the books told within a span.
+fn told_within(lines: &[BookLine], start: i64, end: i64) -> Quantity {
     let inside =
         |line: &&BookLine| start <= line.start.seconds() && line.end.micros() <= end * 1_000_000;
-    let accrued = lines.iter().filter(inside).map(|line| &line.accrued).sum();
     let told = |line: &BookLine| [line.accepted.clone(), line.settled.clone()];
     let told: Vec<Quantity> = lines.iter().filter(inside).flat_map(told).collect();
-    (accrued, told.iter().sum())
+    told.iter().sum()
+}
+
+/// What the program's own report makes of what was acknowledged, by name: what is billed, what was
+/// told to periods that are not billed yet, and what is on no bill, and why.
+#[derive(Default)]
+struct Reported(BTreeMap<String, Quantity>);
+
+impl Reported {
+    fn name(&mut self, name: &str, quantity: &Quantity) {
+        let sum = self.0.entry(name.to_owned()).or_insert_with(Quantity::zero);
+        *sum = &*sum + quantity;
+    }
+
+    fn add(&mut self, row: &Row) {
+        let is_told = |name: &str| matches!(name, "settled" | "accepted");
+        let (told, rest): (Vec<_>, Vec<_>) = row.parts.iter().partition(|(name, _)| is_told(name));
+        for (name, quantity) in rest {
+            self.name(name, quantity);
+        }
+        let told: Quantity = told.iter().map(|(_, quantity)| quantity).sum();
+        let bills: Vec<&Quantity> =
+            row.invoices.iter().filter_map(|period| period.billed.as_ref()).collect();
+        if bills.is_empty() {
+            self.name("told to a period that is not billed", &told);
+            return;
+        }
+        let billed: Quantity = bills.into_iter().sum();
+        self.name("told, and not on the bill", &(&told - &billed));
+        self.name("billed", &billed);
+    }
+
+    fn sum(&self) -> Quantity {
+        self.0.values().sum()
+    }
+}
+
+/// The program's own report of the whole month, by customer, and the requests that it took.
+async fn reported(month: &Month) -> (BTreeMap<String, Reported>, u32) {
+    let (ledger, clock) = (month.world.ledger.clone(), month.clock.clone());
+    let settings = Settings { provider: provider_name(), reads_per_month: 20_000 };
+    let provider = month.world.provider.clone();
+    let reporter = Reporter::new(settings, ledger.clone(), provider, clock.clone());
+    let start = Timestamp::from_seconds(BEGIN - DAY);
+    let range = Window { start, end: Timestamp::from_seconds(END + DAY) };
+    let question = Question { provider: provider_name(), account: None, meter: None, range };
+    let report = reporter.report(&question, &InLedger { ledger, clock }).await.unwrap();
+    let mut customers: BTreeMap<String, Reported> = BTreeMap::new();
+    for row in &report.rows {
+        let parts: Quantity = row.parts.iter().map(|(_, quantity)| quantity).sum();
+        assert_eq!(parts, row.acknowledged, "{row:?}");
+        customers.entry(row.comparand.account.as_str().to_owned()).or_default().add(row);
+    }
+    (customers, report.run.calls)
 }
 
 #[tokio::test]
@@ -346,7 +401,7 @@ async fn a_month_of_a_thousand_customers_bills_what_was_used_or_says_what_it_cou
             let customer = text(&invoice, "customer");
             let (start, end) = (&line["period"]["start"], &line["period"]["end"]);
             let (start, end) = (start.as_i64().unwrap(), end.as_i64().unwrap());
-            let (_, told) = within(&books[customer], start, end);
+            let told = told_within(&books[customer], start, end);
             let billed = text(line, "quantity_decimal");
             compared += 1;
             if told.to_string() == billed {
@@ -362,10 +417,20 @@ async fn a_month_of_a_thousand_customers_bills_what_was_used_or_says_what_it_cou
     let reads = month.world.ledger.read_calls(&provider_name(), month.clock.now()).await.unwrap();
     println!("{compared} lines, {unbilled} not as told, {} reads in 30 days", reads.month);
     assert!(compared > 1_000 && unbilled * 50 < compared);
-    let held = month.world.ledger.held(100_000).await.unwrap();
-    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    for item in &held {
-        *reasons.entry(item.reason.clone()).or_default() += 1;
+    let mut all = Reported::default();
+    let (reported, calls) = reported(&month).await;
+    println!("reported with {calls} requests for totals");
+    for (customer, reported) in reported {
+        let used = month.acknowledged.remove(&customer).unwrap_or_default();
+        assert_eq!(reported.sum(), used.into(), "{customer}");
+        for (name, quantity) in &reported.0 {
+            all.name(name, quantity);
+        }
     }
-    println!("held: {reasons:?}");
+    assert!(month.acknowledged.is_empty(), "not reported: {:?}", month.acknowledged);
+    all.0.retain(|_, quantity| !quantity.is_zero());
+    println!("{:?}", all.0);
+    let names: Vec<&str> = all.0.keys().map(String::as_str).collect();
+    assert!(names.contains(&"not told: late_for_period"), "{names:?}");
+    assert!(names.contains(&"not told: no_period"), "{names:?}");
 }
