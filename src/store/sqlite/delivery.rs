@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use facts::{meter_pin, provider_facts};
 
 use super::moves::ring_balances;
-use super::posting::refresh_lanes;
+use super::posting::{billing, refresh_lanes};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier, Says};
 use crate::domain::names::{ProviderMeter, ProviderName};
@@ -269,25 +269,33 @@ impl Candidate {
         }
     }
 
-    /// Why it must not be sent any more, if so.
-    fn expiry(&self, dedupe_floor: Timestamp, provider_now: Timestamp) -> Option<HoldReason> {
-        let forgotten =
-            self.leased.ambiguous && self.first_attempt_at.is_some_and(|at| at < dedupe_floor);
-        if forgotten {
-            Some(HoldReason::WindowPassed)
-        } else if let Some((reason, _)) = self.late_for(provider_now) {
-            // Whether it may be there already or not: only the closed bill itself can tell.
-            Some(reason)
-        } else if self.deadline_at < provider_now {
-            // What may be there already is a question for the provider's totals, not for its age.
-            let reason = HoldReason::DeadlinePassed;
-            Some(if self.leased.ambiguous { HoldReason::WindowPassed } else { reason })
-        } else if self.refuses && !self.leased.ambiguous {
-            // Some of what a deactivated meter is sent is taken, and rejected only later.
-            Some(HoldReason::NoMeter)
-        } else {
-            None
+    /// Why it must not be sent any more, and the particulars, if so.
+    fn expiry(
+        &self,
+        dedupe_floor: Timestamp,
+        provider_now: Timestamp,
+    ) -> Option<(HoldReason, String)> {
+        let tried = self.first_attempt_at.filter(|_| self.leased.ambiguous);
+        let window_passed = |first: Timestamp| {
+            let why =
+                format!("first tried at {first}; the provider may have forgotten the identifier");
+            (HoldReason::WindowPassed, why)
+        };
+        if let Some(first) = tried.filter(|first| *first < dedupe_floor) {
+            return Some(window_passed(first));
         }
+        // Whether it may be there already or not: only the closed bill itself can tell.
+        if let Some(late) = self.late_for(provider_now) {
+            return Some(late);
+        }
+        if self.deadline_at < provider_now {
+            // What may be there already is a question for the provider's totals, not for its age.
+            let why = || format!("the provider took it until {}", self.deadline_at);
+            return Some(tried.map_or_else(|| (HoldReason::DeadlinePassed, why()), window_passed));
+        }
+        // Some of what a deactivated meter is sent is taken, and rejected only later.
+        let why = || "the meter was deactivated before it was sent".to_owned();
+        (self.refuses && !self.leased.ambiguous).then(|| (HoldReason::NoMeter, why()))
     }
 }
 
@@ -295,16 +303,6 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
     let identifier = Identifier::stored(&row.text("identifier")?);
     let idempotency_key = identifier.idempotency_key(row.integer("generation")?);
     let occurred_at = row.time("occurred_at")?;
-    let billing = Billing {
-        ends_at: row.maybe_time("ends_at")?,
-        closes_at: row.maybe_time("closes_at")?,
-        closed_at: row.maybe_time("closed_at")?,
-        billed_from: row.maybe_time("billed_from")?,
-        billed_until: row.maybe_time("billed_until")?,
-        known_until: row.maybe_time("known_until")?,
-        known_from: row.maybe_time("known_from")?,
-        ..Billing::default()
-    };
     let says = match row.maybe_text("target")? {
         Some(target) => Says::Cancel(Identifier::stored(&target)),
         None => Says::Usage,
@@ -326,7 +324,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         lane: row.integer("lane_id")?,
         first_attempt_at: row.maybe_time("first_attempt_at")?,
         deadline_at: row.time("deadline_at")?,
-        billing,
+        billing: billing(row)?,
         refuses: row.maybe_integer("active")? == Some(0),
         occurred_at,
     })
@@ -344,20 +342,7 @@ async fn hold_expired(
     let rows: Vec<Value> = expired
         .iter()
         .filter_map(|candidate| {
-            let reason = candidate.expiry(terms.dedupe_floor, provider_now)?;
-            let first = candidate.first_attempt_at;
-            let detail = match (first, candidate.late_for(provider_now)) {
-                (_, Some((late, why))) if late == reason => why,
-                (Some(first), _) if candidate.leased.ambiguous => format!(
-                    "first tried at {first}; the provider may have forgotten the identifier"
-                ),
-                (Some(_) | None, _) if reason == HoldReason::NoMeter => {
-                    "the meter was deactivated before it was sent".to_owned()
-                }
-                (Some(_) | None, _) => {
-                    format!("the provider took it until {}", candidate.deadline_at)
-                }
-            };
+            let (reason, detail) = candidate.expiry(terms.dedupe_floor, provider_now)?;
             Some(json!([candidate.leased.event.0, reason.as_str(), detail]))
         })
         .collect();

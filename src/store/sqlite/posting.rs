@@ -54,7 +54,7 @@ impl PostingLedger for SqliteLedger {
                 Ok(DueBalance {
                     balance: balance(row)?,
                     events: Vec::new(),
-                    billing: billing(row)?,
+                    billing: Billing { next: next_period(row)?, ..billing(row)? },
                     spans_bound: row.flag("spans_bound")?,
                 })
             })
@@ -151,7 +151,8 @@ impl PostingLedger for SqliteLedger {
     }
 }
 
-fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
+/// How the usage of a row is billed, as far as its own period and those beside it say.
+pub(super) fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
     Ok(Billing {
         ends_at: row.maybe_time("ends_at")?,
         closes_at: row.maybe_time("closes_at")?,
@@ -160,11 +161,14 @@ fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
         billed_until: row.maybe_time("billed_until")?,
         known_until: row.maybe_time("known_until")?,
         known_from: row.maybe_time("known_from")?,
-        next: match (row.maybe_time("next_start")?, row.maybe_time("next_end")?) {
-            (Some(start), Some(end)) => Some(Window { start, end }),
-            (Some(_) | None, _) => None,
-        },
+        ..Billing::default()
     })
+}
+
+/// The period that late usage of a row can be carried into.
+fn next_period(row: &SqliteRow) -> Result<Option<Window>, LedgerError> {
+    let (start, end) = (row.maybe_time("next_start")?, row.maybe_time("next_end")?);
+    Ok(start.zip(end).map(|(start, end)| Window { start, end }))
 }
 
 fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {
