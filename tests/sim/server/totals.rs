@@ -59,30 +59,25 @@ impl Server {
         truth
     }
 
-    /// What counts of a meter and an account from `from` to `until`.
-    pub(crate) fn holds(
+    /// What it took of a meter and an account from `from` to `until`.
+    fn taken_of(
         &self,
         (meter, account): (&str, &str),
         (from, until): (i64, i64),
-    ) -> Amount {
-        let asked = |each: &&Taken| {
+    ) -> impl Iterator<Item = &Taken> {
+        self.taken.values().flatten().filter(move |each| {
             each.meter == meter && each.account == account && (from..until).contains(&each.at)
-        };
-        let counts = self.taken.values().flatten().filter(asked);
-        counts.filter(|each| each.counts(self.now)).map(|each| each.value).sum()
+        })
     }
 
-    /// What the totals of the instant `as_of` say of a meter and an account from `from` to `until`.
-    pub(crate) fn total(
-        &self,
-        (meter, account): (&str, &str),
-        (from, until): (i64, i64),
-        as_of: i64,
-    ) -> Amount {
-        let asked = |each: &&Taken| {
-            each.meter == meter && each.account == account && (from..until).contains(&each.at)
-        };
-        let shown = self.taken.values().flatten().filter(asked).filter(|each| each.shows(as_of));
-        shown.map(|each| each.value).sum()
+    /// What counts of a meter and an account within a span.
+    pub(crate) fn holds(&self, place: (&str, &str), span: (i64, i64)) -> Amount {
+        let counts = self.taken_of(place, span).filter(|each| each.counts(self.now));
+        counts.map(|each| each.value).sum()
+    }
+
+    /// What the totals of the instant `as_of` say of a meter and an account within a span.
+    pub(crate) fn total(&self, place: (&str, &str), span: (i64, i64), as_of: i64) -> Amount {
+        self.taken_of(place, span).filter(|each| each.shows(as_of)).map(|each| each.value).sum()
     }
 }
