@@ -471,16 +471,22 @@ CREATE TABLE billing_period (
   -- How much was billed of it.
   billed TEXT,
   learned_at INTEGER NOT NULL,
+  -- When what was billed was compared with what was told, since it was learned so.
+  compared_at INTEGER,
   CONSTRAINT billing_period_is_one UNIQUE (subscription_id, meter, start_at),
   CONSTRAINT billing_period_form CHECK (start_at < end_at),
   CONSTRAINT billing_period_closes_with_its_invoice CHECK
     ((closes_at IS NULL AND closed_at IS NULL) OR invoice IS NOT NULL),
-  CONSTRAINT billing_period_bills_when_closed CHECK ((closed_at IS NULL) = (billed IS NULL))
+  CONSTRAINT billing_period_bills_when_closed CHECK ((closed_at IS NULL) = (billed IS NULL)),
+  CONSTRAINT billing_period_compared_when_billed CHECK
+    (compared_at IS NULL OR billed IS NOT NULL)
 ) STRICT;
 CREATE INDEX billing_period_place ON billing_period (provider, account, meter, start_at);
 CREATE INDEX billing_period_open ON billing_period (provider, end_at) WHERE closed_at IS NULL;
 CREATE INDEX billing_period_invoice ON billing_period (provider, invoice)
   WHERE invoice IS NOT NULL;
+CREATE INDEX billing_period_uncompared ON billing_period (provider, id)
+  WHERE billed IS NOT NULL AND compared_at IS NULL;
 
 -- How far each list of what a provider announces, or bills, was read.
 CREATE TABLE feed (

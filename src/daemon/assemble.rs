@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::following::{Follower, Time};
 use super::housekeeping::{Maintainer, Watcher};
-use super::reporting::Reporting;
+use super::reporting::{self, Reporting};
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
 use crate::accrual::route::policies_by_meter;
@@ -67,8 +67,10 @@ struct Told {
     name: ProviderName,
     provider: Arc<dyn Provider>,
     courier: Arc<Courier>,
-    /// Makes reports, where a schedule says when.
-    reports: Option<(Reporter, Reports)>,
+    /// Makes reports: where a schedule says when, and on invoices that differ.
+    reporter: Reporter,
+    reports: Option<Reports>,
+    invoices: reporting::Observer,
     settler: Arc<Settler>,
     listener: Arc<Listener>,
     poster_bell: Bell,
@@ -84,23 +86,32 @@ impl Told {
         ledger: &Arc<SqliteLedger>,
         clock: &Arc<dyn Clock>,
     ) -> Vec<Bell> {
+        let reports_bell = Bell::default();
         let mut bells = vec![self.poster_bell.clone(), self.courier_bell.clone()];
+        bells.push(reports_bell.clone());
         let asked = supervisor.stop.clone();
         let poster = Poster::new(self.name.clone(), ledger.clone(), self.provider.clone())
             .following(self.policies);
         // What is proven absent is sent again, and what is disproved may be told anew; what is
-        // learned of a period has balances looked at, and events sent first.
+        // learned of a period has balances looked at, events sent first, and what is billed
+        // compared.
+        let next = bells.clone();
         let asides: [Arc<dyn service::Service>; 2] = [self.settler, self.listener];
         for aside in asides {
-            let next = vec![self.poster_bell.clone(), self.courier_bell.clone()];
+            let next = next.clone();
             let (name, bell) = (aside.name().to_owned(), Bell::default());
             bells.push(bell.clone());
             supervisor.start(name, service::run(aside, clock.clone(), bell, next, asked.clone()));
         }
-        if let Some(reports) = self.reports {
-            let shared = (ledger.clone(), clock.clone());
-            bells.push(report_on(self.name.clone(), reports, shared, supervisor));
-        }
+        let (stop, shared) = (asked.clone(), ledger.clone());
+        let name = self.name.clone();
+        let reporting =
+            Reporting::new(name, self.reporter, shared, clock.clone(), self.reports, stop)
+                .observed(self.invoices);
+        let reporting: Arc<dyn service::Service> = Arc::new(reporting);
+        let name = reporting.name().to_owned();
+        let part = service::run(reporting, clock.clone(), reports_bell, Vec::new(), asked.clone());
+        supervisor.start(name, part);
         let (bell, next) = (self.poster_bell, vec![self.courier_bell.clone()]);
         let part = service::run(Arc::new(poster), clock.clone(), bell, next, asked.clone());
         supervisor.start(format!("posting to {}", self.name), part);
@@ -264,22 +275,6 @@ impl Daemon {
     }
 }
 
-/// Starts the reports on a provider; answers with their bell.
-fn report_on(
-    name: ProviderName,
-    (reporter, reports): (Reporter, Reports),
-    (ledger, clock): (Arc<SqliteLedger>, Arc<dyn Clock>),
-    supervisor: &mut Supervisor,
-) -> Bell {
-    let stop = supervisor.stop.clone();
-    let reporting = Reporting::new(name, reporter, ledger, clock.clone(), reports, stop.clone());
-    let reporting: Arc<dyn service::Service> = Arc::new(reporting);
-    let (name, bell) = (reporting.name().to_owned(), Bell::default());
-    let part = service::run(reporting, clock, bell.clone(), Vec::new(), stop);
-    supervisor.start(name, part);
-    bell
-}
-
 /// Who reads the webhooks of the providers that take any.
 fn notice_readers(told: &[Told]) -> Vec<(ProviderName, Arc<dyn NoticeReader>)> {
     let reader = |told: &Told| Some((told.name.clone(), told.provider.notice_reader()?));
@@ -317,17 +312,20 @@ async fn providers(
         );
         let listener =
             Listener::new(settings.reconcile.clone(), ledger.clone(), provider.clone(), stripe);
-        let reports = settings.reports.clone().map(|reports| {
-            let (totals, ledger) = (settings.reconcile.clone(), ledger.clone());
-            (Reporter::new(totals, ledger, provider.clone(), clock.clone()), reports)
-        });
+        let totals = settings.reconcile.clone();
+        let reporter = Reporter::new(totals, ledger.clone(), provider.clone(), clock.clone());
+        let observed = (metrics.clone(), name.clone());
+        let invoices: reporting::Observer =
+            Arc::new(move |agreement| observed.0.invoice(&observed.1, agreement));
         let poster_bell = Bell::default();
         let policies = policies_by_meter(&config.routes, &name);
         told.push(Told {
             name,
             provider,
             courier: Arc::new(courier.ringing(poster_bell.clone())),
-            reports,
+            reporter,
+            reports: settings.reports.clone(),
+            invoices,
             settler: Arc::new(settler),
             listener: Arc::new(listener),
             poster_bell,

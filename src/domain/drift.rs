@@ -38,6 +38,16 @@ impl DriftKind {
 }
 
 closed! {
+    /// What came of comparing what was billed with what was told.
+    Agreement {
+        /// It may be the same.
+        Agrees = "agrees",
+        /// It cannot be the same.
+        Differs = "differs",
+    }
+}
+
+closed! {
     /// What would have to be true of an event, or a balance, for it to make up a difference.
     Role {
         /// It was told, and is not there.

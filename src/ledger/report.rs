@@ -52,6 +52,27 @@ pub struct BilledPeriod {
     pub billed: Option<Quantity>,
 }
 
+/// A period whose invoice became final, and was not compared since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalPeriod {
+    /// Its number.
+    pub number: i64,
+    /// When it was learned as it is.
+    pub learned_at: Timestamp,
+    /// Who pays.
+    pub account: AccountName,
+    /// What is counted.
+    pub meter: ProviderMeter,
+    /// The lane of both, once something was posted.
+    pub lane: Option<LaneId>,
+    /// Used when.
+    pub span: Window,
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// How much was billed.
+    pub billed: Quantity,
+}
+
 /// What is booked of an account and a meter in a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanBooks {
@@ -244,6 +265,27 @@ pub trait ReportLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn run(&self, number: i64) -> Result<Option<Run>, LedgerError>;
+
+    /// Periods of `provider` with a final invoice that was not compared since it was learned, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn final_periods(
+        &self,
+        provider: &ProviderName,
+        limit: u32,
+    ) -> Result<Vec<FinalPeriod>, LedgerError>;
+
+    /// Notes that these were compared. One that was learned anew meanwhile is to be compared again.
+    ///
+    /// # Errors
+    /// Then nothing was noted.
+    async fn note_compared(
+        &self,
+        periods: &[FinalPeriod],
+        now: Timestamp,
+    ) -> Result<(), LedgerError>;
 
     /// Keeps a comparison that a report makes with all that it proves, as settlement's are kept,
     /// and has its lane compared again next.

@@ -1,14 +1,15 @@
-//! A line of a report. PURE. Here: what it shows, the days that its difference is narrowed to, and
-//! what waits in front of routes as a difference. Never here: a reading ([`super::reporter`]). Read
-//! next: [`super::reporter`].
+//! A line of a report. PURE. Here: what there are lines of, what one shows, the days that its
+//! difference is narrowed to, and what waits in front of routes as a difference. Never here: a
+//! reading. Read next: [`super::reporter`].
 
 use super::drift::Bracket;
 use super::parts::Part;
 use crate::domain::drift::{DriftKind, Role};
+use crate::domain::names::ProviderMeter;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp, Window};
 use crate::ledger::report::{
-    BilledPeriod, Comparand, Drift, Found, ParkedUsage, Run, records_said,
+    BilledPeriod, Comparand, Drift, Found, ParkedUsage, Question, Run, records_said,
 };
 use crate::provider::ReadBack;
 
@@ -129,4 +130,23 @@ pub fn unmapped(usage: ParkedUsage, range: Window) -> Drift {
     let (kind, quantity) = (DriftKind::Unmapped, usage.quantity);
     let found = Found { kind, quantity, detail, suspects: Vec::new() };
     Drift { account: None, meter: usage.meter, span: range, found }
+}
+
+/// The comparands of an account that is named, and beside them its other meters; of all accounts
+/// only what is known.
+#[must_use]
+pub fn named<'m>(
+    question: &Question,
+    mut known: Vec<Comparand>,
+    meters: impl Iterator<Item = &'m ProviderMeter>,
+) -> Vec<Comparand> {
+    let Some(account) = &question.account else { return known };
+    let asked = |meter: &&ProviderMeter| question.meter.as_ref().is_none_or(|only| only == *meter);
+    for meter in meters.filter(asked) {
+        if known.iter().all(|each| each.meter != *meter) {
+            let (account, meter) = (account.clone(), meter.clone());
+            known.push(Comparand { account, meter, lane: None, periods: Vec::new() });
+        }
+    }
+    known
 }

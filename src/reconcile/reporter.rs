@@ -13,13 +13,13 @@ use super::calendar::{hull, uncovered};
 use super::drift::{Bracket, Compared, disproved, late, of_invoice, of_total};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen};
 use super::keeper::{KeepError, Keeper};
-use super::line::{Report, Row, Seen, by_total, days_of, explain_by_days, unmapped};
+use super::line::{Report, Row, Seen, by_total, days_of, explain_by_days, named, unmapped};
 use super::parts::{acknowledged, parts};
 use super::remedy::disprove;
 use super::span::calls;
 use crate::clock::Clock;
 use crate::domain::drift::DriftKind;
-use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::names::ProviderName;
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
 use crate::domain::reading::{FindingKind, Grouping};
@@ -27,7 +27,9 @@ use crate::domain::time::{MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::reconcile::{Comparison, Judged, LaneEvent, LaneId, ReconcileLedger};
-use crate::ledger::report::{BilledPeriod, Comparand, Drift, Found, Question, ReportLedger, Run};
+use crate::ledger::report::{
+    BilledPeriod, Comparand, Drift, FinalPeriod, Found, Question, ReportLedger, Run,
+};
 use crate::provider::{Provider, ReadBack};
 
 /// What a report reads.
@@ -157,6 +159,20 @@ impl Reporter {
         };
         let number = keeper.keep(&run).await.map_err(ReportError::NotKept)?;
         Ok(Report { number, run, rows })
+    }
+
+    /// How a final invoice differs from all that may have been told, by the ledger alone: without a
+    /// request.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn billed(&self, period: &FinalPeriod) -> Result<Option<Found>, LedgerError> {
+        let events = match period.lane {
+            Some(lane) => self.ledger.lane_events(lane, period.span, u32::MAX).await?,
+            None => Vec::new(),
+        };
+        let (billed, invoice) = (&period.billed, period.invoice.as_str());
+        Ok(of_invoice(billed, invoice, None, &events, u32::MAX))
     }
 
     async fn left(&self) -> Result<u32, LedgerError> {
@@ -465,21 +481,4 @@ fn unread(why: &str, span: Window, events: &[LaneEvent]) -> Option<Found> {
     };
     let read_at = span.end;
     of_total(&Compared { span, total: Err(why), events, read_at, bounded: true }, &nothing)
-}
-
-/// The comparands of an account that is named, and beside them its other meters.
-fn named<'m>(
-    question: &Question,
-    mut known: Vec<Comparand>,
-    meters: impl Iterator<Item = &'m ProviderMeter>,
-) -> Vec<Comparand> {
-    let Some(account) = &question.account else { return known };
-    let asked = |meter: &&ProviderMeter| question.meter.as_ref().is_none_or(|only| only == *meter);
-    for meter in meters.filter(asked) {
-        if known.iter().all(|each| each.meter != *meter) {
-            let (account, meter) = (account.clone(), meter.clone());
-            known.push(Comparand { account, meter, lane: None, periods: Vec::new() });
-        }
-    }
-    known
 }

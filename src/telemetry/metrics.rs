@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::answer::OutcomeKind;
 use crate::domain::correction::CorrectionKind;
+use crate::domain::drift::Agreement;
 use crate::domain::names::ProviderName;
 use crate::domain::notice::WebhookOutcome;
 use crate::domain::reading::FindingKind;
@@ -49,6 +50,12 @@ struct OutcomeLabel {
 struct FindingLabel {
     provider: String,
     finding: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AgreementLabel {
+    provider: String,
+    agreement: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,6 +117,7 @@ pub struct Metrics {
     webhooks: Family<OutcomeLabel, Counter>,
     answers: Family<OutcomeLabel, Counter>,
     findings: Family<FindingLabel, Counter>,
+    invoices: Family<AgreementLabel, Counter>,
     events: Family<StateLabel, Gauge>,
     parked: Family<ReasonLabel, Gauge>,
     held: Gauge,
@@ -148,6 +156,7 @@ impl Metrics {
             webhooks: Family::default(),
             answers: Family::default(),
             findings: Family::default(),
+            invoices: Family::default(),
             events: Family::default(),
             parked: Family::default(),
             held: Gauge::default(),
@@ -178,6 +187,8 @@ impl Metrics {
         all.register("delivery_answers", said, self.answers.clone());
         let said = "Totals that were compared with a provider's, by what they came to";
         all.register("reconcile_readings", said, self.findings.clone());
+        let said = "Final invoices' lines that were compared with what was told, by agreement";
+        all.register("reconcile_invoices", said, self.invoices.clone());
         let said = "Meter events in the ledger, by state";
         all.register("meter_events", said, self.events.clone());
         let said = "Records that wait in front of a route, by reason";
@@ -246,6 +257,12 @@ impl Metrics {
     pub fn finding(&self, provider: &ProviderName, finding: FindingKind) {
         let (provider, finding) = (provider.to_string(), finding.to_string());
         self.findings.get_or_create(&FindingLabel { provider, finding }).inc();
+    }
+
+    /// Counts what a final invoice's line came to.
+    pub fn invoice(&self, provider: &ProviderName, agreement: Agreement) {
+        let (provider, agreement) = (provider.to_string(), agreement.to_string());
+        self.invoices.get_or_create(&AgreementLabel { provider, agreement }).inc();
     }
 
     /// Shows what the ledger stands at. What is not named any longer is not shown any longer.

@@ -1,13 +1,15 @@
 //! Reports, stepped by hand over a real ledger and the sandbox: each kind of difference is planted
 //! at the provider or in the ledger, and has to be found, named, and explained down to the record.
 
+use std::sync::{Arc, Mutex};
+
 use tallyd::clock::Clock as _;
 use tallyd::config::Reports;
 use tallyd::daemon::reporting::Reporting;
 use tallyd::domain::billing::{
     BilledItem, Invoice, InvoiceLine, InvoiceStatus, Subscription, SubscriptionStatus,
 };
-use tallyd::domain::drift::DriftKind;
+use tallyd::domain::drift::{Agreement, DriftKind};
 use tallyd::domain::names::{
     AccountName, InvoiceId, LineId, PriceId, ProviderMeter, RecordId, SourceName, SubscriptionId,
 };
@@ -43,6 +45,7 @@ struct Stand {
     world: World,
     reporter: Reporter,
     keeper: InLedger<SqliteLedger>,
+    reads_per_month: u32,
     sandbox: Running,
     _folder: tempfile::TempDir,
 }
@@ -73,7 +76,7 @@ impl Stand {
         let (ledger, provider) = (world.ledger.clone(), world.provider.clone());
         let reporter = Reporter::new(settings, ledger.clone(), provider, clock.clone());
         let keeper = InLedger { ledger, clock };
-        Self { world, reporter, keeper, sandbox, _folder: folder }
+        Self { world, reporter, keeper, reads_per_month, sandbox, _folder: folder }
     }
 
     async fn plain() -> Self {
@@ -132,16 +135,30 @@ impl Stand {
         said
     }
 
-    /// What is held after each of two reports that are made by a schedule, at midnight, once all
-    /// can be judged.
-    async fn held_by_schedule(&self, heal: Heal) -> Vec<Vec<String>> {
-        let settings = Settings { provider: provider_name(), reads_per_month: READS_PER_MONTH };
+    /// The service that makes reports by itself.
+    fn reporting(&self, reports: Option<Reports>) -> Reporting {
+        let settings =
+            Settings { provider: provider_name(), reads_per_month: self.reads_per_month };
         let (ledger, clock) = (self.world.ledger.clone(), self.world.clock.clone());
         let provider = self.world.provider.clone();
         let reporter = Reporter::new(settings, ledger.clone(), provider, clock.clone());
+        let stop = CancellationToken::new();
+        Reporting::new(provider_name(), reporter, ledger, clock, reports, stop)
+    }
+
+    /// How many final lines a step of `reporting` compares, and the differences of each run that
+    /// is kept, the newest first.
+    async fn compared(&self, reporting: &Reporting) -> (u64, Vec<u64>) {
+        let step = reporting.run_once(self.world.clock.now()).await.unwrap();
+        let runs = self.world.ledger.runs(Some(&provider_name()), 100).await.unwrap();
+        (step.counts[0].1, runs.into_iter().map(|(_, drifts)| drifts).collect())
+    }
+
+    /// What is held after each of two reports that are made by a schedule, at midnight, once all
+    /// can be judged.
+    async fn held_by_schedule(&self, heal: Heal) -> Vec<Vec<String>> {
         let schedule = Schedule::parse("0 0 * * *").unwrap();
-        let (reports, stop) = (Reports { schedule, heal }, CancellationToken::new());
-        let reporting = Reporting::new(provider_name(), reporter, ledger, clock, reports, stop);
+        let reporting = self.reporting(Some(Reports { schedule, heal }));
         let mut held = Vec::new();
         for (hours, is_time) in [(13, false), (36, true), (60, true)] {
             self.world.clock.set(at(hours));
@@ -394,6 +411,46 @@ async fn an_invoice_that_bills_less_than_its_period_holds_is_told_with_the_event
     let (source, id) = (SourceName::new("web").unwrap(), RecordId::new("a").unwrap());
     let trace = stand.world.ledger.trace(&source, &id).await.unwrap().unwrap();
     assert_eq!(trace.bookings[0].invoices, [("in_1".to_owned(), Some(7.into()))]);
+}
+
+#[tokio::test]
+async fn an_invoice_that_becomes_final_is_compared_at_once_and_only_a_difference_takes_a_request() {
+    let stand = Stand::plain().await;
+    let reporting = stand.reporting(None);
+    stand.learn(vec![subscription("cus_1", -48, 1)], Vec::new()).await;
+    stand.settled().await;
+    let before = stand.calls().await;
+    assert_eq!(stand.compared(&reporting).await, (0, vec![]), "nothing is final yet");
+    stand.learn(Vec::new(), vec![invoice(-48, 1, 12)]).await;
+    assert_eq!(stand.compared(&reporting).await, (1, vec![]), "it bills what was told");
+    assert_eq!(stand.compared(&reporting).await, (0, vec![]), "once is enough");
+    assert_eq!(stand.calls().await, before);
+    stand.learn(Vec::new(), vec![invoice(-48, 1, 7)]).await;
+    assert_eq!(stand.compared(&reporting).await, (1, vec![1]), "it was learned anew");
+    assert!(stand.calls().await > before);
+    let run = stand.world.ledger.run(1).await.unwrap().unwrap();
+    let Question { account: of, meter: only, range, .. } = &run.question;
+    assert_eq!((of, only), (&Some(account("cus_1")), &Some(meter())));
+    assert_eq!(*range, Window { start: at(-48), end: at(1) });
+    assert_eq!(run.drifts[0].found.kind, DriftKind::Unbilled);
+    assert_eq!(stand.compared(&reporting).await, (0, vec![1]));
+}
+
+#[tokio::test]
+async fn an_invoice_that_differs_is_told_though_no_read_is_left() {
+    let stand = Stand::open(0).await;
+    let reporting = stand.reporting(None);
+    stand.learn(vec![subscription("cus_1", -48, 1)], Vec::new()).await;
+    stand.book("a", "cus_1", "5", -2).await;
+    stand.learn(Vec::new(), vec![invoice(-48, 1, 7)]).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let saw = seen.clone();
+    let reporting = reporting.observed(Arc::new(move |agreement| {
+        saw.lock().unwrap().push(agreement);
+    }));
+    assert_eq!(stand.compared(&reporting).await, (1, vec![]), "no run can be made");
+    assert_eq!(*seen.lock().unwrap(), [Agreement::Differs]);
+    assert_eq!(stand.compared(&reporting).await, (0, vec![]), "nor is it tried for ever");
 }
 
 #[tokio::test]

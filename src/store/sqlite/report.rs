@@ -20,8 +20,8 @@ use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::reconcile::{Comparison, Concluded, LaneId};
 use crate::ledger::report::{
-    BilledPeriod, Comparand, Drift, Evidence, Found, Outstanding, ParkedUsage, Question,
-    RECORDS_NAMED_MAX, ReportLedger, Run, SpanBooks, Suspect,
+    BilledPeriod, Comparand, Drift, Evidence, FinalPeriod, Found, Outstanding, ParkedUsage,
+    Question, RECORDS_NAMED_MAX, ReportLedger, Run, SpanBooks, Suspect,
 };
 use crate::store::codec::{Columns, ledger_error, unreadable};
 
@@ -221,6 +221,38 @@ impl ReportLedger for SqliteLedger {
         Ok(Some(run))
     }
 
+    async fn final_periods(
+        &self,
+        provider: &ProviderName,
+        limit: u32,
+    ) -> Result<Vec<FinalPeriod>, LedgerError> {
+        let rows = sqlx::query(sql!("periods_final"))
+            .bind(provider.as_str())
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        rows.iter().map(final_period).collect()
+    }
+
+    async fn note_compared(
+        &self,
+        periods: &[FinalPeriod],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let seen: Vec<Value> =
+            periods.iter().map(|each| json!([each.number, each.learned_at.micros()])).collect();
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        sqlx::query(sql!("periods_compared"))
+            .bind(Value::from(seen).to_string())
+            .bind(now.micros())
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        commit(transaction).await
+    }
+
     async fn conclude_and_compare_next(
         &self,
         comparison: Comparison,
@@ -264,6 +296,20 @@ fn period(row: &SqliteRow) -> Result<BilledPeriod, LedgerError> {
         span: Window { start: row.time("start_at")?, end: row.time("end_at")? },
         invoice: row.maybe_name("invoice", InvoiceId::new)?,
         billed: row.maybe_quantity("billed")?,
+    })
+}
+
+fn final_period(row: &SqliteRow) -> Result<FinalPeriod, LedgerError> {
+    let (account, meter) = place(row)?;
+    Ok(FinalPeriod {
+        number: row.integer("id")?,
+        learned_at: row.time("learned_at")?,
+        account,
+        meter,
+        lane: row.maybe_integer("lane_id")?.map(LaneId),
+        span: Window { start: row.time("start_at")?, end: row.time("end_at")? },
+        invoice: row.name("invoice", InvoiceId::new)?,
+        billed: row.quantity("billed")?,
     })
 }
 

@@ -4,9 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::operator::{BookFilter, BookLine, OperatorLedger as _};
@@ -15,7 +13,7 @@ use tallyd::sandbox::stripe::{Carrier, Payload, WebhookEndpoint, WebhookFaults, 
 use tallyd::store::sqlite::SqliteLedger;
 
 use super::customers::{BEGIN, Customer, MINUTE, Sent, Turn};
-use crate::support::billing::{SUBSCRIPTIONS, text};
+use crate::support::billing::{SUBSCRIPTIONS, ask, price, text};
 use crate::support::daemon::{Billing, Home, Lines, TestDaemon, until};
 use crate::support::relay::Relay;
 use crate::support::webhooks::{NEW, OLD};
@@ -267,36 +265,4 @@ fn misbehave(sandbox: &Billing, relay: &Relay) {
     let basis_points = [(FaultKind::AnswerLost, 500), (FaultKind::ErrorAfter, 200)].into();
     let faults = Faults { seed: SEED, basis_points, ..Faults::default() };
     sandbox.handle.set_faults(faults).unwrap();
-}
-
-/// Asks the sandbox with a test key; it must answer 200.
-async fn ask(sandbox: &Billing, method: Method, path: &str, form: &[(&str, &str)]) -> Value {
-    let mut headers = HeaderMap::new();
-    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sk_test_month"));
-    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-    headers.insert(CONTENT_TYPE, kind);
-    let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let (query, body) = match method == Method::GET {
-        true => (text, Bytes::new()),
-        false => (String::new(), Bytes::from(text)),
-    };
-    let answer = sandbox.handle.ask(method, path, &query, headers, body).await;
-    let (status, body) = answer.unwrap();
-    assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
-    serde_json::from_slice(&body).unwrap()
-}
-
-/// The id of a new price of the meter `calls`.
-async fn price(sandbox: &Billing, unit_amount: &str) -> String {
-    let meters = sandbox.handle.meters();
-    let meter = meters.iter().find(|meter| meter.settings.event_name == "calls").unwrap();
-    let form = [
-        ("currency", "eur"),
-        ("product_data[name]", "Usage"),
-        ("recurring[interval]", "month"),
-        ("recurring[meter]", meter.id.as_str()),
-        ("recurring[usage_type]", "metered"),
-        ("unit_amount_decimal", unit_amount),
-    ];
-    text(&ask(sandbox, Method::POST, "/v1/prices", &form).await, "id").to_owned()
 }

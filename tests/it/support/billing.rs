@@ -2,6 +2,9 @@
 //! walk through time; an invoice as the ledger is told it. Never here: an expectation. Read next:
 //! [`super::stripe`].
 
+use bytes::Bytes;
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tallyd::domain::billing::{Invoice, InvoiceLine, InvoiceStatus};
 use tallyd::domain::names::{
@@ -10,6 +13,7 @@ use tallyd::domain::names::{
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
 
+use super::daemon::Billing;
 use super::stripe::{Running, event_of};
 
 /// The path of subscriptions.
@@ -45,6 +49,43 @@ pub(crate) fn invoice_of(period: Window, status: InvoiceStatus, closes: Timestam
         finalized_at: (status == InvoiceStatus::Final).then_some(closes),
         lines: vec![line],
     }
+}
+
+/// Asks the sandbox beside a real daemon with a test key; it must answer 200.
+pub(crate) async fn ask(
+    sandbox: &Billing,
+    method: Method,
+    path: &str,
+    form: &[(&str, &str)],
+) -> Value {
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sk_test_beside"));
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    headers.insert(CONTENT_TYPE, kind);
+    let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let (query, body) = match method == Method::GET {
+        true => (text, Bytes::new()),
+        false => (String::new(), Bytes::from(text)),
+    };
+    let answer = sandbox.handle.ask(method, path, &query, headers, body).await;
+    let (status, body) = answer.unwrap();
+    assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
+}
+
+/// The id of a new price of the meter `calls` there.
+pub(crate) async fn price(sandbox: &Billing, unit_amount: &str) -> String {
+    let meters = sandbox.handle.meters();
+    let meter = meters.iter().find(|meter| meter.settings.event_name == "calls").unwrap();
+    let form = [
+        ("currency", "eur"),
+        ("product_data[name]", "Usage"),
+        ("recurring[interval]", "month"),
+        ("recurring[meter]", meter.id.as_str()),
+        ("recurring[usage_type]", "metered"),
+        ("unit_amount_decimal", unit_amount),
+    ];
+    text(&ask(sandbox, Method::POST, "/v1/prices", &form).await, "id").to_owned()
 }
 
 impl Running {
