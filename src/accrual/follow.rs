@@ -30,7 +30,8 @@ pub struct Line {
 
 /// The lines that are missing: for each destination that the record was booked to, what each of its
 /// corrections changes there, in the balance that has the record by now. What was written off of
-/// the record is taken back first, since the provider was never to hold it.
+/// the record is taken back first: usage that the provider was never to hold, and what it was told
+/// too much and holds for good, so that usage which comes back is not billed beside it.
 #[must_use]
 pub fn follow(
     entry: &JournalRecord,
@@ -67,9 +68,8 @@ pub fn follow(
                 continue;
             }
             missing.push(line(entry, booked, home, change.clone(), cause, now));
-            if change.is_negative() && !written_off.is_negative() && !written_off.is_zero() {
-                let taken_back =
-                    if -&change < written_off { -&change } else { written_off.clone() };
+            if !written_off.is_zero() && written_off.is_negative() != change.is_negative() {
+                let taken_back = (-&change).nearer_to_zero(written_off.clone());
                 written_off = &written_off - &taken_back;
                 let cause = (Cause::Reversal, id.0);
                 missing.push(line(entry, booked, home, taken_back, cause, now));

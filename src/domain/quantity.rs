@@ -159,6 +159,12 @@ impl Quantity {
         self.0.is_negative()
     }
 
+    /// Of two amounts the one that is nearer to nothing; of two that are as near, `self`.
+    #[must_use]
+    pub fn nearer_to_zero(self, other: Self) -> Self {
+        if other.magnitude() < self.magnitude() { other } else { self }
+    }
+
     /// The amount without its sign.
     #[must_use]
     pub fn magnitude(&self) -> Self {

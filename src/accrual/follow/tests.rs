@@ -117,6 +117,23 @@ fn a_correction_takes_from_what_was_written_off_first() {
 }
 
 #[test]
+fn usage_that_comes_back_takes_from_what_was_left_told_too_much_first() {
+    let sums = || transform(Aggregate::Sum, "1");
+    let mut lines = vec![booked("sums", sums(), quantity("20"))];
+    let line = |says: &str, cause| Line { quantity: quantity(says), cause, ..lines[0].clone() };
+    // The provider holds 20 for good; 13 of that was told too much.
+    let told = [line("-13", (Cause::Correction, 1)), line("13", (Cause::WriteOff, 9))];
+    lines.extend(told);
+    let changes = numbered(vec![adjust("20", "7"), adjust("7", "16"), adjust("16", "25")]);
+    insta::assert_snapshot!(said(&follow(&entry(quantity("20")), &changes, &lines, NOON)), @r"
+    sums correction 2 9
+    sums reversal 2 -9
+    sums correction 3 9
+    sums reversal 3 -4
+    ");
+}
+
+#[test]
 fn a_window_that_has_ended_is_corrected_at_once() {
     let lines = [booked("sums", transform(Aggregate::Sum, "1"), quantity("5"))];
     let due = |now| follow(&entry(quantity("5")), &numbered(vec![Change::Cancel]), &lines, now);
