@@ -180,7 +180,12 @@ impl ReconcileLedger for Ports {
         comparison: Comparison,
         now: Timestamp,
     ) -> Result<Concluded, LedgerError> {
-        self.writing("conclude", self.inner.conclude(comparison, now)).await
+        let concluded = self.writing("conclude", self.inner.conclude(comparison, now)).await?;
+        let mut scene = self.stage.scene();
+        if let Some(lane) = scene.told_fresh.take() {
+            scene.stale.remove(&lane);
+        }
+        Ok(concluded)
     }
 
     async fn read_calls(

@@ -83,8 +83,10 @@ pub(crate) struct Scene {
     pub(crate) stalled: i64,
     /// Whether an earlier attempt of the event that is sent now may have landed.
     pub(crate) may_be_there: bool,
-    /// Lanes of which the last total was a stale one: the next is not.
+    /// Lanes of which a stale total was told: the next are not, until one of them was kept.
     pub(crate) stale: BTreeSet<(String, String)>,
+    /// The lane of the total that was told last, when it was not a stale one.
+    pub(crate) told_fresh: Option<(String, String)>,
     /// Whether an older ledger took the place of the one that told the provider.
     pub(crate) rolled_back: bool,
     /// Whether that ledger lacks something that its sources have not sent again yet.

@@ -393,8 +393,10 @@ impl Provider for Wire {
         }
         let now = scene.server.now;
         let lane = (meter.as_str().to_owned(), account.as_str().to_owned());
-        // A copy that is behind answers once: by the next look it has caught up.
-        let stale = !scene.stale.remove(&lane) && scene.faults.strikes(Class::StaleTotal, 4);
+        // A copy that is behind answers once: by the next look that comes to anything it has caught
+        // up.
+        let stale = !scene.stale.contains(&lane) && scene.faults.strikes(Class::StaleTotal, 4);
+        scene.told_fresh = (!stale).then(|| lane.clone());
         let as_of = if stale {
             scene.stale.insert(lane.clone());
             now - scene.faults.stream(Class::StaleTotal).between(8 * HOUR, 72 * HOUR)

@@ -95,6 +95,7 @@ impl World {
             stalled: 0,
             may_be_there: false,
             stale: BTreeSet::new(),
+            told_fresh: None,
             rolled_back: false,
             lacks: false,
         };
