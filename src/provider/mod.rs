@@ -23,6 +23,7 @@ use crate::domain::time::{Timestamp, Window};
 pub use crate::domain::reading::Grouping;
 
 pub mod billing;
+pub mod wire;
 pub mod stripe;
 
 /// How a meter is told what it should hold.

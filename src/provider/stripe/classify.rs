@@ -8,12 +8,12 @@
 //! precision of the reason, never safety, with one exception: the duplicate, which is matched in
 //! full.
 
-use chrono::DateTime;
 use serde::Deserialize;
 
 use crate::domain::answer::{Answer, Outcome, cut};
 use crate::domain::state::HoldReason;
-use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
+use crate::domain::time::Timestamp;
+use crate::provider::wire;
 
 pub mod adjustment;
 
@@ -130,9 +130,7 @@ pub fn reading(received: &Received) -> Answer {
 /// The provider's clock, as the answer tells it; nothing when that is no time of this age.
 #[must_use]
 pub fn provider_at(received: &Received) -> Option<Timestamp> {
-    let at = http_date(received.date.as_deref()?)?;
-    // A date from outside these bounds would poison the kept clock, which never goes back.
-    (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&at).then_some(at)
+    wire::provider_at(received.date.as_deref())
 }
 
 /// The id of the account that the body of a 200 describes; nothing when it describes none.
@@ -323,7 +321,10 @@ fn head(received: &Received, outcome: Outcome) -> Answer {
         code: None,
         message: None,
         provider_at: None,
-        retry_after_seconds: retry_after(received),
+        retry_after_seconds: wire::retry_after(
+            received.retry_after.as_deref(),
+            received.date.as_deref(),
+        ),
     }
 }
 
@@ -338,22 +339,6 @@ fn stranger(received: &Received) -> String {
         }
         None => format!("answered {status} without a Stripe error in the body"),
     }
-}
-
-/// How long to wait, in seconds: as a number, or as a date against the answer's own `Date`.
-fn retry_after(received: &Received) -> Option<u32> {
-    let text = received.retry_after.as_deref()?.trim();
-    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        return Some(text.parse().unwrap_or(u32::MAX));
-    }
-    let wait = http_date(text)?.seconds() - http_date(received.date.as_deref()?)?.seconds();
-    Some(u32::try_from(wait.max(0)).unwrap_or(u32::MAX))
-}
-
-/// The one form of an HTTP date that is still sent.
-fn http_date(text: &str) -> Option<Timestamp> {
-    let at = DateTime::parse_from_rfc2822(text.trim()).ok()?;
-    Some(Timestamp::from_seconds(at.timestamp()))
 }
 
 fn short(value: String) -> String {

@@ -1,19 +1,13 @@
-//! The wire to Stripe. Here: the one file that knows the HTTP client, and that async-stripe's
-//! requests run over it. Never here: the bytes of a meter event (`super::encode`), what an answer
-//! means (`super::classify`). Read next: `crate::delivery`.
-//!
-//! One call is one wire request. Redirects, proxies, and the HTTP client's retries are off. One
-//! repetition cannot be switched off and need not be: a request that was handed to a pooled
-//! connection which closed before the first byte of it was written goes to another connection.
+//! The wire to Stripe. Here: what every request carries, and that async-stripe's requests run over
+//! [`wire`]. Never here: the bytes of a meter event (`super::encode`), what an answer means
+//! (`super::classify`). Read next: `crate::delivery`.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Response, Url};
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::ExposeSecret as _;
 use stripe_billing::BillingMeter;
 use stripe_billing::billing_meter::ListBillingMeter;
@@ -28,6 +22,7 @@ use super::summaries::{self, NoTotals, Read, Rows};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::time::Timestamp;
 use crate::provider::Total;
+use crate::provider::wire::{self, Call, Wire};
 
 /// Largest answer to a meter event that is read, in bytes: real ones have under a thousand.
 const EVENT_ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -39,15 +34,6 @@ const METERS_PER_PAGE: i64 = 100;
 /// Most pages of meters that are read. 10,000 meters are past any price list; a list without an end
 /// is a fault, and must not keep the program from starting for ever.
 const METER_PAGES_MAX: usize = 100;
-/// Longest wait for a connection. Half of the whole request's time at most, so that it is the one
-/// to run out first: then the request was certainly not sent.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept. Servers close idle connections after a minute or so; one
-/// that is closed under a request leaves that request's fate unknown, so ours goes first.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Most idle connections that are kept: as many as may be busy at once against Stripe's highest
-/// rate, at a fifth of a second a call.
-const IDLE_CONNECTIONS_MAX: usize = 200;
 
 /// Where meter events are sent.
 pub const METER_EVENTS: &str = "/v1/billing/meter_events";
@@ -56,23 +42,10 @@ pub const ADJUSTMENTS: &str = "/v1/billing/meter_event_adjustments";
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const STRIPE_VERSION: &str = "stripe-version";
-const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-const USER_AGENT: &str = concat!("tallyd/", env!("CARGO_PKG_VERSION"));
 
 /// A connection to Stripe, with its key.
 pub struct Client {
-    http: reqwest::Client,
-    api: String,
-}
-
-/// One wire request.
-struct Call<'a> {
-    method: Method,
-    /// The path, from its version on, with its query.
-    path: String,
-    body: Option<Vec<u8>>,
-    idempotency_key: Option<&'a str>,
-    answer_bytes_max: usize,
+    wire: Wire,
 }
 
 impl Client {
@@ -81,7 +54,7 @@ impl Client {
     /// # Errors
     /// When the key must not be sent to the address, or no HTTP client can be made.
     pub fn new(settings: &Settings, livemode: bool) -> Result<Self, BuildError> {
-        check_address(&settings.api, livemode)
+        wire::check_address(&settings.api, livemode, |api| api == API)
             .map_err(|why| BuildError::Api(settings.name.clone(), why))?;
         let mut key = HeaderValue::from_str(&format!("Bearer {}", settings.key.expose_secret()))
             .map_err(|_| BuildError::Key(settings.name.clone()))?;
@@ -89,27 +62,9 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, key);
         headers.insert(STRIPE_VERSION, HeaderValue::from_static(VERSION.as_str()));
-        let timeout = Duration::from_millis(u64::from(settings.timeout_millis));
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Losing this race means that another client chose, the same one: there is no other
-            // here.
-            drop(rustls::crypto::ring::default_provider().install_default());
-        }
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
-            .user_agent(USER_AGENT)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .timeout(timeout)
-            .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout / 2))
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build()
-            .map_err(|error| BuildError::Http(settings.name.clone(), told(error)))?;
-        Ok(Self { http, api: settings.api.clone() })
+        let wire = Wire::new(&settings.api, headers, settings.timeout_millis, classify::redacted)
+            .map_err(|why| BuildError::Http(settings.name.clone(), why))?;
+        Ok(Self { wire })
     }
 
     /// Sends a stored meter event or cancellation to `path`, unchanged, once.
@@ -126,104 +81,29 @@ impl Client {
             method: Method::POST,
             path: path.to_owned(),
             body: Some(body.to_vec()),
-            idempotency_key: Some(idempotency_key),
+            idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
             answer_bytes_max: EVENT_ANSWER_BYTES_MAX,
         })
         .await
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
-        let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
-        if let Some(body) = call.body {
-            request = request.header(CONTENT_TYPE, FORM).body(body);
-        }
-        if let Some(key) = call.idempotency_key {
-            request = request.header(IDEMPOTENCY_KEY, key);
-        }
-        let not_sent = |error| Box::new(Answer::bare(Outcome::NotSent, told(error)));
-        let request = request.build().map_err(not_sent)?;
-        match self.http.execute(request).await {
-            Ok(response) => Ok(receive(response, call.answer_bytes_max).await),
-            // Name, TCP and TLS all come before the first byte of a request, also when they take
-            // too long. Everything else, the whole request's timeout included, may have come after
-            // it.
-            Err(error) if error.is_connect() => Err(not_sent(error)),
-            Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error)))),
-        }
+        self.wire.call(call).await.map(read_headers)
     }
 }
 
-/// Whether a key may be sent to `api`; if not, why not. The address itself is not repeated: it may
-/// hold a password.
-fn check_address(api: &str, livemode: bool) -> Result<(), &'static str> {
-    let url = Url::parse(api).map_err(|_| "is no address")?;
-    let host = url.host_str().ok_or("has no host")?;
-    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a name or password");
+/// What came back: the headers of interest, and the body.
+fn read_headers(answer: wire::Received) -> Received {
+    Received {
+        request_id: answer.header("request-id"),
+        should_retry: answer.header("stripe-should-retry"),
+        rate_limited_reason: answer.header("stripe-rate-limited-reason"),
+        retry_after: answer.header(RETRY_AFTER.as_str()),
+        date: answer.header(DATE.as_str()),
+        status: answer.status,
+        body: answer.body,
+        broken: answer.broken,
     }
-    if url.query().is_some() || url.fragment().is_some() || api.ends_with('/') {
-        return Err("must end after its host, port and path");
-    }
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        _ => return Err("has to begin with https://, as the key would cross the network in clear"),
-    }
-    if livemode && api != API && !loopback {
-        return Err("is not Stripe's own, and a live key is sent nowhere else");
-    }
-    Ok(())
-}
-
-/// What came back: the headers of interest, and the body as far as it came and is read.
-async fn receive(mut response: Response, bytes_max: usize) -> Received {
-    let text = |name: &str| {
-        let value = response.headers().get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    let mut received = Received {
-        status: response.status().as_u16(),
-        request_id: text("request-id"),
-        should_retry: text("stripe-should-retry"),
-        rate_limited_reason: text("stripe-rate-limited-reason"),
-        retry_after: text(RETRY_AFTER.as_str()),
-        date: text(DATE.as_str()),
-        body: Vec::new(),
-        broken: None,
-    };
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if received.body.len() + chunk.len() > bytes_max => {
-                received.broken = Some(format!("the body is longer than {bytes_max} bytes"));
-                return received;
-            }
-            Ok(Some(chunk)) => received.body.extend_from_slice(&chunk),
-            Ok(None) => return received,
-            Err(error) => {
-                received.broken = Some(format!("the body broke off: {}", told(error)));
-                return received;
-            }
-        }
-    }
-}
-
-/// What the transport says happened, with its causes, without the address and without a key.
-fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Some layers repeat what is below them.
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    classify::redacted(&text)
 }
 
 /// A few reading requests in a row: how many there were, and the newest time that their answers
@@ -265,7 +145,7 @@ impl StripeClient for Reading<'_> {
             method,
             path,
             body: request.body.map(String::into_bytes),
-            idempotency_key: key.as_ref().map(|key| key.as_str()),
+            idempotency_key: key.as_ref().map(|key| (IDEMPOTENCY_KEY, key.as_str())),
             answer_bytes_max: READING_BYTES_MAX,
         };
         self.read(call).await.map_err(Unread)

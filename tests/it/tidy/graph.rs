@@ -101,7 +101,9 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "reqwest",
         &[
+            "src/provider/wire.rs",
             "src/provider/stripe/client.rs",
+            "src/provider/chargebee/client.rs",
             "src/sandbox/courier.rs",
             // Asks a sandbox what its clock shows.
             "src/daemon/following.rs",

@@ -1,0 +1,235 @@
+//! HTTP, as every provider is spoken to. Here: the one file that knows the HTTP client; where a key
+//! may be sent; what is read of an answer whoever gave it. Never here: what an answer means
+//! (`classify` of each room), a path, a body. Read next: [`super::stripe`].
+//!
+//! One call is one wire request. Redirects, proxies, and the HTTP client's retries are off. One
+//! repetition cannot be switched off and need not be: a request that was handed to a pooled
+//! connection which closed before the first byte of it was written goes to another connection.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::DateTime;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
+
+use crate::domain::answer::{Answer, Outcome};
+use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
+
+/// Longest wait for a connection. Half of the whole request's time at most, so that it is the one
+/// to run out first: then the request was certainly not sent.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept. Servers close idle connections after a minute or so; one
+/// that is closed under a request leaves that request's fate unknown, so ours goes first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Most idle connections that are kept: as many as may be busy at once against the highest rate of
+/// any provider, at a fifth of a second a call.
+const IDLE_CONNECTIONS_MAX: usize = 200;
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const USER_AGENT: &str = concat!("tallyd/", env!("CARGO_PKG_VERSION"));
+
+/// Takes every secret of a provider's out of a text.
+pub type Redact = fn(&str) -> String;
+
+/// A way to a provider.
+pub struct Wire {
+    http: reqwest::Client,
+    api: String,
+    redact: Redact,
+}
+
+/// One wire request.
+pub struct Call<'a> {
+    /// What is to be done.
+    pub method: Method,
+    /// The path behind the API's address, with its query.
+    pub path: String,
+    /// The form, where there is one.
+    pub body: Option<Vec<u8>>,
+    /// The header that makes it safe to repeat, and its value.
+    pub idempotency_key: Option<(&'static str, &'a str)>,
+    /// Largest answer that is read, in bytes.
+    pub answer_bytes_max: usize,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Received {
+    /// The HTTP status.
+    pub status: u16,
+    headers: HeaderMap,
+    /// The body; as much of it as came when it broke off.
+    pub body: Vec<u8>,
+    /// Why the body is not whole, when it is not.
+    pub broken: Option<String>,
+}
+
+impl Received {
+    /// The text of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let value = self.headers.get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+}
+
+impl Wire {
+    /// Makes ready to call `api`; nothing is sent yet. Each request carries `headers`, and has
+    /// `timeout_millis` in all.
+    ///
+    /// # Errors
+    /// What the HTTP client says when it cannot be made.
+    pub fn new(
+        api: &str,
+        headers: HeaderMap,
+        timeout_millis: u32,
+        redact: Redact,
+    ) -> Result<Self, String> {
+        let timeout = Duration::from_millis(u64::from(timeout_millis));
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Losing this race means that another client chose, the same one: there is no other
+            // here.
+            drop(rustls::crypto::ring::default_provider().install_default());
+        }
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .user_agent(USER_AGENT)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout / 2))
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .build()
+            .map_err(|error| told(error, redact))?;
+        Ok(Self { http, api: api.to_owned(), redact })
+    }
+
+    /// Makes one request, once.
+    ///
+    /// # Errors
+    /// An answer of our own, when none came.
+    pub async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
+        let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
+        if let Some(body) = call.body {
+            request = request.header(CONTENT_TYPE, FORM).body(body);
+        }
+        if let Some((header, key)) = call.idempotency_key {
+            request = request.header(header, key);
+        }
+        let not_sent = |error| Box::new(Answer::bare(Outcome::NotSent, told(error, self.redact)));
+        let request = request.build().map_err(not_sent)?;
+        match self.http.execute(request).await {
+            Ok(response) => Ok(self.receive(response, call.answer_bytes_max).await),
+            // Name, TCP and TLS all come before the first byte of a request, also when they take
+            // too long. Everything else, the whole request's timeout included, may have come after
+            // it.
+            Err(error) if error.is_connect() => Err(not_sent(error)),
+            Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error, self.redact)))),
+        }
+    }
+
+    /// What came back, as far as it came and is read.
+    async fn receive(&self, mut response: Response, bytes_max: usize) -> Received {
+        let mut received = Received {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: Vec::new(),
+            broken: None,
+        };
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if received.body.len() + chunk.len() > bytes_max => {
+                    received.broken = Some(format!("the body is longer than {bytes_max} bytes"));
+                    return received;
+                }
+                Ok(Some(chunk)) => received.body.extend_from_slice(&chunk),
+                Ok(None) => return received,
+                Err(error) => {
+                    let why = told(error, self.redact);
+                    received.broken = Some(format!("the body broke off: {why}"));
+                    return received;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a key may be sent to `api`; if not, why not. The address itself is not repeated: it may
+/// hold a password. A live key goes only where `is_own` says that the provider is.
+///
+/// # Errors
+/// The end of a sentence about the address.
+pub fn check_address(
+    api: &str,
+    livemode: bool,
+    is_own: impl FnOnce(&str) -> bool,
+) -> Result<(), &'static str> {
+    let url = Url::parse(api).map_err(|_| "is no address")?;
+    let host = url.host_str().ok_or("has no host")?;
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    let loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a name or password");
+    }
+    if url.query().is_some() || url.fragment().is_some() || api.ends_with('/') {
+        return Err("must end after its host, port and path");
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err("has to begin with https://, as the key would cross the network in clear"),
+    }
+    if livemode && !loopback && !is_own(api) {
+        return Err("is not the provider's own, and a live key is sent nowhere else");
+    }
+    Ok(())
+}
+
+/// The provider's clock, as the `Date` of an answer tells it; nothing when that is no time of this
+/// age.
+#[must_use]
+pub fn provider_at(date: Option<&str>) -> Option<Timestamp> {
+    let at = http_date(date?)?;
+    // A date from outside these bounds would poison the kept clock, which never goes back.
+    (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&at).then_some(at)
+}
+
+/// How long `Retry-After` asks to wait, in seconds: as a number, or as a date against the answer's
+/// own `Date`.
+#[must_use]
+pub fn retry_after(wait: Option<&str>, date: Option<&str>) -> Option<u32> {
+    let text = wait?.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return Some(text.parse().unwrap_or(u32::MAX));
+    }
+    let wait = http_date(text)?.seconds() - http_date(date?)?.seconds();
+    Some(u32::try_from(wait.max(0)).unwrap_or(u32::MAX))
+}
+
+/// The one form of an HTTP date that is still sent.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let at = DateTime::parse_from_rfc2822(text.trim()).ok()?;
+    Some(Timestamp::from_seconds(at.timestamp()))
+}
+
+/// What the transport says happened, with its causes, without the address and without a key.
+fn told(error: reqwest::Error, redact: Redact) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some layers repeat what is below them.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    redact(&text)
+}
