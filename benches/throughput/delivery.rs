@@ -9,8 +9,8 @@ use anyhow::ensure;
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use tallyd::clock::{Clock, SystemClock};
-use tallyd::delivery;
 use tallyd::delivery::courier::Courier;
+use tallyd::delivery::{self, Rate};
 use tallyd::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
@@ -149,7 +149,8 @@ async fn fill(ledger: &Arc<SqliteLedger>, url: &str) -> anyhow::Result<Arc<Couri
     })?);
     let delivery = delivery::Settings {
         provider: name.clone(),
-        rate_per_second: QUOTA,
+        rate: Rate::per_second(QUOTA),
+        limited_pause_seconds: 1,
         concurrency: delivery::CONCURRENCY,
         attempt_timeout_millis: delivery::ATTEMPT_TIMEOUT_SECONDS * 1_000,
         backoff_first_millis: delivery::BACKOFF_FIRST_MILLIS,

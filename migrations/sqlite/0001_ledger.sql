@@ -234,6 +234,8 @@ CREATE TABLE lane (
 ) STRICT;
 CREATE INDEX lane_ready ON lane (provider, urgency, deadline_at)
   WHERE event_id IS NULL AND next_attempt_at IS NOT NULL;
+-- Accounts that are being told something.
+CREATE INDEX lane_busy ON lane (provider, account) WHERE event_id IS NOT NULL;
 
 CREATE TABLE legal_move (
   from_state TEXT NOT NULL,
@@ -266,6 +268,8 @@ CREATE TABLE meter_event (
     CONSTRAINT meter_event_identifier_form CHECK (length(identifier) BETWEEN 1 AND 100),
   quantity TEXT NOT NULL,
   occurred_at INTEGER NOT NULL,
+  -- Where the provider keeps entries: the second that it is entered at.
+  second INTEGER,
   body BLOB NOT NULL,
   deadline_at INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
@@ -296,6 +300,8 @@ CREATE TABLE meter_event (
   CONSTRAINT meter_event_cancel_names_its_target CHECK
     ((kind = 'cancel') = (target_id IS NOT NULL)),
   CONSTRAINT meter_event_covers_form CHECK (covers_from <= covers_to),
+  CONSTRAINT meter_event_second_is_its_own CHECK
+    (second IS NULL OR (kind = 'usage' AND occurred_at = second * 1000000)),
   CONSTRAINT meter_event_held_says_why CHECK
     ((state = 'held') = (hold_reason IS NOT NULL) AND (state = 'held') = (hold_detail IS NOT NULL)),
   CONSTRAINT meter_event_lease_form CHECK
@@ -319,13 +325,15 @@ CREATE INDEX meter_event_held ON meter_event (moved_at) WHERE state = 'held';
 CREATE INDEX meter_event_unproven ON meter_event (lane_id, occurred_at)
   WHERE state IN ('unknown', 'accepted', 'held');
 CREATE INDEX meter_event_time ON meter_event (lane_id, occurred_at);
+-- No second of a lane is ever entered at twice.
+CREATE UNIQUE INDEX meter_event_second ON meter_event (lane_id, second) WHERE second IS NOT NULL;
 -- At most one cancel of an event lives.
 CREATE UNIQUE INDEX meter_event_cancel ON meter_event (target_id)
   WHERE target_id IS NOT NULL AND state NOT IN ('void', 'superseded', 'dead');
 
 CREATE TRIGGER meter_event_content_never_changes BEFORE UPDATE OF balance_id, ordinal, kind,
-  target_id, covers_from, covers_to, identifier, quantity, occurred_at, body, created_at
-  ON meter_event
+  target_id, covers_from, covers_to, identifier, quantity, occurred_at, second, body,
+  created_at ON meter_event
 BEGIN SELECT RAISE(ABORT, 'what a meter event says is sealed'); END;
 CREATE TRIGGER meter_event_never_goes BEFORE DELETE ON meter_event
 BEGIN SELECT RAISE(ABORT, 'meter events are append-only'); END;

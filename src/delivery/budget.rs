@@ -31,6 +31,8 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use super::Rate;
+
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 /// How late a caller may wake without losing its turn, in nanoseconds: a few ticks of a timer that
@@ -41,8 +43,9 @@ pub const TOLERANCE_NANOS: u64 = 5_000_000;
 pub const JITTER_NANOS: u64 = 11_000_000;
 /// The rate is kept in thousandths of a request a second, so that small rates can rise slowly too.
 const MILLI: u64 = 1000;
-/// The rate that a lowered budget never falls below, in thousandths of a request a second: slow
-/// enough for any provider, and fast enough to notice that the storm is over.
+/// The rate that a lowered budget never falls below, in thousandths of a request a second, unless
+/// it was set to less than [`RAISED_PARTS`] times that: then it is a step. Slow enough for any
+/// provider, and fast enough to notice that the storm is over.
 const RATE_MIN: u64 = MILLI;
 /// What is left of the rate after a 429, in tenths.
 const LOWERED_TENTHS: u64 = 7;
@@ -54,9 +57,6 @@ const LOWERED_EVERY: u64 = SECOND;
 const RAISED_EVERY: u64 = 10 * SECOND;
 /// A step upwards is the configured rate divided by this: from the floor to the full rate in 200 s.
 const RAISED_PARTS: u64 = 20;
-/// Nothing is sent for this long after a 429 that names no time, in nanoseconds: the provider's
-/// current second passes.
-const PAUSE_UNASKED: u64 = SECOND;
 /// Longest time that a provider's wish to wait is honoured for, in seconds: an hour. A longer one
 /// would stop a provider's delivery for longer than an operator overlooks; the next 429 may ask
 /// again.
@@ -98,6 +98,8 @@ pub struct Budget {
     limiter: Limiter,
     /// The configured rate, in thousandths of a request a second.
     ceiling: u64,
+    /// Nothing is sent for this long after a 429 that names no time.
+    pause_unasked: u64,
     /// The present rate, in the same.
     rate: u64,
     /// Nothing is sent before this.
@@ -119,15 +121,18 @@ impl fmt::Debug for Budget {
 }
 
 impl Budget {
-    /// A budget for a receiver that shall see at most `requests_per_second`; zero counts as one.
+    /// A budget for a receiver that shall see at most `rate`, and that is left alone for
+    /// `limited_pause_seconds` when it says that this is too much and not for how long.
     #[must_use]
-    pub fn new(requests_per_second: u32) -> Self {
-        let ceiling = u64::from(requests_per_second.max(1)) * MILLI;
+    pub fn new(rate: Rate, limited_pause_seconds: u32) -> Self {
+        let requests = u64::from(rate.requests.max(1)) * MILLI;
+        let ceiling = (requests / u64::from(rate.seconds.get())).max(1);
         let clock = ToldClock::default();
         Self {
             limiter: limiter(ceiling, &clock),
             clock,
             ceiling,
+            pause_unasked: u64::from(limited_pause_seconds) * SECOND,
             rate: ceiling,
             closed_until: 0,
             lowered_at: None,
@@ -161,13 +166,14 @@ impl Budget {
         self.recover(now);
         let pause = match retry_after_seconds {
             Some(seconds) => u64::from(seconds.min(PAUSE_SECONDS_MAX)) * SECOND,
-            None => PAUSE_UNASKED,
+            None => self.pause_unasked,
         };
         self.closed_until = self.closed_until.max(now.saturating_add(pause));
         self.quiet_since = self.closed_until;
         if self.lowered_at.is_none_or(|at| now.saturating_sub(at) >= LOWERED_EVERY) {
             self.lowered_at = Some(now);
-            self.set_rate((self.rate * LOWERED_TENTHS / 10).max(RATE_MIN));
+            let least = RATE_MIN.min(self.ceiling.div_ceil(RAISED_PARTS));
+            self.set_rate((self.rate * LOWERED_TENTHS / 10).max(least));
         }
     }
 
@@ -186,8 +192,8 @@ impl Budget {
         let steps = quiet / RAISED_EVERY;
         if steps > 0 {
             self.quiet_since += steps * RAISED_EVERY;
-            let raised =
-                self.rate.saturating_add((self.ceiling / RAISED_PARTS).saturating_mul(steps));
+            let step = self.ceiling.div_ceil(RAISED_PARTS);
+            let raised = self.rate.saturating_add(step.saturating_mul(steps));
             self.set_rate(raised.min(self.ceiling));
         }
     }
@@ -304,7 +310,7 @@ mod tests {
     #[test]
     fn no_second_sees_more_than_the_quota_and_98_percent_of_it_is_used() {
         for quota in QUOTAS {
-            let mut budget = Budget::new(quota);
+            let mut budget = Budget::new(Rate::per_second(quota), 1);
             let seconds = if quota < 1000 { 60 } else { 10 };
             let sent = run(&mut budget, 7 * SECOND, seconds * 1000, |_| true);
             let most = most_in_a_second(&sent);
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn the_wait_that_is_told_is_neither_too_short_nor_too_long() {
         for quota in QUOTAS {
-            let mut budget = Budget::new(quota);
+            let mut budget = Budget::new(Rate::per_second(quota), 1);
             let (mut now, mut sent) = (SECOND, 0_u64);
             while now < 11 * SECOND {
                 match budget.try_take(now) {
@@ -336,7 +342,7 @@ mod tests {
     fn idle_time_is_not_saved_up_and_late_arrivals_do_not_pile_up() {
         for quota in QUOTAS {
             let mut chance = Chance(u64::from(quota));
-            let mut budget = Budget::new(quota);
+            let mut budget = Budget::new(Rate::per_second(quota), 1);
             let mut busy = true;
             let sent = run(&mut budget, 0, 20_000, |_| {
                 if chance.below(200) == 0 {
@@ -355,7 +361,7 @@ mod tests {
     #[test]
     fn a_storm_of_429_slows_down_to_the_floor_and_the_calm_after_it_brings_all_back() {
         for quota in QUOTAS {
-            let mut budget = Budget::new(quota);
+            let mut budget = Budget::new(Rate::per_second(quota), 1);
             let mut all = Vec::new();
             let mut now = SECOND;
             for _ in 0..60 {
@@ -364,7 +370,8 @@ mod tests {
                 budget.rate_limited(now, None);
                 budget.rate_limited(now + 1, None);
             }
-            assert_eq!(budget.current_rate(), 1, "{quota}");
+            // One a second, or a twentieth of a quota that is small itself.
+            assert_eq!(budget.current_rate(), u32::from(quota >= 20), "{quota}");
             let lowest = budget.current_rate();
             let mut before = lowest;
             for _ in 0..25 {
@@ -380,8 +387,33 @@ mod tests {
     }
 
     #[test]
+    fn no_minute_sees_more_than_a_quota_by_the_minute_and_no_second_a_burst_of_it() {
+        for quota in [1, 30, 100, 150, 1_000] {
+            let mut budget = Budget::new(Rate::per_minute(quota), 60);
+            let sent = run(&mut budget, SECOND, 200_000, |_| true);
+            let in_minutes: Vec<u64> = sent.iter().map(|at| at / 60).collect();
+            let most = most_in_a_second(&in_minutes);
+            assert!(within(most, quota), "{quota}: {most}");
+            let used = u64::try_from(sent.len()).unwrap() * 60 * 100;
+            assert!(used >= 97 * 200 * u64::from(quota), "{quota}: {used}");
+            assert!(within(most_in_a_second(&sent), quota.div_ceil(60) + 1), "{quota}");
+        }
+    }
+
+    #[test]
+    fn a_limiter_that_names_no_time_is_left_alone_for_as_long_as_was_set() {
+        let mut budget = Budget::new(Rate::per_minute(100), 60);
+        budget.rate_limited(SECOND, None);
+        assert_eq!(budget.try_take(SECOND), Err(60 * SECOND));
+        assert_eq!(budget.try_take(61 * SECOND), Ok(()));
+        // More is asked for, and the rate is lower from then on.
+        budget.rate_limited(62 * SECOND, Some(90));
+        assert_eq!(budget.try_take(62 * SECOND), Err(90 * SECOND));
+    }
+
+    #[test]
     fn one_429_lowers_the_rate_once_however_often_it_is_told() {
-        let mut budget = Budget::new(1000);
+        let mut budget = Budget::new(Rate::per_second(1000), 1);
         for at in 0..100 {
             budget.rate_limited(SECOND + at * TICK, None);
         }
@@ -392,7 +424,7 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_until_the_provider_wants_it() {
-        let mut budget = Budget::new(1000);
+        let mut budget = Budget::new(Rate::per_second(1000), 1);
         budget.rate_limited(SECOND, Some(7));
         // A later wish for less time does not shorten the first.
         budget.rate_limited(2 * SECOND, Some(1));
@@ -410,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_neither_stops_nor_floods() {
-        let mut budget = Budget::new(100);
+        let mut budget = Budget::new(Rate::per_second(100), 1);
         let start = 10_000 * SECOND;
         let sent = run(&mut budget, start, 2000, |_| true);
         assert!(sent.len() > 190);
@@ -424,8 +456,8 @@ mod tests {
 
     #[test]
     fn a_quota_of_none_or_of_more_than_can_be_counted_still_works() {
-        assert_eq!(Budget::new(0).current_rate(), 1);
-        let mut budget = Budget::new(u32::MAX);
+        assert_eq!(Budget::new(Rate::per_second(0), 1).current_rate(), 1);
+        let mut budget = Budget::new(Rate::per_second(u32::MAX), 1);
         assert_eq!(budget.try_take(0), Ok(()));
         budget.rate_limited(0, None);
         assert!(budget.current_rate() < u32::MAX);

@@ -81,7 +81,7 @@ impl Courier {
         observer: Observer,
     ) -> Self {
         let state = State {
-            budget: Budget::new(settings.rate_per_second),
+            budget: Budget::new(settings.rate, settings.limited_pause_seconds),
             breaker: Breaker::default(),
             contacting: Contacting::default(),
             clock: None,
@@ -186,6 +186,7 @@ impl Courier {
             dedupe_floor: provider_now.plus_micros(-self.provider.recognises_for_micros()),
             attempt_span_micros: LEASE_WAIT_MICROS_MAX + timeout,
             limit,
+            lanes: self.provider.lanes(),
         };
         let leases = self.ledger.lease(&self.settings.provider, terms).await?;
         if leases.expired > 0 {
@@ -205,6 +206,7 @@ impl Courier {
         let answer = if (0..=LEASE_WAIT_MICROS_MAX).contains(&waited) {
             let request = Request {
                 says: &leased.says,
+                account: &leased.account,
                 body: &leased.body,
                 idempotency_key: &leased.idempotency_key,
                 identifier: leased.identifier.as_str(),

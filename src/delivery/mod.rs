@@ -2,6 +2,8 @@
 //! to, when to try again, how fast. Never here: a provider's wire. Read next: [`settle`], then
 //! [`courier`].
 
+use std::num::NonZeroU32;
+
 use crate::domain::names::ProviderName;
 
 pub mod settle;
@@ -34,13 +36,43 @@ pub const PAUSE_PROBE_SECONDS: u32 = 60;
 /// usage is refused first, and what was sent can still be recorded.
 pub const FREE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
+/// Seconds for which nothing is sent after a limiter that counts by the second spoke and named no
+/// time: the provider's current second passes.
+pub const LIMITED_PAUSE_SECONDS: u32 = 1;
+
+/// A number of requests in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; none counts as one.
+    pub requests: u32,
+    /// In how many seconds.
+    pub seconds: NonZeroU32,
+}
+
+impl Rate {
+    /// So many in each second.
+    #[must_use]
+    pub const fn per_second(requests: u32) -> Self {
+        Self { requests, seconds: NonZeroU32::MIN }
+    }
+
+    /// So many in each minute.
+    #[must_use]
+    pub const fn per_minute(requests: u32) -> Self {
+        const MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not zero");
+        Self { requests, seconds: MINUTE }
+    }
+}
+
 /// What the operator set for the delivery to one provider instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The provider instance.
     pub provider: ProviderName,
-    /// Most requests a second that the provider shall see.
-    pub rate_per_second: u32,
+    /// Most requests that the provider shall see.
+    pub rate: Rate,
+    /// How long nothing is sent, in seconds, after the provider's limiter spoke and named no time.
+    pub limited_pause_seconds: u32,
     /// Most requests in flight at once.
     pub concurrency: u32,
     /// How long one attempt may take, in milliseconds, from lease to answer.

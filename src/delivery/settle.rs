@@ -117,9 +117,10 @@ fn hold(settlement: &mut Settlement, reason: HoldReason, answer: &Answer, why: &
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::delivery::Rate;
     use crate::domain::answer::OutcomeKind;
     use crate::domain::event::{EventId, Identifier, Says};
-    use crate::domain::names::{ProviderMeter, ProviderName};
+    use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
     use crate::ledger::delivery::AttemptId;
 
     const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -127,7 +128,8 @@ pub(super) mod tests {
     pub(in crate::delivery) fn settings() -> Settings {
         Settings {
             provider: ProviderName::new("stripe.main").unwrap(),
-            rate_per_second: 100,
+            rate: Rate::per_second(100),
+            limited_pause_seconds: 1,
             concurrency: 8,
             attempt_timeout_millis: 10_000,
             backoff_first_millis: 500,
@@ -147,6 +149,7 @@ pub(super) mod tests {
             says: Says::Usage,
             idempotency_key: "tallyd-1".to_owned(),
             meter: ProviderMeter::new("calls").unwrap(),
+            account: AccountName::new("cus_1").unwrap(),
             body: Vec::new(),
             ambiguous,
         }

@@ -105,3 +105,12 @@ impl ClockReading {
         !(0..=READING_MICROS_MAX).contains(&now.micros_since(self.local_at))
     }
 }
+
+/// What a provider is told one after the other: it has at most one request at a time in each lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// What concerns one account and one meter.
+    OfMeters,
+    /// What concerns one account, whatever the meter.
+    OfAccounts,
+}

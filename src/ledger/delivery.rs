@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use super::LedgerError;
 use crate::domain::answer::Answer;
 use crate::domain::event::{EventId, Identifier, Says};
-use crate::domain::names::{ProviderMeter, ProviderName};
-use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::provider_facts::{AccountPin, ClockReading, Lanes, MeterPin};
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
 
@@ -29,6 +29,8 @@ pub struct LeaseTerms {
     pub attempt_span_micros: i64,
     /// At most this many leases.
     pub limit: u32,
+    /// What the provider is told one after the other.
+    pub lanes: Lanes,
 }
 
 /// A leased event: the intent to send it is committed.
@@ -50,6 +52,8 @@ pub struct Leased {
     pub idempotency_key: String,
     /// What the provider counts.
     pub meter: ProviderMeter,
+    /// Who pays.
+    pub account: AccountName,
     /// The stored bytes.
     pub body: Vec<u8>,
     /// Whether an earlier attempt may have landed.

@@ -1,6 +1,8 @@
 //! What posting asks of the ledger. Here: balances that are due, with their events, and the verb
 //! that applies a plan. Never here: the plan (`posting::plan`). Read next: [`super::delivery`].
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::LedgerError;
@@ -37,6 +39,8 @@ pub struct PostedEvent {
     pub first_attempt_at: Option<Timestamp>,
     /// Whether a cancel of it was tried and came to nothing.
     pub cancel_spent: bool,
+    /// It covers the bookings of its balance after this one.
+    pub covers_from: i64,
 }
 
 impl PostedEvent {
@@ -59,6 +63,8 @@ pub struct DueBalance {
     /// Whether usage of two periods may be in it: its window was made before a bound within was
     /// known.
     pub spans_bound: bool,
+    /// Where the provider keeps entries, the seconds of its window that one was ever entered at.
+    pub seconds_taken: BTreeSet<i64>,
 }
 
 /// An event to be stored: what it says, and the bytes that say it.
@@ -76,6 +82,11 @@ pub struct EncodedEvent {
     pub deadline_at: Timestamp,
     /// The first instant at which it may be sent.
     pub not_before: Timestamp,
+    /// Where the provider keeps entries, the second that it is entered at: no other entry of its
+    /// lane ever has the same.
+    pub second: Option<i64>,
+    /// What it takes away is told anew from the bookings after this one.
+    pub uncovers: Option<i64>,
 }
 
 /// Usage that goes into a window of another period.

@@ -5,9 +5,9 @@
 //!
 //! The order of the moves is fixed, cheapest and safest first: wait for the balance's time;
 //! withdraw what was never leased, supersede what was definitely refused; wait for what is unknown;
-//! cancel by identifier where one event's whole quantity is what must go; overwrite, or change an
-//! entry, where the meter is told so; tell the rest; carry it into the open period where the policy
-//! says so; hold what no means can tell.
+//! cancel by identifier where one event's whole quantity is what must go; overwrite, or take
+//! entries away, where the meter is told so; tell the rest; carry it into the open period where the
+//! policy says so; hold what no means can tell.
 
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventId, EventKind, Identifier};
@@ -18,6 +18,7 @@ use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window}
 use crate::ledger::posting::{Carry, DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
 
+mod entry;
 mod lower;
 mod total;
 
@@ -151,8 +152,6 @@ pub enum Means {
     Cancel(EventId, Identifier),
     /// An event that says the new total.
     Total(Quantity),
-    /// One entry is taken away, and made anew with this quantity.
-    Replace(EventId, Quantity),
 }
 
 /// Makes the plan for a balance that is due.
@@ -161,7 +160,7 @@ pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     match rules.capabilities.told_as {
         ToldAs::Delta => by_change(due, rules, lower::by_cancel_or_negative),
         ToldAs::EachRecord => by_record(due, rules),
-        ToldAs::Entry => by_change(due, rules, total::by_entry),
+        ToldAs::Entry => entry::by_entry(due, rules),
         ToldAs::Total => total::by_total(due, rules, total::Time::OfTheWindow),
         ToldAs::Last => total::by_total(due, rules, total::Time::AfterTheLast),
     }
@@ -173,7 +172,7 @@ type Lower = fn(&DueBalance, &Quantity, &Rules<'_>, &mut Plan);
 /// A sum that each event changes.
 fn by_change(due: &DueBalance, rules: &Rules<'_>, lower: Lower) -> Plan {
     let mut plan = Plan::default();
-    let rest = withdraw(due, &mut plan);
+    let rest = withdraw(due, &mut plan, |_, _| true);
     if rest.is_zero() {
         return plan;
     }
@@ -217,8 +216,13 @@ fn by_record(due: &DueBalance, rules: &Rules<'_>) -> Plan {
 }
 
 /// Takes back what the provider never took: events that were never leased and say the contrary of
-/// what is outstanding, and events that were definitely refused. Answers what remains.
-fn withdraw(due: &DueBalance, plan: &mut Plan) -> Quantity {
+/// what is outstanding, and events that were definitely refused. Of those that were never leased,
+/// only what is `worth` it beside what remains. Answers what remains.
+fn withdraw(
+    due: &DueBalance,
+    plan: &mut Plan,
+    worth: impl Fn(&PostedEvent, &Quantity) -> bool,
+) -> Quantity {
     let mut rest = due.balance.outstanding();
     // A cancel that was refused counts as told, and is to be gone about in another way.
     for event in due.events.iter().filter(|event| event.is_refused()) {
@@ -233,7 +237,7 @@ fn withdraw(due: &DueBalance, plan: &mut Plan) -> Quantity {
         if !contrary || plan.supersede.contains(&event.id) {
             continue;
         }
-        if event.state == EventState::Pending && !event.leased {
+        if event.state == EventState::Pending && !event.leased && worth(event, &rest) {
             plan.void.push(event.id);
         } else if event.is_refused() {
             plan.supersede.push(event.id);

@@ -16,7 +16,7 @@ use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger, Restored};
-use crate::provider::{CannotTell, Capabilities, Provider};
+use crate::provider::{CannotTell, Capabilities, Provider, ToldAs};
 use crate::service::{Service, Step, StepError};
 
 /// Balances in one step.
@@ -113,11 +113,15 @@ impl Poster {
                     .and_then(|event| cancel_deadline(event, capabilities));
                 (Says::Cancel(name), Some(target), until.unwrap_or(occurred_at))
             }
-            Means::Total(_) | Means::Replace(..) => {
-                let why = format!("totals and entries are not told to {} yet", balance.key.meter);
+            Means::Total(_) => {
+                let why = format!("totals are not told to {} yet", balance.key.meter);
                 return Err(CannotTell { reason: HoldReason::MeterMismatch, why });
             }
         };
+        let is_entry = capabilities.told_as == ToldAs::Entry;
+        let second = (is_entry && target.is_none()).then(|| occurred_at.seconds());
+        let taken_away = due.events.iter().find(|event| is_entry && Some(event.id) == target);
+        let uncovers = taken_away.map(|event| event.covers_from);
         let ledger = self.ledger.ledger_id();
         // What its period takes no longer is not sent, however long the meter would take it.
         let closes_at = due.billing.closes_at;
@@ -137,6 +141,8 @@ impl Poster {
             body: encoded.body,
             deadline_at,
             not_before: now,
+            second,
+            uncovers,
         })
     }
 }

@@ -2,7 +2,8 @@
 //! the contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`].
 //!
 //! A provider room MUST make a request's bytes in a pure `encode`, MUST send the stored bytes
-//! unchanged in exactly one wire request per attempt, MUST classify every answer into an
+//! unchanged in exactly one wire request per attempt (it may ask beside it, where only that tells
+//! what an answer means), MUST classify every answer into an
 //! [`Outcome`](crate::domain::answer::Outcome), and MUST answer `Unknown` for whatever it cannot
 //! prove. It MUST NOT retry by itself, follow a redirect, or let a secret or a payload into a log
 //! or an error.
@@ -15,7 +16,7 @@ use crate::domain::answer::Answer;
 use crate::domain::event::{EventIntent, Says};
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::notice::Notice;
-use crate::domain::provider_facts::{AccountPin, MeterPin};
+use crate::domain::provider_facts::{AccountPin, Lanes, MeterPin};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{Timestamp, Window};
@@ -131,6 +132,8 @@ pub enum EncodeError {
 pub struct Request<'a> {
     /// What the event says, which decides where it goes.
     pub says: &'a Says,
+    /// Who pays.
+    pub account: &'a AccountName,
     /// The stored body.
     pub body: &'a [u8],
     /// The attempt's idempotency key.
@@ -227,6 +230,9 @@ pub trait Provider: Send + Sync {
 
     /// What an account's name starts with, where the provider has one form for them; else nothing.
     fn account_prefix(&self) -> &'static str;
+
+    /// What it is told one after the other, and what beside one another.
+    fn lanes(&self) -> Lanes;
 
     /// How long after the first attempt, in microseconds, an identifier is certainly recognised:
     /// the provider's window less its margin, whatever the meter.

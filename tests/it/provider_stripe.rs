@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::Says;
-use tallyd::domain::names::ProviderName;
+use tallyd::domain::names::{AccountName, ProviderName};
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::Timestamp;
 use tallyd::provider::stripe::settings::Settings;
@@ -55,8 +55,13 @@ fn stripe(api: &str, timeout_millis: u32) -> Stripe {
 }
 
 async fn send(stripe: &Stripe, key: &str) -> Answer {
-    let request =
-        Request { says: &Says::Usage, body: BODY, idempotency_key: key, identifier: IDENTIFIER };
+    let request = Request {
+        says: &Says::Usage,
+        account: &AccountName::new("cus_1").unwrap(),
+        body: BODY,
+        idempotency_key: key,
+        identifier: IDENTIFIER,
+    };
     let answer = stripe.send(request).await;
     assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
     answer

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::Route;
+use tallyd::delivery::Rate;
 use tallyd::delivery::courier::Courier;
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
@@ -119,7 +120,8 @@ pub(crate) async fn begin(
 fn delivery_settings() -> tallyd::delivery::Settings {
     tallyd::delivery::Settings {
         provider: provider_name(),
-        rate_per_second: 100,
+        rate: Rate::per_second(100),
+        limited_pause_seconds: 1,
         concurrency: 4,
         attempt_timeout_millis: 20_000,
         backoff_first_millis: 500,

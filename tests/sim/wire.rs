@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::{EventIntent, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
-use tallyd::domain::provider_facts::{AccountPin, Formula, MeterPin};
+use tallyd::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::stripe::Stripe;
@@ -326,6 +326,10 @@ impl Provider for Wire {
 
     fn account_prefix(&self) -> &'static str {
         self.stripe.account_prefix()
+    }
+
+    fn lanes(&self) -> Lanes {
+        Lanes::OfMeters
     }
 
     fn recognises_for_micros(&self) -> i64 {

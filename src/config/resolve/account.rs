@@ -10,7 +10,7 @@ use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::secret::{one_secret, secret};
 use crate::config::{Reports, SecretPolicy, Stripe, raw};
-use crate::delivery;
+use crate::delivery::{self, Rate};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{Formula, MeterPin, Span};
 use crate::provider::stripe::settings as stripe;
@@ -183,7 +183,8 @@ fn delivery(
     .read(&raw.pause_probe_seconds, delivery::PAUSE_PROBE_SECONDS, found);
     delivery::Settings {
         provider,
-        rate_per_second,
+        rate: Rate::per_second(rate_per_second),
+        limited_pause_seconds: delivery::LIMITED_PAUSE_SECONDS,
         concurrency,
         attempt_timeout_millis: attempt.saturating_mul(1_000),
         backoff_first_millis: first,

@@ -49,7 +49,7 @@ pub(super) fn by_cancel(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, pl
     plan.hold(cannot_lower(rest));
 }
 
-fn by_person(rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) -> bool {
+pub(super) fn by_person(rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) -> bool {
     match rules.corrections {
         CorrectionPolicy::CancelThenNegative | CorrectionPolicy::Negative => false,
         CorrectionPolicy::Hold => {
@@ -62,7 +62,7 @@ fn by_person(rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) -> bool {
 
 /// Whether something was sent whose fate decides first: an unknown is resolved before anything is
 /// done about it. Its answer has the balance looked at again.
-fn waits(due: &DueBalance) -> bool {
+pub(super) fn waits(due: &DueBalance) -> bool {
     due.events.iter().any(|event| event.leased && event.state.awaits_delivery())
 }
 
@@ -86,7 +86,7 @@ fn cancel(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan)
             && said_yes
             && event.quantity == whole
             && !event.cancel_spent
-            && due.events.iter().all(|other| other.target != Some(event.id))
+            && !is_cancelled(event, due)
             && in_time()
     };
     let Some(event) = due.events.iter().rev().find(fits) else { return false };
@@ -96,6 +96,11 @@ fn cancel(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan)
         by: Means::Cancel(event.id, event.identifier.clone()),
     });
     true
+}
+
+/// Whether a cancel of `event` lives.
+pub(super) fn is_cancelled(event: &PostedEvent, due: &DueBalance) -> bool {
+    due.events.iter().any(|other| other.target == Some(event.id))
 }
 
 /// The least that the provider holds of the balance: what its totals were seen to contain, less all

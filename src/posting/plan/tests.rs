@@ -56,6 +56,7 @@ fn event(id: i64, state: EventState, said: &str) -> PostedEvent {
         may_exist: leased,
         first_attempt_at: leased.then_some(NOON),
         cancel_spent: false,
+        covers_from: 0,
     }
 }
 
@@ -92,6 +93,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
         events: events.to_vec(),
         billing: Billing::default(),
         spans_bound: false,
+        seconds_taken: std::collections::BTreeSet::new(),
     }
 }
 
@@ -100,7 +102,6 @@ fn said(plan: &Plan) -> String {
         Means::Add => format!("tell {}", tell.quantity),
         Means::Cancel(target, _) => format!("cancel {target}"),
         Means::Total(total) => format!("total {total} ({})", tell.quantity),
-        Means::Replace(target, left) => format!("replace {target} by {left}"),
     };
     let mut all: Vec<String> = plan.void.iter().map(|id| format!("void {id}")).collect();
     all.extend(plan.supersede.iter().map(|id| format!("supersede {id}")));
@@ -335,14 +336,67 @@ fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
     assert_eq!(plan.tell[0].occurred_at, NOON.plus_seconds(2));
 }
 
+/// What is done for a meter that keeps entries.
+fn entered(due: &DueBalance) -> String {
+    let capabilities = Capabilities { told_as: ToldAs::Entry, negative: false, ..capabilities() };
+    said(&plan(due, &rules(&capabilities)))
+}
+
 #[test]
-fn an_entry_that_holds_enough_is_made_anew_and_none_is_split_over_two() {
-    let told = |due: &DueBalance, expected: &str| check_as(ToldAs::Entry, due, expected);
-    told(&due("12", &[event(1, Accepted, "10")]), "tell 2");
-    told(&due("4", &[event(1, Accepted, "10")]), "replace 1 by 4");
-    told(&due("0", &[event(1, Accepted, "10")]), "replace 1 by 0");
-    told(&due("4", &[event(1, Accepted, "5"), event(2, Accepted, "5")]), "hold cannot_lower");
-    told(&due("4", &[event(1, Unknown, "10")]), "");
+fn what_is_too_much_is_taken_away_as_entries_and_what_should_stay_is_entered_once_they_are_gone() {
+    let ten = event(1, Accepted, "10");
+    assert_eq!(entered(&due("12", std::slice::from_ref(&ten))), "tell 2");
+    assert_eq!(entered(&due("4", std::slice::from_ref(&ten))), "cancel 1");
+    assert_eq!(entered(&due("0", std::slice::from_ref(&ten))), "cancel 1");
+    // While the cancel is on its way nothing is entered, and it is not taken back for less.
+    for state in [Pending, InFlight, Unknown] {
+        let on_its_way = [ten.clone(), cancel_of(&ten, 2, state)];
+        assert_eq!(entered(&due("4", &on_its_way)), "", "{state}");
+    }
+    assert_eq!(entered(&due("10", &[ten.clone(), cancel_of(&ten, 2, Pending)])), "void 2");
+    assert_eq!(entered(&due("4", &[ten.clone(), cancel_of(&ten, 2, Accepted)])), "tell 4");
+    // One that was refused is not tried again.
+    let spent = PostedEvent { cancel_spent: true, ..ten.clone() };
+    let refused = refused(cancel_of(&ten, 2, Held));
+    assert_eq!(entered(&due("4", &[spent, refused])), "supersede 2, hold cannot_lower");
+}
+
+#[test]
+fn of_several_entries_as_few_are_taken_away_as_hold_what_must_go() {
+    let entries = |says: [&str; 3]| -> Vec<PostedEvent> {
+        (1..).zip(says).map(|(id, says)| event(id, Accepted, says)).collect()
+    };
+    assert_eq!(entered(&due("15", &entries(["10", "5", "3"]))), "cancel 3", "exactly that");
+    assert_eq!(entered(&due("14", &entries(["10", "5", "3"]))), "cancel 2", "the smallest");
+    assert_eq!(entered(&due("6", &entries(["10", "5", "3"]))), "cancel 3, cancel 2, cancel 1");
+    assert_eq!(entered(&due("1", &entries(["4", "4", "4"]))), "cancel 3, cancel 2, cancel 1");
+    let unknown = [event(1, Accepted, "10"), event(2, Unknown, "5")];
+    assert_eq!(entered(&due("4", &unknown)), "", "what is unknown is cleared first");
+    assert_eq!(entered(&due("-1", &entries(["1", "1", "1"]))), "hold cannot_lower");
+}
+
+#[test]
+fn every_entry_has_a_second_of_its_own_within_its_window() {
+    let capabilities = Capabilities {
+        told_as: ToldAs::Entry,
+        negative: false,
+        digits_max: 1,
+        accepts_ahead_micros: MICROS_PER_DAY,
+        ..capabilities()
+    };
+    let seconds = |due: &DueBalance| -> Vec<i64> {
+        let plan = plan(due, &rules(&capabilities));
+        plan.tell.iter().map(|tell| tell.occurred_at.micros_since(NOON)).collect()
+    };
+    let mut balance = due("11", &[]);
+    balance.balance.newest_at = NOON.plus_micros(3_999_999);
+    assert_eq!(seconds(&balance), [3_000_000, 2_000_000]);
+    let at = NOON.seconds();
+    balance.seconds_taken = [at, at + 1, at + 3].into();
+    assert_eq!(seconds(&balance), [2_000_000, 4_000_000], "earlier ones first");
+    balance.balance.key.window.end = NOON.plus_seconds(4);
+    let full = plan(&balance, &rules(&capabilities));
+    assert_eq!(said(&full), "hold meter_mismatch", "one second is left, and two are needed");
 }
 
 proptest! {

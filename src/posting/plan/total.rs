@@ -1,8 +1,7 @@
-//! Meters that are told a total, or entries. PURE. Here: overwriting, and changing an entry. Never
-//! here: sums of events, which are told by their changes. Read next: [`crate::provider`].
+//! Meters that are told a total. PURE. Here: overwriting. Never here: sums of events, which are
+//! told by their changes. Read next: [`super::entry`].
 
-use super::{Means, Plan, Rules, Tell, When, add, too_late, when};
-use crate::domain::event::EventKind;
+use super::{Means, Plan, Rules, Tell, When, too_late, when};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -76,28 +75,4 @@ fn tell_total(
         vec![Tell { quantity, occurred_at, by: Means::Total(total) }]
     };
     Plan { void, tell, ..Plan::default() }
-}
-
-/// A provider that keeps entries: what is too much is taken from the newest entry that holds
-/// enough, which is taken away and made anew.
-pub(super) fn by_entry(due: &DueBalance, rest: &Quantity, _rules: &Rules<'_>, plan: &mut Plan) {
-    if due.events.iter().any(|event| event.leased && event.state.awaits_delivery()) {
-        return;
-    }
-    let holds = |event: &&PostedEvent| {
-        event.kind == EventKind::Usage
-            && matches!(event.state, EventState::Accepted | EventState::Settled)
-            && !(&event.quantity + rest).is_negative()
-    };
-    match due.events.iter().rev().find(holds) {
-        Some(event) => {
-            let left = &event.quantity + rest;
-            let by = Means::Replace(event.id, left);
-            plan.tell.push(Tell { by, ..add(rest.clone(), event.occurred_at) });
-        }
-        None => {
-            let why = format!("no single entry holds the {} that must go", -rest);
-            plan.hold((HoldReason::CannotLower, why));
-        }
-    }
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::event::{EventIntent, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
-use crate::domain::provider_facts::{AccountPin, MeterPin};
+use crate::domain::provider_facts::{AccountPin, Lanes, MeterPin};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Window;
 
@@ -177,6 +177,10 @@ impl Provider for Stripe {
 
     fn account_prefix(&self) -> &'static str {
         promises::ACCOUNT_PREFIX
+    }
+
+    fn lanes(&self) -> Lanes {
+        Lanes::OfMeters
     }
 
     fn recognises_for_micros(&self) -> i64 {

@@ -3,6 +3,8 @@
 
 mod facts;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -13,9 +15,9 @@ use super::moves::ring_balances;
 use super::posting::{billing, refresh_lanes};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::event::{EventId, Identifier, Says};
-use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::{Billing, BillingStanding};
-use crate::domain::provider_facts::{AccountPin, ClockReading, MeterPin, Span};
+use crate::domain::provider_facts::{AccountPin, ClockReading, Lanes, MeterPin, Span};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -46,11 +48,16 @@ impl DeliveryLedger for SqliteLedger {
             .bind(provider.as_str())
             .bind(terms.now.micros())
             .bind(terms.limit)
+            .bind(terms.lanes == Lanes::OfAccounts)
             .fetch_all(&mut *transaction)
             .await
             .map_err(ledger_error)?;
-        let candidates: Vec<Candidate> =
+        let mut candidates: Vec<Candidate> =
             rows.iter().map(candidate).collect::<Result<_, LedgerError>>()?;
+        if terms.lanes == Lanes::OfAccounts {
+            let mut told = BTreeSet::new();
+            candidates.retain(|candidate| told.insert(candidate.leased.account.clone()));
+        }
         let estimate = terms.provider_clock.estimate(terms.now);
         let (expired, ready): (Vec<Candidate>, Vec<Candidate>) = candidates
             .into_iter()
@@ -318,6 +325,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
             says,
             idempotency_key,
             meter: row.name("meter", ProviderMeter::new)?,
+            account: row.name("account", AccountName::new)?,
             body: row.blob("body")?,
             ambiguous: row.flag("ambiguous")?,
         },

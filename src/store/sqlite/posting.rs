@@ -56,6 +56,7 @@ impl PostingLedger for SqliteLedger {
                     events: Vec::new(),
                     billing: Billing { next: next_period(row)?, ..billing(row)? },
                     spans_bound: row.flag("spans_bound")?,
+                    seconds_taken: BTreeSet::new(),
                 })
             })
             .collect::<Result<_, LedgerError>>()?;
@@ -69,8 +70,18 @@ impl PostingLedger for SqliteLedger {
         for row in rows {
             events.entry(row.integer("balance_id")?).or_default().push(posted_event(&row)?);
         }
+        let rows = sqlx::query(sql!("seconds_taken"))
+            .bind(json!(ids).to_string())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        let mut taken: HashMap<i64, BTreeSet<i64>> = HashMap::new();
+        for row in rows {
+            taken.entry(row.integer("balance_id")?).or_default().insert(row.integer("second")?);
+        }
         for each in &mut due {
             each.events = events.remove(&each.balance.id.0).unwrap_or_default();
+            each.seconds_taken = taken.remove(&each.balance.id.0).unwrap_or_default();
         }
         Ok(due)
     }
@@ -132,6 +143,8 @@ impl PostingLedger for SqliteLedger {
                 let told = &before.told + &said;
                 let told_to =
                     if posting.events.is_empty() { before.told_to } else { before.booked_to };
+                let uncovered = posting.events.iter().filter_map(|event| event.uncovers).min();
+                let told_to = uncovered.map_or(told_to, |from| told_to.min(from));
                 json!([
                     posting.balance.0,
                     told.to_string(),
@@ -184,6 +197,7 @@ fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {
         may_exist: row.flag("ambiguous")?,
         first_attempt_at: row.maybe_time("first_attempt_at")?,
         cancel_spent: row.flag("cancel_spent")?,
+        covers_from: row.integer("covers_from")?,
     })
 }
 
@@ -307,6 +321,7 @@ async fn insert_events(
                 event.target.map(|target| target.0),
                 event.born_held.as_ref().map(|(reason, _)| reason.as_str()),
                 event.born_held.as_ref().map(|(_, detail)| detail.as_str()),
+                event.second,
             ])
         })
         .collect();

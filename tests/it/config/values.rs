@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tallyd::delivery::Rate;
 use tallyd::domain::provider_facts::Formula;
 use tallyd::intake::import::{Format, QuantityRule, WhenEmpty};
 use tallyd::reconcile::Heal;
@@ -176,12 +177,12 @@ fn a_log_filter_that_would_silence_the_log_is_refused() {
 fn a_key_decides_the_rate_and_an_attempt_leaves_a_margin() {
     let test = sound(SOUND).stripe[0].clone();
     let live = sound(&SOUND.replace("TEST", "LIVE")).stripe[0].clone();
-    assert_eq!(test.delivery.rate_per_second, 20);
-    assert_eq!(live.delivery.rate_per_second, 900);
+    assert_eq!(test.delivery.rate, Rate::per_second(20));
+    assert_eq!(live.delivery.rate, Rate::per_second(900));
     assert_eq!(live.delivery.attempt_timeout_millis, 20_000);
     assert_eq!(live.provider.timeout_millis, 19_000);
     let set = sound(&account_and("rate_per_second = 7")).stripe[0].clone();
-    assert_eq!(set.delivery.rate_per_second, 7);
+    assert_eq!(set.delivery.rate, Rate::per_second(7));
 }
 
 #[test]

@@ -41,7 +41,14 @@ fn body(stripe: &Stripe, target: &str) -> Vec<u8> {
 
 async fn send(stripe: &Stripe, target: &str, key: &str) -> Answer {
     let (says, body) = (cancel(target), body(stripe, target));
-    let request = Request { says: &says, body: &body, idempotency_key: key, identifier: OWN };
+    let account = AccountName::new("cus_1").unwrap();
+    let request = Request {
+        says: &says,
+        account: &account,
+        body: &body,
+        idempotency_key: key,
+        identifier: OWN,
+    };
     stripe.send(request).await
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule, policies_by_meter};
 use tallyd::clock::{Clock, ManualClock};
+use tallyd::delivery::Rate;
 use tallyd::delivery::courier::Courier;
 use tallyd::domain::names::{
     CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
@@ -137,7 +138,8 @@ impl World {
         let poster = poster.following(policies);
         let delivery = tallyd::delivery::Settings {
             provider: provider_name(),
-            rate_per_second: setting.rate_per_second,
+            rate: Rate::per_second(setting.rate_per_second),
+            limited_pause_seconds: 1,
             concurrency: 32,
             attempt_timeout_millis: setting.timeout_millis,
             backoff_first_millis: 500,

@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{Route, WindowRule};
+use tallyd::delivery::Rate;
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::{EventId, EventIntent, Identifier, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
-use tallyd::domain::provider_facts::{AccountPin, ClockReading, Formula, MeterPin};
+use tallyd::domain::provider_facts::{AccountPin, ClockReading, Formula, Lanes, MeterPin};
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use tallyd::ledger::delivery::{AttemptId, DeliveryLedger, LeaseTerms, Leased};
@@ -110,6 +111,10 @@ impl Provider for StandIn {
         })
     }
 
+    fn lanes(&self) -> Lanes {
+        Lanes::OfMeters
+    }
+
     fn recognises_for_micros(&self) -> i64 {
         23 * MICROS_PER_HOUR
     }
@@ -194,6 +199,7 @@ pub(crate) fn terms(now: Timestamp, limit: u32) -> LeaseTerms {
         dedupe_floor: now.plus_micros(-23 * MICROS_PER_HOUR),
         attempt_span_micros: 25_000_000,
         limit,
+        lanes: Lanes::OfMeters,
     }
 }
 
@@ -201,7 +207,8 @@ pub(crate) fn terms(now: Timestamp, limit: u32) -> LeaseTerms {
 pub(crate) fn settings() -> tallyd::delivery::Settings {
     tallyd::delivery::Settings {
         provider: provider_name(),
-        rate_per_second: 1_000,
+        rate: Rate::per_second(1_000),
+        limited_pause_seconds: 1,
         concurrency: 8,
         attempt_timeout_millis: 2_000,
         backoff_first_millis: 500,
@@ -222,6 +229,7 @@ pub(crate) fn leased() -> Leased {
         says: Says::Usage,
         idempotency_key: "tallyd-1".to_owned(),
         meter: ProviderMeter::new("calls").unwrap(),
+        account: AccountName::new("cus_1").unwrap(),
         body: Vec::new(),
         ambiguous: false,
     }

@@ -1,8 +1,9 @@
 -- The lanes that may send now, most urgent first, each with the event that goes next in it, and
--- the period that bills it. The plus leaves the index that has a lane's events in the order in
+-- the period that bills it; where the provider has a lane an account (?4), none whose account is
+-- being told something. The plus leaves the index that has a lane's events in the order in
 -- which they go, so that none is sorted.
 SELECT e.id, e.lane_id, e.identifier, t.identifier AS target, e.generation, e.attempts, e.failures,
-  d.meter, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at, e.occurred_at,
+  d.meter, l.account, e.body, e.ambiguous, e.first_attempt_at, e.deadline_at, e.occurred_at,
   p.end_at AS ends_at, p.closes_at, p.closed_at,
   iif(p.id IS NULL, (SELECT min(s.started_at) FROM billing_period AS q JOIN subscription AS s
      ON s.id = q.subscription_id
@@ -32,4 +33,6 @@ LEFT JOIN billing_period AS p ON p.id = (SELECT q.id FROM billing_period AS q
   ORDER BY q.closed_at IS NOT NULL, q.closes_at IS NOT NULL, q.closes_at DESC LIMIT 1)
 WHERE l.provider = ?1 AND l.event_id IS NULL AND l.next_attempt_at IS NOT NULL
   AND l.next_attempt_at <= ?2
+  AND (?4 = 0 OR NOT EXISTS (SELECT 1 FROM lane AS o
+    WHERE o.provider = l.provider AND o.account = l.account AND o.event_id IS NOT NULL))
 ORDER BY l.urgency, l.deadline_at LIMIT ?3

@@ -1,0 +1,150 @@
+//! A provider that keeps entries. PURE. Here: entering what is not told yet, each entry at a second
+//! of its own; and taking entries away, to enter anew what should be left of them. Never here: a
+//! sum that events change. Read next: [`crate::provider`].
+//!
+//! An entry cannot be changed. Where less should be there, entries that hold it are taken away, and
+//! what should have stayed is entered anew: but only once it is certain that they are gone, or both
+//! would be billed. Until then less is there than should be, never more.
+
+use std::collections::BTreeSet;
+
+use super::lower::{by_person, is_cancelled, waits};
+use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, too_late, when, withdraw};
+use crate::domain::event::EventKind;
+use crate::domain::quantity::Quantity;
+use crate::domain::state::{EventState, HoldReason};
+use crate::domain::time::{MICROS_PER_SECOND, Timestamp, Window};
+use crate::ledger::posting::{DueBalance, PostedEvent};
+
+/// The plan of a meter that keeps entries.
+pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let rest = withdraw(due, &mut plan, is_worth_withdrawing);
+    if rest.is_zero() || plan.leave_to_period(&rest, rules) {
+        return plan;
+    }
+    if rest.is_negative() {
+        take_away(due, &rest, rules, &mut plan);
+    } else if !is_taking_away(due, &plan) {
+        enter(due, &rest, rules, &mut plan);
+    }
+    plan
+}
+
+/// Whether something that was never sent is withdrawn, though `rest` remains. What is to be entered
+/// anew in place of an entry does not bring that entry back, unless all of it fits.
+fn is_worth_withdrawing(event: &PostedEvent, rest: &Quantity) -> bool {
+    match event.kind {
+        EventKind::Usage => true,
+        EventKind::Cancel => !(rest + &event.quantity).is_negative(),
+    }
+}
+
+/// Whether an entry is on its way out.
+fn is_taking_away(due: &DueBalance, plan: &Plan) -> bool {
+    due.events.iter().any(|event| {
+        event.kind == EventKind::Cancel
+            && !plan.void.contains(&event.id)
+            && !plan.supersede.contains(&event.id)
+            && (event.state.awaits_delivery() || event.state == EventState::Held)
+    })
+}
+
+/// Enters what is outstanding.
+fn enter(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) {
+    let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
+    let mut taken = due.seconds_taken.clone();
+    let mut entries = Vec::new();
+    for part in told.split_to_digits(rules.capabilities.digits_max) {
+        let Some(at) = free_second(due.balance.newest_at, due.balance.key.window, &taken) else {
+            let why = format!("{rest} is outstanding, and no second of its window is free");
+            plan.hold((HoldReason::MeterMismatch, why));
+            return;
+        };
+        match when(at, rules) {
+            When::Now => {}
+            When::Later(at) => {
+                plan.wait_until = Some(at);
+                return;
+            }
+            When::TooLate => {
+                plan.hold(too_late(rest, at));
+                return;
+            }
+        }
+        taken.insert(at.seconds());
+        entries.push(add(part, at));
+    }
+    plan.tell = entries;
+}
+
+/// The last whole second up to `newest` that is within the window and not taken; else the first one
+/// after it. Before the first entry of a window it is the newest usage's own.
+fn free_second(newest: Timestamp, window: Window, taken: &BTreeSet<i64>) -> Option<Timestamp> {
+    let rounded_up = window.start.plus_micros(MICROS_PER_SECOND - 1);
+    let (first, end) = (rounded_up.seconds(), window.end.seconds());
+    let newest = newest.seconds().clamp(first, end);
+    let is_free = |second: &i64| *second < end && !taken.contains(second);
+    let earlier = (first..=newest).rev().find(is_free);
+    earlier.or_else(|| (newest..end).find(is_free)).map(Timestamp::from_seconds)
+}
+
+/// Takes away entries that hold what must go: one that says exactly that, else the smallest that
+/// holds more, else the newest that do so together. What of them should stay is outstanding then.
+fn take_away(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) {
+    if by_person(rest, rules, plan) || waits(due) {
+        return;
+    }
+    let must_go = -rest;
+    let entries: Vec<&PostedEvent> =
+        due.events.iter().rev().filter(|event| can_be_taken_away(event, due, rules)).collect();
+    let exact = entries.iter().find(|event| event.quantity == must_go);
+    let larger = || {
+        let larger = entries.iter().filter(|event| event.quantity > must_go);
+        larger.min_by(|one, other| one.quantity.cmp(&other.quantity))
+    };
+    let chosen = match exact.or_else(larger) {
+        Some(event) => vec![*event],
+        None => together(&entries, &must_go),
+    };
+    if chosen.is_empty() {
+        let why = format!(
+            "{must_go} more than should be there was told, and no entries that can still be taken \
+             away hold it: what is billed is put right by voiding its invoice, or by a credit note"
+        );
+        plan.hold((HoldReason::CannotLower, why));
+        return;
+    }
+    plan.tell = chosen.into_iter().map(cancel).collect();
+}
+
+fn can_be_taken_away(event: &PostedEvent, due: &DueBalance, rules: &Rules<'_>) -> bool {
+    event.kind == EventKind::Usage
+        && matches!(event.state, EventState::Accepted | EventState::Settled)
+        && !event.cancel_spent
+        && !is_cancelled(event, due)
+        && cancel_deadline(event, rules.capabilities)
+            .is_some_and(|until| until > rules.provider_now)
+}
+
+/// The newest of `entries` that hold `must_go` together; none where all of them hold less.
+fn together<'e>(entries: &[&'e PostedEvent], must_go: &Quantity) -> Vec<&'e PostedEvent> {
+    let mut sum = Quantity::zero();
+    let mut chosen = Vec::new();
+    for event in entries {
+        sum = &sum + &event.quantity;
+        chosen.push(*event);
+        if sum >= *must_go {
+            return chosen;
+        }
+    }
+    Vec::new()
+}
+
+fn cancel(event: &PostedEvent) -> Tell {
+    Tell {
+        quantity: -&event.quantity,
+        occurred_at: event.occurred_at,
+        by: Means::Cancel(event.id, event.identifier.clone()),
+    }
+}
