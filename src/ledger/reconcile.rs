@@ -91,6 +91,17 @@ pub struct LaneEvent {
     pub occurred_at: Timestamp,
 }
 
+/// What a balance has outstanding that a ledger which was lost may have told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// The balance.
+    pub balance: BalanceId,
+    /// Its window: somewhere in it the usage was.
+    pub window: Window,
+    /// How much no event of this ledger says.
+    pub quantity: Quantity,
+}
+
 /// A digest over events and what each has been through: two readings of the same total speak of the
 /// same question only when it is the same.
 #[must_use]
@@ -194,6 +205,13 @@ pub trait ReconcileLedger: Send + Sync {
         span: Window,
         limit: u32,
     ) -> Result<Vec<LaneEvent>, LedgerError>;
+
+    /// What balances of a lane whose windows reach into `span` have outstanding, and a ledger that
+    /// was lost may have told, under a name that this one does not know; none where none was lost.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn untold(&self, lane: LaneId, span: Window) -> Result<Vec<Untold>, LedgerError>;
 
     /// Since when, by the provider's clock and without another reading in between, the same total
     /// was seen for the same span and the same events, by readings that waited for a second look.

@@ -12,7 +12,7 @@ use crate::domain::balance::BalanceId;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
-use crate::ledger::reconcile::{LaneEvent, Standing};
+use crate::ledger::reconcile::{LaneEvent, Standing, Untold};
 use crate::provider::ReadBack;
 
 /// Most sums that are looked at in one search. A group in which nearly everything is there, or
@@ -105,21 +105,22 @@ pub fn provable_at(event: &LaneEvent, counts: bool, promise: &ReadBack) -> Times
     }
 }
 
-/// What `total`, read when the provider's clock was at `read_at`, proves of `events`: all events of
-/// a lane and a span.
+/// What `total`, read when the provider's clock was at a time, proves of `events`: all events of a
+/// lane and a span. What is `untold` may be in the total as well: a ledger that was lost may have
+/// told it, and then what this one's events say of the same balance is not all that is there.
 #[must_use]
 pub fn explain(
     total: &Quantity,
     events: &[LaneEvent],
-    read_at: Timestamp,
-    promise: &ReadBack,
+    untold: &[Untold],
+    (read_at, promise): (Timestamp, &ReadBack),
 ) -> Finding {
     let open: Vec<usize> =
         (0..events.len()).filter(|at| share(&events[*at]) == Share::Open).collect();
     if events.iter().any(|event| is_young(event, read_at, promise)) {
         return Finding::Early;
     }
-    let Some(search) = Search::of(total, events, &open, promise.digits_max) else {
+    let Some(search) = Search::of(total, events, (&open, untold), promise.digits_max) else {
         return Finding::Incomparable;
     };
     let counting = match search.run() {
@@ -129,7 +130,10 @@ pub fn explain(
     };
     let mut counts: Vec<bool> = events.iter().map(|event| share(event) == Share::All).collect();
     for at in counting {
-        counts[at] = true;
+        // What is untold has no event that could move.
+        if let Some(counts) = counts.get_mut(at) {
+            *counts = true;
+        }
     }
     let ripe = |at: &usize| provable_at(&events[*at], counts[*at], promise) <= read_at;
     if open.iter().all(ripe) { Finding::Settled(counts) } else { Finding::Early }
@@ -137,7 +141,7 @@ pub fn explain(
 
 /// An open event, alone or with its cancel.
 struct Unit {
-    /// Its place among all events.
+    /// Its place among all events; behind them all, where it is none.
     at: usize,
     /// What it may add.
     value: i128,
@@ -167,9 +171,15 @@ enum Found {
 impl Search {
     /// Nothing when the digits of the total, or of a sum that it may stand for, are past
     /// `digits_max`.
-    fn of(total: &Quantity, events: &[LaneEvent], open: &[usize], digits_max: u32) -> Option<Self> {
-        let decimals =
-            events.iter().map(|event| event.quantity.decimals()).fold(total.decimals(), u32::max);
+    fn of(
+        total: &Quantity,
+        events: &[LaneEvent],
+        (open, untold): (&[usize], &[Untold]),
+        digits_max: u32,
+    ) -> Option<Self> {
+        let said = events.iter().map(|event| &event.quantity);
+        let said = said.chain(untold.iter().map(|each| &each.quantity));
+        let decimals = said.map(Quantity::decimals).fold(total.decimals(), u32::max);
         if total.digits() > digits_max {
             return None;
         }
@@ -188,6 +198,12 @@ impl Search {
             let as_told = event.usage.state.counts_as_told() && event.cancel.is_none();
             groups.entry(event.balance).or_default().push(Unit { at: *at, value, as_told });
         }
+        for (at, each) in (events.len()..).zip(untold) {
+            let value = each.quantity.in_units_of(decimals)?;
+            low = low.checked_add(value.min(0))?;
+            high = high.checked_add(value.max(0))?;
+            groups.entry(each.balance).or_default().push(Unit { at, value, as_told: false });
+        }
         let fits = |sum: i128| -bound < sum && sum < bound;
         if ![total, base, base.checked_add(low)?, base.checked_add(high)?].into_iter().all(fits) {
             return None;
@@ -195,9 +211,9 @@ impl Search {
         let groups = groups
             .into_values()
             .map(|mut group| {
-                group.sort_by_key(|unit| {
-                    let usage = &events[unit.at].usage;
-                    (doubt(usage.state), usage.event)
+                group.sort_by_key(|unit| match events.get(unit.at) {
+                    Some(LaneEvent { usage, .. }) => (doubt(usage.state), Some(usage.event)),
+                    None => (UNTOLD_DOUBT, None),
                 });
                 Group(group)
             })
@@ -304,6 +320,9 @@ impl Group {
         Some(layers)
     }
 }
+
+/// What no event says is believed least.
+const UNTOLD_DOUBT: u8 = 3;
 
 /// How little of an event is believed where the provider's total leaves a choice: what it said yes
 /// to is there before what is held, and that before what is told no longer.

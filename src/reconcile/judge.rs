@@ -12,7 +12,7 @@ use crate::domain::quantity::Quantity;
 use crate::domain::reading::{FindingKind, Grouping};
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_MINUTE, Timestamp, Window};
-use crate::ledger::reconcile::{Fate, Judged, LaneEvent, Standing, fingerprint};
+use crate::ledger::reconcile::{Fate, Judged, LaneEvent, Standing, Untold, fingerprint};
 use crate::provider::ReadBack;
 
 /// How far apart the two looks at a total are at least, in microseconds: ten minutes. A total that
@@ -30,6 +30,8 @@ pub struct Reading<'a> {
     pub total: &'a Quantity,
     /// All events of the lane with their time in the span.
     pub events: &'a [LaneEvent],
+    /// What no event says and may count there all the same.
+    pub untold: &'a [Untold],
     /// The provider's clock.
     pub read_at: Timestamp,
     /// How finely it was asked for.
@@ -39,7 +41,8 @@ pub struct Reading<'a> {
 /// What the reading comes to if a second look says the same: its moves are those of that look.
 #[must_use]
 pub fn judge(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
-    let finding = explain(reading.total, reading.events, reading.read_at, promise);
+    let finding =
+        explain(reading.total, reading.events, reading.untold, (reading.read_at, promise));
     let (kind, fates) = match &finding {
         Finding::Settled(counts) => (FindingKind::Settled, proven(reading, counts)),
         Finding::Early => (FindingKind::Early, Vec::new()),

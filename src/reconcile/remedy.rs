@@ -19,7 +19,7 @@ use crate::provider::ReadBack;
 pub fn disprove(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
     let (span, total) = (reading.span, reading.total);
     let doubted: Vec<LaneEvent> = reading.events.iter().map(doubted).collect();
-    let finding = explain(total, &doubted, reading.read_at, promise);
+    let finding = explain(total, &doubted, reading.untold, (reading.read_at, promise));
     let (kind, fates) = match &finding {
         Finding::Settled(counts) => (FindingKind::Settled, absent(reading, counts)),
         Finding::Early => (FindingKind::Early, Vec::new()),
@@ -102,7 +102,14 @@ mod tests {
         let span = Window { start: SENT, end: SENT.plus_micros(MICROS_PER_DAY) };
         let read_at = SENT.plus_micros(hours * MICROS_PER_HOUR);
         let total = Quantity::from(total);
-        let reading = Reading { span, total: &total, events, read_at, grouping: Grouping::Whole };
+        let reading = Reading {
+            span,
+            total: &total,
+            events,
+            untold: &[],
+            read_at,
+            grouping: Grouping::Whole,
+        };
         let fates = disprove(&reading, &PROMISE).fates;
         assert!(fates.iter().all(|fate| fate.to == EventState::Held));
         fates.into_iter().map(|fate| fate.event.0).collect()

@@ -431,7 +431,9 @@ impl Reporter {
     ) -> Result<Judged, LedgerError> {
         let (span, read_at) = (seen.span, seen.read_at);
         let events = self.ledger.lane_events(lane, span, u32::MAX).await?;
-        let reading = Reading { span, total, events: &events, read_at, grouping: Grouping::Day };
+        let untold = self.ledger.untold(lane, span).await?;
+        let (events, untold) = (&events[..], &untold[..]);
+        let reading = Reading { span, total, events, untold, read_at, grouping: Grouping::Day };
         let judged = disprove(&reading, &seen.promise);
         if judged.fates.is_empty() {
             return Ok(judged);

@@ -18,7 +18,7 @@ use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window}
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::reconcile::{
-    Comparison, Concluded, Judged, LaneEvent, LaneQuestion, ReconcileLedger, UnprovenLane,
+    Comparison, Concluded, Judged, LaneEvent, LaneQuestion, ReconcileLedger, UnprovenLane, Untold,
 };
 use crate::provider::{Provider, ReadBack, Totals};
 use crate::service::{Service, Step, StepError};
@@ -243,6 +243,7 @@ impl Settler {
         };
         let span = Window { start: first.span.start, end: last.span.end };
         let events = self.ledger.lane_events(lane.lane, span, u32::MAX).await?;
+        let untold = self.ledger.untold(lane.lane, span).await?;
         let mut rest: &[LaneEvent] = &events;
         let mut judged = Vec::new();
         for part in &totals.parts {
@@ -253,10 +254,15 @@ impl Settler {
             if !unproven || within.iter().any(|event| outlook.blocks(event)) {
                 continue;
             }
+            let reaches = |each: &&Untold| {
+                each.window.start < part.span.end && part.span.start < each.window.end
+            };
+            let untold: Vec<Untold> = untold.iter().filter(reaches).cloned().collect();
             let reading = Reading {
                 span: part.span,
                 total: &part.quantity,
                 events: within,
+                untold: &untold,
                 read_at: outlook.provider_now,
                 grouping: lane.grouping,
             };

@@ -32,7 +32,7 @@ use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger, Restored};
 use tallyd::ledger::reconcile::{
     Comparison, Concluded, LaneEvent, LaneId, LaneQuestion, ReadCalls, ReconcileLedger,
-    UnprovenLane,
+    UnprovenLane, Untold,
 };
 use tallyd::store::sqlite::SqliteLedger;
 
@@ -155,6 +155,11 @@ impl ReconcileLedger for Ports {
         limit: u32,
     ) -> Result<Vec<LaneEvent>, LedgerError> {
         self.reading("lane_events", self.inner.lane_events(lane, span, limit)).await
+    }
+
+    async fn untold(&self, lane: LaneId, span: Window) -> Result<Vec<Untold>, LedgerError> {
+        // It is read in the same breath as the lane's events, before which there is a crash.
+        self.inner.untold(lane, span).await
     }
 
     async fn seen_since(

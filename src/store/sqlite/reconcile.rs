@@ -20,7 +20,7 @@ use crate::domain::time::{MICROS_PER_DAY, Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::reconcile::{
     Comparison, Concluded, Fate, Judged, LaneEvent, LaneId, LaneQuestion, ReadCalls,
-    ReconcileLedger, Standing, UnprovenLane, fingerprint,
+    ReconcileLedger, Standing, UnprovenLane, Untold, fingerprint,
 };
 use crate::store::codec::{Columns, ledger_error};
 
@@ -65,6 +65,26 @@ impl ReconcileLedger for SqliteLedger {
     ) -> Result<Vec<LaneEvent>, LedgerError> {
         let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
         events_of(&mut reader, lane, span, limit).await
+    }
+
+    async fn untold(&self, lane: LaneId, span: Window) -> Result<Vec<Untold>, LedgerError> {
+        let Some(restored) = self.restoration().await? else { return Ok(Vec::new()) };
+        let rows = sqlx::query(sql!("lane_untold"))
+            .bind(lane.0)
+            .bind(span.start.micros())
+            .bind(span.end.micros())
+            .bind(restored.sent_through_at.micros())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        rows.iter()
+            .map(|row| {
+                let quantity = &row.quantity("accrued")? - &row.quantity("told")?;
+                let (start, end) = (row.time("window_start")?, row.time("window_end")?);
+                let balance = BalanceId(row.integer("id")?);
+                Ok(Untold { balance, window: Window { start, end }, quantity })
+            })
+            .collect()
     }
 
     async fn seen_since(
