@@ -26,6 +26,7 @@ pub use crate::domain::reading::Grouping;
 pub mod billing;
 pub mod wire;
 pub mod stripe;
+pub mod chargebee;
 
 /// How a meter is told what it should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

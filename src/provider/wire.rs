@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
@@ -37,6 +38,8 @@ pub struct Wire {
     http: reqwest::Client,
     api: String,
     redact: Redact,
+    /// The user of Basic authentication, where the provider has that; there is no password.
+    user: Option<SecretString>,
 }
 
 /// One wire request.
@@ -106,7 +109,13 @@ impl Wire {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build()
             .map_err(|error| told(error, redact))?;
-        Ok(Self { http, api: api.to_owned(), redact })
+        Ok(Self { http, api: api.to_owned(), redact, user: None })
+    }
+
+    /// The same, where each request says by Basic authentication that it is `user`'s.
+    #[must_use]
+    pub fn by(self, user: SecretString) -> Self {
+        Self { user: Some(user), ..self }
     }
 
     /// Makes one request, once.
@@ -117,6 +126,9 @@ impl Wire {
         let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, FORM).body(body);
+        }
+        if let Some(user) = &self.user {
+            request = request.basic_auth(user.expose_secret(), Some(""));
         }
         if let Some((header, key)) = call.idempotency_key {
             request = request.header(header, key);

@@ -49,6 +49,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "intake::*",
             "intake::import",
             "provider::stripe::settings",
+            "provider::chargebee::settings",
             "reconcile::*",
             "store::*",
             "telemetry::*",
@@ -91,6 +92,10 @@ const CONCRETE: &[(&str, &[&str])] = &[
     (
         "provider::stripe",
         &["src/provider/stripe/", "src/config/", "src/daemon/assemble", "src/cli/"],
+    ),
+    (
+        "provider::chargebee",
+        &["src/provider/chargebee/", "src/config/", "src/daemon/assemble", "src/cli/"],
     ),
     ("sandbox", &["src/sandbox/", "src/daemon/", "src/cli/"]),
 ];

@@ -1,0 +1,202 @@
+//! The wire to Chargebee. Here: which request asks for what, over [`wire`]. Never here: the bytes
+//! of a usage (`super::encode`), what an answer means (`super::classify`). Read next:
+//! `crate::delivery`.
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, Url};
+
+use super::BuildError;
+use super::classify::{self, Received, Verdict};
+use super::encode::Usage;
+use super::settings::{Settings, api_of};
+use super::usages::{self, Listing};
+use crate::domain::answer::{Answer, Outcome};
+use crate::domain::names::AccountName;
+use crate::domain::time::Timestamp;
+use crate::provider::Total;
+use crate::provider::wire::{self, Call, Wire};
+
+/// Largest answer about one usage that is read, in bytes: real ones have under a thousand.
+const USAGE_BYTES_MAX: usize = 64 * 1024;
+/// Largest page of usages that is read, in bytes: 100 of them with the longest notes have under a
+/// quarter of this.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The header of the key that replays an answer, for half an hour.
+/// <https://apidocs.chargebee.com/docs/api/v1/idempotency>
+const IDEMPOTENCY_KEY: &str = "chargebee-idempotency-key";
+
+/// A connection to a site, with its key.
+pub struct Client {
+    wire: Wire,
+}
+
+/// What was read, and what it took.
+#[derive(Debug)]
+pub struct Read<T> {
+    /// What was read.
+    pub value: T,
+    /// The provider's clock, as the last answer told it.
+    pub provider_at: Option<Timestamp>,
+    /// How many requests it took.
+    pub calls: u32,
+}
+
+impl Client {
+    /// Makes ready to call; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the key must not be sent to the address, or no HTTP client can be made.
+    pub fn new(settings: &Settings) -> Result<Self, BuildError> {
+        let own = api_of(&settings.site);
+        wire::check_address(&settings.api, settings.livemode(), |api| api == own)
+            .map_err(|why| BuildError::Api(settings.name.clone(), why))?;
+        let (headers, millis) = (HeaderMap::new(), settings.timeout_millis);
+        let wire = Wire::new(&settings.api, headers, millis, classify::redacted)
+            .map_err(|why| BuildError::Http(settings.name.clone(), why))?
+            .by(settings.key.clone());
+        Ok(Self { wire })
+    }
+
+    /// Sends a stored usage, unchanged, once; what is refused is asked for by its id.
+    pub async fn create(
+        &self,
+        subscription: &AccountName,
+        (sent, body): (&Usage, &[u8]),
+        idempotency_key: &str,
+    ) -> Answer {
+        let path = path(&["subscriptions", subscription.as_str(), "usages"]);
+        let received = match self.post(path, body, idempotency_key).await {
+            Ok(received) => received,
+            Err(not_answered) => return *not_answered,
+        };
+        match classify::created(&received, sent, subscription.as_str()) {
+            Verdict::Known(answer) => *answer,
+            Verdict::Ask(refusal) => match self.usage(subscription, &sent.id).await {
+                Ok(there) => {
+                    classify::created_after_asking(*refusal, &there, sent, subscription.as_str())
+                }
+                Err(_) => unasked(*refusal),
+            },
+        }
+    }
+
+    /// Sends the stored deletion of the usage `id`, unchanged, once; what is refused is asked for.
+    pub async fn delete(
+        &self,
+        subscription: &AccountName,
+        (id, body): (&str, &[u8]),
+        idempotency_key: &str,
+    ) -> Answer {
+        let path = path(&["subscriptions", subscription.as_str(), "delete_usage"]);
+        let received = match self.post(path, body, idempotency_key).await {
+            Ok(received) => received,
+            Err(not_answered) => return *not_answered,
+        };
+        match classify::deleted(&received, id) {
+            Verdict::Known(answer) => *answer,
+            Verdict::Ask(refusal) => match self.usage(subscription, id).await {
+                Ok(there) => classify::deleted_after_asking(*refusal, &there),
+                Err(_) => unasked(*refusal),
+            },
+        }
+    }
+
+    /// The totals that `listing` asks for.
+    ///
+    /// # Errors
+    /// The answer, when it is no page of them, or the pages have no end.
+    pub async fn totals(&self, mut listing: Listing<'_>) -> Result<Read<Vec<Total>>, Box<Answer>> {
+        let unread = |why: String| Box::new(Answer::bare(Outcome::Unknown, why));
+        for calls in (1..).take(usages::PAGES_MAX) {
+            let received = self.get(listing.path(), PAGE_BYTES_MAX).await?;
+            if received.status != 200 || received.broken.is_some() {
+                return Err(Box::new(classify::reading(&received)));
+            }
+            if !listing.take(&received.body).map_err(unread)? {
+                let provider_at = received.provider_at();
+                return Ok(Read { value: listing.totals(), provider_at, calls });
+            }
+        }
+        Err(unread("the list of usages has no end".to_owned()))
+    }
+
+    /// Asks for any usage at all: whether the key and the site take such questions, and what time
+    /// it is there.
+    ///
+    /// # Errors
+    /// The answer, when it is no list.
+    pub async fn greet(&self) -> Result<Option<Timestamp>, Box<Answer>> {
+        let received = self.get("/usages?limit=1".to_owned(), PAGE_BYTES_MAX).await?;
+        if received.status != 200 || received.broken.is_some() {
+            return Err(Box::new(classify::reading(&received)));
+        }
+        Ok(received.provider_at())
+    }
+
+    /// Asks for the usage `id`.
+    async fn usage(&self, subscription: &AccountName, id: &str) -> Result<Received, Box<Answer>> {
+        let path = path(&["subscriptions", subscription.as_str(), "usages"]);
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("id", id).finish();
+        self.get(format!("{path}?{query}"), USAGE_BYTES_MAX).await
+    }
+
+    async fn post(
+        &self,
+        path: String,
+        body: &[u8],
+        idempotency_key: &str,
+    ) -> Result<Received, Box<Answer>> {
+        self.call(Call {
+            method: Method::POST,
+            path,
+            body: Some(body.to_vec()),
+            idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
+            answer_bytes_max: USAGE_BYTES_MAX,
+        })
+        .await
+    }
+
+    async fn get(&self, path: String, answer_bytes_max: usize) -> Result<Received, Box<Answer>> {
+        let (method, idempotency_key) = (Method::GET, None);
+        self.call(Call { method, path, body: None, idempotency_key, answer_bytes_max }).await
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
+        let answer = self.wire.call(call).await?;
+        Ok(Received {
+            retry_after: answer.header(RETRY_AFTER.as_str()),
+            date: answer.header(DATE.as_str()),
+            status: answer.status,
+            body: answer.body,
+            broken: answer.broken,
+        })
+    }
+}
+
+/// A refusal that could not be asked about: the same bytes go again.
+fn unasked(refusal: Answer) -> Answer {
+    let said = refusal.message.as_deref().unwrap_or_default();
+    let message = Some(format!("refused ({said}), and it could not be asked what is there"));
+    Answer { outcome: Outcome::Unknown, message, ..refusal }
+}
+
+/// A path of these parts, each written so that it stays one part.
+fn path(parts: &[&str]) -> String {
+    let mut url = Url::parse("http://any.host").expect("it is an address");
+    url.path_segments_mut().expect("a host has paths").extend(parts);
+    url.path().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_stays_one_part_of_the_path_whatever_it_is_called() {
+        assert_eq!(
+            path(&["subscriptions", "a/b c?d", "usages"]),
+            "/subscriptions/a%2Fb%20c%3Fd/usages"
+        );
+    }
+}

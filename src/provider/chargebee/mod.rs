@@ -1,0 +1,181 @@
+//! Chargebee's room. Here: what the rest of the program sees of a Chargebee site that meters by
+//! usages. Never here: when to send, or what an answer leads to. Read next: [`settings`], then down
+//! the list.
+//!
+//! A usage is made in [`encode`], leaves through [`client`], and its answer is read in
+//! [`classify`]. What Chargebee promises stands in [`promises`]; what it holds is listed and added
+//! up in [`usages`].
+//!
+//! An account is a subscription here, and a meter one of its metered item prices.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
+
+use super::{
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
+    Request, Totals,
+};
+use crate::domain::answer::{Answer, Outcome};
+use crate::domain::event::{EventIntent, Says};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin};
+use crate::domain::state::HoldReason;
+use crate::domain::time::Window;
+
+pub mod settings;
+pub mod promises;
+pub mod encode;
+pub mod classify;
+pub mod usages;
+pub mod client;
+
+use client::{Client, Read};
+use settings::Settings;
+use usages::Listing;
+
+/// Why a Chargebee site cannot be worked with as it is set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The key is for the other kind of site. The key itself is never shown.
+    #[error("the key of {0} says that it is for a {1} site, and its site is none")]
+    Key(ProviderName, &'static str),
+    /// The address is none that a key may be sent to.
+    #[error("the api address of {0} {1}")]
+    Api(ProviderName, &'static str),
+    /// The HTTP client could not be made.
+    #[error("the HTTP client of {0} cannot be made: {1}")]
+    Http(ProviderName, String),
+}
+
+/// One Chargebee site.
+pub struct Chargebee {
+    settings: Settings,
+    client: Client,
+}
+
+impl fmt::Debug for Chargebee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, site) = (&self.settings.name, &self.settings.site);
+        f.debug_struct("Chargebee").field("name", name).field("site", site).finish_non_exhaustive()
+    }
+}
+
+impl Chargebee {
+    /// Makes ready to talk to the site; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the key is for the other kind of site, or must not be sent to the address that is set.
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+        // Keys are reported to begin with what they are for; one that begins otherwise may be of
+        // another form.
+        let key = settings.key.expose_secret();
+        let contrary = if settings.livemode() { ("test_", "test") } else { ("live_", "live") };
+        if key.starts_with(contrary.0) {
+            return Err(BuildError::Key(settings.name.clone(), contrary.1));
+        }
+        let client = Client::new(&settings)?;
+        Ok(Self { settings, client })
+    }
+
+    fn is_known(&self, meter: &ProviderMeter) -> bool {
+        self.settings.item_prices.contains(meter)
+    }
+}
+
+/// An item price as it is pinned: it has neither payload keys nor an id of its own beside its name.
+fn pin(meter: &ProviderMeter) -> MeterPin {
+    MeterPin {
+        meter: meter.clone(),
+        id: None,
+        formula: Formula::Sum,
+        customer_key: "subscription_id".to_owned(),
+        value_key: "quantity".to_owned(),
+        span: None,
+        active: true,
+        learned: false,
+    }
+}
+
+#[async_trait]
+impl Provider for Chargebee {
+    fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
+        if self.is_known(meter) {
+            return Ok(promises::of(self.settings.decimals));
+        }
+        let why =
+            format!("the item price \"{meter}\" is not declared: how its usages are added up");
+        Err(CannotTell { reason: HoldReason::NoMeter, why: format!("{why} is not known") })
+    }
+
+    fn account_prefix(&self) -> &'static str {
+        ""
+    }
+
+    fn lanes(&self) -> Lanes {
+        Lanes::OfAccounts
+    }
+
+    fn recognises_for_micros(&self) -> i64 {
+        promises::ENDLESS_MICROS
+    }
+
+    fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
+        None
+    }
+
+    /// Nothing is learned of an item price: how its usages are added up is told by no answer.
+    fn adopt_meters(&self, _meters: Vec<MeterPin>) {}
+
+    fn encode(
+        &self,
+        meter: &ProviderMeter,
+        _account: &AccountName,
+        intent: &EventIntent,
+    ) -> Result<Encoded, EncodeError> {
+        if self.is_known(meter) {
+            return Ok(Encoded { body: encode::body(meter, intent) });
+        }
+        Err(EncodeError::UnknownMeter(meter.clone()))
+    }
+
+    async fn send(&self, request: Request<'_>) -> Answer {
+        let Request { says, account, body, idempotency_key, .. } = request;
+        match says {
+            Says::Usage => match encode::read(body) {
+                Some(sent) => self.client.create(account, (&sent, body), idempotency_key).await,
+                None => Answer::bare(Outcome::NotSent, "the stored bytes are no usage"),
+            },
+            Says::Cancel(target) => {
+                self.client.delete(account, (target.as_str(), body), idempotency_key).await
+            }
+        }
+    }
+
+    async fn read_totals(
+        &self,
+        meter: &ProviderMeter,
+        account: &AccountName,
+        span: Window,
+        grouping: Grouping,
+    ) -> Result<Totals, Answer> {
+        let listing = Listing::of(meter, account, span, grouping);
+        let Read { value, provider_at, calls } =
+            self.client.totals(listing).await.map_err(|answer| *answer)?;
+        Ok(Totals { parts: value, provider_at, calls })
+    }
+
+    async fn contact(&self) -> Result<Contact, Answer> {
+        let provider_at = self.client.greet().await.map_err(|answer| *answer)?;
+        let (account, livemode) = (Some(self.settings.site.clone()), self.settings.livemode());
+        Ok(Contact {
+            account: AccountPin { account, livemode },
+            meters: self.settings.item_prices.iter().map(pin).collect(),
+            provider_at,
+            declared_other: None,
+            unusable: Vec::new(),
+        })
+    }
+}

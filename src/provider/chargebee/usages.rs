@@ -1,0 +1,177 @@
+//! Totals as Chargebee's list of usages tells them. PURE. Here: what is asked for a span, and what
+//! the usages of its answer add up to. Never here: whether that agrees with the ledger
+//! (`crate::reconcile`). Read next: [`super::client`].
+//!
+//! There is no total to be asked for: the usages themselves are listed, and added up exactly.
+
+use serde::Deserialize;
+
+use super::classify::Found;
+use crate::domain::names::{AccountName, ProviderMeter};
+use crate::domain::quantity::Quantity;
+use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp, Window};
+use crate::provider::{Grouping, Total};
+
+/// Usages asked for in one page: the most that Chargebee gives.
+const ROWS_PER_PAGE: usize = 100;
+/// Most pages that are read for one span: 20,000 usages, four times what a subscription takes in
+/// its life unless its site was given more. A list without an end is a fault.
+pub const PAGES_MAX: usize = 200;
+
+#[derive(Deserialize)]
+struct Page {
+    list: Vec<Item>,
+    next_offset: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    usage: Found,
+}
+
+/// A list of usages while it is read, page by page.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    meter: &'a ProviderMeter,
+    account: &'a AccountName,
+    span: Window,
+    parts: Vec<Total>,
+    next: Option<String>,
+}
+
+impl<'a> Listing<'a> {
+    /// Begins to read the usages of a subscription and an item price in `span`, whose bounds lie on
+    /// whole seconds, to be added up as `grouping` has it.
+    #[must_use]
+    pub fn of(
+        meter: &'a ProviderMeter,
+        account: &'a AccountName,
+        span: Window,
+        grouping: Grouping,
+    ) -> Self {
+        let length = match grouping {
+            Grouping::Whole => span.end.micros_since(span.start),
+            Grouping::Day => MICROS_PER_DAY,
+            Grouping::Hour => MICROS_PER_HOUR,
+        };
+        let mut parts = Vec::new();
+        let mut start = span.start;
+        while start < span.end {
+            let end = start.plus_micros(length.max(MICROS_PER_SECOND));
+            parts.push(Total { span: Window { start, end }, quantity: Quantity::zero() });
+            start = end;
+        }
+        Self { meter, account, span, parts, next: None }
+    }
+
+    /// The path and query of the next page.
+    #[must_use]
+    pub fn path(&self) -> String {
+        // Both ends are inside, in whole seconds.
+        let (first, last) = (self.span.start.seconds(), self.span.end.seconds() - 1);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("subscription_id[is]", self.account.as_str())
+            .append_pair("item_price_id[is]", self.meter.as_str())
+            .append_pair("usage_date[between]", &format!("[{first},{last}]"))
+            .append_pair("limit", &ROWS_PER_PAGE.to_string());
+        if let Some(next) = &self.next {
+            query.append_pair("offset", next);
+        }
+        format!("/usages?{}", query.finish())
+    }
+
+    /// Takes a page in; whether there is a further one.
+    ///
+    /// # Errors
+    /// A sentence, when it is none, or not of what was asked for.
+    pub fn take(&mut self, body: &[u8]) -> Result<bool, String> {
+        let page: Page = serde_json::from_slice(body)
+            .map_err(|_| "the list of usages cannot be read".to_owned())?;
+        for Item { usage } in page.list {
+            self.add(&usage)?;
+        }
+        if page.next_offset.is_some() && page.next_offset == self.next {
+            return Err("the list of usages goes round in circles".to_owned());
+        }
+        self.next = page.next_offset;
+        Ok(self.next.is_some())
+    }
+
+    fn add(&mut self, usage: &Found) -> Result<(), String> {
+        let at = Timestamp::from_seconds(usage.usage_date);
+        let asked = usage.subscription_id == self.account.as_str()
+            && usage.item_price_id == self.meter.as_str();
+        let part = self.parts.iter_mut().find(|part| part.span.contains(at));
+        let (Some(part), true) = (part, asked) else {
+            return Err("the list holds a usage that was not asked for".to_owned());
+        };
+        let quantity = Quantity::parse_unbounded(&usage.quantity)
+            .map_err(|why| format!("the quantity of the usage {} {why}", usage.id))?;
+        part.quantity = &part.quantity + &quantity;
+        Ok(())
+    }
+
+    /// What was added up.
+    #[must_use]
+    pub fn totals(self) -> Vec<Total> {
+        self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Timestamp = Timestamp::from_seconds(20_717 * 86_400);
+
+    fn row(second: i64, quantity: &str) -> String {
+        let at = DAY.seconds() + second;
+        format!(
+            r#"{{"usage":{{"id":"u{second}","subscription_id":"sub_1","item_price_id":"calls-EUR",
+            "quantity":"{quantity}","usage_date":{at}}}}}"#
+        )
+    }
+
+    fn page(rows: &[String], next: Option<&str>) -> String {
+        let next = next.map(|next| format!(r#","next_offset":"{next}""#)).unwrap_or_default();
+        format!(r#"{{"list":[{}]{next}}}"#, rows.join(","))
+    }
+
+    fn names() -> (ProviderMeter, AccountName) {
+        (ProviderMeter::new("calls-EUR").unwrap(), AccountName::new("sub_1").unwrap())
+    }
+
+    #[test]
+    fn usages_of_all_pages_add_up_to_the_last_digit_by_the_parts_that_were_asked_for() {
+        let (meter, account) = names();
+        let span = Window { start: DAY, end: DAY.plus_micros(2 * MICROS_PER_DAY) };
+        let mut listing = Listing::of(&meter, &account, span, Grouping::Day);
+        let first = listing.path();
+        assert!(first.contains("limit=100") && !first.contains("offset"), "{first}");
+        let rows = [row(0, "0.1"), row(86_399, "0.2")];
+        assert_eq!(listing.take(page(&rows, Some("a b")).as_bytes()), Ok(true));
+        assert!(listing.path().ends_with("&offset=a+b"), "{}", listing.path());
+        let last = [row(86_400, "12345678901234567890.01")];
+        assert_eq!(listing.take(page(&last, None).as_bytes()), Ok(false));
+        let said: Vec<String> =
+            listing.totals().iter().map(|part| part.quantity.to_string()).collect();
+        assert_eq!(said, ["0.3", "12345678901234567890.01"]);
+    }
+
+    #[test]
+    fn what_was_not_asked_for_or_makes_no_sense_is_no_total() {
+        let (meter, account) = names();
+        let span = Window { start: DAY, end: DAY.plus_micros(MICROS_PER_DAY) };
+        let take =
+            |body: &str| Listing::of(&meter, &account, span, Grouping::Whole).take(body.as_bytes());
+        assert!(take(&page(&[row(86_400, "1")], None)).is_err(), "after the span");
+        assert!(take(&page(&[row(-1, "1")], None)).is_err(), "before it");
+        assert!(take(&page(&[row(0, "1").replace("sub_1", "sub_2")], None)).is_err());
+        assert!(take(&page(&[row(0, "one")], None)).is_err());
+        assert!(take("<html>").is_err());
+        let mut listing = Listing::of(&meter, &account, span, Grouping::Whole);
+        assert_eq!(listing.take(page(&[], Some("x")).as_bytes()), Ok(true));
+        assert!(listing.take(page(&[], Some("x")).as_bytes()).is_err(), "in circles");
+    }
+}
