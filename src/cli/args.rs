@@ -421,9 +421,12 @@ pub struct Demo {
 /// Flags of `sandbox`.
 #[derive(Args, Clone, Debug)]
 pub struct Sandbox {
-    /// Where to listen.
+    /// Where the stand-in for Stripe listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8485")]
     pub listen: SocketAddr,
+    /// Where the stand-in for Chargebee listens; by default the next port, 127.0.0.1:8486.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_chargebee: Option<SocketAddr>,
     /// Meters that exist at the start, as EVENT_NAME or EVENT_NAME:sum|count|last.
     #[arg(long = "meter", value_name = "METER")]
     pub meters: Vec<String>,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,17 @@ use crate::clock::SystemClock;
 use crate::daemon::shutdown::Signals;
 use crate::sandbox::faults::{FaultKind, Faults};
 use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::{self, Sandbox, chargebee};
 
 pub(super) fn run(arguments: args::Sandbox) -> anyhow::Result<Exit> {
     let settings = settings(&arguments)?;
     block_on(async move {
         let signals = Signals::take().context("cannot take over the signals")?;
         let sandbox = Sandbox::bind(settings, Arc::new(SystemClock)).await?;
-        writeln!(io::stdout(), "stripe {}", sandbox.stripe_url())?;
+        let (stripe, chargebee) = (sandbox.stripe_url(), sandbox.chargebee_url());
+        // In one piece: whoever wants the first line alone may close the pipe after it.
+        let addresses = format!("stripe {stripe}\nchargebee {chargebee}\n");
+        io::stdout().write_all(addresses.as_bytes())?;
         let (stop, now) = (CancellationToken::new(), CancellationToken::new());
         let stopped = stop.clone();
         tokio::select! {
@@ -49,7 +53,16 @@ fn settings(arguments: &args::Sandbox) -> anyhow::Result<sandbox::Settings> {
         },
         ..Settings::default()
     };
-    Ok(sandbox::Settings { listen: arguments.listen, stripe })
+    let listen = arguments.listen;
+    let listen_chargebee = arguments.listen_chargebee.unwrap_or_else(|| beside(listen));
+    let chargebee = chargebee::Settings::default();
+    Ok(sandbox::Settings { listen, listen_chargebee, stripe, chargebee })
+}
+
+/// The next port of the same address; any, if any would do for that one, or there is none.
+fn beside(address: SocketAddr) -> SocketAddr {
+    let port = if address.port() == 0 { 0 } else { address.port().wrapping_add(1) };
+    SocketAddr::new(address.ip(), port)
 }
 
 /// A meter as typed: `EVENT_NAME` or `EVENT_NAME:FORMULA`.

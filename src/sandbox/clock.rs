@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -35,6 +36,11 @@ impl ShiftedClock {
         self.advance_micros(missing);
         true
     }
+}
+
+/// A duration in microseconds; one that is too long is for ever.
+pub(super) fn micros_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Clock for ShiftedClock {

@@ -1,5 +1,6 @@
 //! The control over HTTP, for harnesses that run the real binary. Here: `/_sandbox/…` and its JSON.
-//! Never here: a rule of a provider. Read next: [`crate::sandbox::stripe`].
+//! Never here: a rule of a provider. Read next: [`crate::sandbox::stripe`], and for what is under
+//! `/_sandbox/chargebee/` [`crate::sandbox::chargebee::control`].
 //!
 //! | request | body | answer |
 //! |---|---|---|
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::chargebee;
 use super::faults::Faults;
 use super::handle::{SandboxHandle, Shared};
 use super::stripe::{Customers, Limits, NewMeter, WebhookSettings};
@@ -86,18 +88,23 @@ enum KnownCustomers {
 pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
     let handle = SandboxHandle::new(Arc::clone(shared));
     let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
-    let answered = if request.method == Method::GET {
-        read(&handle, name, &request.query)
-    } else if request.method == Method::POST {
-        change(&handle, name, &request.body)
-    } else {
-        Err(refusal(405, "the control knows GET and POST"))
+    let of_chargebee = name.strip_prefix("chargebee/");
+    let answered = match (&request.method, of_chargebee) {
+        (&Method::GET, None) => read(&handle, name, &request.query),
+        (&Method::GET, Some(name)) => {
+            chargebee::control::read(&handle.chargebee(), name, &request.query)
+        }
+        (&Method::POST, None) => change(&handle, name, &request.body),
+        (&Method::POST, Some(name)) => {
+            chargebee::control::change(&handle.chargebee(), name, &request.body)
+        }
+        _ => Err(refusal(405, "the control knows GET and POST")),
     };
     answered.unwrap_or_else(|refusal| refusal)
 }
 
 /// An error in the control's own form.
-fn refusal(status: u16, reason: &str) -> Answer {
+pub(super) fn refusal(status: u16, reason: &str) -> Answer {
     Answer::json(status, json!({ "error": reason }).to_string())
 }
 
@@ -118,7 +125,7 @@ fn read(handle: &SandboxHandle, name: &str, query: &str) -> Result<Answer, Answe
 }
 
 /// The places that `from=…&limit=…` asks for; without them, all.
-fn places(query: &str) -> Result<(usize, usize), Answer> {
+pub(super) fn places(query: &str) -> Result<(usize, usize), Answer> {
     let (mut from, mut limit) = (0_usize, usize::MAX);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let number = value.parse();
@@ -210,11 +217,11 @@ fn clock(handle: &SandboxHandle) -> Answer {
     ok(&json!({ "now_micros": now.micros(), "now": now.to_rfc3339() }))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     serde_json::from_slice(body).map_err(|error| refusal(400, &error.to_string()))
 }
 
-fn ok<T: Serialize>(value: &T) -> Answer {
+pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
     match serde_json::to_value(value) {
         Ok(value) => Answer::json(200, Value::to_string(&value)),
         Err(error) => refusal(500, &error.to_string()),

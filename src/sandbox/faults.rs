@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -80,6 +81,25 @@ impl FaultKind {
         Self::NoMeterLater,
     ];
 
+    /// Whether it strikes what was answered, and nothing before that.
+    #[must_use]
+    pub const fn strikes_the_answer(self) -> bool {
+        match self {
+            Self::AnswerLost | Self::AnswerCut | Self::SlowBefore | Self::SlowAfter => true,
+            Self::ClosedBefore
+            | Self::ErrorBefore
+            | Self::ErrorAfter
+            | Self::PinnedErrorBefore
+            | Self::PinnedErrorAfter
+            | Self::Conflict
+            | Self::RateLimited
+            | Self::LockTimeout
+            | Self::UnavailableHtml
+            | Self::RejectedLater
+            | Self::NoMeterLater => false,
+        }
+    }
+
     /// The kind's name on the wire and in the draw. The draw depends on it, so renaming a kind
     /// changes what a seed means.
     #[must_use]
@@ -108,7 +128,7 @@ impl FaultKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
-    /// Only `POST /v1/billing/meter_events`: the calls that bill. The default.
+    /// Only the calls that bill, `POST /v1/billing/meter_events` or `POST …/usages`. The default.
     #[default]
     MeterEvents,
     /// Every request that may change something.
@@ -170,6 +190,11 @@ impl Faults {
             return Err(format!("next holds more than {NEXT_FAULTS_MAX} faults"));
         }
         Ok(())
+    }
+
+    /// How long the slow kinds wait.
+    pub(super) const fn slow(&self) -> Duration {
+        Duration::from_millis(self.slow_millis)
     }
 
     /// Whether every connection is closed at `now`.

@@ -9,13 +9,14 @@ use hyper::{HeaderMap, Method};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-use super::clock::ShiftedClock;
+use super::chargebee::{Chargebee, ChargebeeHandle};
+use super::clock::{ShiftedClock, micros_of};
 use super::faults::Faults;
-use super::server::{self, Job};
+use super::server::{self, Door, Job};
 use super::statistics::Statistics;
 use super::stripe::{
-    self, BookLine, Carrier, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe,
-    WebhookCounts, WebhookDelivery, WebhookSettings,
+    BookLine, Carrier, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe, WebhookCounts,
+    WebhookDelivery, WebhookSettings,
 };
 use super::wire::{Delivery, Request};
 use crate::clock::Clock;
@@ -26,6 +27,7 @@ use crate::domain::time::Timestamp;
 pub(super) struct Shared {
     pub(super) clock: ShiftedClock,
     stripe: Mutex<Stripe>,
+    chargebee: Mutex<Chargebee>,
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) hold: watch::Sender<bool>,
     pub(super) in_flight: watch::Sender<usize>,
@@ -33,14 +35,16 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        settings: stripe::Settings,
+        settings: super::Settings,
         clock: Arc<dyn Clock>,
         jobs: mpsc::Sender<Job>,
     ) -> Result<Self, super::Error> {
         let clock = ShiftedClock::new(clock);
-        let stripe = Mutex::new(Stripe::new(settings, clock.now())?);
+        let now = clock.now();
+        let stripe = Mutex::new(Stripe::new(settings.stripe, now)?);
+        let chargebee = Mutex::new(Chargebee::new(settings.chargebee, now)?);
         let (hold, in_flight) = (watch::Sender::new(false), watch::Sender::new(0));
-        Ok(Self { clock, stripe, jobs, hold, in_flight })
+        Ok(Self { clock, stripe, chargebee, jobs, hold, in_flight })
     }
 
     /// The rules and books of the stand-in. One lock for all: a request holds it for microseconds
@@ -48,6 +52,11 @@ impl Shared {
     /// changed after every check has passed, so they are still whole.
     pub(super) fn stripe(&self) -> MutexGuard<'_, Stripe> {
         self.stripe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same of the stand-in for Chargebee, behind a lock of its own.
+    pub(super) fn chargebee(&self) -> MutexGuard<'_, Chargebee> {
+        self.chargebee.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,6 +73,18 @@ pub enum ClockError {
     },
 }
 
+/// What a request at `door` comes to, without a connection.
+pub(super) async fn ask(
+    door: Door,
+    shared: &Arc<Shared>,
+    request: Request,
+) -> Option<(u16, Bytes)> {
+    match server::take(door, Arc::clone(shared), request).await {
+        Delivery::Whole(answer) | Delivery::Cut(answer) => Some((answer.status, answer.body)),
+        Delivery::Closed => None,
+    }
+}
+
 /// Controls a running sandbox and reads its books, without HTTP. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SandboxHandle(Arc<Shared>);
@@ -73,8 +94,14 @@ impl SandboxHandle {
         Self(shared)
     }
 
-    /// What a request comes to, without a connection: status and body, or nothing where the
-    /// connection would be closed. For what asks more often than sockets allow.
+    /// The stand-in for Chargebee. All else here is Stripe's, but for the clock and held answers.
+    #[must_use]
+    pub fn chargebee(&self) -> ChargebeeHandle {
+        ChargebeeHandle::new(Arc::clone(&self.0))
+    }
+
+    /// What a request to Stripe comes to, without a connection: status and body, or nothing where
+    /// the connection would be closed. For what asks more often than sockets allow.
     pub async fn ask(
         &self,
         method: Method,
@@ -85,10 +112,7 @@ impl SandboxHandle {
     ) -> Option<(u16, Bytes)> {
         let (path, query) = (path.to_owned(), query.to_owned());
         let request = Request { method, path, query, headers, body };
-        match server::take(Arc::clone(&self.0), request).await {
-            Delivery::Whole(answer) | Delivery::Cut(answer) => Some((answer.status, answer.body)),
-            Delivery::Closed => None,
-        }
+        ask(Door::Stripe, &self.0, request).await
     }
 
     /// What the sandbox's clock shows.
@@ -99,7 +123,7 @@ impl SandboxHandle {
 
     /// Moves the sandbox's clock forward.
     pub fn advance(&self, by: Duration) {
-        self.0.clock.advance_micros(i64::try_from(by.as_micros()).unwrap_or(i64::MAX));
+        self.0.clock.advance_micros(micros_of(by));
     }
 
     /// Moves the sandbox's clock forward to `at`.
@@ -143,7 +167,7 @@ impl SandboxHandle {
     /// Sets how long an invoice stays a draft. Those that are drafts already keep their time.
     ///
     /// # Errors
-    /// It is longer than [`stripe::INVOICE_GRACE_MAX`].
+    /// It is longer than [`super::stripe::INVOICE_GRACE_MAX`].
     pub fn set_invoice_grace(&self, grace: Duration) -> Result<(), String> {
         self.0.stripe().set_invoice_grace(grace)
     }

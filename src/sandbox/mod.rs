@@ -1,25 +1,34 @@
 //! Stand-in providers. Here: a server that speaks the providers' wire protocols and holds their
 //! rules, so that tallyd can be tried and tested without keys. Never here: code shared with
-//! `provider`; this is an independent reading of the same rules. Read next: [`stripe`].
+//! `provider`; this is an independent reading of the same rules. Read next: [`stripe`],
+//! [`chargebee`].
 //!
 //! ```text
-//!   a client ──HTTP──► server ──► stripe (the rules, one lock) ──► books
+//!   a client ──HTTP──► server ─┬─► stripe (the rules, one lock) ──► books
+//!                              └─► chargebee (likewise) ──────────► books
 //!   a harness ─HTTP──► control ─┐      ▲
 //!   a test ────────────────────►┴ SandboxHandle
 //! ```
 //!
-//! The sandbox has its own clock: an offset over the one it is given. Everything under `/_sandbox/`
+//! Each stand-in has a port of its own, and the control is on all of them. The sandbox has its own
+//! clock, one for all: an offset over the one it is given. Everything under `/_sandbox/`
 //! is the control and carries no authentication, so bind the sandbox to loopback.
 
+pub mod chargebee;
 pub mod faults;
 pub mod statistics;
 pub mod stripe;
 
+mod calendar;
 mod clock;
 mod control;
 mod courier;
+mod deliveries;
 mod handle;
+mod limiter;
+mod pins;
 mod server;
+mod stand_in;
 mod wire;
 
 pub use handle::{ClockError, SandboxHandle};
@@ -34,22 +43,32 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use handle::Shared;
-use server::Job;
+use server::{Job, Listeners};
 
 /// What the sandbox is to be.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen. Port 0 takes any free port; [`Sandbox::address`] says which. Default:
-    /// `127.0.0.1:0`.
+    /// Where the stand-in for Stripe listens. Port 0 takes any free port; [`Sandbox::address`] says
+    /// which. Default: `127.0.0.1:0`.
     pub listen: SocketAddr,
+    /// Where the stand-in for Chargebee listens; [`Sandbox::chargebee_url`] says where that is.
+    /// Default: `127.0.0.1:0`.
+    pub listen_chargebee: SocketAddr,
     /// The stand-in for Stripe.
     pub stripe: stripe::Settings,
+    /// The stand-in for Chargebee.
+    pub chargebee: chargebee::Settings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, stripe: stripe::Settings::default() }
+        Self {
+            listen,
+            listen_chargebee: listen,
+            stripe: stripe::Settings::default(),
+            chargebee: chargebee::Settings::default(),
+        }
     }
 }
 
@@ -75,6 +94,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An item price in the settings cannot be created.
+    #[error("cannot create the item price {id:?}: {reason}")]
+    ItemPrice {
+        /// The item price's id.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The grace of invoices is out of range.
     #[error("invoices cannot be made: {0}")]
     Grace(String),
@@ -89,27 +116,29 @@ pub enum Error {
 /// A bound sandbox that does not run yet.
 #[derive(Debug)]
 pub struct Sandbox {
-    listener: TcpListener,
+    listeners: Listeners,
     address: SocketAddr,
+    chargebee_address: SocketAddr,
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
 }
 
 impl Sandbox {
-    /// Binds the socket, so that the address is known before anything runs.
+    /// Binds the sockets, so that the addresses are known before anything runs.
     ///
     /// # Errors
-    /// The address is taken or a setting makes no sense.
+    /// An address is taken or a setting makes no sense.
     pub async fn bind(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (jobs_in, jobs) = mpsc::channel(server::LATE_ANSWERS_MAX);
-        let shared = Arc::new(Shared::new(settings.stripe, clock, jobs_in)?);
-        let listen = |source| Error::Listen { address: settings.listen, source };
-        let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, address, shared, jobs })
+        let (listen, listen_chargebee) = (settings.listen, settings.listen_chargebee);
+        let shared = Arc::new(Shared::new(settings, clock, jobs_in)?);
+        let (stripe, address) = bound(listen).await?;
+        let (chargebee, chargebee_address) = bound(listen_chargebee).await?;
+        let listeners = Listeners { stripe, chargebee };
+        Ok(Self { listeners, address, chargebee_address, shared, jobs })
     }
 
-    /// Where the sandbox listens.
+    /// Where the stand-in for Stripe listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -119,6 +148,13 @@ impl Sandbox {
     #[must_use]
     pub fn stripe_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The base address of the stand-in for Chargebee, without a slash at its end. Its API is under
+    /// `/api/v2`.
+    #[must_use]
+    pub fn chargebee_url(&self) -> String {
+        format!("http://{}", self.chargebee_address)
     }
 
     /// The control for code in the same process.
@@ -132,6 +168,13 @@ impl Sandbox {
     /// # Errors
     /// The listener failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        server::run(self.listener, self.shared, self.jobs, shutdown).await
+        server::run(self.listeners, self.shared, self.jobs, shutdown).await
     }
+}
+
+async fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let listen = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    Ok((listener, address))
 }

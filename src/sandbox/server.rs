@@ -24,12 +24,15 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::chargebee::Chargebee;
 use super::control;
 use super::courier;
 use super::handle::Shared;
-use super::stripe::{self, Admission, Admitted, Pace};
+use super::stand_in::{Admission, Pace, StandIn};
+use super::stripe::Stripe;
 use super::wire::{Answer, Delivery, Request};
 use crate::clock::Clock;
+use crate::domain::time::Timestamp;
 
 /// A request that goes on although its client may have left: slow and held ones.
 pub(super) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -64,9 +67,33 @@ enum Closed {
     BodyMissing,
 }
 
+/// Which stand-in a listener is the door of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Stripe,
+    Chargebee,
+}
+
+/// The listeners, one a stand-in.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) stripe: TcpListener,
+    pub(super) chargebee: TcpListener,
+}
+
+impl Listeners {
+    /// The next connection, at whichever door it comes.
+    async fn accept(&self) -> (Door, io::Result<TcpStream>) {
+        tokio::select! {
+            came = self.stripe.accept() => (Door::Stripe, came.map(|(stream, _)| stream)),
+            came = self.chargebee.accept() => (Door::Chargebee, came.map(|(stream, _)| stream)),
+        }
+    }
+}
+
 /// Serves until `shutdown`, then drains.
 pub(super) async fn run(
-    listener: TcpListener,
+    listeners: Listeners,
     shared: Arc<Shared>,
     mut jobs: mpsc::Receiver<Job>,
     shutdown: impl Future<Output = ()>,
@@ -78,10 +105,10 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept(), if tasks.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
+            (door, came) = listeners.accept(), if tasks.len() < CONNECTIONS_MAX => match came {
+                Ok(stream) => {
                     let (shared, stopping) = (Arc::clone(&shared), stopping.subscribe());
-                    tasks.spawn(serve(stream, shared, stopping));
+                    tasks.spawn(serve(door, stream, shared, stopping));
                 }
                 Err(error) if is_passing(&error) => debug!(%error, "a connection was not accepted"),
                 Err(error) => return Err(super::Error::Accept(error)),
@@ -90,7 +117,7 @@ pub(super) async fn run(
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
         }
     }
-    drop(listener);
+    drop(listeners);
     stopping.send_replace(true);
     let drained = timeout(DRAIN_TIMEOUT, async {
         while let Some(ended) = tasks.join_next().await {
@@ -121,7 +148,12 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+async fn serve(
+    door: Door,
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Small answers must not wait for the client's acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection closed before it was served");
@@ -129,7 +161,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stopping: watch::Rece
     }
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { answer(shared, request).await }
+        async move { answer(door, shared, request).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -149,12 +181,13 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stopping: watch::Rece
 }
 
 async fn answer(
+    door: Door,
     shared: Arc<Shared>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Closed> {
     let delivery = match read(request).await? {
-        Some(request) => take(shared, request).await,
-        None => Delivery::Whole(stripe::too_large(shared.clock.now())),
+        Some(request) => take(door, shared, request).await,
+        None => Delivery::Whole(too_large(door, shared.clock.now())),
     };
     match delivery {
         Delivery::Whole(answer) => Ok(respond(answer, false)),
@@ -163,12 +196,22 @@ async fn answer(
     }
 }
 
-/// What comes of a request that was read in full.
-pub(super) async fn take(shared: Arc<Shared>, request: Request) -> Delivery {
+fn too_large(door: Door, now: Timestamp) -> Answer {
+    match door {
+        Door::Stripe => Stripe::too_large(now),
+        Door::Chargebee => Chargebee::too_large(now),
+    }
+}
+
+/// What comes of a request that was read in full. The control is behind every door.
+pub(super) async fn take(door: Door, shared: Arc<Shared>, request: Request) -> Delivery {
     if request.path.starts_with(control::PREFIX) {
         return Delivery::Whole(control::answer(&shared, &request));
     }
-    ask_stripe(shared, request).await
+    match door {
+        Door::Stripe => ask::<Stripe>(shared, request).await,
+        Door::Chargebee => ask::<Chargebee>(shared, request).await,
+    }
 }
 
 /// Reads a request in full; `None` when its body is too large.
@@ -192,17 +235,17 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Option<Request>, Clos
 }
 
 /// Takes one request through the rules. The usual one holds the lock once and never waits.
-async fn ask_stripe(shared: Arc<Shared>, request: Request) -> Delivery {
+async fn ask<R: StandIn>(shared: Arc<Shared>, request: Request) -> Delivery {
     let now = shared.clock.now();
     let held = *shared.hold.borrow();
     let (mut admitted, pace) = {
-        let mut rules = shared.stripe();
+        let mut rules = R::of(&shared);
         let mut admitted = match rules.admit(&request, now) {
             Admission::Refused(delivery) => return delivery,
             Admission::Admitted(admitted) => admitted,
         };
         let pace = rules.pace(&admitted);
-        if pace == Pace::AtOnce && !(held && admitted.is_write()) {
+        if pace == Pace::AtOnce && !(held && R::is_write(&admitted)) {
             let delivery = rules.execute(&mut admitted, now);
             rules.finish(&mut admitted);
             return delivery;
@@ -211,19 +254,19 @@ async fn ask_stripe(shared: Arc<Shared>, request: Request) -> Delivery {
     };
     // A client that leaves while this waited for room would leave its lane occupied for ever.
     let Ok(room) = shared.jobs.try_reserve() else {
-        shared.stripe().finish(&mut admitted);
+        R::of(&shared).finish(&mut admitted);
         return Delivery::Closed;
     };
     let (sender, receiver) = oneshot::channel();
-    room.send(Box::pin(answer_late(Arc::clone(&shared), admitted, pace, sender)));
+    room.send(Box::pin(answer_late::<R>(Arc::clone(&shared), admitted, pace, sender)));
     receiver.await.unwrap_or(Delivery::Closed)
 }
 
 /// Carries out a slow or held request. It runs beside the connection, so that it goes on when the
 /// client gives up, as it does at a real provider.
-async fn answer_late(
+async fn answer_late<R: StandIn>(
     shared: Arc<Shared>,
-    mut admitted: Box<Admitted>,
+    mut admitted: Box<R::Admitted>,
     pace: Pace,
     client: oneshot::Sender<Delivery>,
 ) {
@@ -232,17 +275,17 @@ async fn answer_late(
         tokio::time::sleep(delay).await;
     }
     let now = shared.clock.now();
-    let delivery = shared.stripe().execute(&mut admitted, now);
+    let delivery = R::of(&shared).execute(&mut admitted, now);
     if let Pace::SlowAfter(delay) = pace {
         tokio::time::sleep(delay).await;
     }
-    if admitted.is_write() {
+    if R::is_write(&admitted) {
         let mut hold = shared.hold.subscribe();
         if hold.wait_for(|held| !held).await.is_err() {
             debug!("the sandbox is going away with an answer held");
         }
     }
-    shared.stripe().finish(&mut admitted);
+    R::of(&shared).finish(&mut admitted);
     shared.in_flight.send_modify(|count| *count -= 1);
     if client.send(delivery).is_err() {
         debug!("a client left before its late answer");

@@ -19,7 +19,6 @@ mod cli;
 mod lifecycle;
 /// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
 mod provider_stripe;
-/// The stand-in provider, held to the rules of the one it stands in for.
 /// What is held, and decided by people.
 mod holds;
 /// Backups, and ledgers that are not the one usage was sent from.
@@ -40,7 +39,10 @@ mod reconcile;
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.
 mod regressions;
+/// The stand-in for Stripe, held to the rules of the one it stands in for.
 mod sandbox;
+/// The stand-in for Chargebee, likewise.
+mod sandbox_chargebee;
 /// The ledger's schema: what the database itself refuses, whoever writes to it.
 mod schema;
 /// Settlement, stepped by hand: what a total proves of what was told.

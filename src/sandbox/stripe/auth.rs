@@ -3,7 +3,7 @@
 
 use super::refusal::Refusal;
 use super::settings::{Keys, Settings};
-use crate::sandbox::wire::Request;
+use crate::sandbox::wire::{Request, user_of_basic};
 
 /// Lets a request pass that carries an accepted test key and means this account.
 pub(super) fn authenticate(settings: &Settings, request: &Request) -> Result<(), Refusal> {
@@ -40,32 +40,4 @@ pub(super) fn authenticate(settings: &Settings, request: &Request) -> Result<(),
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// The user name in Basic credentials, which is where Stripe's clients put the key. Empty when the
-/// text is not Base64 of ASCII.
-fn user_of_basic(credentials: &str) -> String {
-    let (mut user, mut bits, mut held) = (String::new(), 0_u32, 0_u32);
-    for byte in credentials.bytes().take_while(|byte| *byte != b'=') {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return String::new(),
-        };
-        bits = ((bits << 6) | u32::from(six)) & 0xFFFF;
-        held += 6;
-        if held < 8 {
-            continue;
-        }
-        held -= 8;
-        match char::from_u32((bits >> held) & 0xFF) {
-            Some(':') => return user,
-            Some(letter) if letter.is_ascii_graphic() => user.push(letter),
-            Some(_) | None => return String::new(),
-        }
-    }
-    user
 }

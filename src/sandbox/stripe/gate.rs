@@ -2,26 +2,33 @@
 //! the headers of answers. Never here: what a request does. Read next: [`super::perform`].
 
 use std::collections::HashSet;
-use std::time::Duration;
-
-use chrono::DateTime;
+use std::sync::MutexGuard;
 
 use super::auth::authenticate;
 use super::form::Params;
 use super::ledger::RejectionCode;
-use super::limiter::Limiter;
 use super::operation::{NewEvent, Operation, Route};
 use super::perform::{Account, Asked};
-use super::pins::{KEY_LENGTH_MAX, Pinned, Pins};
 use super::refusal::{Refusal, Reply};
 use super::settings::{Settings, check_grace};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::sandbox::faults::{Dice, FaultKind, Reach};
+use crate::sandbox::handle::Shared;
+use crate::sandbox::limiter::Limiter;
+use crate::sandbox::pins::{Pinned, Pins};
+use crate::sandbox::stand_in::{Admission, Pace, StandIn};
 use crate::sandbox::statistics::{CLOSED, Counters};
-use crate::sandbox::wire::{Answer, Delivery, Request};
+use crate::sandbox::wire::{Answer, Delivery, Request, http_date};
 
 /// The version that answers name when the request names none.
 pub(super) const VERSION_DEFAULT: &str = "2026-10-28.endive";
+
+/// How long an idempotency key replays its answer, in microseconds: Stripe may forget it after 24
+/// hours.
+const KEY_MICROS: i64 = MICROS_PER_DAY;
+
+/// The longest idempotency key, in characters.
+const KEY_LENGTH_MAX: usize = 255;
 
 /// The limiter's reason for the limit over everything, and for an endpoint's own.
 const GLOBAL_RATE: &str = "global-rate";
@@ -29,23 +36,6 @@ const ENDPOINT_RATE: &str = "endpoint-rate";
 
 /// A customer on a meter: calls for it go one at a time.
 type Lane = (String, String);
-
-/// What becomes of a request at the door.
-#[derive(Debug)]
-pub(in crate::sandbox) enum Admission {
-    /// It is over already.
-    Refused(Delivery),
-    /// It is to be executed and then finished.
-    Admitted(Box<Admitted>),
-}
-
-/// How fast a request is carried out and answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sandbox) enum Pace {
-    AtOnce,
-    SlowBefore(Duration),
-    SlowAfter(Duration),
-}
 
 /// A request past the door.
 #[derive(Debug)]
@@ -72,23 +62,13 @@ enum Work {
     Perform(Operation),
 }
 
-impl Admitted {
-    /// Whether it may change something.
-    pub(in crate::sandbox) const fn is_write(&self) -> bool {
-        match &self.work {
-            Work::Answer(_) => false,
-            Work::Perform(operation) => operation.is_write(),
-        }
-    }
-}
-
 /// The stand-in for Stripe: one account, its door and its counters.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Stripe {
     pub(super) account: Account,
     pub(super) meter_event_limiter: Option<Limiter>,
     pub(super) global_limiter: Limiter,
-    pins: Pins,
+    pins: Pins<Reply>,
     lanes: HashSet<Lane>,
     pub(super) dice: Dice,
     pub(super) counters: Counters,
@@ -109,8 +89,8 @@ impl Stripe {
         let mut stripe = Self {
             account: Account::new(settings),
             meter_event_limiter: None,
-            global_limiter: Limiter::new(None),
-            pins: Pins::default(),
+            global_limiter: Limiter::of_second(None),
+            pins: Pins::new(KEY_MICROS),
             lanes: HashSet::new(),
             dice: Dice::default(),
             counters: Counters::default(),
@@ -126,47 +106,6 @@ impl Stripe {
                 .map_err(|reason| crate::sandbox::Error::Meter { event_name, reason })?;
         }
         Ok(stripe)
-    }
-
-    /// Takes a request through the door.
-    pub(in crate::sandbox) fn admit(&mut self, request: &Request, now: Timestamp) -> Admission {
-        let route = Route::find(&request.method, &request.path);
-        let name = route.name();
-        self.requests += 1;
-        if self.dice.faults.is_outage(now) {
-            self.counters.count_fault("outage");
-            self.counters.count_request(name, CLOSED);
-            return Admission::Refused(Delivery::Closed);
-        }
-        let params = Params::parse(request.query.as_bytes(), &request.body);
-        let is_in_reach = self.is_in_reach(&route, request);
-        let fault = if is_in_reach { self.roll(name, &params) } else { None };
-        if fault == Some(FaultKind::ClosedBefore) {
-            self.counters.count_fault(FaultKind::ClosedBefore.name());
-            self.counters.count_request(name, CLOSED);
-            return Admission::Refused(Delivery::Closed);
-        }
-        // Keys mean nothing on reads.
-        let is_post = request.method == hyper::Method::POST;
-        let mut admitted = Admitted {
-            route: name,
-            number: self.requests,
-            work: Work::Answer(Refusal::internal().reply()),
-            fault,
-            lane: None,
-            key: request.header("idempotency-key").filter(|_| is_post).map(str::to_owned),
-            occupies_key: false,
-            remembered: None,
-            request_id: format!("req_sandbox{:012}", self.requests),
-            version: request.header("stripe-version").unwrap_or(VERSION_DEFAULT).to_owned(),
-        };
-        let is_storm = is_in_reach && self.dice.faults.is_storm(now);
-        let work = self.check_in(&mut admitted, request, route, params, is_storm, now);
-        admitted.work = work.unwrap_or_else(|refusal| {
-            let is_v2 = request.path.starts_with("/v2/");
-            Work::Answer(if is_v2 { refusal.in_v2() } else { refusal }.reply())
-        });
-        Admission::Admitted(Box::new(admitted))
     }
 
     fn is_in_reach(&self, route: &Route, request: &Request) -> bool {
@@ -286,54 +225,6 @@ impl Stripe {
         Ok(Some(lane))
     }
 
-    /// How fast an admitted request is to go.
-    pub(in crate::sandbox) fn pace(&self, admitted: &Admitted) -> Pace {
-        let delay = Duration::from_millis(self.dice.faults.slow_millis);
-        let latency = self.account.settings.latency;
-        match admitted.fault {
-            Some(FaultKind::SlowBefore) => Pace::SlowBefore(delay),
-            Some(FaultKind::SlowAfter) => Pace::SlowAfter(delay),
-            Some(_) | None if admitted.is_write() && !latency.is_zero() => Pace::SlowAfter(latency),
-            Some(_) | None => Pace::AtOnce,
-        }
-    }
-
-    /// Carries out an admitted request and says how its answer leaves.
-    pub(in crate::sandbox) fn execute(
-        &mut self,
-        admitted: &mut Admitted,
-        now: Timestamp,
-    ) -> Delivery {
-        let (reply, is_remembered) = match &admitted.work {
-            Work::Answer(reply) => (reply.clone(), false),
-            Work::Perform(operation) => self.carry_out(operation, admitted, now),
-        };
-        if is_remembered && admitted.occupies_key {
-            let replay_of = Some(admitted.request_id.clone());
-            admitted.remembered = Some((Reply { replay_of, ..reply.clone() }, now));
-        }
-        let kind = admitted.fault;
-        let answer = dress(reply, admitted, now);
-        let status = answer.status;
-        let delivery = match kind {
-            Some(FaultKind::AnswerLost) => Delivery::Closed,
-            Some(FaultKind::AnswerCut) => Delivery::Cut(answer),
-            Some(_) | None => Delivery::Whole(answer),
-        };
-        if let Some(
-            kind @ (FaultKind::AnswerLost
-            | FaultKind::AnswerCut
-            | FaultKind::SlowBefore
-            | FaultKind::SlowAfter),
-        ) = kind
-        {
-            self.counters.count_fault(kind.name());
-        }
-        let is_closed = matches!(delivery, Delivery::Closed);
-        self.counters.count_request(admitted.route, if is_closed { CLOSED } else { status });
-        delivery
-    }
-
     /// Does what the request asks for, within the faults that concern the doing; says as well
     /// whether the answer is to be remembered under the request's key.
     ///
@@ -376,10 +267,95 @@ impl Stripe {
         }
         (reply, !forgets)
     }
+}
 
-    /// Frees what an admitted request occupies. Its key replays the answer from here on; until then
-    /// the key is in use.
-    pub(in crate::sandbox) fn finish(&mut self, admitted: &mut Admitted) {
+impl StandIn for Stripe {
+    type Admitted = Admitted;
+
+    fn of(shared: &Shared) -> MutexGuard<'_, Self> {
+        shared.stripe()
+    }
+
+    fn too_large(now: Timestamp) -> Answer {
+        let reply = Refusal::too_large().reply();
+        Answer::json(reply.status, reply.body).with("date", http_date(now))
+    }
+
+    fn admit(&mut self, request: &Request, now: Timestamp) -> Admission<Admitted> {
+        let route = Route::find(&request.method, &request.path);
+        let name = route.name();
+        self.requests += 1;
+        if self.dice.faults.is_outage(now) {
+            self.counters.count_fault("outage");
+            self.counters.count_request(name, CLOSED);
+            return Admission::Refused(Delivery::Closed);
+        }
+        let params = Params::parse(request.query.as_bytes(), &request.body);
+        let is_in_reach = self.is_in_reach(&route, request);
+        let fault = if is_in_reach { self.roll(name, &params) } else { None };
+        if fault == Some(FaultKind::ClosedBefore) {
+            self.counters.count_fault(FaultKind::ClosedBefore.name());
+            self.counters.count_request(name, CLOSED);
+            return Admission::Refused(Delivery::Closed);
+        }
+        // Keys mean nothing on reads.
+        let is_post = request.method == hyper::Method::POST;
+        let mut admitted = Admitted {
+            route: name,
+            number: self.requests,
+            work: Work::Answer(Refusal::internal().reply()),
+            fault,
+            lane: None,
+            key: request.header("idempotency-key").filter(|_| is_post).map(str::to_owned),
+            occupies_key: false,
+            remembered: None,
+            request_id: format!("req_sandbox{:012}", self.requests),
+            version: request.header("stripe-version").unwrap_or(VERSION_DEFAULT).to_owned(),
+        };
+        let is_storm = is_in_reach && self.dice.faults.is_storm(now);
+        let work = self.check_in(&mut admitted, request, route, params, is_storm, now);
+        admitted.work = work.unwrap_or_else(|refusal| {
+            let is_v2 = request.path.starts_with("/v2/");
+            Work::Answer(if is_v2 { refusal.in_v2() } else { refusal }.reply())
+        });
+        Admission::Admitted(Box::new(admitted))
+    }
+
+    fn is_write(admitted: &Admitted) -> bool {
+        match &admitted.work {
+            Work::Answer(_) => false,
+            Work::Perform(operation) => operation.is_write(),
+        }
+    }
+
+    fn pace(&self, admitted: &Admitted) -> Pace {
+        let latency = self.account.settings.latency;
+        let delay = self.dice.faults.slow();
+        Pace::of(admitted.fault, delay, Self::is_write(admitted), latency)
+    }
+
+    fn execute(&mut self, admitted: &mut Admitted, now: Timestamp) -> Delivery {
+        let (reply, is_remembered) = match &admitted.work {
+            Work::Answer(reply) => (reply.clone(), false),
+            Work::Perform(operation) => self.carry_out(operation, admitted, now),
+        };
+        if is_remembered && admitted.occupies_key {
+            let replay_of = Some(admitted.request_id.clone());
+            admitted.remembered = Some((Reply { replay_of, ..reply.clone() }, now));
+        }
+        let kind = admitted.fault;
+        let answer = dress(reply, admitted, now);
+        let status = answer.status;
+        let delivery = Delivery::under(kind, answer);
+        if let Some(kind) = kind.filter(|kind| kind.strikes_the_answer()) {
+            self.counters.count_fault(kind.name());
+        }
+        let is_closed = matches!(delivery, Delivery::Closed);
+        self.counters.count_request(admitted.route, if is_closed { CLOSED } else { status });
+        delivery
+    }
+
+    fn finish(&mut self, admitted: &mut Admitted) {
         if let Some(lane) = &admitted.lane {
             self.lanes.remove(lane);
         }
@@ -424,16 +400,4 @@ fn dress(reply: Reply, admitted: &Admitted, now: Timestamp) -> Answer {
         answer = answer.with("idempotent-replayed", "true").with("original-request", original);
     }
     answer
-}
-
-/// The answer to a body that was not read to its end.
-pub(in crate::sandbox) fn too_large(now: Timestamp) -> Answer {
-    let reply = Refusal::too_large().reply();
-    Answer::json(reply.status, reply.body).with("date", http_date(now))
-}
-
-/// The form of dates in HTTP headers.
-fn http_date(at: Timestamp) -> String {
-    let at = DateTime::from_timestamp(at.seconds(), 0).unwrap_or_default();
-    at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -13,7 +13,6 @@ mod announcements;
 mod auth;
 mod billing;
 mod billing_request;
-mod calendar;
 mod customers;
 mod feed;
 mod form;
@@ -21,12 +20,10 @@ mod gate;
 mod invoices;
 mod invoicing;
 mod ledger;
-mod limiter;
 mod meter;
 mod operation;
 mod outside;
 mod perform;
-mod pins;
 mod prices;
 mod refusal;
 mod reports;
@@ -44,9 +41,7 @@ pub use settings::{
     UNIQUENESS_WINDOW_DEFAULT,
 };
 
-pub use webhooks::{
-    Carrier, Payload, WebhookCounts, WebhookDelivery, WebhookEndpoint, WebhookFaults,
-    WebhookSettings,
-};
+pub use super::deliveries::{Carrier, WebhookCounts, WebhookDelivery, WebhookFaults};
+pub use webhooks::{Payload, WebhookEndpoint, WebhookSettings};
 
-pub(super) use gate::{Admission, Admitted, Pace, Stripe, too_large};
+pub(super) use gate::Stripe;

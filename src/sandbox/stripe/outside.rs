@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::gate::Stripe;
 use super::ledger::{BookLine, EventLine};
-use super::limiter::Limiter;
 use super::meter::{Meter, NewMeter};
 use super::settings::{Customers, Keys, Limits, check_grace};
-use super::webhooks::{Carrier, WebhookCounts, WebhookDelivery, WebhookSettings};
+use super::webhooks::WebhookSettings;
 use crate::domain::time::Timestamp;
+use crate::sandbox::deliveries::{Carrier, WebhookCounts, WebhookDelivery};
 use crate::sandbox::faults::Faults;
+use crate::sandbox::limiter::Limiter;
 use crate::sandbox::statistics::Statistics;
 
 /// Reading and changing the stand-in from outside its wire.
@@ -48,8 +49,8 @@ impl Stripe {
 
     pub(in crate::sandbox) fn set_limits(&mut self, limits: Limits) {
         self.account.settings.limits = limits;
-        self.meter_event_limiter = limits.meter_events.map(|limit| Limiter::new(Some(limit)));
-        self.global_limiter = Limiter::new(limits.global);
+        self.meter_event_limiter = limits.meter_events.map(|limit| Limiter::of_second(Some(limit)));
+        self.global_limiter = Limiter::of_second(limits.global);
     }
 
     pub(in crate::sandbox) fn create_meter(

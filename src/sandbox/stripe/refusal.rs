@@ -4,6 +4,8 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use crate::sandbox::wire::UNAVAILABLE_HTML;
+
 /// What the rules answer, before it is dressed with headers.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
@@ -34,11 +36,11 @@ impl Reply {
 
     /// What a proxy answers that never reached Stripe.
     pub(super) fn unavailable_html() -> Self {
-        let page = "<html><head><title>503</title></head><body>Service Unavailable</body></html>";
+        let (status, content_type, page) = UNAVAILABLE_HTML;
         Self {
-            status: 503,
-            body: Bytes::from_static(page.as_bytes()),
-            content_type: "text/html",
+            status,
+            body: Bytes::from_static(page),
+            content_type,
             should_retry: None,
             limited: None,
             replay_of: None,

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::calendar::next_bound;
 use super::prices::{PriceIndex, Prices};
 use super::refusal::Refusal;
+use crate::sandbox::calendar::next_bound;
 
 /// Items of one subscription: Stripe's own limit.
 const ITEMS_MAX: usize = 20;

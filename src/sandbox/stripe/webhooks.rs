@@ -1,11 +1,10 @@
-//! Webhooks. Here: endpoints, what is to be delivered to them, signatures, and what goes wrong on
-//! the way. Never here: a socket; that is the courier's, or a test's.
-//! Read next: [`super::announcements`].
+//! Webhooks. Here: endpoints, which events they get, signatures, and how long Stripe tries. Never
+//! here: a socket; that is the courier's, or a test's. Nor the queue; that is
+//! [`crate::sandbox::deliveries`]. Read next: [`super::announcements`].
 //!
-//! The time of everything is the sandbox's: what is late, and when a refused delivery is tried
-//! again. Each try is signed afresh.
+//! Each try is signed afresh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +16,9 @@ use sha2::{Digest, Sha256};
 
 use super::announcements::{Announcement, Form};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
-use crate::sandbox::faults::{BASIS_POINTS_MAX, draw};
+use crate::sandbox::deliveries::{
+    Carrier, Deliveries, Waiting, WebhookCounts, WebhookDelivery, WebhookFaults,
+};
 
 /// How long a refused delivery is tried again, in microseconds: Stripe's three days in live mode,
 /// which is what a user must live with.
@@ -27,18 +28,10 @@ const RETRIED_MICROS: i64 = 3 * MICROS_PER_DAY;
 const RETRY_MICROS: i64 = 5 * MICROS_PER_MINUTE;
 /// The longest wait between two tries, in microseconds.
 const RETRY_MICROS_MAX: i64 = 12 * MICROS_PER_HOUR;
-/// How far a delivery is put back so that later ones overtake it, in seconds.
-const DISORDER_SECONDS_MAX: u32 = 30;
-/// How far a late delivery is put back, in seconds: a day, past any tolerance of signatures, which
-/// are fresh all the same.
-const LATE_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// Endpoints at once: Stripe's own limit.
 const ENDPOINTS_MAX: usize = 16;
 /// Secrets of one endpoint: an old one beside a new one, and room to try more.
 const SECRETS_MAX: usize = 8;
-/// Deliveries that wait at once. What comes on top is lost, as it is when Stripe fails to make one.
-const WAITING_MAX: usize = 1_000_000;
-
 /// Which events an endpoint gets. A destination has one form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,17 +40,6 @@ pub enum Payload {
     Snapshot,
     /// Events whose data is fetched.
     Thin,
-}
-
-/// Who carries an endpoint's deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Carrier {
-    /// The sandbox itself, over HTTP.
-    #[default]
-    Socket,
-    /// Whoever takes them from the handle.
-    Hand,
 }
 
 /// Where events are delivered.
@@ -91,22 +73,6 @@ impl fmt::Debug for WebhookEndpoint {
     }
 }
 
-/// How often deliveries go wrong, in basis points (10,000 = always), drawn by the event's id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WebhookFaults {
-    /// The seed of every draw.
-    pub seed: u64,
-    /// Never delivered.
-    pub lost: u32,
-    /// Delivered twice.
-    pub doubled: u32,
-    /// Put back by up to half a minute, so that later ones overtake it.
-    pub disordered: u32,
-    /// Put back by up to a day.
-    pub late: u32,
-}
-
 /// Where events go, and what goes wrong on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -134,74 +100,22 @@ impl WebhookSettings {
                 return Err(format!("a secret of the endpoint {url} is empty"));
             }
         }
-        let faults = &self.faults;
-        for (name, rate) in [
-            ("lost", faults.lost),
-            ("doubled", faults.doubled),
-            ("disordered", faults.disordered),
-            ("late", faults.late),
-        ] {
-            if rate > BASIS_POINTS_MAX {
-                return Err(format!("{name} is {rate}, and {BASIS_POINTS_MAX} is always"));
-            }
-        }
-        Ok(())
+        self.faults.check()
     }
-}
-
-/// A signed request that is to be posted to an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookDelivery {
-    /// Its number, under which its outcome is told.
-    pub number: u64,
-    /// Where it goes.
-    pub url: String,
-    /// Its headers, the signature among them.
-    pub headers: Vec<(&'static str, String)>,
-    /// Its body, to the byte.
-    pub body: Bytes,
-}
-
-/// What became of deliveries since the endpoints were set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct WebhookCounts {
-    /// Those that wait for their time, or for their outcome.
-    pub waiting: usize,
-    /// Those that were taken by their endpoint.
-    pub delivered: u64,
-    /// Tries that their endpoint refused, or that did not reach it.
-    pub refused: u64,
-    /// Those that were tried for three days in vain.
-    pub given_up: u64,
-    /// Those that were never delivered, on purpose.
-    pub lost: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Waiting {
-    endpoint: usize,
-    body: Arc<str>,
-    tries: u32,
-    first: Timestamp,
 }
 
 /// The endpoints of one account and what they are still to get.
 #[derive(Debug, Default)]
 pub(super) struct Webhooks {
     settings: WebhookSettings,
-    /// By the time it is due and its number, so that what is due at once keeps its order.
-    queue: BTreeMap<(Timestamp, u64), Waiting>,
-    /// What was taken and whose outcome is not known.
-    under_way: BTreeMap<u64, Waiting>,
-    numbers: u64,
-    counts: WebhookCounts,
+    deliveries: Deliveries,
 }
 
 impl Webhooks {
     /// Sets the endpoints. What the old ones were still to get is forgotten.
     pub(super) fn set(&mut self, settings: WebhookSettings) {
-        // The numbers go on, so that an outcome told late cannot meet another delivery.
-        *self = Self { settings, numbers: self.numbers, ..Self::default() };
+        self.deliveries.reset(settings.faults);
+        self.settings = settings;
     }
 
     /// Whether any endpoint has this carrier.
@@ -226,59 +140,23 @@ impl Webhooks {
             return;
         }
         let body: Arc<str> = Arc::from(pretty(&event.object()));
+        let (id, first): (Arc<str>, Timestamp) = (Arc::from(event.id.as_str()), event.created);
         for endpoint in places {
-            self.post(endpoint, event, &body);
+            let (event, body) = (Arc::clone(&id), Arc::clone(&body));
+            self.deliveries.post(Waiting { endpoint, event, body, tries: 0, first });
         }
-    }
-
-    fn post(&mut self, endpoint: usize, event: &Announcement, body: &Arc<str>) {
-        let faults = self.settings.faults;
-        let subject = format!("{endpoint}\n{}", event.id);
-        let drawn = |name: &str| draw(faults.seed, name, &subject, 0);
-        let within = |name: &str, most: u32| i64::from(drawn(name) % most) + 1;
-        if drawn("lost") < faults.lost || self.counts().waiting >= WAITING_MAX {
-            self.counts.lost += 1;
-            return;
-        }
-        let mut due = event.created;
-        if drawn("disordered") < faults.disordered {
-            due = due.plus_seconds(within("disorder", DISORDER_SECONDS_MAX));
-        }
-        if drawn("late") < faults.late {
-            // The draw has ten thousand values, so that it counts in steps of some seconds.
-            let step = i64::from(LATE_SECONDS_MAX / BASIS_POINTS_MAX);
-            due = due.plus_seconds(within("lateness", BASIS_POINTS_MAX) * step);
-        }
-        let first = event.created;
-        let waiting = Waiting { endpoint, body: Arc::clone(body), tries: 0, first };
-        if drawn("doubled") < faults.doubled {
-            let again = due.plus_seconds(within("again", DISORDER_SECONDS_MAX));
-            self.enqueue(again, waiting.clone());
-        }
-        self.enqueue(due, waiting);
-    }
-
-    fn enqueue(&mut self, due: Timestamp, waiting: Waiting) {
-        self.numbers += 1;
-        self.queue.insert((due, self.numbers), waiting);
     }
 
     /// Takes what is due of this carrier, signed at `now`. Whoever takes it tells the outcome.
     pub(super) fn take(&mut self, carrier: Carrier, now: Timestamp) -> Vec<WebhookDelivery> {
-        let due = self.queue.range(..=(now, u64::MAX));
-        let is_theirs = |waiting: &Waiting| {
-            let endpoint = self.settings.endpoints.get(waiting.endpoint);
-            endpoint.is_some_and(|endpoint| endpoint.carrier == carrier)
-        };
-        let keys: Vec<(Timestamp, u64)> =
-            due.filter(|(_, waiting)| is_theirs(waiting)).map(|(key, _)| *key).collect();
-        let mut taken = Vec::with_capacity(keys.len());
-        for key in keys {
-            let Some(waiting) = self.queue.remove(&key) else { continue };
-            let Some(endpoint) = self.settings.endpoints.get(waiting.endpoint) else { continue };
+        let endpoints = &self.settings.endpoints;
+        let is_theirs = |place: usize| endpoints.get(place).is_some_and(|it| it.carrier == carrier);
+        let taken = self.deliveries.take(now, is_theirs);
+        let signed = taken.into_iter().filter_map(|(number, waiting)| {
+            let endpoint = endpoints.get(waiting.endpoint)?;
             let signature = signature(&endpoint.secrets, now.seconds(), &waiting.body);
-            taken.push(WebhookDelivery {
-                number: key.1,
+            Some(WebhookDelivery {
+                number,
                 url: endpoint.url.clone(),
                 headers: vec![
                     ("content-type", "application/json; charset=utf-8".to_owned()),
@@ -286,33 +164,23 @@ impl Webhooks {
                     ("stripe-signature", signature),
                 ],
                 body: Bytes::copy_from_slice(waiting.body.as_bytes()),
-            });
-            self.under_way.insert(key.1, waiting);
-        }
-        taken
+            })
+        });
+        signed.collect()
     }
 
     /// Tells what became of a delivery. Any answer but a 2xx is a refusal, and so is none.
     pub(super) fn settle(&mut self, number: u64, status: Option<u16>, now: Timestamp) {
-        let Some(mut waiting) = self.under_way.remove(&number) else { return };
-        if status.is_some_and(|status| (200..300).contains(&status)) {
-            self.counts.delivered += 1;
-            return;
-        }
-        self.counts.refused += 1;
-        let wait = RETRY_MICROS.saturating_mul(1_i64 << waiting.tries.min(20));
-        let due = now.plus_micros(wait.min(RETRY_MICROS_MAX));
-        if due.micros_since(waiting.first) > RETRIED_MICROS {
-            self.counts.given_up += 1;
-            return;
-        }
-        waiting.tries += 1;
-        self.enqueue(due, waiting);
+        let again = |waiting: &Waiting| {
+            let wait = RETRY_MICROS.saturating_mul(1_i64 << waiting.tries.min(20));
+            let due = now.plus_micros(wait.min(RETRY_MICROS_MAX));
+            (due.micros_since(waiting.first) <= RETRIED_MICROS).then_some(due)
+        };
+        self.deliveries.settle(number, status, again);
     }
 
     pub(super) fn counts(&self) -> WebhookCounts {
-        let waiting = self.queue.len() + self.under_way.len();
-        WebhookCounts { waiting, ..self.counts }
+        self.deliveries.counts()
     }
 }
 

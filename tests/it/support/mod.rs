@@ -3,6 +3,7 @@
 //! [`openapi`].
 
 pub(crate) mod billing;
+pub(crate) mod chargebee;
 pub(crate) mod daemon;
 pub(crate) mod journey;
 pub(crate) mod openapi;

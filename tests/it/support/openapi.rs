@@ -1,6 +1,6 @@
-//! Stripe's wire schemas as a referee between the sandbox and whoever talks to it. Here: the
-//! project's copy of the schemas, and checks of requests and answers. Never here: a rule that the
-//! schemas do not state. Read next: `tests/openapi/stripe.json`.
+//! The providers' wire schemas as a referee between the sandbox and whoever talks to it. Here: the
+//! project's copies of the schemas, and checks of requests and answers. Never here: a rule that the
+//! schemas do not state. Read next: `tests/openapi/stripe.json`, `tests/openapi/chargebee.json`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -8,8 +8,29 @@ use std::sync::{Arc, Mutex, OnceLock};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
-/// Derived from MIT-licensed sources that the file itself names.
+/// Both are derived from MIT-licensed sources that the files themselves name.
 const STRIPE: &str = include_str!("../../openapi/stripe.json");
+const CHARGEBEE: &str = include_str!("../../openapi/chargebee.json");
+
+/// The wire schemas of one provider.
+#[derive(Debug)]
+pub(crate) struct Schemas {
+    document: Value,
+    /// The validators of single schemas, each built once.
+    built: Mutex<HashMap<String, Arc<Validator>>>,
+}
+
+/// Those of Stripe, which the functions without a provider ask.
+pub(crate) fn stripe() -> &'static Schemas {
+    static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
+    SCHEMAS.get_or_init(|| Schemas::read(STRIPE))
+}
+
+/// Those of Chargebee; their paths begin after `/api/v2`.
+pub(crate) fn chargebee() -> &'static Schemas {
+    static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
+    SCHEMAS.get_or_init(|| Schemas::read(CHARGEBEE))
+}
 
 /// Checks a request's parameters: the query of a GET, the form of a POST.
 pub(crate) fn check_request(
@@ -17,18 +38,7 @@ pub(crate) fn check_request(
     path: &str,
     pairs: &[(String, String)],
 ) -> Result<(), String> {
-    let (template, operation) = operation(method, path)?;
-    let schema = if method == "GET" {
-        query_schema(operation)
-    } else {
-        let form = operation
-            .pointer("/requestBody/content/application~1x-www-form-urlencoded/schema")
-            .cloned();
-        // An operation without a body takes no parameters.
-        form.unwrap_or_else(|| json!({ "type": "object", "additionalProperties": false }))
-    };
-    let instance = nest(pairs, &schema)?;
-    validate(&format!("{method} {template} request"), &schema, &instance)
+    stripe().check_request(method, path, pairs)
 }
 
 /// Checks an answer's status and body.
@@ -38,36 +48,109 @@ pub(crate) fn check_response(
     status: u16,
     body: &Value,
 ) -> Result<(), String> {
-    let (template, operation) = operation(method, path)?;
-    let responses = &operation["responses"];
-    let name = if responses.get(status.to_string()).is_some() {
-        status.to_string()
-    } else if status < 400 {
-        return Err(format!("{method} {template} does not document the status {status}"));
-    } else {
-        "default".to_owned()
-    };
-    let schema = &responses[&name]["content"]["application/json"]["schema"];
-    validate(&format!("{method} {template} {name}"), schema, body)
+    stripe().check_response(method, path, status, body)
 }
 
 /// Checks an object by the name of its schema, where the schemas know the object and not the call.
 pub(crate) fn check_object(name: &str, object: &Value) -> Result<(), String> {
-    validate(name, &document()["components"]["schemas"][name], object)
+    stripe().check_object(name, object)
 }
 
 /// Whether the schemas know this call at all.
 pub(crate) fn knows(method: &str, path: &str) -> bool {
-    operation(method, path).is_ok()
+    stripe().knows(method, path)
 }
 
-fn document() -> &'static Value {
-    static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    DOCUMENT.get_or_init(|| {
-        let mut document = serde_json::from_str(STRIPE).expect("the schemas are JSON");
+impl Schemas {
+    fn read(text: &str) -> Self {
+        let mut document = serde_json::from_str(text).expect("the schemas are JSON");
         spell_out_nullable(&mut document);
-        document
-    })
+        Self { document, built: Mutex::default() }
+    }
+
+    pub(crate) fn check_request(
+        &self,
+        method: &str,
+        path: &str,
+        pairs: &[(String, String)],
+    ) -> Result<(), String> {
+        let (template, operation) = self.operation(method, path)?;
+        let schema = if method == "GET" {
+            query_schema(operation)
+        } else {
+            let form = operation
+                .pointer("/requestBody/content/application~1x-www-form-urlencoded/schema")
+                .cloned();
+            // An operation without a body takes no parameters.
+            form.unwrap_or_else(|| json!({ "type": "object", "additionalProperties": false }))
+        };
+        let instance = nest(pairs, &schema)?;
+        self.validate(&format!("{method} {template} request"), &schema, &instance)
+    }
+
+    pub(crate) fn check_response(
+        &self,
+        method: &str,
+        path: &str,
+        status: u16,
+        body: &Value,
+    ) -> Result<(), String> {
+        let (template, operation) = self.operation(method, path)?;
+        let responses = &operation["responses"];
+        let name = if responses.get(status.to_string()).is_some() {
+            status.to_string()
+        } else if status < 400 {
+            return Err(format!("{method} {template} does not document the status {status}"));
+        } else {
+            "default".to_owned()
+        };
+        let schema = &responses[&name]["content"]["application/json"]["schema"];
+        self.validate(&format!("{method} {template} {name}"), schema, body)
+    }
+
+    pub(crate) fn check_object(&self, name: &str, object: &Value) -> Result<(), String> {
+        self.validate(name, &self.document["components"]["schemas"][name], object)
+    }
+
+    pub(crate) fn knows(&self, method: &str, path: &str) -> bool {
+        self.operation(method, path).is_ok()
+    }
+
+    fn operation(&self, method: &str, path: &str) -> Result<(String, &Value), String> {
+        let paths = self.document["paths"].as_object().expect("paths is an object");
+        let fits = |template: &str| {
+            let (left, right) = (template.split('/'), path.split('/'));
+            left.clone().count() == right.clone().count()
+                && left.zip(right).all(|(left, right)| left == right || left.starts_with('{'))
+        };
+        let found = paths.iter().find(|(template, _)| fits(template));
+        let (template, item) = found.ok_or_else(|| format!("no schema for {path}"))?;
+        let operation = item.get(method.to_lowercase());
+        let operation = operation.ok_or_else(|| format!("no schema for {method} {template}"))?;
+        Ok((template.clone(), operation))
+    }
+
+    fn validate(&self, name: &str, schema: &Value, instance: &Value) -> Result<(), String> {
+        let errors: Vec<String> = self
+            .validator(name, schema)
+            .iter_errors(instance)
+            .map(|error| format!("{} at {}", error, error.instance_path()))
+            .collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{name}: {}\n{instance:#}", errors.join("; ")))
+    }
+
+    fn validator(&self, name: &str, schema: &Value) -> Arc<Validator> {
+        let mut built = self.built.lock().expect("no test panics in here");
+        let build = || {
+            let mut whole = schema.clone();
+            whole["components"] = self.document["components"].clone();
+            Arc::new(jsonschema::validator_for(&whole).expect("the schemas are sound"))
+        };
+        Arc::clone(built.entry(name.to_owned()).or_insert_with(build))
+    }
 }
 
 /// OpenAPI 3.0 writes `nullable: true` beside a type; JSON Schema wants null among the types.
@@ -87,20 +170,6 @@ fn spell_out_nullable(node: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(spell_out_nullable),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-fn operation(method: &str, path: &str) -> Result<(String, &'static Value), String> {
-    let paths = document()["paths"].as_object().expect("paths is an object");
-    let fits = |template: &str| {
-        let (left, right) = (template.split('/'), path.split('/'));
-        left.clone().count() == right.clone().count()
-            && left.zip(right).all(|(left, right)| left == right || left.starts_with('{'))
-    };
-    let found = paths.iter().find(|(template, _)| fits(template));
-    let (template, item) = found.ok_or_else(|| format!("no schema for {path}"))?;
-    let operation = item.get(method.to_lowercase());
-    let operation = operation.ok_or_else(|| format!("no schema for {method} {template}"))?;
-    Ok((template.clone(), operation))
 }
 
 fn query_schema(operation: &Value) -> Value {
@@ -160,31 +229,9 @@ fn field_of<'a>(schema: &'a Value, key: &str) -> &'a Value {
 }
 
 fn typed(text: &str, schema: &Value) -> Value {
-    match text.parse::<i64>() {
-        Ok(number) if schema["type"] == "integer" => json!(number),
-        Ok(_) | Err(_) => json!(text),
+    match (text.parse::<i64>(), text) {
+        (Ok(number), _) if schema["type"] == "integer" => json!(number),
+        (_, "true" | "false") if schema["type"] == "boolean" => json!(text == "true"),
+        (Ok(_) | Err(_), _) => json!(text),
     }
-}
-
-fn validate(name: &str, schema: &Value, instance: &Value) -> Result<(), String> {
-    let errors: Vec<String> = validator(name, schema)
-        .iter_errors(instance)
-        .map(|error| format!("{} at {}", error, error.instance_path()))
-        .collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(format!("{name}: {}\n{instance:#}", errors.join("; ")))
-}
-
-/// The validator of one schema, built once.
-fn validator(name: &str, schema: &Value) -> Arc<Validator> {
-    static BUILT: OnceLock<Mutex<HashMap<String, Arc<Validator>>>> = OnceLock::new();
-    let mut built = BUILT.get_or_init(Mutex::default).lock().expect("no test panics in here");
-    let build = || {
-        let mut whole = schema.clone();
-        whole["components"] = document()["components"].clone();
-        Arc::new(jsonschema::validator_for(&whole).expect("the schemas are sound"))
-    };
-    Arc::clone(built.entry(name.to_owned()).or_insert_with(build))
 }

@@ -1,5 +1,5 @@
 //! Billing months. PURE. Here: where one period ends and the next begins. Never here: a clock, a
-//! subscription. Read next: [`super::subscriptions`].
+//! subscription. Read next: [`super::stripe`].
 
 use chrono::{DateTime, Months};
 
@@ -11,15 +11,22 @@ const LONGEST_MONTH_SECONDS: i64 = 31 * 24 * 60 * 60;
 /// Every month is counted from the anchor and never from the month before it: a day that a short
 /// month lacks becomes that month's last day, and comes back in the next month that has it.
 pub(super) fn next_bound(anchor: i64, after: i64) -> i64 {
+    next_bound_of(1, anchor, after)
+}
+
+/// The same for periods of `months` each, one at least.
+pub(super) fn next_bound_of(months: u32, anchor: i64, after: i64) -> i64 {
     if after < anchor {
         return anchor;
     }
-    let mut months = (after - anchor).div_euclid(LONGEST_MONTH_SECONDS);
+    let step = i64::from(months.max(1));
+    // Months are counted whole, so that the first guess is never past the bound.
+    let mut count = (after - anchor).div_euclid(LONGEST_MONTH_SECONDS).div_euclid(step) * step;
     loop {
-        match months_after(anchor, months) {
+        match months_after(anchor, count) {
             None => return i64::MAX,
             Some(bound) if bound > after => return bound,
-            Some(_) => months += 1,
+            Some(_) => count += step,
         }
     }
 }
@@ -92,6 +99,16 @@ mod tests {
                 assert!(bound > at && bound - at <= LONGEST_MONTH_SECONDS, "{at} {bound}");
                 assert_eq!(next_bound(anchor, bound - 1), bound);
             }
+        }
+    }
+
+    #[test]
+    fn a_quarter_ends_where_every_third_month_does() {
+        let anchor = seconds("2026-11-30T00:00:00Z");
+        let mut at = anchor;
+        for expected in ["2027-02-28", "2027-05-30", "2027-08-30", "2027-11-30", "2028-02-29"] {
+            at = next_bound_of(3, anchor, at);
+            assert_eq!(Timestamp::from_seconds(at).to_rfc3339().get(..10), Some(expected));
         }
     }
 

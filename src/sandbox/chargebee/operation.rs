@@ -1,0 +1,392 @@
+//! What a request asks for. Here: routes, and the reading of each route's parameters. Never here: a
+//! look at the site or the clock. Read next: [`super::gate`].
+
+use hyper::Method;
+
+use super::form::Params;
+use super::quantity;
+use super::query::{By, Query, Shape};
+use super::refusal::Refusal;
+
+/// The longest id, in characters: Chargebee's own limit.
+pub(super) const ID_LENGTH_MAX: usize = 100;
+/// The longest note of a usage, in characters: Chargebee's own limit.
+pub(super) const NOTE_LENGTH_MAX: usize = 500;
+/// The longest comment on an invoice, in characters: Chargebee's own limit.
+const COMMENT_LENGTH_MAX: usize = 300;
+/// The longest note on an invoice, in characters. Chargebee publishes no figure.
+const INVOICE_NOTE_LENGTH_MAX: usize = 2_000;
+/// Lines that an invoice shows at once.
+const LINES_SHOWN_MAX: i64 = 300;
+
+/// The statuses that a subscription can be asked for by.
+const SUBSCRIPTION_STATUSES: &[&str] =
+    &["future", "in_trial", "active", "non_renewing", "paused", "cancelled", "transferred"];
+/// Those of an invoice.
+const INVOICE_STATUSES: &[&str] =
+    &["paid", "posted", "payment_due", "not_paid", "voided", "pending"];
+/// Those of an event's delivery.
+const WEBHOOK_STATUSES: &[&str] = &[
+    "not_configured",
+    "scheduled",
+    "succeeded",
+    "re_scheduled",
+    "failed",
+    "skipped",
+    "not_applicable",
+    "disabled",
+    "rate_limited",
+];
+
+const USAGES: Shape = Shape {
+    filters: &[
+        ("id", By::Text),
+        ("subscription_id", By::Text),
+        ("item_price_id", By::Text),
+        ("invoice_id", By::TextOrNone),
+        ("source", By::Word(&["admin_console", "api", "bulk_operation"])),
+        ("usage_date", By::Time),
+        ("updated_at", By::Time),
+    ],
+    sorts: &["usage_date", "updated_at"],
+    shows_deleted: false,
+};
+const SUBSCRIPTIONS: Shape = Shape {
+    filters: &[
+        ("id", By::Texts),
+        ("customer_id", By::Texts),
+        ("item_id", By::Texts),
+        ("item_price_id", By::Texts),
+        ("status", By::Word(SUBSCRIPTION_STATUSES)),
+        ("created_at", By::Time),
+        ("activated_at", By::Time),
+        ("next_billing_at", By::Time),
+        ("cancelled_at", By::Time),
+        ("updated_at", By::Time),
+    ],
+    sorts: &["created_at", "updated_at"],
+    shows_deleted: true,
+};
+const ITEMS: Shape = Shape {
+    filters: &[
+        ("id", By::Texts),
+        ("type", By::Word(&["plan", "addon", "charge"])),
+        ("status", By::Word(&["active", "archived", "deleted"])),
+        ("updated_at", By::Time),
+    ],
+    sorts: &["updated_at"],
+    shows_deleted: false,
+};
+const ITEM_PRICES: Shape = Shape {
+    filters: &[
+        ("id", By::Texts),
+        ("item_id", By::Texts),
+        ("item_type", By::Word(&["plan", "addon", "charge"])),
+        ("status", By::Word(&["active", "archived", "deleted"])),
+        ("updated_at", By::Time),
+    ],
+    sorts: &["updated_at"],
+    shows_deleted: false,
+};
+const INVOICES: Shape = Shape {
+    filters: &[
+        ("id", By::Texts),
+        ("subscription_id", By::Texts),
+        ("customer_id", By::Texts),
+        ("status", By::Word(INVOICE_STATUSES)),
+        ("date", By::Time),
+        ("updated_at", By::Time),
+        ("voided_at", By::Time),
+    ],
+    sorts: &["date", "updated_at"],
+    shows_deleted: true,
+};
+const EVENTS: Shape = Shape {
+    filters: &[
+        ("id", By::Texts),
+        ("event_type", By::Texts),
+        ("source", By::Texts),
+        ("webhook_status", By::Word(WEBHOOK_STATUSES)),
+        ("occurred_at", By::Time),
+    ],
+    sorts: &["occurred_at"],
+    shows_deleted: false,
+};
+
+/// What can be done to an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InvoiceAct {
+    Close,
+    Void,
+    Delete,
+    SyncUsages,
+}
+
+/// A path this stand-in serves, with the id in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    CreateUsage(String),
+    RetrieveUsage(String),
+    DeleteUsage(String),
+    ListUsages,
+    ListSubscriptions,
+    RetrieveSubscription(String),
+    ListItems,
+    RetrieveItem(String),
+    ListItemPrices,
+    RetrieveItemPrice(String),
+    Configurations,
+    ListInvoices,
+    RetrieveInvoice(String),
+    ChangeInvoice(String, InvoiceAct),
+    ListEvents,
+    RetrieveEvent(String),
+    /// The path is known, and not by this method.
+    WrongMethod,
+    Unknown,
+}
+
+impl Route {
+    pub(super) fn find(method: &Method, path: &str) -> Self {
+        let Some(path) = path.strip_prefix("/api/v2/") else { return Self::Unknown };
+        let parts: Vec<&str> = path.split('/').collect();
+        let (get, post) = (*method == Method::GET, *method == Method::POST);
+        let route = match parts.as_slice() {
+            ["usages"] => (get, Self::ListUsages),
+            ["subscriptions"] => (get, Self::ListSubscriptions),
+            ["subscriptions", id] => (get, Self::RetrieveSubscription(decoded(id))),
+            ["subscriptions", id, "usages"] if post => (true, Self::CreateUsage(decoded(id))),
+            ["subscriptions", id, "usages"] => (get, Self::RetrieveUsage(decoded(id))),
+            ["subscriptions", id, "delete_usage"] => (post, Self::DeleteUsage(decoded(id))),
+            ["items"] => (get, Self::ListItems),
+            ["items", id] => (get, Self::RetrieveItem(decoded(id))),
+            ["item_prices"] => (get, Self::ListItemPrices),
+            ["item_prices", id] => (get, Self::RetrieveItemPrice(decoded(id))),
+            ["configurations"] => (get, Self::Configurations),
+            ["invoices"] => (get, Self::ListInvoices),
+            ["invoices", id] => (get, Self::RetrieveInvoice(decoded(id))),
+            ["invoices", id, act] => match act_of(act) {
+                Some(act) => (post, Self::ChangeInvoice(decoded(id), act)),
+                None => (true, Self::Unknown),
+            },
+            ["events"] => (get, Self::ListEvents),
+            ["events", id] => (get, Self::RetrieveEvent(decoded(id))),
+            _ => (true, Self::Unknown),
+        };
+        if route.0 { route.1 } else { Self::WrongMethod }
+    }
+
+    /// The name under which requests are counted.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::CreateUsage(_) => "POST /subscriptions/{id}/usages",
+            Self::RetrieveUsage(_) => "GET /subscriptions/{id}/usages",
+            Self::DeleteUsage(_) => "POST /subscriptions/{id}/delete_usage",
+            Self::ListUsages => "GET /usages",
+            Self::ListSubscriptions => "GET /subscriptions",
+            Self::RetrieveSubscription(_) => "GET /subscriptions/{id}",
+            Self::ListItems => "GET /items",
+            Self::RetrieveItem(_) => "GET /items/{id}",
+            Self::ListItemPrices => "GET /item_prices",
+            Self::RetrieveItemPrice(_) => "GET /item_prices/{id}",
+            Self::Configurations => "GET /configurations",
+            Self::ListInvoices => "GET /invoices",
+            Self::RetrieveInvoice(_) => "GET /invoices/{id}",
+            Self::ChangeInvoice(_, InvoiceAct::Close) => "POST /invoices/{id}/close",
+            Self::ChangeInvoice(_, InvoiceAct::Void) => "POST /invoices/{id}/void",
+            Self::ChangeInvoice(_, InvoiceAct::Delete) => "POST /invoices/{id}/delete",
+            Self::ChangeInvoice(_, InvoiceAct::SyncUsages) => "POST /invoices/{id}/sync_usages",
+            Self::ListEvents => "GET /events",
+            Self::RetrieveEvent(_) => "GET /events/{id}",
+            Self::WrongMethod => "wrong method",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+fn act_of(word: &str) -> Option<InvoiceAct> {
+    match word {
+        "close" => Some(InvoiceAct::Close),
+        "void" => Some(InvoiceAct::Void),
+        "delete" => Some(InvoiceAct::Delete),
+        "sync_usages" => Some(InvoiceAct::SyncUsages),
+        _ => None,
+    }
+}
+
+/// A part of a path as it is meant: clients escape what an id may hold. What is no text stays as it
+/// is, and then names nothing.
+fn decoded(part: &str) -> String {
+    // A plus is a plus in a path, and would be a space in a form.
+    let form = format!("id={}", part.replace('+', "%2B").replace('&', "%26"));
+    let value = form_urlencoded::parse(form.as_bytes()).next();
+    value.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// A usage as it was sent.
+#[derive(Clone, Debug)]
+pub(super) struct NewUsage {
+    pub(super) subscription: String,
+    pub(super) id: Option<String>,
+    pub(super) item_price: String,
+    pub(super) quantity: String,
+    pub(super) usage_date: i64,
+    pub(super) note: Option<String>,
+}
+
+/// Which lines of an invoice to show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    pub(super) limit: usize,
+    pub(super) offset: usize,
+}
+
+/// A request whose parameters are sound by themselves.
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    CreateUsage(NewUsage),
+    RetrieveUsage { subscription: String, id: String },
+    DeleteUsage { subscription: String, id: String },
+    ListUsages(Query),
+    ListSubscriptions(Query),
+    RetrieveSubscription(String),
+    ListItems(Query),
+    RetrieveItem(String),
+    ListItemPrices(Query),
+    RetrieveItemPrice(String),
+    Configurations,
+    ListInvoices(Query),
+    RetrieveInvoice(String, Lines),
+    ChangeInvoice(String, InvoiceAct),
+    ListEvents(Query),
+    RetrieveEvent(String),
+}
+
+impl Operation {
+    /// Reads what `route` asks for. The method and the path are only for messages.
+    pub(super) fn read(
+        route: Route,
+        mut params: Params,
+        method: &Method,
+        path: &str,
+    ) -> Result<Self, Refusal> {
+        let read = &mut params;
+        let operation = match route {
+            Route::CreateUsage(subscription) => Self::CreateUsage(read_usage(subscription, read)?),
+            Route::RetrieveUsage(subscription) => {
+                Self::RetrieveUsage { subscription, id: read.required("id", ID_LENGTH_MAX)? }
+            }
+            Route::DeleteUsage(subscription) => {
+                Self::DeleteUsage { subscription, id: read.required("id", ID_LENGTH_MAX)? }
+            }
+            Route::ListUsages => Self::ListUsages(Query::read(read, &USAGES)?),
+            Route::ListSubscriptions => Self::ListSubscriptions(Query::read(read, &SUBSCRIPTIONS)?),
+            Route::RetrieveSubscription(id) => Self::RetrieveSubscription(id),
+            Route::ListItems => Self::ListItems(Query::read(read, &ITEMS)?),
+            Route::RetrieveItem(id) => Self::RetrieveItem(id),
+            Route::ListItemPrices => Self::ListItemPrices(Query::read(read, &ITEM_PRICES)?),
+            Route::RetrieveItemPrice(id) => Self::RetrieveItemPrice(id),
+            Route::Configurations => Self::Configurations,
+            Route::ListInvoices => Self::ListInvoices(Query::read(read, &INVOICES)?),
+            Route::RetrieveInvoice(id) => Self::RetrieveInvoice(id, read_lines(read)?),
+            Route::ChangeInvoice(id, act) => {
+                read_remarks(act, read)?;
+                Self::ChangeInvoice(id, act)
+            }
+            Route::ListEvents => Self::ListEvents(Query::read(read, &EVENTS)?),
+            Route::RetrieveEvent(id) => Self::RetrieveEvent(id),
+            Route::WrongMethod => return Err(Refusal::wrong_method(method.as_str())),
+            Route::Unknown => return Err(Refusal::no_route(path)),
+        };
+        params.finish()?;
+        Ok(operation)
+    }
+
+    /// Whether it may change something.
+    pub(super) const fn is_write(&self) -> bool {
+        match self {
+            Self::CreateUsage(_) | Self::DeleteUsage { .. } | Self::ChangeInvoice(..) => true,
+            Self::RetrieveUsage { .. }
+            | Self::ListUsages(_)
+            | Self::ListSubscriptions(_)
+            | Self::RetrieveSubscription(_)
+            | Self::ListItems(_)
+            | Self::RetrieveItem(_)
+            | Self::ListItemPrices(_)
+            | Self::RetrieveItemPrice(_)
+            | Self::Configurations
+            | Self::ListInvoices(_)
+            | Self::RetrieveInvoice(..)
+            | Self::ListEvents(_)
+            | Self::RetrieveEvent(_) => false,
+        }
+    }
+
+    /// Whether it is part of the API that a site may be without.
+    pub(super) const fn is_about_usages(&self) -> bool {
+        match self {
+            Self::CreateUsage(_)
+            | Self::DeleteUsage { .. }
+            | Self::RetrieveUsage { .. }
+            | Self::ListUsages(_)
+            | Self::ChangeInvoice(_, InvoiceAct::SyncUsages) => true,
+            Self::ChangeInvoice(_, InvoiceAct::Close | InvoiceAct::Void | InvoiceAct::Delete)
+            | Self::ListSubscriptions(_)
+            | Self::RetrieveSubscription(_)
+            | Self::ListItems(_)
+            | Self::RetrieveItem(_)
+            | Self::ListItemPrices(_)
+            | Self::RetrieveItemPrice(_)
+            | Self::Configurations
+            | Self::ListInvoices(_)
+            | Self::RetrieveInvoice(..)
+            | Self::ListEvents(_)
+            | Self::RetrieveEvent(_) => false,
+        }
+    }
+}
+
+fn read_usage(subscription: String, params: &mut Params) -> Result<NewUsage, Refusal> {
+    let missing = || Refusal::wrong_value("usage_date", "cannot be blank");
+    let usage_date = params.integer("usage_date")?.ok_or_else(missing)?;
+    if usage_date < 0 {
+        return Err(Refusal::wrong_value("usage_date", "is no time in seconds"));
+    }
+    Ok(NewUsage {
+        subscription,
+        id: params.text("id", ID_LENGTH_MAX)?,
+        item_price: params.required("item_price_id", ID_LENGTH_MAX)?,
+        quantity: params.required("quantity", quantity::LENGTH_MAX)?,
+        usage_date,
+        note: params.text("note", NOTE_LENGTH_MAX)?,
+    })
+}
+
+fn read_lines(params: &mut Params) -> Result<Lines, Refusal> {
+    let limit = params.integer("line_items_limit")?.unwrap_or(LINES_SHOWN_MAX);
+    if !(1..=LINES_SHOWN_MAX).contains(&limit) {
+        let message = format!("must be 1 to {LINES_SHOWN_MAX}");
+        return Err(Refusal::wrong_value("line_items_limit", message));
+    }
+    let offset = params.integer("line_items_offset")?.unwrap_or(0);
+    let wrong = |_| Refusal::wrong_value("line_items_offset", "is none that was given out");
+    Ok(Lines {
+        limit: usize::try_from(limit).unwrap_or(1),
+        offset: usize::try_from(offset).map_err(wrong)?,
+    })
+}
+
+/// What can be said about a change of an invoice; none of it is kept.
+fn read_remarks(act: InvoiceAct, params: &mut Params) -> Result<(), Refusal> {
+    match act {
+        InvoiceAct::Close => {
+            params.text("invoice_note", INVOICE_NOTE_LENGTH_MAX)?;
+            params.flag("remove_general_note")?;
+        }
+        InvoiceAct::Void => drop(params.text("void_reason_code", ID_LENGTH_MAX)?),
+        InvoiceAct::Delete => {}
+        InvoiceAct::SyncUsages => return Ok(()),
+    }
+    params.text("comment", COMMENT_LENGTH_MAX)?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The stand-in for Chargebee against the rules it stands in for. Here: one file a rule book. Never
+//! here: tallyd's own provider code. Read next: [`usages`].
+
+mod control;
+mod door;
+mod events;
+mod faults;
+mod idempotency;
+mod invoices;
+mod lists;
+mod subscriptions;
+mod usages;
+mod webhooks;
