@@ -8,6 +8,7 @@ mod faults;
 mod idempotency;
 mod invoices;
 mod lists;
+mod referee;
 mod subscriptions;
 mod usages;
 mod webhooks;

@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod journey;
 pub(crate) mod openapi;
 pub(crate) mod raw_server;
+pub(crate) mod referee;
 pub(crate) mod relay;
 pub(crate) mod stand_in;
 pub(crate) mod stripe;
