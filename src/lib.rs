@@ -64,8 +64,7 @@
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a
 //!   hint: whoever acts on it asks the provider how things stand.
 //! - No float touches a quantity. No fact is changed. No state or outcome is matched with `_`.
-//! - Nothing but `store` names sqlx, nothing but `provider::stripe::client` sends to Stripe, and
-//!   nobody
+//! - Nothing but `store` names sqlx, nothing but [`provider::wire`] sends to a provider, and nobody
 //!   asks which provider it is: providers differ in [`provider::Capabilities`], not in flow.
 //! - The [`sandbox`] shares no code with [`provider`]: it is an independent reading of the same
 //!   rules.

@@ -18,6 +18,7 @@ mod cli;
 /// The real binary, run: crashes, signals, full disks, lost keys.
 mod lifecycle;
 /// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
+mod provider_chargebee;
 mod provider_stripe;
 /// What is held, and decided by people.
 mod holds;

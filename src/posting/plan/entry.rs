@@ -78,15 +78,16 @@ fn enter(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) 
     plan.tell = entries;
 }
 
-/// The last whole second up to `newest` that is within the window and not taken; else the first one
-/// after it. Before the first entry of a window it is the newest usage's own.
+/// The whole second of the newest usage; where that is taken, the next one after it in the window
+/// that is not, else the last one before it. A subscription may begin with its first usage, and
+/// before that nothing is billed; where it ends is a bound of the window, once that is known.
 fn free_second(newest: Timestamp, window: Window, taken: &BTreeSet<i64>) -> Option<Timestamp> {
     let rounded_up = window.start.plus_micros(MICROS_PER_SECOND - 1);
     let (first, end) = (rounded_up.seconds(), window.end.seconds());
     let newest = newest.seconds().clamp(first, end);
-    let is_free = |second: &i64| *second < end && !taken.contains(second);
-    let earlier = (first..=newest).rev().find(is_free);
-    earlier.or_else(|| (newest..end).find(is_free)).map(Timestamp::from_seconds)
+    let is_free = |second: &i64| !taken.contains(second);
+    let later = (newest..end).find(is_free);
+    later.or_else(|| (first..newest).rev().find(is_free)).map(Timestamp::from_seconds)
 }
 
 /// Takes away entries that hold what must go: one that says exactly that, else the smallest that

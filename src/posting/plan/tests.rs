@@ -390,10 +390,12 @@ fn every_entry_has_a_second_of_its_own_within_its_window() {
     };
     let mut balance = due("11", &[]);
     balance.balance.newest_at = NOON.plus_micros(3_999_999);
-    assert_eq!(seconds(&balance), [3_000_000, 2_000_000]);
+    assert_eq!(seconds(&balance), [3_000_000, 4_000_000]);
     let at = NOON.seconds();
     balance.seconds_taken = [at, at + 1, at + 3].into();
-    assert_eq!(seconds(&balance), [2_000_000, 4_000_000], "earlier ones first");
+    assert_eq!(seconds(&balance), [4_000_000, 5_000_000]);
+    balance.balance.key.window.end = NOON.plus_seconds(5);
+    assert_eq!(seconds(&balance), [4_000_000, 2_000_000], "earlier ones where no later one is");
     balance.balance.key.window.end = NOON.plus_seconds(4);
     let full = plan(&balance, &rules(&capabilities));
     assert_eq!(said(&full), "hold meter_mismatch", "one second is left, and two are needed");

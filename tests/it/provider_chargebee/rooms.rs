@@ -1,0 +1,338 @@
+//! The rooms stepped over a ledger, and told to the stand-in for Chargebee, until the site holds
+//! what it should. Here: entries, late usage, corrections, limits, settlement. Never here: what one
+//! answer means ([`super`]). Read next: [`crate::support::chargebee`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tallyd::accrual::accruer::Accruer;
+use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
+use tallyd::clock::{Clock as _, ManualClock};
+use tallyd::delivery::courier::Courier;
+use tallyd::delivery::{self, Rate};
+use tallyd::domain::correction::{Change, Correction};
+use tallyd::domain::names::{
+    CorrectionName, CustomerName, MeterName, RecordId, RouteName, SourceName,
+};
+use tallyd::domain::policies::Policies;
+use tallyd::domain::quantity::Quantity;
+use tallyd::domain::record::{Properties, UsageRecord};
+use tallyd::domain::time::Timestamp;
+use tallyd::ledger::intake::{CorrectionLedger as _, IntakeLedger as _};
+use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
+use tallyd::posting::poster::Poster;
+use tallyd::provider::Provider;
+use tallyd::reconcile::settler::Settler;
+use tallyd::sandbox::chargebee::{Limits, NewItemPrice};
+use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
+use tallyd::service::{IDLE_SECONDS_MAX, Service};
+use tallyd::store::sqlite::SqliteLedger;
+
+use super::{HOUR, chargebee, meter, provider_name};
+use crate::support::chargebee::{DAY, Running, START, start, start_with};
+
+/// A run of the rooms over a ledger, told to the stand-in.
+struct World {
+    ledger: Arc<SqliteLedger>,
+    rooms: Vec<Box<dyn Service>>,
+    settler: Settler,
+    clock: Arc<ManualClock>,
+    sandbox: Running,
+    _folder: tempfile::TempDir,
+}
+
+fn route(name: &str) -> Route {
+    Route {
+        name: RouteName::new(name).unwrap(),
+        meter: MeterName::new(name).unwrap(),
+        matches: BTreeMap::new(),
+        provider: provider_name(),
+        provider_meter: meter(name),
+        window: WindowRule::Day,
+        aggregate: Aggregate::Sum,
+        scale: Quantity::one(),
+        account: AccountRule::Identity,
+        settle_micros: 0,
+        policies: Policies::default(),
+    }
+}
+
+impl World {
+    async fn open(sandbox: Running, rate: Rate) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(START)));
+        let store =
+            tallyd::store::Settings { path: folder.path().join("ledger"), cache_kib: 2_048 };
+        let ledger = Arc::new(SqliteLedger::open(&store, "a test", clock.now()).await.unwrap());
+        let provider: Arc<dyn Provider> = chargebee(&sandbox);
+        let routes = vec![route("calls"), route("bytes")];
+        let prefixes = HashMap::from([(provider_name(), provider.account_prefix())]);
+        let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
+        let poster = Poster::new(provider_name(), ledger.clone(), provider.clone());
+        let delivery = delivery::Settings {
+            provider: provider_name(),
+            rate,
+            limited_pause_seconds: 60,
+            concurrency: 10,
+            attempt_timeout_millis: 2_000,
+            backoff_first_millis: 500,
+            backoff_seconds_max: 300,
+            pause_probe_seconds: 60,
+            free_bytes_min: 0,
+        };
+        let courier = Courier::new(
+            delivery,
+            ledger.clone(),
+            provider.clone(),
+            clock.clone(),
+            Arc::new(|_| ()),
+        );
+        let reading =
+            tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: 8_000 };
+        let settler = Settler::new(reading, ledger.clone(), provider, Arc::new(|_| ()));
+        let rooms: Vec<Box<dyn Service>> =
+            vec![Box::new(accruer), Box::new(poster), Box::new(courier)];
+        Self { ledger, rooms, settler, clock, sandbox, _folder: folder }
+    }
+
+    /// Another time, at both ends.
+    fn set(&self, at: Timestamp) {
+        self.clock.set(at);
+        self.sandbox.sandbox.advance_to(at).expect("time goes forward");
+    }
+
+    async fn accept(&self, id: &str, customer: &str, name: &str, quantity: &str, at: i64) {
+        let record = UsageRecord {
+            source: SourceName::new("web").unwrap(),
+            id: RecordId::new(id).unwrap(),
+            customer: CustomerName::new(customer).unwrap(),
+            meter: MeterName::new(name).unwrap(),
+            quantity: Quantity::parse(quantity).unwrap(),
+            occurred_at: Timestamp::from_seconds(at),
+            properties: Properties::new(),
+        };
+        let now = self.clock.now();
+        self.ledger.accept(vec![record.into()], Vec::new(), now).await.unwrap();
+    }
+
+    async fn adjust(&self, id: &str, name: &str, from: &str, to: &str) {
+        let correction = Correction {
+            source: SourceName::new("web").unwrap(),
+            record: RecordId::new(id).unwrap(),
+            name: CorrectionName::new(name).unwrap(),
+            change: Change::Adjust {
+                quantity: Quantity::parse(to).unwrap(),
+                replaces: Quantity::parse(from).unwrap(),
+            },
+            reason: "it was wrong".to_owned(),
+            who: "a test".to_owned(),
+        };
+        self.ledger.correct(vec![correction], self.clock.now()).await.unwrap();
+    }
+
+    /// Steps until nothing is left to do, moving the clock to whatever falls due next, but not past
+    /// `until`.
+    async fn run_until(&self, until: i64) {
+        let until = Timestamp::from_seconds(until);
+        let mut quiet = 0;
+        while quiet < 2 {
+            let mut busy = false;
+            let mut next: Option<Timestamp> = None;
+            for room in &self.rooms {
+                let step = room.run_once(self.clock.now()).await.unwrap();
+                busy |= step.more || step.did_something();
+                next = next.into_iter().chain(step.wake_at).min();
+            }
+            let now = self.clock.now();
+            match next {
+                _ if busy => quiet = 0,
+                Some(at) if at <= until => {
+                    self.set(at.max(now.plus_micros(1_000)));
+                    quiet = 0;
+                }
+                Some(_) | None => {
+                    self.set(now.plus_seconds(IDLE_SECONDS_MAX));
+                    quiet += 1;
+                }
+            }
+        }
+        assert_eq!(self.ledger.verify().await.unwrap().findings, [""; 0]);
+    }
+
+    /// What each balance should come to, as `subscription item-price total`.
+    async fn accrued(&self) -> Vec<String> {
+        let lines = self.ledger.books(&BookFilter::default()).await.unwrap();
+        let text = |line: &tallyd::ledger::operator::BookLine| {
+            format!("{} {} {}", line.account, line.meter, line.accrued)
+        };
+        let mut said: Vec<String> = lines.iter().map(text).collect();
+        said.sort();
+        said
+    }
+
+    /// What the stand-in is going to bill, in the same form.
+    fn billed(&self) -> Vec<String> {
+        let without_count = |line: String| {
+            let (line, _) = line.rsplit_once(' ').unwrap();
+            line.to_owned()
+        };
+        let mut said: Vec<String> = self.sandbox.books().into_iter().map(without_count).collect();
+        said.sort();
+        said
+    }
+
+    async fn states(&self) -> Vec<(String, i64)> {
+        let status = self.ledger.status().await.unwrap();
+        status.events.into_iter().map(|(_, state, count)| (state, count)).collect()
+    }
+}
+
+const QUICK: Rate = Rate::per_second(1_000);
+
+#[tokio::test]
+async fn lost_answers_and_failures_lose_and_double_nothing() {
+    let sandbox = start_with(|site| {
+        site.item_prices.push(NewItemPrice::metered("bytes"));
+        site.faults = Faults {
+            seed: 7,
+            basis_points: [
+                (FaultKind::AnswerLost, 1_500),
+                (FaultKind::AnswerCut, 500),
+                (FaultKind::ErrorAfter, 1_000),
+                (FaultKind::PinnedErrorAfter, 500),
+                (FaultKind::ClosedBefore, 500),
+                (FaultKind::LockTimeout, 500),
+            ]
+            .into(),
+            reach: Reach::Writes,
+            ..Faults::default()
+        };
+    })
+    .await;
+    for subscription in ["sub_1", "sub_2", "sub_3"] {
+        sandbox.subscribe(subscription, &["basic", "calls", "bytes"]);
+    }
+    let world = World::open(sandbox, QUICK).await;
+    for number in 0..120 {
+        let (id, customer) = (format!("r{number}"), format!("sub_{}", number % 3 + 1));
+        let name = if number % 2 == 0 { "calls" } else { "bytes" };
+        let quantity = format!("{}.{:02}", number, number % 100);
+        // Every fifth comes two days late: its day is told already, and has another entry then.
+        let at = START + number * 3 * HOUR;
+        let used = if number % 5 == 4 { (at - 2 * DAY).max(START) } else { at };
+        world.accept(&id, &customer, name, &quantity, used).await;
+        world.run_until(at + HOUR).await;
+    }
+    world.run_until(START + 17 * DAY).await;
+    assert_eq!(world.billed(), world.accrued().await);
+    let seen = world.sandbox.handle.statistics();
+    assert!(seen.faults.values().sum::<u64>() > 20, "{seen:?}");
+    let states = world.states().await;
+    assert!(states.iter().all(|(state, _)| state == "accepted"), "{states:?}");
+}
+
+#[tokio::test]
+async fn what_was_told_too_much_is_deleted_and_what_should_stay_is_entered_anew() {
+    let world = World::open(start().await, QUICK).await;
+    world.accept("a", "sub", "calls", "10", START).await;
+    world.run_until(START + DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 10 1"]);
+    world.adjust("a", "k1", "10", "7.5").await;
+    world.run_until(START + DAY + HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 7.5 1"]);
+    // More of the same day is a further entry; less than both takes both away.
+    world.accept("b", "sub", "calls", "2", START + 1).await;
+    world.run_until(START + DAY + 2 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 9.5 2"]);
+    world.adjust("a", "k2", "7.5", "0").await;
+    world.run_until(START + DAY + 3 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 2 1"]);
+    world.adjust("b", "k3", "2", "0").await;
+    world.run_until(START + DAY + 4 * HOUR).await;
+    assert_eq!(world.sandbox.books(), [""; 0]);
+    let seconds: Vec<i64> =
+        world.sandbox.handle.usages().iter().map(|usage| usage.usage_date).collect();
+    let mut distinct = seconds.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), seconds.len(), "{seconds:?}");
+}
+
+#[tokio::test]
+async fn what_is_invoiced_already_is_held_with_what_a_person_can_do() {
+    let world = World::open(start().await, QUICK).await;
+    world.accept("a", "sub", "calls", "10", START).await;
+    world.run_until(START + DAY).await;
+    world.set(Timestamp::from_seconds(START + 40 * DAY));
+    world.adjust("a", "k1", "10", "7").await;
+    world.run_until(START + 40 * DAY + HOUR).await;
+    let held = world.ledger.held(10).await.unwrap();
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0].reason, "cannot_lower");
+    assert!(held[0].detail.contains("credit note"), "{}", held[0].detail);
+    // Nothing was deleted, and what should be less stays visible.
+    assert_eq!(world.sandbox.books(), ["sub calls 10 1"]);
+}
+
+#[tokio::test]
+async fn a_subscription_is_told_one_thing_at_a_time_whatever_the_item_price() {
+    let sandbox = start_with(|site| {
+        site.item_prices.push(NewItemPrice::metered("bytes"));
+        site.latency = std::time::Duration::from_millis(20);
+    })
+    .await;
+    sandbox.subscribe("sub_1", &["basic", "calls", "bytes"]);
+    sandbox.subscribe("sub_2", &["basic", "calls", "bytes"]);
+    let world = World::open(sandbox, QUICK).await;
+    for number in 0..20 {
+        let customer = format!("sub_{}", number % 2 + 1);
+        let at = START + number / 4 * DAY;
+        for name in ["calls", "bytes"] {
+            world.accept(&format!("{name}{number}"), &customer, name, "1", at).await;
+        }
+    }
+    world.run_until(START + 7 * DAY).await;
+    assert_eq!(world.billed(), world.accrued().await);
+    assert_eq!(world.sandbox.handle.statistics().rate_limited, 0, "no lock was in the way");
+}
+
+#[tokio::test]
+async fn a_site_is_never_asked_for_more_than_its_minute_holds() {
+    let sandbox = start_with(|site| site.limits = Limits::SITE).await;
+    for number in 0..60 {
+        sandbox.subscribe(&format!("sub_{number}"), &["basic", "calls"]);
+    }
+    let world = World::open(sandbox, Rate::per_minute(100)).await;
+    for number in 0..240 {
+        let customer = format!("sub_{}", number % 60);
+        let at = START + number / 60 * DAY;
+        world.accept(&format!("r{number}"), &customer, "calls", "1", at).await;
+    }
+    world.run_until(START + 6 * DAY).await;
+    assert_eq!(world.billed(), world.accrued().await);
+    let seen = world.sandbox.handle.statistics();
+    assert_eq!(seen.rate_limited, 0, "{seen:?}");
+    assert!(seen.busiest_minute <= 101, "{seen:?}");
+}
+
+#[tokio::test]
+async fn two_looks_at_the_list_settle_what_it_contains_and_find_what_somebody_deleted() {
+    let world = World::open(start().await, QUICK).await;
+    world.accept("a", "sub", "calls", "10", START).await;
+    world.accept("b", "sub", "calls", "5", START + DAY).await;
+    world.run_until(START + 3 * DAY).await;
+    let look = async |at: i64| {
+        world.set(Timestamp::from_seconds(at));
+        // The provider's clock is read anew.
+        world.run_until(at).await;
+        world.settler.run_once(world.clock.now()).await.unwrap();
+    };
+    let first = world.sandbox.handle.usages().remove(0);
+    world.sandbox.handle.delete_by_hand("sub", &first.id).unwrap();
+    for step in 0..8 {
+        look(START + 5 * DAY + step * HOUR).await;
+    }
+    let states = world.states().await;
+    assert_eq!(states, [("held".to_owned(), 1), ("settled".to_owned(), 1)]);
+    assert_eq!(world.ledger.held(10).await.unwrap()[0].reason, "disproved");
+}
