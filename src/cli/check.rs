@@ -8,7 +8,7 @@ use super::args::Configured;
 use super::exit::Exit;
 use super::{page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
-use crate::config::{Config, Outside, Overrides, Reports, SecretPolicy, Stripe};
+use crate::config::{Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe};
 use crate::domain::quantity::Quantity;
 use crate::intake::import::{Format, Mapping, QuantityRule};
 use crate::reconcile::Heal;
@@ -54,6 +54,9 @@ fn describe(out: &mut dyn Write, config: &Config) -> io::Result<()> {
     for stripe in &config.stripe {
         writeln!(out, "{}", provider(stripe))?;
     }
+    for each in &config.chargebee {
+        writeln!(out, "{}", site(each))?;
+    }
     for each in &config.routes {
         writeln!(out, "{}", route(each))?;
     }
@@ -68,6 +71,28 @@ fn describe(out: &mut dyn Write, config: &Config) -> io::Result<()> {
 
 fn shown(config: &Config) -> String {
     config.store.path.display().to_string()
+}
+
+fn reports(reports: Option<&Reports>) -> String {
+    let Some(Reports { schedule, heal }) = reports else { return String::new() };
+    let heals = match heal {
+        Heal::None => "",
+        Heal::Low => ", and act on what it lacks",
+    };
+    format!("; reports are made at \"{schedule}\", UTC{heals}")
+}
+
+fn site(site: &Chargebee) -> String {
+    let settings = &site.provider;
+    let prices =
+        words::counted(i64::try_from(settings.item_prices.len()).unwrap_or(i64::MAX), "item price");
+    let reports = reports(site.reports.as_ref());
+    let (most, rate) = (site.delivery.concurrency, site.delivery.rate.requests);
+    let (name, api, decimals) = (&settings.name, &settings.api, settings.decimals);
+    format!(
+        "provider {name}: told at {api}, at most {most} requests at once and {rate} a minute, \
+         {prices} declared, {decimals} digits after the point{reports}"
+    )
 }
 
 fn provider(stripe: &Stripe) -> String {
@@ -90,16 +115,7 @@ fn provider(stripe: &Stripe) -> String {
             format!("; webhooks are taken at /webhooks/{}, with {count}", settings.name)
         }
     };
-    let reports = match &stripe.reports {
-        Some(Reports { schedule, heal }) => {
-            let heals = match heal {
-                Heal::None => "",
-                Heal::Low => ", and act on what it lacks",
-            };
-            format!("; reports are made at \"{schedule}\", UTC{heals}")
-        }
-        None => String::new(),
-    };
+    let reports = reports(stripe.reports.as_ref());
     let most = stripe.delivery.concurrency;
     let (name, api) = (&settings.name, &settings.api);
     format!(

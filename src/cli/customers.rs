@@ -54,7 +54,8 @@ pub(crate) async fn import(asked: &CustomersImport) -> anyhow::Result<Exit> {
 }
 
 fn provider(config: &Config, name: &str) -> anyhow::Result<ProviderName> {
-    let mut known = config.stripe.iter().map(|stripe| &stripe.provider.name);
+    let stripe = config.stripe.iter().map(|stripe| &stripe.provider.name);
+    let mut known = stripe.chain(config.chargebee.iter().map(|site| &site.provider.name));
     if let Some(provider) = known.clone().find(|known| known.as_str() == name) {
         return Ok(provider.clone());
     }

@@ -16,16 +16,15 @@ use super::import::door::ledger_or_socket;
 use super::reading::Reading;
 use super::{page, reading};
 use crate::clock::Clock;
-use crate::config::{Config, SecretPolicy, Stripe as Account};
+use crate::config::{Config, SecretPolicy};
 use crate::daemon::Time;
+use crate::daemon::providers::{Instance, instances};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::time::{Timestamp, Window};
 use crate::intake::admit::Written;
 use crate::intake::instant;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::report::{Question, ReportLedger};
-use crate::provider::Provider;
-use crate::provider::stripe::Stripe;
 use crate::reconcile::calendar::previous_month;
 use crate::reconcile::keeper::{InLedger, Keeper};
 use crate::reconcile::line::Report;
@@ -45,13 +44,13 @@ pub(crate) async fn reconcile(asked: &Asked) -> anyhow::Result<Exit> {
     }
     let configured = &asked.listing.configured;
     let config = super::configure(configured, None, None, SecretPolicy::Resolve)?;
-    let accounts: Vec<&Account> = chosen(&config, asked.provider.as_deref())?;
+    let instances = chosen(&config, asked.provider.as_deref())?;
     let clock = Time::of(&config).await?.clock;
     let now = clock.now();
     let mut made = Vec::new();
-    for account in accounts {
-        let question = question(asked, &account.provider.name, now)?;
-        made.push(compare(asked, &config, (account, clock.clone()), &question).await?);
+    for instance in instances {
+        let question = question(asked, instance.name(), now)?;
+        made.push(compare(asked, &config, (instance, clock.clone()), &question).await?);
     }
     if asked.listing.json {
         let all: Vec<Value> =
@@ -97,14 +96,14 @@ fn provider_name(text: &str) -> anyhow::Result<ProviderName> {
     ProviderName::new(text).with_context(|| format!("--provider \"{text}\""))
 }
 
-/// The accounts of the config that are meant.
-fn chosen<'c>(config: &'c Config, provider: Option<&str>) -> anyhow::Result<Vec<&'c Account>> {
-    let meant = |each: &&Account| provider.is_none_or(|name| each.provider.name.as_str() == name);
-    let accounts: Vec<&Account> = config.stripe.iter().filter(meant).collect();
+/// The provider instances of the config that are meant.
+fn chosen(config: &Config, provider: Option<&str>) -> anyhow::Result<Vec<Instance>> {
+    let meant = |each: &Instance| provider.is_none_or(|name| each.name().as_str() == name);
+    let all: Vec<Instance> = instances(config)?.into_iter().filter(meant).collect();
     match provider {
-        Some(name) if accounts.is_empty() => bail!("--provider \"{name}\" is not configured"),
-        None if accounts.is_empty() => bail!("no provider is configured: there is nothing to ask"),
-        Some(_) | None => Ok(accounts),
+        Some(name) if all.is_empty() => bail!("--provider \"{name}\" is not configured"),
+        None if all.is_empty() => bail!("no provider is configured: there is nothing to ask"),
+        Some(_) | None => Ok(all),
     }
 }
 
@@ -135,7 +134,7 @@ fn question(asked: &Asked, provider: &ProviderName, now: Timestamp) -> anyhow::R
 async fn compare(
     asked: &Asked,
     config: &Config,
-    (account, clock): (&Account, Arc<dyn Clock>),
+    (instance, clock): (Instance, Arc<dyn Clock>),
     question: &Question,
 ) -> anyhow::Result<(Report, Vec<String>)> {
     let (ledger, keeper): (Arc<SqliteLedger>, Box<dyn Keeper>) =
@@ -151,10 +150,9 @@ async fn compare(
                 (ledger, Box::new(keeper))
             }
         };
-    let stripe = Stripe::new(&account.provider)?;
-    stripe.adopt_meters(ledger.provider_facts(&question.provider).await?.meters);
-    let settings = account.reconcile.clone();
-    let reporter = Reporter::new(settings, ledger.clone(), Arc::new(stripe), clock);
+    let Instance { provider, reconcile, .. } = instance;
+    provider.adopt_meters(ledger.provider_facts(&question.provider).await?.meters);
+    let reporter = Reporter::new(reconcile, ledger.clone(), provider, clock);
     let report = reporter.report(question, keeper.as_ref()).await?;
     let applied = match asked.apply {
         true => reporter.apply(&report, keeper.as_ref()).await?,

@@ -121,6 +121,7 @@ pub fn load_text(
         web: settings.web,
         intake: settings.intake,
         stripe: settings.stripe,
+        chargebee: settings.chargebee,
         routes: settings.routes,
         imports: settings.imports,
         telemetry: settings.telemetry,

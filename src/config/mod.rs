@@ -46,6 +46,8 @@ pub struct Config {
     pub intake: intake::Settings,
     /// Each Stripe account, in the order of the names.
     pub stripe: Vec<Stripe>,
+    /// Each Chargebee site, in the order of the names.
+    pub chargebee: Vec<Chargebee>,
     /// The routes, in the order of the names.
     pub routes: Vec<Route>,
     /// How files become records, in the order of the names.
@@ -60,11 +62,11 @@ pub struct Config {
     pub warnings: Problems,
 }
 
-/// One Stripe account, and how it is delivered to.
+/// A provider instance, and how it is worked with.
 #[derive(Clone, Debug)]
-pub struct Stripe {
-    /// The account.
-    pub provider: provider::stripe::settings::Settings,
+pub struct Account<P> {
+    /// The account at the provider.
+    pub provider: P,
     /// The delivery to it.
     pub delivery: delivery::Settings,
     /// The reading of its totals.
@@ -72,6 +74,11 @@ pub struct Stripe {
     /// The reports on it that are made by themselves; nothing where they are only asked for.
     pub reports: Option<Reports>,
 }
+
+/// A Stripe account.
+pub type Stripe = Account<provider::stripe::settings::Settings>;
+/// A Chargebee site.
+pub type Chargebee = Account<provider::chargebee::settings::Settings>;
 
 /// Reports that are made by themselves.
 #[derive(Clone, Debug)]

@@ -36,6 +36,7 @@ tables! {
         intake: Intake,
         source: Named<Source>,
         stripe: Named<Stripe>,
+        chargebee: Named<Chargebee>,
         route: Named<Route>,
         import: Named<Import>,
         log: Log,
@@ -103,6 +104,27 @@ tables! {
         customer_key: Key<String>,
         value_key: Key<String>,
         span: Key<String>,
+    }
+    /// `[chargebee.NAME]`
+    Chargebee {
+        key: Key<Secret>,
+        site: Key<String>,
+        api: Key<String>,
+        decimals: Key<i64>,
+        rate_per_minute: Key<i64>,
+        concurrency: Key<i64>,
+        attempt_timeout_seconds: Key<i64>,
+        backoff_first_millis: Key<i64>,
+        backoff_seconds_max: Key<i64>,
+        pause_probe_seconds: Key<i64>,
+        reads_per_month: Key<i64>,
+        reconcile: Key<String>,
+        heal: Key<String>,
+        item_price: Named<ItemPrice>,
+    }
+    /// `[chargebee.NAME.item_price.ID]`
+    ItemPrice {
+        aggregation: Key<String>,
     }
     /// `[route.NAME]`
     Route {

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::finding::Findings;
 use super::load::Overrides;
 use super::problem::Problem;
-use super::{SecretPolicy, Stripe, raw};
+use super::{Chargebee, SecretPolicy, Stripe, raw};
 use crate::accrual::route::Route;
 use crate::intake::import::Mapping;
 use crate::schedule::Schedule;
@@ -21,7 +21,9 @@ mod inlet;
 mod route;
 mod collision;
 mod import;
+mod pace;
 mod account;
+mod site;
 mod clock;
 mod http;
 
@@ -48,6 +50,7 @@ pub(super) struct Resolved {
     pub(super) web: web::Settings,
     pub(super) intake: intake::Settings,
     pub(super) stripe: Vec<Stripe>,
+    pub(super) chargebee: Vec<Chargebee>,
     pub(super) routes: Vec<Route>,
     pub(super) imports: Vec<Mapping>,
     pub(super) telemetry: telemetry::Settings,
@@ -64,10 +67,11 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let telemetry = log::telemetry(&file.log, given, found);
     let intake = inlet::intake(&file.intake, &file.source, found);
     let imports = import::mappings(&file.import, found);
-    let routes = route::routes(&file.route, &file.stripe, found);
+    let routes = route::routes(&file.route, file, found);
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
-    let follow = clock::follow(&file.clock, &file.stripe, &stripe, given, found);
+    let chargebee = site::sites(&file.chargebee, intake.free_bytes_min, given, found);
+    let follow = clock::follow(file, &stripe, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
         store,
@@ -78,6 +82,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         web,
         intake,
         stripe,
+        chargebee,
         routes,
         imports,
         telemetry,
@@ -87,7 +92,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
 
 /// What is allowed to be missing, but hardly meant to be.
 fn emptiness(file: &raw::File, found: &mut Findings) {
-    if file.stripe.is_empty() {
+    if file.stripe.is_empty() && file.chargebee.is_empty() {
         let problem = Problem::nowhere("no provider is configured")
             .label("usage is booked, and nobody is told")
             .help("add a table such as [stripe.main] with a key");

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::following::{Follower, Time};
 use super::housekeeping::{Maintainer, Watcher};
+use super::providers::{BuildError, Instance, instances};
 use super::reporting::{self, Reporting};
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
@@ -28,7 +29,6 @@ use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::{Ledger, LedgerError};
 use crate::posting::poster::Poster;
-use crate::provider::stripe::{self, Stripe};
 use crate::provider::{NoticeReader, Provider};
 use crate::reconcile::listener::Listener;
 use crate::reconcile::reporter::Reporter;
@@ -59,7 +59,7 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// A provider could not be made.
     #[error("cannot make ready to tell a provider")]
-    Provider(#[from] stripe::BuildError),
+    Provider(#[from] BuildError),
 }
 
 /// A provider instance and the bells of its parts.
@@ -72,7 +72,8 @@ struct Told {
     reports: Option<Reports>,
     invoices: reporting::Observer,
     settler: Arc<Settler>,
-    listener: Arc<Listener>,
+    /// Follows how it bills, where that can be read.
+    listener: Option<Arc<Listener>>,
     poster_bell: Bell,
     courier_bell: Bell,
     policies: HashMap<ProviderMeter, Policies>,
@@ -96,7 +97,10 @@ impl Told {
         // learned of a period has balances looked at, events sent first, and what is billed
         // compared.
         let next = bells.clone();
-        let asides: [Arc<dyn service::Service>; 2] = [self.settler, self.listener];
+        let mut asides: Vec<Arc<dyn service::Service>> = vec![self.settler];
+        if let Some(listener) = self.listener {
+            asides.push(listener);
+        }
         for aside in asides {
             let next = next.clone();
             let (name, bell) = (aside.name().to_owned(), Bell::default());
@@ -290,14 +294,13 @@ async fn providers(
     metrics: &Metrics,
 ) -> Result<Vec<Told>, StartError> {
     let mut told = Vec::new();
-    for settings in &config.stripe {
-        let name = settings.provider.name.clone();
-        let stripe = Arc::new(Stripe::new(&settings.provider)?);
-        let provider: Arc<dyn Provider> = stripe.clone();
+    for instance in instances(config)? {
+        let name = instance.name().clone();
+        let Instance { provider, billing, delivery, reconcile, reports } = instance;
         provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
         let observed = (metrics.clone(), name.clone());
         let courier = Courier::new(
-            settings.delivery.clone(),
+            delivery,
             ledger.clone(),
             provider.clone(),
             clock.clone(),
@@ -305,15 +308,16 @@ async fn providers(
         );
         let observed = (metrics.clone(), name.clone());
         let settler = Settler::new(
-            settings.reconcile.clone(),
+            reconcile.clone(),
             ledger.clone(),
             provider.clone(),
             Arc::new(move |finding| observed.0.finding(&observed.1, finding)),
         );
-        let listener =
-            Listener::new(settings.reconcile.clone(), ledger.clone(), provider.clone(), stripe);
-        let totals = settings.reconcile.clone();
-        let reporter = Reporter::new(totals, ledger.clone(), provider.clone(), clock.clone());
+        let listener = billing.map(|reader| {
+            let (ledger, provider) = (ledger.clone(), provider.clone());
+            Arc::new(Listener::new(reconcile.clone(), ledger, provider, reader))
+        });
+        let reporter = Reporter::new(reconcile, ledger.clone(), provider.clone(), clock.clone());
         let observed = (metrics.clone(), name.clone());
         let invoices: reporting::Observer =
             Arc::new(move |agreement| observed.0.invoice(&observed.1, agreement));
@@ -324,10 +328,10 @@ async fn providers(
             provider,
             courier: Arc::new(courier.ringing(poster_bell.clone())),
             reporter,
-            reports: settings.reports.clone(),
+            reports,
             invoices,
             settler: Arc::new(settler),
-            listener: Arc::new(listener),
+            listener,
             poster_bell,
             courier_bell: Bell::default(),
             policies,

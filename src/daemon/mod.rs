@@ -1,10 +1,11 @@
 //! The daemon. Here: the only room that knows everybody: what is made of the settings, in which
-//! order, and how it stops. Never here: a decision about usage. Read next: [`assemble`],
-//! [`supervisor`], [`shutdown`].
+//! order, and how it stops. Never here: a decision about usage. Read next: [`providers`],
+//! [`assemble`], [`supervisor`], [`shutdown`].
 
 pub mod assemble;
 pub mod supervisor;
 pub mod shutdown;
+pub mod providers;
 pub mod reporting;
 mod following;
 mod housekeeping;

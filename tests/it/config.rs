@@ -9,6 +9,7 @@ mod example;
 mod refusals;
 mod routes;
 mod secrets;
+mod sites;
 mod values;
 
 /// A key of each kind, none of them anybody's. They are put together here, so that no scanner takes
@@ -30,6 +31,9 @@ fn environment(name: &str) -> Option<String> {
         "SHORT" => "123456789012345",
         "EMPTY" => "",
         "PUBLISHABLE" => "pk_canary",
+        "SITE" => "a_canary_of_a_site",
+        "SITE_LIVE" => concat!("live", "_canary"),
+        "SITE_TEST" => concat!("test", "_canary"),
         "BLANK" => "two words and a canary",
         _ => return None,
     };

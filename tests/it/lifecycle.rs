@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod door;
+mod entries;
 mod exits;
 mod following;
 mod pause;

@@ -5,43 +5,27 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 
 use super::Given;
-use crate::config::field::{Table, Whole, name, schedule, word};
+use super::pace::Pace;
+use crate::config::field::{Table, Whole, name, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::secret::{one_secret, secret};
-use crate::config::{Reports, SecretPolicy, Stripe, raw};
+use crate::config::{SecretPolicy, Stripe, raw};
 use crate::delivery::{self, Rate};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::{Formula, MeterPin, Span};
 use crate::provider::stripe::settings as stripe;
-use crate::reconcile::{self, Heal};
+use crate::reconcile;
 
 /// How a meter adds up, in the words of the file.
 pub(super) const FORMULAS: [(&str, Formula); 3] =
     [("sum", Formula::Sum), ("count", Formula::Count), ("last", Formula::Last)];
-/// What a report by the schedule does about differences, in the words of the file.
-const HEALS: [(&str, Heal); 2] = [("none", Heal::None), ("low", Heal::Low)];
 const SPANS: [(&str, Span); 2] = [("hour", Span::Hour), ("day", Span::Day)];
 
 /// Most requests a second: ten times what Stripe grants any account for meter events.
 const RATE_MAX: i64 = 10_000;
-/// Most requests at once: each holds a connection and a place in memory.
-const CONCURRENCY_MAX: i64 = 1_024;
-/// Shortest attempt, in seconds: it has to hold a margin and a request.
-const ATTEMPT_SECONDS_MIN: i64 = 2;
-/// Longest attempt, in seconds: the customer's other usage for the meter waits meanwhile.
-const ATTEMPT_SECONDS_MAX: i64 = 120;
-/// Longest first wait, in milliseconds: ten minutes.
-const BACKOFF_FIRST_MILLIS_MAX: i64 = 600_000;
-/// Longest wait between two attempts, in seconds: an hour, so that an unknown answer is cleared
-/// many times over while the provider still recognises the identifier.
-const BACKOFF_SECONDS_MAX: i64 = 3_600;
-
-/// Longest time that a paused provider is left alone, in seconds: an hour, as its events have
-/// deadlines that do not wait for it.
-const PAUSE_PROBE_SECONDS_MAX: i64 = 3_600;
 /// Most requests for totals in 30 days: some accounts have ten times the reads that all have.
-const READS_PER_MONTH_MAX: i64 = 100_000;
+pub(super) const READS_PER_MONTH_MAX: i64 = 100_000;
 
 /// What keys begin with that move money, and those that move none.
 const LIVE_KEYS: [&str; 2] = ["sk_live_", "rk_live_"];
@@ -97,7 +81,24 @@ fn account(
         Some(KeyKind::Live) => stripe::RATE_PER_SECOND_LIVE,
         Some(KeyKind::Test) | None => stripe::RATE_PER_SECOND_TEST,
     };
-    let delivery = delivery(table, name.clone(), raw, rate, free_bytes_min, found);
+    let per_second = Whole::new(
+        table.key("rate_per_second"),
+        1,
+        RATE_MAX,
+        "nothing would be sent, or most of it refused",
+    )
+    .read(&raw.rate_per_second, rate, found);
+    let pace = Pace {
+        concurrency: (&raw.concurrency, delivery::CONCURRENCY),
+        attempt_timeout_seconds: &raw.attempt_timeout_seconds,
+        backoff_first_millis: &raw.backoff_first_millis,
+        backoff_seconds_max: &raw.backoff_seconds_max,
+        pause_probe_seconds: &raw.pause_probe_seconds,
+        reconcile: &raw.reconcile,
+        heal: &raw.heal,
+    };
+    let paced = (name.clone(), Rate::per_second(per_second));
+    let delivery = pace.delivery(table, paced, free_bytes_min, found);
     let reads_per_month = Whole::new(
         table.key("reads_per_month"),
         0,
@@ -110,101 +111,8 @@ fn account(
     let webhook_secrets = webhook_secrets(table, raw, given, found);
     let provider =
         stripe::Settings { name, api, key, account, meters, webhook_secrets, timeout_millis };
-    let reports = reports(table, raw, found);
+    let reports = pace.reports(table, found);
     Stripe { provider, delivery, reconcile, reports }
-}
-
-/// When reports are made by themselves, and what they do then. What heals without a time to do it
-/// at would never heal.
-fn reports(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> Option<Reports> {
-    let (when, path) = (table.key("reconcile"), table.key("heal"));
-    let heal = word(&path, &raw.heal, &HEALS, Heal::default(), found);
-    let Some(field) = &raw.reconcile else {
-        if let (Heal::Low, Some(heal)) = (heal, &raw.heal) {
-            let title = format!("`{path}` is \"low\", and there is no `{when}`");
-            let label = "no report would be made that could heal anything";
-            let help = "set `reconcile` to when reports are made, such as \"15 4 * * *\"";
-            found.error(Problem::at(heal.span(), title).label(label).help(help));
-        }
-        return None;
-    };
-    let meant = "reports would be made at another time than meant, or never";
-    let schedule = schedule(&when, field, meant, "15 4 * *", found)?;
-    Some(Reports { schedule, heal })
-}
-
-fn delivery(
-    table: &Table,
-    provider: ProviderName,
-    raw: &raw::Stripe,
-    rate: u32,
-    free_bytes_min: u64,
-    found: &mut Findings,
-) -> delivery::Settings {
-    let bound =
-        |key: &str, least, most, otherwise| Whole::new(table.key(key), least, most, otherwise);
-    let rate_per_second =
-        bound("rate_per_second", 1, RATE_MAX, "nothing would be sent, or most of it refused").read(
-            &raw.rate_per_second,
-            rate,
-            found,
-        );
-    let concurrency =
-        bound("concurrency", 1, CONCURRENCY_MAX, "nothing would be sent, or too much at once")
-            .read(&raw.concurrency, delivery::CONCURRENCY, found);
-    let attempt = bound(
-        "attempt_timeout_seconds",
-        ATTEMPT_SECONDS_MIN,
-        ATTEMPT_SECONDS_MAX,
-        "every answer would be missed, or one lost answer hold up its customer",
-    )
-    .read(&raw.attempt_timeout_seconds, delivery::ATTEMPT_TIMEOUT_SECONDS, found);
-    let first = bound(
-        "backoff_first_millis",
-        10,
-        BACKOFF_FIRST_MILLIS_MAX,
-        "a failing provider would be hammered, or left alone for too long",
-    )
-    .read(&raw.backoff_first_millis, delivery::BACKOFF_FIRST_MILLIS, found);
-    let most = bound(
-        "backoff_seconds_max",
-        1,
-        BACKOFF_SECONDS_MAX,
-        "a failing provider would be hammered, or an unknown answer outlive its dedupe window",
-    )
-    .read(&raw.backoff_seconds_max, delivery::BACKOFF_SECONDS_MAX, found);
-    check_backoff(table, raw, first, most, found);
-    let probe = bound(
-        "pause_probe_seconds",
-        1,
-        PAUSE_PROBE_SECONDS_MAX,
-        "the provider's ration of readings would be spent, or its return be overlooked",
-    )
-    .read(&raw.pause_probe_seconds, delivery::PAUSE_PROBE_SECONDS, found);
-    delivery::Settings {
-        provider,
-        rate: Rate::per_second(rate_per_second),
-        limited_pause_seconds: delivery::LIMITED_PAUSE_SECONDS,
-        concurrency,
-        attempt_timeout_millis: attempt.saturating_mul(1_000),
-        backoff_first_millis: first,
-        backoff_seconds_max: most,
-        pause_probe_seconds: probe,
-        // Where intake goes on with less, delivery does too: it was meant to be so.
-        free_bytes_min: delivery::FREE_BYTES_MIN.min(free_bytes_min),
-    }
-}
-
-fn check_backoff(table: &Table, raw: &raw::Stripe, first: u32, most: u32, found: &mut Findings) {
-    let place = raw.backoff_first_millis.as_ref().or(raw.backoff_seconds_max.as_ref());
-    if u64::from(first) > u64::from(most) * 1_000
-        && let Some(place) = place
-    {
-        let title = format!("`{}` waits longer first than at most", table.path);
-        let label = format!("the first wait is {first} ms, and the longest {most} s");
-        let help = format!("set `backoff_first_millis` to at most {}", u64::from(most) * 1_000);
-        found.error(Problem::at(place.span(), title).label(label).help(help));
-    }
 }
 
 fn key(

@@ -17,13 +17,12 @@ const KEY: &str = "clock.follow";
 /// there, with a test key: usage of a simulated month must not reach a real account, be it one
 /// that moves no money, and one that does least of all.
 pub(super) fn follow(
-    clock: &raw::Clock,
-    accounts: &raw::Named<raw::Stripe>,
+    file: &raw::File,
     stripe: &[Stripe],
     given: &Given<'_>,
     found: &mut Findings,
 ) -> Option<String> {
-    let field = clock.follow.as_ref()?;
+    let field = file.clock.follow.as_ref()?;
     let text = field.get_ref().strip_suffix('/').unwrap_or(field.get_ref());
     let host = text.strip_prefix("http://").filter(|host| plain_host(host));
     if !host.is_some_and(is_loopback) {
@@ -33,10 +32,17 @@ pub(super) fn follow(
         found.error(Problem::at(field.span(), title).label(label).help(help));
         return None;
     }
+    if let Some((key, _)) = file.chargebee.iter().next() {
+        let title = format!("`{KEY}` is set, and there is a Chargebee site");
+        let label = "its customers would be billed by a simulated time";
+        let help = "remove `follow`, or the site: only Stripe's stand-in is followed yet";
+        let problem = Problem::at(field.span(), title).label(label).help(help);
+        found.error(problem.context(key.span(), "this site"));
+    }
     for account in stripe {
         let name = &account.provider.name;
         let own = |key: &&Spanned<String>| name.as_str() == format!("stripe.{}", key.get_ref());
-        let Some((key, raw)) = accounts.iter().find(|(key, _)| own(key)) else { continue };
+        let Some((key, raw)) = file.stripe.iter().find(|(key, _)| own(key)) else { continue };
         let table = format!("stripe.{}", key.get_ref());
         let judged = given.secrets == SecretPolicy::Resolve
             && !account.provider.key.expose_secret().is_empty();

@@ -39,6 +39,9 @@ const LATE: [(&str, LatePolicy); 3] = [
     (LatePolicy::NextPeriod.as_str(), LatePolicy::NextPeriod),
     (LatePolicy::Drop.as_str(), LatePolicy::Drop),
 ];
+/// What the names of each kind of provider begin with.
+const STRIPE: &str = "stripe.";
+const CHARGEBEE: &str = "chargebee.";
 const ACCOUNTS: [&str; 2] = ["identity", "imported"];
 /// Longest time that a window waits for late usage, in seconds: 7 days. Providers take usage up to
 /// 35 days back; this leaves most of that for a provider that is down or a person who has to
@@ -47,14 +50,15 @@ const SETTLE_SECONDS_MAX: i64 = 7 * 86_400;
 
 pub(super) fn routes(
     routes: &raw::Named<raw::Route>,
-    stripe: &raw::Named<raw::Stripe>,
+    file: &raw::File,
     found: &mut Findings,
 ) -> Vec<Route> {
     let mut all = Vec::new();
     for (key, raw) in routes {
         let table = Table { path: format!("route.{}", key.get_ref()), span: key.span() };
-        if let Some(route) = route(&table, key, raw, stripe, found) {
-            against_meter(&table, raw, &route, stripe, found);
+        if let Some(route) = route(&table, key, raw, file, found) {
+            against_meter(&table, raw, &route, file, found);
+            against_item_price(raw, &route, file, found);
             all.push((route, key.span()));
         }
     }
@@ -66,16 +70,19 @@ fn route(
     table: &Table,
     key: &Spanned<String>,
     raw: &raw::Route,
-    stripe: &raw::Named<raw::Stripe>,
+    file: &raw::File,
     found: &mut Findings,
 ) -> Option<Route> {
     let own = name("the route's name", key.get_ref(), key.span(), RouteName::new, found);
     let meter = meter(table, raw, found);
-    let provider = provider(table, raw, stripe, found);
+    let provider = provider(table, raw, file, found);
+    let keeps_entries = raw.to.as_ref().is_some_and(|to| to.get_ref().starts_with(CHARGEBEE));
     let event = event(table, raw, found);
     let aggregate =
         word(&table.key("aggregate"), &raw.aggregate, &AGGREGATES, route::AGGREGATE, found);
-    let window = word(&table.key("window"), &raw.window, &WINDOWS, route::WINDOW, found);
+    // A subscription takes only so many usages in its life: one a day lasts for years.
+    let otherwise = if keeps_entries { WindowRule::Day } else { route::WINDOW };
+    let window = word(&table.key("window"), &raw.window, &WINDOWS, otherwise, found);
     let scale = scale(table, raw, aggregate, found);
     let account = account(table, raw, found);
     let settle_micros = settle(table, raw, found);
@@ -110,13 +117,15 @@ fn meter(table: &Table, raw: &raw::Route, found: &mut Findings) -> Option<MeterN
 fn provider(
     table: &Table,
     raw: &raw::Route,
-    stripe: &raw::Named<raw::Stripe>,
+    file: &raw::File,
     found: &mut Findings,
 ) -> Option<ProviderName> {
     let otherwise = "its records would wait for ever";
     let field = required(table, "to", &raw.to, otherwise, "\"stripe.main\"", found)?;
     let text = field.get_ref().as_str();
-    let known: Vec<String> = stripe.keys().map(|key| format!("stripe.{}", key.get_ref())).collect();
+    let stripe = file.stripe.keys().map(|key| format!("{STRIPE}{}", key.get_ref()));
+    let chargebee = file.chargebee.keys().map(|key| format!("{CHARGEBEE}{}", key.get_ref()));
+    let known: Vec<String> = stripe.chain(chargebee).collect();
     if !known.iter().any(|known| known == text) {
         let title =
             format!("`{}` names a provider that is not configured: {text:?}", table.key("to"));
@@ -233,12 +242,13 @@ fn against_meter(
     table: &Table,
     raw: &raw::Route,
     route: &Route,
-    stripe: &raw::Named<raw::Stripe>,
+    file: &raw::File,
     found: &mut Findings,
 ) {
-    let declared = stripe
+    let declared = file
+        .stripe
         .iter()
-        .filter(|(key, _)| format!("stripe.{}", key.get_ref()) == route.provider.as_str())
+        .filter(|(key, _)| format!("{STRIPE}{}", key.get_ref()) == route.provider.as_str())
         .flat_map(|(_, stripe)| &stripe.meter)
         .find(|(key, _)| key.get_ref() == route.provider_meter.as_str());
     let Some((meter_key, meter)) = declared else { return };
@@ -270,5 +280,43 @@ fn against_meter(
                 .help("set `aggregate = \"count\"`, or correct the declared `formula`")
                 .context(meter_key.span(), declared);
         found.error(problem);
+    }
+}
+
+/// A route to a Chargebee site has to name an item price that is declared there, and its
+/// corrections cannot be told as quantities below zero.
+fn against_item_price(raw: &raw::Route, route: &Route, file: &raw::File, found: &mut Findings) {
+    let mut sites = file.chargebee.iter();
+    let site =
+        sites.find(|(key, _)| format!("{CHARGEBEE}{}", key.get_ref()) == route.provider.as_str());
+    let Some((site_key, site)) = site else { return };
+    let declared: Vec<&str> = site.item_price.keys().map(|key| key.get_ref().as_str()).collect();
+    let meter = route.provider_meter.as_str();
+    if !declared.contains(&meter)
+        && let Some(place) = raw.event.as_ref().or(raw.meter.as_ref())
+    {
+        let title = format!("{meter:?} is no item price of `{}`", route.provider);
+        let help = match nearest(meter, declared.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!(
+                "add [{}.item_price.\"{meter}\"] with its `aggregation`, or set `event` to the id \
+                 of one that is there",
+                route.provider
+            ),
+        };
+        let problem = Problem::at(place.span(), title)
+            .label("how its usages are added up is not known: nothing would be told")
+            .help(help)
+            .context(site_key.span(), "the site");
+        found.error(problem);
+    }
+    if let (CorrectionPolicy::Negative, Some(field)) =
+        (route.policies.corrections, &raw.corrections)
+    {
+        let title =
+            format!("`corrections` is \"negative\", and `{}` takes no such", route.provider);
+        let label = "what a quantity below zero would do to the bill is not documented";
+        let help = "remove it: entries are deleted, and what should stay is entered anew";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
     }
 }

@@ -23,6 +23,7 @@ fn try_read(text: &str) -> Result<Config, Problems> {
     let environment = |name: &str| match name {
         "STRIPE_KEY" => Some(super::LIVE_KEY.to_owned()),
         "TALLYD_TOKEN" => Some(super::TOKEN.to_owned()),
+        "CHARGEBEE_KEY" => Some("canary-of-a-site".to_owned()),
         "STRIPE_WEBHOOK_SECRET" => Some(super::WEBHOOK.to_owned()),
         _ => None,
     };
@@ -37,10 +38,10 @@ fn read(text: &str) -> Config {
 /// Everything in a config but the text it was read from.
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
-    let Config { stripe, routes, imports, telemetry, follow, .. } = config;
+    let Config { stripe, chargebee, routes, imports, telemetry, follow, .. } = config;
     format!(
-        "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} {routes:#?} \
-         {imports:#?} {telemetry:#?} {follow:?}"
+        "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
+         {chargebee:#?} {routes:#?} {imports:#?} {telemetry:#?} {follow:?}"
     )
 }
 
@@ -53,7 +54,8 @@ fn the_example_is_a_config() {
 fn the_example_with_all_its_examples_is_a_config_without_warnings() {
     let config = read(&uncommented(|_| true));
     assert!(config.warnings.is_empty(), "{}", config.warnings);
-    assert_eq!((config.stripe.len(), config.routes.len(), config.imports.len()), (1, 1, 1));
+    assert_eq!((config.stripe.len(), config.chargebee.len()), (1, 1));
+    assert_eq!((config.routes.len(), config.imports.len()), (1, 1));
 }
 
 #[test]
@@ -85,6 +87,8 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         "source.web",
         "stripe.main",
         "stripe.main.meter.api_requests",
+        "chargebee.main",
+        "chargebee.main.item_price.api-requests-EUR",
         "route.requests",
         "import.access",
         "[import.access.record]",
@@ -98,7 +102,9 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         // Some are shown as tables of their own; the span is told of in a sentence, and so is whose
         // clock is followed, which no config with a live key may say.
         let mut shown = keys_shown(table);
-        shown.extend(["token", "meter", "record", "span", "follow"].map(str::to_owned));
+        shown.extend(
+            ["token", "meter", "item_price", "record", "span", "follow"].map(str::to_owned),
+        );
         let missing: Vec<&String> = known.difference(&shown).collect();
         assert!(!known.is_empty() && missing.is_empty(), "[{table}] lacks {missing:?}");
     }

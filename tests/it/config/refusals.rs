@@ -33,7 +33,7 @@ fn a_misspelt_key_is_not_missing_too() {
 
 #[test]
 fn an_unknown_table_is_refused() {
-    refused("[chargebee.main]\n", "chargebee", "there is no key `chargebee`");
+    refused("[paddle.main]\n", "paddle", "there is no key `paddle`");
 }
 
 #[test]

@@ -65,6 +65,7 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) struct Billing {
     pub(crate) handle: SandboxHandle,
     pub(crate) url: String,
+    pub(crate) chargebee_url: String,
     _tasks: JoinSet<()>,
 }
 
@@ -84,9 +85,10 @@ impl Billing {
         let settings = SandboxSettings { stripe, ..SandboxSettings::default() };
         let sandbox = Sandbox::bind(settings, Arc::new(SystemClock)).await.unwrap();
         let (handle, url) = (sandbox.handle(), sandbox.stripe_url());
+        let chargebee_url = sandbox.chargebee_url();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { sandbox.run(std::future::pending()).await.unwrap() });
-        Self { handle, url, _tasks: tasks }
+        Self { handle, url, chargebee_url, _tasks: tasks }
     }
 
     /// What counts there.

@@ -91,11 +91,11 @@ const CONCRETE: &[(&str, &[&str])] = &[
     ("store::sqlite", &["src/store/", "src/daemon/assemble", "src/cli/"]),
     (
         "provider::stripe",
-        &["src/provider/stripe/", "src/config/", "src/daemon/assemble", "src/cli/"],
+        &["src/provider/stripe/", "src/config/", "src/daemon/providers", "src/cli/"],
     ),
     (
         "provider::chargebee",
-        &["src/provider/chargebee/", "src/config/", "src/daemon/assemble", "src/cli/"],
+        &["src/provider/chargebee/", "src/config/", "src/daemon/providers", "src/cli/"],
     ),
     ("sandbox", &["src/sandbox/", "src/daemon/", "src/cli/"]),
 ];

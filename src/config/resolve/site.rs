@@ -1,0 +1,212 @@
+//! `[chargebee.NAME]`. Here: a Chargebee site, the item prices that usage is told for, and how it
+//! is delivered to. Never here: whether Chargebee agrees. Read next: `http`.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use toml::Spanned;
+
+use super::Given;
+use super::account::{READS_PER_MONTH_MAX, is_loopback, plain_host};
+use super::pace::Pace;
+use crate::config::field::{Table, Whole, name, required, word};
+use crate::config::finding::Findings;
+use crate::config::problem::Problem;
+use crate::config::secret::secret;
+use crate::config::{Chargebee, SecretPolicy, raw};
+use crate::delivery::{self, Rate};
+use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::quantity;
+use crate::provider::chargebee::settings as chargebee;
+use crate::reconcile;
+
+/// How a site adds the usages of an item price up, in the words of the file.
+const AGGREGATIONS: [(&str, Aggregation); 3] = [
+    ("sum", Aggregation::Sum),
+    ("most_recent", Aggregation::MostRecent),
+    ("max", Aggregation::Max),
+];
+/// Most requests a minute: what the largest plan has.
+const RATE_MAX: i64 = 3_500;
+
+#[derive(Clone, Copy)]
+enum Aggregation {
+    Sum,
+    MostRecent,
+    Max,
+}
+
+pub(super) fn sites(
+    sites: &raw::Named<raw::Chargebee>,
+    free_bytes_min: u64,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Vec<Chargebee> {
+    let mut all = Vec::new();
+    for (key, raw) in sites {
+        let table = Table { path: format!("chargebee.{}", key.get_ref()), span: key.span() };
+        let own = name("the site's name", &table.path, key.span(), ProviderName::new, found);
+        let Some(own) = own else { continue };
+        all.push(site(&table, own, raw, free_bytes_min, given, found));
+    }
+    all
+}
+
+fn site(
+    table: &Table,
+    own: ProviderName,
+    raw: &raw::Chargebee,
+    free_bytes_min: u64,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Chargebee {
+    let site = site_name(table, raw, found);
+    let api = api(table, raw, &site, found);
+    let bound = |key: &str, most, otherwise| Whole::new(table.key(key), 0, most, otherwise);
+    let decimals = bound(
+        "decimals",
+        quantity::DECIMALS_MAX,
+        "the site would refuse usage, or round it on the bill",
+    )
+    .read(&raw.decimals, chargebee::DECIMALS, found);
+    let rate = Whole::new(
+        table.key("rate_per_minute"),
+        1,
+        RATE_MAX,
+        "nothing would be sent, or the whole site be blocked",
+    )
+    .read(&raw.rate_per_minute, chargebee::RATE_PER_MINUTE, found);
+    let reads_per_month = bound(
+        "reads_per_month",
+        READS_PER_MONTH_MAX,
+        "readings would take the minute's requests from what is to be told",
+    )
+    .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
+    let pace = Pace {
+        concurrency: (&raw.concurrency, chargebee::CONCURRENCY),
+        attempt_timeout_seconds: &raw.attempt_timeout_seconds,
+        backoff_first_millis: &raw.backoff_first_millis,
+        backoff_seconds_max: &raw.backoff_seconds_max,
+        pause_probe_seconds: &raw.pause_probe_seconds,
+        reconcile: &raw.reconcile,
+        heal: &raw.heal,
+    };
+    let paced = (own.clone(), Rate::per_minute(rate));
+    let delivery = delivery::Settings {
+        limited_pause_seconds: chargebee::LIMITED_PAUSE_SECONDS,
+        ..pace.delivery(table, paced, free_bytes_min, found)
+    };
+    let reports = pace.reports(table, found);
+    let item_prices =
+        raw.item_price.iter().filter_map(|(key, raw)| item_price(table, key, raw, found)).collect();
+    let key = key(table, raw, &site, given, found);
+    let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
+    let reconcile = reconcile::Settings { provider: own.clone(), reads_per_month };
+    let provider =
+        chargebee::Settings { name: own, site, api, key, item_prices, decimals, timeout_millis };
+    Chargebee { provider, delivery, reconcile, reports }
+}
+
+/// The site's name: what stands before `.chargebee.com`.
+fn site_name(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> String {
+    let otherwise = "it is not clear whom to tell";
+    let field = required(table, "site", &raw.site, otherwise, "\"acme-test\"", found);
+    let Some(field) = field else { return String::new() };
+    let text = field.get_ref();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || !text.chars().all(plain) {
+        let title = format!("`{}` is {text:?}, and no site's name", table.key("site"));
+        let label = "nothing would be found there";
+        let help = "write what stands before .chargebee.com; a test site's ends with -test";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    text.clone()
+}
+
+/// The API's address: the site's own, or that of a stand-in on this host.
+fn api(table: &Table, raw: &raw::Chargebee, site: &str, found: &mut Findings) -> String {
+    let own = chargebee::api_of(site);
+    let Some(field) = &raw.api else { return own };
+    let text = field.get_ref().strip_suffix('/').unwrap_or(field.get_ref());
+    if text == own {
+        return own;
+    }
+    let host = text.strip_prefix("http://").and_then(|rest| rest.strip_suffix(chargebee::API_PATH));
+    let is_here = host.is_some_and(|host| plain_host(host) && is_loopback(host));
+    if is_here && site.ends_with(chargebee::TEST_SITE_SUFFIX) {
+        return text.to_owned();
+    }
+    if is_here {
+        let title = format!("`{}` is a live site, and its `api` is not its own", table.path);
+        let label = "the key that moves money would be sent there";
+        let help = "remove `api`, or name a test site, whose name ends with -test";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        return own;
+    }
+    let title =
+        format!("`{}` is neither the site's own address nor on this host", table.key("api"));
+    let label = "the key would be sent there";
+    let help = "remove `api`, or write http://127.0.0.1:PORT/api/v2 for a stand-in on this host";
+    found.error(Problem::at(field.span(), title).label(label).help(help));
+    own
+}
+
+fn key(
+    table: &Table,
+    raw: &raw::Chargebee,
+    site: &str,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> SecretString {
+    let Some((key, span)) = secret(table, "key", &raw.key, given, found) else {
+        return SecretString::from(String::new());
+    };
+    match given.secrets {
+        SecretPolicy::Resolve => {}
+        SecretPolicy::CheckPresence | SecretPolicy::Unneeded => {
+            return SecretString::from(String::new());
+        }
+    }
+    let (contrary, kind) = if site.ends_with(chargebee::TEST_SITE_SUFFIX) {
+        ("live_", "test")
+    } else {
+        ("test_", "live")
+    };
+    if key.expose_secret().starts_with(contrary) {
+        let title = format!("`{}` is no key of a {kind} site, and `site` is one", table.key("key"));
+        let label = "Chargebee would refuse every request";
+        let help = "use a key of that site, or name the site that the key is of";
+        found.error(Problem::at(span, title).label(label).help(help));
+    }
+    key
+}
+
+fn item_price(
+    table: &Table,
+    key: &Spanned<String>,
+    raw: &raw::ItemPrice,
+    found: &mut Findings,
+) -> Option<ProviderMeter> {
+    let path = table.key(&format!("item_price.{}", key.get_ref()));
+    let inner = Table { path, span: key.span() };
+    let meter = name("the item price's id", key.get_ref(), key.span(), ProviderMeter::new, found);
+    if key.get_ref().chars().count() > chargebee::ITEM_PRICE_CHARS_MAX {
+        let most = chargebee::ITEM_PRICE_CHARS_MAX;
+        let title = format!("the item price's id is longer than {most} characters");
+        let label = "no item price at Chargebee has an id as long";
+        let help = "copy the id of the item price from Chargebee";
+        found.error(Problem::at(key.span(), title).label(label).help(help));
+    }
+    // No answer tells it, and deltas that were taken for totals would bill the last of them alone.
+    let otherwise = "no answer of Chargebee's tells it, and the bill depends on it";
+    let field = required(&inner, "aggregation", &raw.aggregation, otherwise, "\"sum\"", found)?;
+    let path = inner.key("aggregation");
+    match word(&path, &raw.aggregation, &AGGREGATIONS, Aggregation::Sum, found) {
+        Aggregation::Sum => {}
+        Aggregation::MostRecent | Aggregation::Max => {
+            let title = format!("`{path}` is {:?}, which is not supported yet", field.get_ref());
+            let label = "entries would be taken for totals, and the bill be wrong";
+            let help = "have the site, or this price, add usages up (\"sum\")";
+            found.error(Problem::at(field.span(), title).label(label).help(help));
+        }
+    }
+    meter
+}

@@ -1,0 +1,72 @@
+//! Provider instances, made of their settings. Here: the one place that chooses among the rooms of
+//! providers. Never here: what is done with an instance. Read next: [`super::assemble`].
+
+use std::sync::Arc;
+
+use crate::config::{Account, Config, Reports};
+use crate::domain::names::ProviderName;
+use crate::provider::Provider;
+use crate::provider::billing::BillingReader;
+use crate::provider::chargebee::{self, Chargebee};
+use crate::provider::stripe::{self, Stripe};
+use crate::{delivery, reconcile};
+
+/// Why a provider instance could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A Stripe account.
+    #[error(transparent)]
+    Stripe(#[from] stripe::BuildError),
+    /// A Chargebee site.
+    #[error(transparent)]
+    Chargebee(#[from] chargebee::BuildError),
+}
+
+/// A provider instance, and how it is worked with.
+pub struct Instance {
+    /// Whom to tell.
+    pub provider: Arc<dyn Provider>,
+    /// What reads how it bills; nothing where that is not followed.
+    pub billing: Option<Arc<dyn BillingReader>>,
+    /// The delivery to it.
+    pub delivery: delivery::Settings,
+    /// The reading of its totals.
+    pub reconcile: reconcile::Settings,
+    /// The reports on it that are made by a schedule.
+    pub reports: Option<Reports>,
+}
+
+impl Instance {
+    fn of<P>(
+        provider: Arc<dyn Provider>,
+        billing: Option<Arc<dyn BillingReader>>,
+        account: &Account<P>,
+    ) -> Self {
+        let Account { provider: _, delivery, reconcile, reports } = account;
+        let (delivery, reconcile) = (delivery.clone(), reconcile.clone());
+        Self { provider, billing, delivery, reconcile, reports: reports.clone() }
+    }
+
+    /// Its name, such as `stripe.main`.
+    #[must_use]
+    pub const fn name(&self) -> &ProviderName {
+        &self.delivery.provider
+    }
+}
+
+/// All provider instances of a config, in the order of the file's kinds and of their names.
+///
+/// # Errors
+/// When one cannot be worked with as it is set.
+pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
+    let mut all = Vec::new();
+    for account in &config.stripe {
+        let stripe = Arc::new(Stripe::new(&account.provider)?);
+        all.push(Instance::of(stripe.clone(), Some(stripe), account));
+    }
+    for site in &config.chargebee {
+        let chargebee = Arc::new(Chargebee::new(site.provider.clone())?);
+        all.push(Instance::of(chargebee, None, site));
+    }
+    Ok(all)
+}

@@ -1,0 +1,97 @@
+//! `[chargebee.NAME]`, and the routes that lead there.
+
+use tallyd::accrual::route::WindowRule;
+use tallyd::delivery::Rate;
+
+use super::{refused, sound};
+
+/// A site with an item price, and a route to it.
+const SITE: &str = r#"
+[chargebee.main]
+key = { env = "SITE" }
+site = "acme-test"
+
+[chargebee.main.item_price.calls-EUR]
+aggregation = "sum"
+
+[route.calls]
+meter = "calls"
+to = "chargebee.main"
+event = "calls-EUR"
+"#;
+
+/// [`SITE`] with lines put into its first table.
+fn site_and(more: &str) -> String {
+    SITE.replacen("\n[chargebee.main.item", &format!("{more}\n[chargebee.main.item"), 1)
+}
+
+#[test]
+fn a_site_is_told_by_the_minute_and_its_routes_by_the_day() {
+    let config = sound(SITE);
+    let site = &config.chargebee[0];
+    assert_eq!(site.provider.api, "https://acme-test.chargebee.com/api/v2");
+    assert_eq!((site.provider.decimals, site.provider.livemode()), (2, false));
+    assert_eq!(site.delivery.rate, Rate::per_minute(100));
+    assert_eq!((site.delivery.limited_pause_seconds, site.delivery.concurrency), (60, 10));
+    assert_eq!(config.routes[0].window, WindowRule::Day);
+    let set = sound(
+        &site_and("rate_per_minute = 800\ndecimals = 18\n")
+            .replace("event = ", "window = \"1h\"\nevent = "),
+    );
+    assert_eq!(set.chargebee[0].delivery.rate, Rate::per_minute(800));
+    assert_eq!(set.chargebee[0].provider.decimals, 18);
+    assert_eq!(set.routes[0].window, WindowRule::Hour);
+}
+
+#[test]
+fn a_key_is_of_the_site_that_it_is_sent_to_and_goes_nowhere_else() {
+    let live = SITE.replace("acme-test", "acme");
+    let title = "`chargebee.main.key` is no key of a live site, and `site` is one";
+    refused(&live.replace("\"SITE\"", "\"SITE_TEST\""), "{ env = \"SITE_TEST\" }", title);
+    let title = "`chargebee.main.key` is no key of a test site, and `site` is one";
+    refused(&SITE.replace("\"SITE\"", "\"SITE_LIVE\""), "{ env = \"SITE_LIVE\" }", title);
+    let here = "\"http://127.0.0.1:1/api/v2\"";
+    sound(&site_and(&format!("api = {here}\n")));
+    let title = "`chargebee.main` is a live site, and its `api` is not its own";
+    let elsewhere = site_and(&format!("api = {here}\n")).replace("acme-test", "acme");
+    refused(&elsewhere, here, title);
+    for api in ["\"https://other.chargebee.com/api/v2\"", "\"http://127.0.0.1:1\"", "\"ftp://a\""] {
+        let title = "`chargebee.main.api` is neither the site's own address nor on this host";
+        refused(&site_and(&format!("api = {api}\n")), api, title);
+    }
+    let title = "`chargebee.main.site` is \"acme.test\", and no site's name";
+    refused(&SITE.replace("acme-test", "acme.test"), "\"acme.test\"", title);
+}
+
+#[test]
+fn how_usages_add_up_has_to_be_said_and_only_sums_are_told() {
+    for word in ["most_recent", "max"] {
+        let title = format!(
+            "`chargebee.main.item_price.calls-EUR.aggregation` is \"{word}\", which is not \
+             supported yet"
+        );
+        refused(&SITE.replace("\"sum\"", &format!("\"{word}\"")), &format!("\"{word}\""), &title);
+    }
+    let title = "`chargebee.main.item_price.calls-EUR.aggregation` is missing";
+    refused(&SITE.replace("aggregation = \"sum\"\n", ""), "calls-EUR", title);
+}
+
+#[test]
+fn a_route_names_an_item_price_of_its_site_and_takes_nothing_back_below_zero() {
+    let title = "\"calls-USD\" is no item price of `chargebee.main`";
+    refused(
+        &SITE.replace("event = \"calls-EUR\"", "event = \"calls-USD\""),
+        "\"calls-USD\"",
+        title,
+    );
+    let title = "`corrections` is \"negative\", and `chargebee.main` takes no such";
+    refused(&format!("{SITE}corrections = \"negative\"\n"), "\"negative\"", title);
+    sound(&format!("{SITE}corrections = \"hold\"\n"));
+}
+
+#[test]
+fn no_simulated_time_comes_near_a_site() {
+    let title = "`clock.follow` is set, and there is a Chargebee site";
+    let follow = "\"http://127.0.0.1:1\"";
+    refused(&format!("{SITE}[clock]\nfollow = {follow}\n"), follow, title);
+}
