@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::DateTime;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -57,11 +57,12 @@ pub struct Call<'a> {
 }
 
 /// An answer as it came.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Received {
     /// The HTTP status.
     pub status: u16,
-    headers: HeaderMap,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// The body; as much of it as came when it broke off.
     pub body: Vec<u8>,
     /// Why the body is not whole, when it is not.
@@ -74,6 +75,28 @@ impl Received {
     pub fn header(&self, name: &str) -> Option<String> {
         let value = self.headers.get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    /// The provider's clock, as the answer tells it.
+    #[must_use]
+    pub fn provider_at(&self) -> Option<Timestamp> {
+        provider_at(self.header(DATE.as_str()).as_deref())
+    }
+
+    /// What every answer carries that comes to `outcome`, whoever sent it.
+    #[must_use]
+    pub fn answer(&self, outcome: Outcome) -> Answer {
+        let wait = self.header(RETRY_AFTER.as_str());
+        let date = self.header(DATE.as_str());
+        Answer {
+            outcome,
+            status: Some(self.status),
+            request_id: None,
+            code: None,
+            message: None,
+            provider_at: None,
+            retry_after_seconds: retry_after(wait.as_deref(), date.as_deref()),
+        }
     }
 }
 

@@ -15,34 +15,10 @@ use super::encode::Usage;
 use crate::domain::answer::{Answer, Outcome, cut};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::HoldReason;
-use crate::domain::time::Timestamp;
-use crate::provider::wire;
+use crate::provider::wire::Received;
 
 /// What a key begins with that must never be in a log.
 const KEY_PREFIXES: [&str; 2] = ["test_", "live_"];
-
-/// An answer as it came over the wire.
-#[derive(Clone, Debug, Default)]
-pub struct Received {
-    /// The HTTP status.
-    pub status: u16,
-    /// `Retry-After`.
-    pub retry_after: Option<String>,
-    /// `Date`.
-    pub date: Option<String>,
-    /// The body; as much of it as came when it broke off.
-    pub body: Vec<u8>,
-    /// Why the body is not whole, when it is not.
-    pub broken: Option<String>,
-}
-
-impl Received {
-    /// The provider's clock, as the answer tells it.
-    #[must_use]
-    pub fn provider_at(&self) -> Option<Timestamp> {
-        wire::provider_at(self.date.as_deref())
-    }
-}
 
 /// A Chargebee error.
 #[derive(Deserialize)]
@@ -206,7 +182,7 @@ fn not_done(received: &Received) -> Verdict {
         };
         return Verdict::known(Answer {
             message: Some(stranger(received)),
-            ..head(received, outcome)
+            ..received.answer(outcome)
         });
     };
     let outcome = outcome(received.status, &error);
@@ -214,7 +190,7 @@ fn not_done(received: &Received) -> Verdict {
         code: Some(cut(error.api_error_code)),
         message: error.message.map(|message| cut(redacted(&message))),
         provider_at: received.provider_at(),
-        ..head(received, outcome)
+        ..received.answer(outcome)
     };
     match outcome {
         Outcome::Refused(_) => Verdict::Ask(Box::new(answer)),
@@ -259,35 +235,21 @@ fn reason(error: &Error) -> HoldReason {
 
 /// A yes.
 fn done(received: &Received) -> Answer {
-    Answer { provider_at: received.provider_at(), ..head(received, Outcome::Accepted) }
+    Answer { provider_at: received.provider_at(), ..received.answer(Outcome::Accepted) }
 }
 
 /// A yes that is not one.
 fn unreadable(received: &Received, why: &str) -> Answer {
     let message = Some(cut(format!("answered 200, but {why}")));
-    Answer { message, ..head(received, Outcome::Unknown) }
+    Answer { message, ..received.answer(Outcome::Unknown) }
 }
 
-/// A refusal of which it is not known whether it may be believed.
-fn undecided(refusal: Answer, why: &str) -> Answer {
+/// A refusal of which it is not known whether it may be believed: the same bytes go again.
+#[must_use]
+pub fn undecided(refusal: Answer, why: &str) -> Answer {
     let said = refusal.message.as_deref().unwrap_or_default();
     let message = Some(cut(format!("refused ({said}), but {why}")));
     Answer { outcome: Outcome::Unknown, message, ..refusal }
-}
-
-fn head(received: &Received, outcome: Outcome) -> Answer {
-    Answer {
-        outcome,
-        status: Some(received.status),
-        request_id: None,
-        code: None,
-        message: None,
-        provider_at: None,
-        retry_after_seconds: wire::retry_after(
-            received.retry_after.as_deref(),
-            received.date.as_deref(),
-        ),
-    }
 }
 
 /// A sentence about an answer that is not Chargebee's. The body is not quoted: it is a stranger's

@@ -2,11 +2,11 @@
 //! of a usage (`super::encode`), what an answer means (`super::classify`). Read next:
 //! `crate::delivery`.
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 
 use super::BuildError;
-use super::classify::{self, Received, Verdict};
+use super::classify::{self, Verdict};
 use super::encode::Usage;
 use super::settings::{Settings, api_of};
 use super::usages::{self, Listing};
@@ -14,7 +14,7 @@ use crate::domain::answer::{Answer, Outcome};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
 use crate::provider::Total;
-use crate::provider::wire::{self, Call, Wire};
+use crate::provider::wire::{self, Call, Received, Wire};
 
 /// Largest answer about one usage that is read, in bytes: real ones have under a thousand.
 const USAGE_BYTES_MAX: usize = 64 * 1024;
@@ -65,20 +65,13 @@ impl Client {
         (sent, body): (&Usage, &[u8]),
         idempotency_key: &str,
     ) -> Answer {
-        let path = path(&["subscriptions", subscription.as_str(), "usages"]);
-        let received = match self.post(path, body, idempotency_key).await {
-            Ok(received) => received,
-            Err(not_answered) => return *not_answered,
+        let place = (subscription, "usages", sent.id.as_str());
+        let owner = subscription.as_str();
+        let judge = |received: &Received| classify::created(received, sent, owner);
+        let believe = |refusal, there: &Received| {
+            classify::created_after_asking(refusal, there, sent, owner)
         };
-        match classify::created(&received, sent, subscription.as_str()) {
-            Verdict::Known(answer) => *answer,
-            Verdict::Ask(refusal) => match self.usage(subscription, &sent.id).await {
-                Ok(there) => {
-                    classify::created_after_asking(*refusal, &there, sent, subscription.as_str())
-                }
-                Err(_) => unasked(*refusal),
-            },
-        }
+        self.tell(place, body, idempotency_key, (judge, believe)).await
     }
 
     /// Sends the stored deletion of the usage `id`, unchanged, once; what is refused is asked for.
@@ -88,16 +81,32 @@ impl Client {
         (id, body): (&str, &[u8]),
         idempotency_key: &str,
     ) -> Answer {
-        let path = path(&["subscriptions", subscription.as_str(), "delete_usage"]);
+        let place = (subscription, "delete_usage", id);
+        let judge = |received: &Received| classify::deleted(received, id);
+        self.tell(place, body, idempotency_key, (judge, classify::deleted_after_asking)).await
+    }
+
+    /// Sends a stored body about a usage, once; what is refused is believed only by what is there.
+    async fn tell(
+        &self,
+        (subscription, what, id): (&AccountName, &str, &str),
+        body: &[u8],
+        idempotency_key: &str,
+        (judge, believe): (
+            impl FnOnce(&Received) -> Verdict,
+            impl FnOnce(Answer, &Received) -> Answer,
+        ),
+    ) -> Answer {
+        let path = path(&["subscriptions", subscription.as_str(), what]);
         let received = match self.post(path, body, idempotency_key).await {
             Ok(received) => received,
             Err(not_answered) => return *not_answered,
         };
-        match classify::deleted(&received, id) {
+        match judge(&received) {
             Verdict::Known(answer) => *answer,
             Verdict::Ask(refusal) => match self.usage(subscription, id).await {
-                Ok(there) => classify::deleted_after_asking(*refusal, &there),
-                Err(_) => unasked(*refusal),
+                Ok(there) => believe(*refusal, &there),
+                Err(_) => classify::undecided(*refusal, "it could not be asked what is there"),
             },
         }
     }
@@ -147,7 +156,7 @@ impl Client {
         body: &[u8],
         idempotency_key: &str,
     ) -> Result<Received, Box<Answer>> {
-        self.call(Call {
+        self.wire.call(Call {
             method: Method::POST,
             path,
             body: Some(body.to_vec()),
@@ -159,26 +168,8 @@ impl Client {
 
     async fn get(&self, path: String, answer_bytes_max: usize) -> Result<Received, Box<Answer>> {
         let (method, idempotency_key) = (Method::GET, None);
-        self.call(Call { method, path, body: None, idempotency_key, answer_bytes_max }).await
+        self.wire.call(Call { method, path, body: None, idempotency_key, answer_bytes_max }).await
     }
-
-    async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
-        let answer = self.wire.call(call).await?;
-        Ok(Received {
-            retry_after: answer.header(RETRY_AFTER.as_str()),
-            date: answer.header(DATE.as_str()),
-            status: answer.status,
-            body: answer.body,
-            broken: answer.broken,
-        })
-    }
-}
-
-/// A refusal that could not be asked about: the same bytes go again.
-fn unasked(refusal: Answer) -> Answer {
-    let said = refusal.message.as_deref().unwrap_or_default();
-    let message = Some(format!("refused ({said}), and it could not be asked what is there"));
-    Answer { outcome: Outcome::Unknown, message, ..refusal }
 }
 
 /// A path of these parts, each written so that it stays one part.

@@ -1,6 +1,9 @@
 //! What classification promises, at its edge.
 
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+
 use super::*;
+use crate::domain::time::Timestamp;
 
 const SUBSCRIPTION: &str = "sub_1";
 const NOON: &str = "Fri, 20 Nov 2026 12:00:00 GMT";
@@ -15,8 +18,8 @@ fn sent() -> Usage {
 }
 
 fn received(status: u16, body: &str) -> Received {
-    let (body, date) = (body.as_bytes().to_vec(), Some(NOON.to_owned()));
-    Received { status, date, body, ..Received::default() }
+    let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static(NOON))]);
+    Received { status, headers, body: body.as_bytes().to_vec(), broken: None }
 }
 
 fn usage(change: impl Fn(String) -> String) -> Received {
@@ -161,9 +164,11 @@ fn a_deletion_that_was_refused_is_done_when_its_target_is_gone() {
 
 #[test]
 fn a_wait_that_is_asked_for_is_told() {
-    let mut limited = error(429, "api_request_limit_exceeded", None);
-    limited.retry_after = Some("17".to_owned());
-    assert_eq!(known(create(&limited)).retry_after_seconds, Some(17));
-    limited.retry_after = Some("Fri, 20 Nov 2026 12:01:00 GMT".to_owned());
-    assert_eq!(known(create(&limited)).retry_after_seconds, Some(60));
+    let waits = |retry_after: &'static str| {
+        let mut limited = error(429, "api_request_limit_exceeded", None);
+        limited.headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after));
+        known(create(&limited)).retry_after_seconds
+    };
+    assert_eq!(waits("17"), Some(17));
+    assert_eq!(waits("Fri, 20 Nov 2026 12:01:00 GMT"), Some(60));
 }
