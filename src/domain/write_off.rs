@@ -54,8 +54,7 @@ fn take(rest: &mut Quantity, share: &mut Quantity, held: &Quantity) {
     if rest.is_zero() || held.is_zero() || rest.is_negative() == held.is_negative() {
         return;
     }
-    let all = -held;
-    let part = if rest.is_negative() { all.max(rest.clone()) } else { all.min(rest.clone()) };
+    let part = (-held).nearer_to_zero(rest.clone());
     *share = &*share + &part;
     *rest = &*rest - &part;
 }
