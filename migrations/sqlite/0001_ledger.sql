@@ -327,6 +327,8 @@ CREATE INDEX meter_event_unproven ON meter_event (lane_id, occurred_at)
 CREATE INDEX meter_event_time ON meter_event (lane_id, occurred_at);
 -- No second of a lane is ever entered at twice.
 CREATE UNIQUE INDEX meter_event_second ON meter_event (lane_id, second) WHERE second IS NOT NULL;
+-- Which seconds of a balance were; empty where the provider keeps no entries.
+CREATE INDEX meter_event_second_by_balance ON meter_event (balance_id) WHERE second IS NOT NULL;
 -- At most one cancel of an event lives.
 CREATE UNIQUE INDEX meter_event_cancel ON meter_event (target_id)
   WHERE target_id IS NOT NULL AND state NOT IN ('void', 'superseded', 'dead');
