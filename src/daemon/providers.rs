@@ -66,7 +66,7 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
     }
     for site in &config.chargebee {
         let chargebee = Arc::new(Chargebee::new(site.provider.clone())?);
-        all.push(Instance::of(chargebee, None, site));
+        all.push(Instance::of(chargebee.clone(), Some(chargebee), site));
     }
     Ok(all)
 }

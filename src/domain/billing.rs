@@ -61,13 +61,11 @@ closed! {
     }
 }
 
-/// An invoice of a subscription, as the provider tells it now.
+/// An invoice of subscriptions, as the provider tells it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
     /// Which one.
     pub id: InvoiceId,
-    /// Who pays.
-    pub account: AccountName,
     /// How far it has come.
     pub status: InvoiceStatus,
     /// When it was made.
@@ -78,6 +76,18 @@ pub struct Invoice {
     pub finalized_at: Option<Timestamp>,
     /// What it bills of meters; anything else on it is left out.
     pub lines: Vec<InvoiceLine>,
+    /// The term that it bills all usage of, where the provider has no line of a meter that was not
+    /// used.
+    pub term: Option<BilledTerm>,
+}
+
+/// A term of a subscription that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BilledTerm {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// When the invoice over it was made: at its end, or little later.
+    pub billed_at: Timestamp,
 }
 
 /// A line of an invoice that bills a meter.
@@ -87,6 +97,8 @@ pub struct InvoiceLine {
     pub id: LineId,
     /// By which subscription.
     pub subscription: SubscriptionId,
+    /// Who pays for it.
+    pub account: AccountName,
     /// By which price.
     pub price: PriceId,
     /// What it bills.

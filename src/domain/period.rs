@@ -9,11 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use super::billing::{Invoice, InvoiceStatus, Subscription, SubscriptionStatus};
+use super::billing::{BilledTerm, Invoice, InvoiceStatus, Subscription, SubscriptionStatus};
 use super::closed::closed;
 use super::names::{InvoiceId, ProviderMeter, SubscriptionId};
 use super::quantity::Quantity;
-use super::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
+use super::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 
 /// How long a draft takes usage where it does not say when it becomes final, in microseconds: an
 /// hour, Stripe's default, and the least that it lets one set.
@@ -25,6 +25,9 @@ pub const CLOSING_MARGIN_MICROS: i64 = 5 * MICROS_PER_MINUTE;
 /// How long after a period's end it is taken for open though no draft of it is known, in
 /// microseconds: the least grace less a quarter. Later, its invoice may be final already.
 pub const UNSEEN_MICROS_MAX: i64 = 45 * MICROS_PER_MINUTE;
+/// How long after a term's end the invoice over it is made at the latest, in microseconds: a day,
+/// the shortest term there is. A later one is over another term.
+const TERM_BILLED_WITHIN_MICROS: i64 = MICROS_PER_DAY;
 
 closed! {
     /// What becomes of usage whose period is closed; the more careful the later.
@@ -106,7 +109,8 @@ pub fn learn_subscription(
     in_order(known)
 }
 
-/// What an invoice's lines of `subscription` make of the periods known of it.
+/// What an invoice's lines of `subscription`, and the end of its term, make of the periods known of
+/// it.
 #[must_use]
 pub fn learn_invoice(
     mut known: Vec<Period>,
@@ -152,16 +156,39 @@ pub fn learn_invoice(
         state(&mut period, invoice, quantity);
         known.push(period);
     }
+    let term = invoice.term.as_ref().filter(|term| term.subscription == *subscription);
+    if let Some(term) = term {
+        for period in unused(&mut known, term, &invoice.id) {
+            state(period, invoice, Quantity::zero());
+        }
+    }
     in_order(known)
 }
 
-/// What it makes of the periods known of a subscription that there is no such draft any more: they
-/// are as if no draft of them had been seen. What is closed stays closed.
+/// The open periods that an invoice over `term` bills without having a line of them.
+fn unused<'a>(
+    known: &'a mut [Period],
+    term: &BilledTerm,
+    invoice: &InvoiceId,
+) -> impl Iterator<Item = &'a mut Period> {
+    known.iter_mut().filter(move |period| {
+        let ended_before = term.billed_at.micros_since(period.span.end);
+        period.closed_at.is_none()
+            && period.invoice.as_ref() != Some(invoice)
+            && (0..TERM_BILLED_WITHIN_MICROS).contains(&ended_before)
+    })
+}
+
+/// What it makes of the periods known of a subscription that there is no such invoice any more: as
+/// long as they are open, they are as if no draft of them had been seen; those that are closed are
+/// billed nothing.
 #[must_use]
-pub fn lose_draft(mut known: Vec<Period>, draft: &InvoiceId) -> Vec<Period> {
-    for period in &mut known {
-        if period.closed_at.is_none() && period.invoice.as_ref() == Some(draft) {
+pub fn lose_invoice(mut known: Vec<Period>, missing: &InvoiceId) -> Vec<Period> {
+    for period in known.iter_mut().filter(|period| period.invoice.as_ref() == Some(missing)) {
+        if period.closed_at.is_none() {
             *period = Period::expected(period.meter.clone(), period.span);
+        } else {
+            period.billed = Some(Quantity::zero());
         }
     }
     known

@@ -11,13 +11,14 @@ use tallyd::domain::reading::Grouping;
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::chargebee::Chargebee;
-use tallyd::provider::chargebee::settings::Settings;
+use tallyd::provider::chargebee::settings::{Password, Settings};
 use tallyd::provider::{Provider, Request};
 use tallyd::sandbox::chargebee::Limits;
 use tallyd::sandbox::faults::FaultKind;
 
 use crate::support::chargebee::{DAY, MINUTE, Running, START, start, start_with};
 
+mod billing;
 mod rooms;
 
 const HOUR: i64 = 60 * MINUTE;
@@ -34,6 +35,9 @@ fn account(name: &str) -> AccountName {
     AccountName::new(name).unwrap()
 }
 
+/// The password of the webhooks of the stand-in.
+const WEBHOOK_PASSWORD: &str = "a password of a test";
+
 fn chargebee(sandbox: &Running) -> Arc<Chargebee> {
     let settings = Settings {
         name: provider_name(),
@@ -42,6 +46,11 @@ fn chargebee(sandbox: &Running) -> Arc<Chargebee> {
         key: "test_key_of_a_test".to_owned().into(),
         item_prices: vec![meter("calls"), meter("bytes")],
         decimals: 2,
+        invoices_close_after_hours: 48,
+        webhooks: Some(Password {
+            user: "tallyd".to_owned(),
+            password: WEBHOOK_PASSWORD.to_owned().into(),
+        }),
         timeout_millis: 2_000,
     };
     Arc::new(Chargebee::new(settings).unwrap())

@@ -229,6 +229,7 @@ fn invoice(start: i64, end: i64, billed: i64) -> Invoice {
     let line = InvoiceLine {
         id: LineId::new("il_1").unwrap(),
         subscription: SubscriptionId::new("sub_cus_1").unwrap(),
+        account: account("cus_1"),
         price: PriceId::new("price_1").unwrap(),
         meter: meter(),
         period: Window { start: at(start), end: at(end) },
@@ -236,12 +237,12 @@ fn invoice(start: i64, end: i64, billed: i64) -> Invoice {
     };
     Invoice {
         id: InvoiceId::new("in_1").unwrap(),
-        account: account("cus_1"),
         status: InvoiceStatus::Final,
         created_at: at(end),
         finalizes_at: Some(at(end + 1)),
         finalized_at: Some(at(end + 1)),
         lines: vec![line],
+        term: None,
     }
 }
 

@@ -81,6 +81,7 @@ fn invoice(scene: &Scene, of: &server::Invoice) -> Invoice {
         InvoiceLine {
             id: LineId::new(&format!("il_{}_{name}", of.id)).expect("it is a name"),
             subscription: SubscriptionId::new(&of.subscription).expect("it is a name"),
+            account: AccountName::new(&of.account).expect("it is a name"),
             price: PriceId::new(&format!("price_{name}")).expect("it is a name"),
             meter: meter(name),
             period: window(of.period),
@@ -89,12 +90,12 @@ fn invoice(scene: &Scene, of: &server::Invoice) -> Invoice {
     };
     Invoice {
         id: InvoiceId::new(&of.id).expect("it is a name"),
-        account: AccountName::new(&of.account).expect("it is a name"),
         status: if is_final { InvoiceStatus::Final } else { InvoiceStatus::Draft },
         created_at: at(of.created_at),
         finalizes_at: (!is_final).then(|| at(of.finalizes_at)),
         finalized_at: is_final.then(|| at(of.finalizes_at)),
         lines: of.meters.iter().map(line).collect(),
+        term: None,
     }
 }
 

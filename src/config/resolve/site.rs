@@ -10,12 +10,12 @@ use super::pace::Pace;
 use crate::config::field::{Table, Whole, name, required, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
-use crate::config::secret::secret;
+use crate::config::secret::{one_secret, secret};
 use crate::config::{Chargebee, SecretPolicy, raw};
 use crate::delivery::{self, Rate};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::quantity;
-use crate::provider::chargebee::settings as chargebee;
+use crate::provider::chargebee::settings::{self as chargebee, Password};
 use crate::reconcile;
 
 /// How a site adds the usages of an item price up, in the words of the file.
@@ -67,6 +67,12 @@ fn site(
         "the site would refuse usage, or round it on the bill",
     )
     .read(&raw.decimals, chargebee::DECIMALS, found);
+    let invoices_close_after_hours = bound(
+        "invoices_close_after_hours",
+        chargebee::INVOICES_CLOSE_AFTER_HOURS_MAX,
+        "usage would be told to invoices that are closed, and never be billed",
+    )
+    .read(&raw.invoices_close_after_hours, chargebee::INVOICES_CLOSE_AFTER_HOURS, found);
     let rate = Whole::new(
         table.key("rate_per_minute"),
         1,
@@ -98,10 +104,20 @@ fn site(
     let item_prices =
         raw.item_price.iter().filter_map(|(key, raw)| item_price(table, key, raw, found)).collect();
     let key = key(table, raw, &site, given, found);
+    let webhooks = webhooks(table, raw, given, found);
     let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
     let reconcile = reconcile::Settings { provider: own.clone(), reads_per_month };
-    let provider =
-        chargebee::Settings { name: own, site, api, key, item_prices, decimals, timeout_millis };
+    let provider = chargebee::Settings {
+        name: own,
+        site,
+        api,
+        key,
+        item_prices,
+        decimals,
+        invoices_close_after_hours,
+        webhooks,
+        timeout_millis,
+    };
     Chargebee { provider, delivery, reconcile, reports }
 }
 
@@ -177,6 +193,43 @@ fn key(
         found.error(Problem::at(span, title).label(label).help(help));
     }
     key
+}
+
+/// What the site's webhooks carry. A password that can be guessed would let anybody have tallyd ask
+/// the site, until its reads are used up.
+fn webhooks(
+    table: &Table,
+    raw: &raw::Chargebee,
+    given: &Given<'_>,
+    found: &mut Findings,
+) -> Option<Password> {
+    let Some(field) = &raw.webhook_password else {
+        if let Some(user) = &raw.webhook_user {
+            let title = format!("`{}` has no password beside it", table.key("webhook_user"));
+            let label = "no webhook would be taken";
+            let help = "add webhook_password = { env = \"NAME\" }, or remove this line";
+            found.error(Problem::at(user.span(), title).label(label).help(help));
+        }
+        return None;
+    };
+    let path = table.key("webhook_password");
+    let (password, span) = one_secret(&path, field, given, found)?;
+    let least = chargebee::WEBHOOK_PASSWORD_BYTES_MIN;
+    if given.secrets == SecretPolicy::Resolve && password.expose_secret().len() < least {
+        let title = format!("`{path}` has less than {least} bytes");
+        let label = "it could be guessed by whoever reaches this host";
+        let help = "make a longer one, for the site's webhook settings and for here";
+        found.error(Problem::at(span, title).label(label).help(help));
+    }
+    let own = || chargebee::WEBHOOK_USER.to_owned();
+    let user = raw.webhook_user.as_ref().map_or_else(own, |user| user.get_ref().clone());
+    if let Some(field) = raw.webhook_user.as_ref().filter(|_| user.contains(':')) {
+        let title = format!("`{}` has a colon", table.key("webhook_user"));
+        let label = "what stands behind it would be taken for the password";
+        let help = "choose a name without one";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    Some(Password { user, password })
 }
 
 fn item_price(

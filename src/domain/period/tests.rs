@@ -41,6 +41,7 @@ fn invoice(id: &str, status: InvoiceStatus, lines: &[(&str, i64, i64, &str)]) ->
     let line = |(name_of, start, end, quantity): &(&str, i64, i64, &str)| InvoiceLine {
         id: LineId::new("il_1").unwrap(),
         subscription: name(),
+        account: AccountName::new("cus_1").unwrap(),
         price: PriceId::new("price_1").unwrap(),
         meter: meter(name_of),
         period: window(*start, *end),
@@ -48,12 +49,12 @@ fn invoice(id: &str, status: InvoiceStatus, lines: &[(&str, i64, i64, &str)]) ->
     };
     Invoice {
         id: InvoiceId::new(id).unwrap(),
-        account: AccountName::new("cus_1").unwrap(),
         status,
         created_at: at(100),
         finalizes_at: Some(at(103)),
         finalized_at: (status == InvoiceStatus::Final).then(|| at(104)),
         lines: lines.iter().map(line).collect(),
+        term: None,
     }
 }
 
@@ -139,14 +140,40 @@ fn a_draft_that_is_gone_leaves_its_periods_expected_and_closes_or_opens_no_other
     let known = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Draft, &lines));
     let draft = InvoiceId::new("in_1").unwrap();
     let other = InvoiceId::new("in_2").unwrap();
-    assert_eq!(lose_draft(known.clone(), &other), known);
-    let lost = lose_draft(known.clone(), &draft);
+    assert_eq!(lose_invoice(known.clone(), &other), known);
+    let lost = lose_invoice(known.clone(), &draft);
     assert_eq!(said(&lost), "calls 0-40, calls 40-100, calls 100-200");
     let again = learn_invoice(lost, &name(), &invoice("in_2", InvoiceStatus::Draft, &lines));
     assert_eq!(said(&again), "calls 0-40 until 103, calls 40-100 until 103, calls 100-200");
-    assert_eq!(lose_draft(again.clone(), &draft), again, "another one drafts them now");
+    assert_eq!(lose_invoice(again.clone(), &draft), again, "another one drafts them now");
     let closed = learn_invoice(known, &name(), &invoice("in_1", InvoiceStatus::Final, &lines));
-    assert_eq!(lose_draft(closed.clone(), &draft), closed);
+    assert_eq!(said(&closed), "calls 0-40 billed 1, calls 40-100 billed 2, calls 100-200");
+    let lost = said(&lose_invoice(closed, &draft));
+    assert_eq!(lost, "calls 0-40 billed 0, calls 40-100 billed 0, calls 100-200");
+}
+
+#[test]
+fn an_invoice_over_a_term_is_over_the_meters_of_it_that_were_not_used_too() {
+    let told = subscription(&[("calls", 0, 100), ("seats", 0, 100), ("bytes", 0, 150)]);
+    let known = learn_subscription(Vec::new(), &told, at(10));
+    let over_term = |id: &str, status, billed_at: i64, lines: &[(&str, i64, i64, &str)]| {
+        let term = BilledTerm { subscription: name(), billed_at: at(billed_at) };
+        Invoice { term: Some(term), ..invoice(id, status, lines) }
+    };
+    let draft = over_term("draft_1", InvoiceStatus::Draft, 101, &[("calls", 0, 100, "5")]);
+    let known = learn_invoice(known, &name(), &draft);
+    let all = "bytes 0-150, calls 0-100 until 103, seats 0-100 until 103";
+    assert_eq!(said(&known), all);
+    let elsewhere = SubscriptionId::new("sub_2").unwrap();
+    assert_eq!(learn_invoice(known.clone(), &elsewhere, &draft), known);
+    let late = over_term("1", InvoiceStatus::Final, 124, &[]);
+    assert_eq!(said(&learn_invoice(known.clone(), &name(), &late)), all, "another term's");
+    // When it is final, it has another id.
+    let last = over_term("1", InvoiceStatus::Final, 101, &[("calls", 0, 100, "5")]);
+    let known = learn_invoice(known, &name(), &last);
+    assert_eq!(said(&known), "bytes 0-150, calls 0-100 billed 5, seats 0-100 billed 0");
+    let again = over_term("2", InvoiceStatus::Final, 101, &[]);
+    assert_eq!(learn_invoice(known.clone(), &name(), &again), known);
 }
 
 #[test]

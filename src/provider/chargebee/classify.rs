@@ -20,6 +20,9 @@ use crate::provider::wire::Received;
 /// What a key begins with that must never be in a log.
 const KEY_PREFIXES: [&str; 2] = ["test_", "live_"];
 
+/// The code of an object that there is none of.
+const NOT_FOUND: &str = "resource_not_found";
+
 /// A Chargebee error.
 #[derive(Deserialize)]
 struct Error {
@@ -153,13 +156,19 @@ pub fn reading(received: &Received) -> Answer {
     }
 }
 
+/// Whether an answer says that there is no such object, and not that there is no such site or path.
+#[must_use]
+pub fn is_missing(answer: &Answer) -> bool {
+    answer.status == Some(404) && answer.code.as_deref() == Some(NOT_FOUND)
+}
+
 /// The usage that the answer to a question by its id tells, or that there is none.
 fn is_there(received: &Received) -> Result<Option<Found>, String> {
     if received.status == 200 {
         return usage(received).map(Some);
     }
     match Error::read(received) {
-        Some(error) if error.api_error_code == "resource_not_found" => Ok(None),
+        Some(error) if error.api_error_code == NOT_FOUND => Ok(None),
         Some(_) | None => Err(format!("the question for it was answered {}", received.status)),
     }
 }

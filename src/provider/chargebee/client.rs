@@ -18,9 +18,9 @@ use crate::provider::wire::{self, Call, Received, Wire};
 
 /// Largest answer about one usage that is read, in bytes: real ones have under a thousand.
 const USAGE_BYTES_MAX: usize = 64 * 1024;
-/// Largest page of usages that is read, in bytes: 100 of them with the longest notes have under a
-/// quarter of this.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest other answer that is read, in bytes: a page of 100 invoices, each with 100 lines of half
+/// a kibibyte and what is told of their taxes, discounts and payments.
+const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The header of the key that replays an answer, for half an hour.
 /// <https://apidocs.chargebee.com/docs/api/v1/idempotency>
@@ -29,17 +29,6 @@ const IDEMPOTENCY_KEY: &str = "chargebee-idempotency-key";
 /// A connection to a site, with its key.
 pub struct Client {
     wire: Wire,
-}
-
-/// What was read, and what it took.
-#[derive(Debug)]
-pub struct Read<T> {
-    /// What was read.
-    pub value: T,
-    /// The provider's clock, as the last answer told it.
-    pub provider_at: Option<Timestamp>,
-    /// How many requests it took.
-    pub calls: u32,
 }
 
 impl Client {
@@ -68,9 +57,8 @@ impl Client {
         let place = (subscription, "usages", sent.id.as_str());
         let owner = subscription.as_str();
         let judge = |received: &Received| classify::created(received, sent, owner);
-        let believe = |refusal, there: &Received| {
-            classify::created_after_asking(refusal, there, sent, owner)
-        };
+        let believe =
+            |refusal, there: &Received| classify::created_after_asking(refusal, there, sent, owner);
         self.tell(place, body, idempotency_key, (judge, believe)).await
     }
 
@@ -111,38 +99,6 @@ impl Client {
         }
     }
 
-    /// The totals that `listing` asks for.
-    ///
-    /// # Errors
-    /// The answer, when it is no page of them, or the pages have no end.
-    pub async fn totals(&self, mut listing: Listing<'_>) -> Result<Read<Vec<Total>>, Box<Answer>> {
-        let unread = |why: String| Box::new(Answer::bare(Outcome::Unknown, why));
-        for calls in (1..).take(usages::PAGES_MAX) {
-            let received = self.get(listing.path(), PAGE_BYTES_MAX).await?;
-            if received.status != 200 || received.broken.is_some() {
-                return Err(Box::new(classify::reading(&received)));
-            }
-            if !listing.take(&received.body).map_err(unread)? {
-                let provider_at = received.provider_at();
-                return Ok(Read { value: listing.totals(), provider_at, calls });
-            }
-        }
-        Err(unread("the list of usages has no end".to_owned()))
-    }
-
-    /// Asks for any usage at all: whether the key and the site take such questions, and what time
-    /// it is there.
-    ///
-    /// # Errors
-    /// The answer, when it is no list.
-    pub async fn greet(&self) -> Result<Option<Timestamp>, Box<Answer>> {
-        let received = self.get("/usages?limit=1".to_owned(), PAGE_BYTES_MAX).await?;
-        if received.status != 200 || received.broken.is_some() {
-            return Err(Box::new(classify::reading(&received)));
-        }
-        Ok(received.provider_at())
-    }
-
     /// Asks for the usage `id`.
     async fn usage(&self, subscription: &AccountName, id: &str) -> Result<Received, Box<Answer>> {
         let path = path(&["subscriptions", subscription.as_str(), "usages"]);
@@ -156,19 +112,103 @@ impl Client {
         body: &[u8],
         idempotency_key: &str,
     ) -> Result<Received, Box<Answer>> {
-        self.wire.call(Call {
-            method: Method::POST,
-            path,
-            body: Some(body.to_vec()),
-            idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
-            answer_bytes_max: USAGE_BYTES_MAX,
-        })
-        .await
+        self.wire
+            .call(Call {
+                method: Method::POST,
+                path,
+                body: Some(body.to_vec()),
+                idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
+                answer_bytes_max: USAGE_BYTES_MAX,
+            })
+            .await
     }
 
     async fn get(&self, path: String, answer_bytes_max: usize) -> Result<Received, Box<Answer>> {
         let (method, idempotency_key) = (Method::GET, None);
         self.wire.call(Call { method, path, body: None, idempotency_key, answer_bytes_max }).await
+    }
+}
+
+/// One question, and the requests that it takes.
+pub struct Inquiry<'a> {
+    client: &'a Client,
+    calls: u32,
+    provider_at: Option<Timestamp>,
+}
+
+impl<'a> Inquiry<'a> {
+    /// Starts without a request and without a time.
+    #[must_use]
+    pub const fn new(client: &'a Client) -> Self {
+        Self { client, calls: 0, provider_at: None }
+    }
+
+    /// How many requests were made.
+    #[must_use]
+    pub const fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// The site's clock, as the last answer told it.
+    #[must_use]
+    pub const fn provider_at(&self) -> Option<Timestamp> {
+        self.provider_at
+    }
+
+    /// What is at `path`, a query included.
+    ///
+    /// # Errors
+    /// The answer, when it is not 200, or did not come whole.
+    pub async fn get(&mut self, path: &str) -> Result<Vec<u8>, Box<Answer>> {
+        self.calls += 1;
+        let received = self.client.get(path.to_owned(), PAGE_BYTES_MAX).await?;
+        if received.status != 200 || received.broken.is_some() {
+            return Err(Box::new(classify::reading(&received)));
+        }
+        self.provider_at = received.provider_at().or(self.provider_at);
+        Ok(received.body)
+    }
+
+    /// The object at the path of these parts, with this query; nothing where there is none.
+    ///
+    /// # Errors
+    /// The answer, when it says neither.
+    pub async fn find(
+        &mut self,
+        parts: &[&str],
+        query: &str,
+    ) -> Result<Option<Vec<u8>>, Box<Answer>> {
+        let path = if query.is_empty() { path(parts) } else { format!("{}?{query}", path(parts)) };
+        match self.get(&path).await {
+            Ok(body) => Ok(Some(body)),
+            Err(answer) if classify::is_missing(&answer) => Ok(None),
+            Err(answer) => Err(answer),
+        }
+    }
+
+    /// The totals that `listing` asks for.
+    ///
+    /// # Errors
+    /// The answer, when it is no page of them, or the pages have no end.
+    pub async fn totals(&mut self, mut listing: Listing<'_>) -> Result<Vec<Total>, Box<Answer>> {
+        let unread = |why: String| Box::new(Answer::bare(Outcome::Unknown, why));
+        for _ in 0..usages::PAGES_MAX {
+            let body = self.get(&listing.path()).await?;
+            if !listing.take(&body).map_err(unread)? {
+                return Ok(listing.totals());
+            }
+        }
+        Err(unread("the list of usages has no end".to_owned()))
+    }
+
+    /// Asks for any usage at all: whether the key and the site take such questions, and what time
+    /// it is there.
+    ///
+    /// # Errors
+    /// The answer, when it is no list.
+    pub async fn greet(&mut self) -> Result<Option<Timestamp>, Box<Answer>> {
+        self.get("/usages?limit=1").await?;
+        Ok(self.provider_at)
     }
 }
 

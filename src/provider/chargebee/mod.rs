@@ -4,7 +4,8 @@
 //!
 //! A usage is made in [`encode`], leaves through [`client`], and its answer is read in
 //! [`classify`]. What Chargebee promises stands in [`promises`]; what it holds is listed and added
-//! up in [`usages`].
+//! up in [`usages`]. How it bills is asked in [`billing`]: [`subscriptions`], [`invoices`] and the
+//! [`events`] that announce them, which also come by [`webhooks`].
 //!
 //! An account is a subscription here, and a meter one of its metered item prices.
 
@@ -30,11 +31,18 @@ pub mod promises;
 pub mod encode;
 pub mod classify;
 pub mod usages;
+pub mod objects;
+pub mod subscriptions;
+pub mod invoices;
+pub mod events;
+pub mod webhooks;
+pub mod billing;
 pub mod client;
 
-use client::{Client, Read};
+use client::{Client, Inquiry};
 use settings::Settings;
 use usages::Listing;
+use webhooks::ProtectedNotices;
 
 /// Why a Chargebee site cannot be worked with as it is set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -123,7 +131,8 @@ impl Provider for Chargebee {
     }
 
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
-        None
+        let (password, livemode) = (self.settings.webhooks.as_ref()?, self.settings.livemode());
+        Some(Arc::new(ProtectedNotices::new(password, livemode)))
     }
 
     /// Nothing is learned of an item price: how its usages are added up is told by no answer.
@@ -162,13 +171,13 @@ impl Provider for Chargebee {
         grouping: Grouping,
     ) -> Result<Totals, Answer> {
         let listing = Listing::of(meter, account, span, grouping);
-        let Read { value, provider_at, calls } =
-            self.client.totals(listing).await.map_err(|answer| *answer)?;
-        Ok(Totals { parts: value, provider_at, calls })
+        let mut inquiry = Inquiry::new(&self.client);
+        let parts = inquiry.totals(listing).await.map_err(|answer| *answer)?;
+        Ok(Totals { parts, provider_at: inquiry.provider_at(), calls: inquiry.calls() })
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {
-        let provider_at = self.client.greet().await.map_err(|answer| *answer)?;
+        let provider_at = Inquiry::new(&self.client).greet().await.map_err(|answer| *answer)?;
         let (account, livemode) = (Some(self.settings.site.clone()), self.settings.livemode());
         Ok(Contact {
             account: AccountPin { account, livemode },

@@ -25,8 +25,27 @@ pub const CONCURRENCY: u32 = 10;
 /// Digits after the point of a usage's quantity, when the operator set none: those of a site
 /// without "multi-decimal support".
 pub const DECIMALS: u32 = 2;
+/// Hours after its date when a pending invoice is closed, when the operator set none: little enough
+/// to be safe where the site waits longer. It is the site's own setting, for a subscription too.
+/// <https://www.chargebee.com/docs/billing/2.0/kb/ubb/configuring-metered-billing-pc-20>
+pub const INVOICES_CLOSE_AFTER_HOURS: u32 = 1;
+/// The longest such wait that a site can be set to, in hours: 50 days (the same page).
+pub const INVOICES_CLOSE_AFTER_HOURS_MAX: i64 = 50 * 24;
+/// The user name of webhooks, when the operator set none.
+pub const WEBHOOK_USER: &str = "tallyd";
+/// Shortest password of webhooks, in bytes: what nobody guesses who may try all day.
+pub const WEBHOOK_PASSWORD_BYTES_MIN: usize = 16;
 /// Longest id of an item price, in characters.
 pub const ITEM_PRICE_CHARS_MAX: usize = 100;
+
+/// What an endpoint's webhooks carry as Basic authentication.
+#[derive(Clone, Debug)]
+pub struct Password {
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
+}
 
 /// One Chargebee site.
 #[derive(Clone, Debug)]
@@ -44,6 +63,10 @@ pub struct Settings {
     pub item_prices: Vec<ProviderMeter>,
     /// Most digits after the point that the site takes.
     pub decimals: u32,
+    /// Hours after a pending invoice's date when the site closes it by itself. No answer tells it.
+    pub invoices_close_after_hours: u32,
+    /// What webhooks have to carry; nothing while none is taken.
+    pub webhooks: Option<Password>,
     /// How long one request may take, in milliseconds.
     pub timeout_millis: u32,
 }

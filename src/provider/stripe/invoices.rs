@@ -195,6 +195,10 @@ impl Told {
             let most = LINE_PAGES_MAX * ROWS_PER_PAGE;
             return Err(self.wrong(&format!("has no end of lines: more than {most}")));
         }
+        let Some(customer) = &self.customer else {
+            return Ok(Found { invoice: None, strangers: Vec::new() });
+        };
+        let account = objects::named("customer", customer.id(), AccountName::new)?;
         let (mut lines, mut strangers) = (Vec::new(), Vec::new());
         for line in &self.lines.data {
             let price = line.price().and_then(|price| PriceId::new(price).ok());
@@ -204,13 +208,10 @@ impl Told {
                 continue;
             };
             match known.of(id) {
-                Some(meter) => lines.extend(self.line(line, price, meter)?),
+                Some(meter) => lines.extend(self.line(line, price, (&account, meter))?),
                 None => strangers.push(id.clone()),
             }
         }
-        let Some(customer) = &self.customer else {
-            return Ok(Found { invoice: None, strangers: Vec::new() });
-        };
         let status = self.status()?;
         let finalizes_at = match status {
             InvoiceStatus::Draft => self.automatically_finalizes_at,
@@ -219,12 +220,13 @@ impl Told {
         let finalized_at = self.status_transitions.finalized_at;
         let invoice = Invoice {
             id: objects::named("id", &self.id, InvoiceId::new)?,
-            account: objects::named("customer", customer.id(), AccountName::new)?,
             status,
             created_at: objects::time("created", self.created)?,
             finalizes_at: objects::time_or_none("automatically_finalizes_at", finalizes_at)?,
             finalized_at: objects::time_or_none("finalized_at", finalized_at)?,
             lines,
+            // Stripe has a line of every meter, also of one that was not used.
+            term: None,
         };
         Ok(Found { invoice: Some(invoice), strangers })
     }
@@ -234,7 +236,7 @@ impl Told {
         &self,
         line: &Line,
         price: PriceId,
-        meter: &ProviderMeter,
+        (account, meter): (&AccountName, &ProviderMeter),
     ) -> Result<Option<InvoiceLine>, NoObject> {
         let Some(quantity) = line.quantity()? else { return Ok(None) };
         if line.period.start == line.period.end && quantity.is_zero() {
@@ -251,6 +253,7 @@ impl Told {
                 subscription.id(),
                 SubscriptionId::new,
             )?,
+            account: account.clone(),
             price,
             meter: meter.clone(),
             period: objects::window("the period of a line", line.period)?,

@@ -19,7 +19,7 @@ use crate::domain::event::EventId;
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName, SubscriptionId};
 use crate::domain::period::{
     Billing, BillingStanding, CLOSING_MARGIN_MICROS, Period, learn_invoice, learn_subscription,
-    lose_draft,
+    lose_invoice,
 };
 use crate::domain::state::EventState;
 use crate::domain::time::{Timestamp, Window};
@@ -203,19 +203,20 @@ impl Known {
         let billed: Vec<Value> = learned
             .invoices
             .iter()
-            .flat_map(|invoice| {
-                invoice.lines.iter().map(move |line| {
-                    let start = line.period.start.micros();
-                    json!([line.subscription.as_str(), invoice.account.as_str(), start])
-                })
+            .flat_map(|invoice| &invoice.lines)
+            .map(|line| {
+                let start = line.period.start.micros();
+                json!([line.subscription.as_str(), line.account.as_str(), start])
             })
             .collect();
-        let drafted = subscriptions_of_drafts(connection, provider, &learned.missing).await?;
+        let lost = subscriptions_of_invoices(connection, provider, &learned.missing).await?;
+        let terms = learned.invoices.iter().filter_map(|invoice| invoice.term.as_ref());
         let names: BTreeSet<&str> = told
             .iter()
             .chain(&billed)
             .filter_map(first_text)
-            .chain(drafted.iter().map(SubscriptionId::as_str))
+            .chain(lost.iter().map(SubscriptionId::as_str))
+            .chain(terms.map(|term| term.subscription.as_str()))
             .collect();
         let names = json!(names).to_string();
         let keep = [(sql!("subscriptions_keep"), told), (sql!("subscriptions_expect"), billed)];
@@ -260,14 +261,15 @@ impl Known {
 
     /// Invoices first: they outrank what a subscription lets expect.
     fn learn(&mut self, learned: &Learned) {
-        for draft in &learned.missing {
+        for missing in &learned.missing {
             for kept in self.kept.values_mut() {
-                kept.learned = lose_draft(std::mem::take(&mut kept.learned), draft);
+                kept.learned = lose_invoice(std::mem::take(&mut kept.learned), missing);
             }
         }
         for invoice in &learned.invoices {
-            let names: BTreeSet<&SubscriptionId> =
-                invoice.lines.iter().map(|line| &line.subscription).collect();
+            let billed = invoice.lines.iter().map(|line| &line.subscription);
+            let terms = invoice.term.iter().map(|term| &term.subscription);
+            let names: BTreeSet<&SubscriptionId> = billed.chain(terms).collect();
             for name in names {
                 self.change(name, |known| learn_invoice(known, name, invoice));
             }
@@ -325,19 +327,19 @@ impl Known {
     }
 }
 
-/// The subscriptions with a period that one of these was the draft of.
-async fn subscriptions_of_drafts(
+/// The subscriptions with a period that one of these bills, or was the draft of.
+async fn subscriptions_of_invoices(
     connection: &mut SqliteConnection,
     provider: &ProviderName,
-    drafts: &[InvoiceId],
+    invoices: &[InvoiceId],
 ) -> Result<Vec<SubscriptionId>, LedgerError> {
-    if drafts.is_empty() {
+    if invoices.is_empty() {
         return Ok(Vec::new());
     }
-    let drafts: Vec<&str> = drafts.iter().map(InvoiceId::as_str).collect();
-    let rows = sqlx::query(sql!("subscriptions_of_drafts"))
+    let invoices: Vec<&str> = invoices.iter().map(InvoiceId::as_str).collect();
+    let rows = sqlx::query(sql!("subscriptions_of_invoices"))
         .bind(provider.as_str())
-        .bind(json!(drafts).to_string())
+        .bind(json!(invoices).to_string())
         .fetch_all(connection)
         .await
         .map_err(ledger_error)?;

@@ -24,6 +24,7 @@ fn try_read(text: &str) -> Result<Config, Problems> {
         "STRIPE_KEY" => Some(super::LIVE_KEY.to_owned()),
         "TALLYD_TOKEN" => Some(super::TOKEN.to_owned()),
         "CHARGEBEE_KEY" => Some("canary-of-a-site".to_owned()),
+        "CHARGEBEE_WEBHOOK_PASSWORD" => Some("canary-of-its-webhooks".to_owned()),
         "STRIPE_WEBHOOK_SECRET" => Some(super::WEBHOOK.to_owned()),
         _ => None,
     };

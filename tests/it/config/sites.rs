@@ -64,6 +64,28 @@ fn a_key_is_of_the_site_that_it_is_sent_to_and_goes_nowhere_else() {
 }
 
 #[test]
+fn the_wait_of_pending_invoices_and_the_password_of_webhooks_are_the_sites_own() {
+    let config = sound(SITE);
+    let site = &config.chargebee[0].provider;
+    assert_eq!((site.invoices_close_after_hours, site.webhooks.is_none()), (1, true));
+    let password = "webhook_password = { env = \"WEBHOOK\" }\n";
+    let config = sound(&site_and(&format!("invoices_close_after_hours = 48\n{password}")));
+    let site = &config.chargebee[0].provider;
+    let user = site.webhooks.as_ref().map(|webhooks| webhooks.user.as_str());
+    assert_eq!((site.invoices_close_after_hours, user), (48, Some("tallyd")));
+    let short = password.replace("WEBHOOK", "SHORT");
+    let title = "`chargebee.main.webhook_password` has less than 16 bytes";
+    refused(&site_and(&short), "{ env = \"SHORT\" }", title);
+    let user = "webhook_user = \"a:b\"\n";
+    let title = "`chargebee.main.webhook_user` has a colon";
+    refused(&site_and(&format!("{user}{password}")), "\"a:b\"", title);
+    let title = "`chargebee.main.webhook_user` has no password beside it";
+    refused(&site_and("webhook_user = \"a\"\n"), "\"a\"", title);
+    let title = "`chargebee.main.invoices_close_after_hours` is 1201, outside 0 to 1200";
+    refused(&site_and("invoices_close_after_hours = 1201\n"), "1201", title);
+}
+
+#[test]
 fn how_usages_add_up_has_to_be_said_and_only_sums_are_told() {
     for word in ["most_recent", "max"] {
         let title = format!(

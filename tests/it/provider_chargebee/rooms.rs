@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
@@ -17,28 +18,35 @@ use tallyd::domain::names::{
 use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, UsageRecord};
-use tallyd::domain::time::Timestamp;
+use tallyd::domain::time::{MICROS_PER_HOUR, Timestamp};
 use tallyd::ledger::intake::{CorrectionLedger as _, IntakeLedger as _};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
+use tallyd::ledger::report::ReportLedger as _;
 use tallyd::posting::poster::Poster;
 use tallyd::provider::Provider;
+use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
-use tallyd::sandbox::chargebee::{Limits, NewItemPrice};
+use tallyd::sandbox::chargebee::{CancelAt, Limits, NewItemPrice, NewSubscription};
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
 use tallyd::service::{IDLE_SECONDS_MAX, Service};
 use tallyd::store::sqlite::SqliteLedger;
 
 use super::{HOUR, chargebee, meter, provider_name};
-use crate::support::chargebee::{DAY, Running, START, start, start_with};
+use crate::support::chargebee::{DAY, MONTH, Running, START, start, start_with};
 
 /// A run of the rooms over a ledger, told to the stand-in.
 struct World {
     ledger: Arc<SqliteLedger>,
     rooms: Vec<Box<dyn Service>>,
     settler: Settler,
+    listener: Option<Listener>,
     clock: Arc<ManualClock>,
     sandbox: Running,
     _folder: tempfile::TempDir,
+}
+
+fn reading() -> tallyd::reconcile::Settings {
+    tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: 8_000 }
 }
 
 fn route(name: &str) -> Route {
@@ -58,6 +66,15 @@ fn route(name: &str) -> Route {
 }
 
 impl World {
+    /// As [`Self::open`], with what the site bills followed.
+    async fn following(sandbox: Running) -> Self {
+        let mut world = Self::open(sandbox, QUICK).await;
+        let site = chargebee(&world.sandbox);
+        let ledger = world.ledger.clone();
+        world.listener = Some(Listener::new(reading(), ledger, site.clone(), site));
+        world
+    }
+
     async fn open(sandbox: Running, rate: Rate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(START)));
@@ -87,12 +104,11 @@ impl World {
             clock.clone(),
             Arc::new(|_| ()),
         );
-        let reading =
-            tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: 8_000 };
-        let settler = Settler::new(reading, ledger.clone(), provider, Arc::new(|_| ()));
+        let settler = Settler::new(reading(), ledger.clone(), provider, Arc::new(|_| ()));
         let rooms: Vec<Box<dyn Service>> =
             vec![Box::new(accruer), Box::new(poster), Box::new(courier)];
-        Self { ledger, rooms, settler, clock, sandbox, _folder: folder }
+        let listener = None;
+        Self { ledger, rooms, settler, listener, clock, sandbox, _folder: folder }
     }
 
     /// Another time, at both ends.
@@ -144,6 +160,12 @@ impl World {
                 next = next.into_iter().chain(step.wake_at).min();
             }
             let now = self.clock.now();
+            if let Some(listener) = &self.listener {
+                let step = listener.run_once(now).await.unwrap();
+                busy |= step.more || step.did_something();
+                // It looks at the clock every minute; what is announced can wait for an hour here.
+                next = next.into_iter().chain([now.plus_micros(MICROS_PER_HOUR)]).min();
+            }
             match next {
                 _ if busy => quiet = 0,
                 Some(at) if at <= until => {
@@ -278,7 +300,7 @@ async fn what_is_invoiced_already_is_held_with_what_a_person_can_do() {
 async fn a_subscription_is_told_one_thing_at_a_time_whatever_the_item_price() {
     let sandbox = start_with(|site| {
         site.item_prices.push(NewItemPrice::metered("bytes"));
-        site.latency = std::time::Duration::from_millis(20);
+        site.latency = Duration::from_millis(20);
     })
     .await;
     sandbox.subscribe("sub_1", &["basic", "calls", "bytes"]);
@@ -335,4 +357,92 @@ async fn two_looks_at_the_list_settle_what_it_contains_and_find_what_somebody_de
     let states = world.states().await;
     assert_eq!(states, [("held".to_owned(), 1), ("settled".to_owned(), 1)]);
     assert_eq!(world.ledger.held(10).await.unwrap()[0].reason, "disproved");
+}
+
+#[tokio::test]
+async fn late_usage_joins_a_pending_invoice_and_is_held_once_that_is_closed() {
+    let sandbox = start_with(|site| {
+        site.pending = Duration::from_secs(48 * 3_600);
+        site.renames_invoices = true;
+    })
+    .await;
+    let world = World::following(sandbox).await;
+    let term_end = START + MONTH;
+    world.accept("a", "sub", "calls", "10", START + DAY).await;
+    // Its last window ends with the term, at noon.
+    world.accept("b", "sub", "calls", "2", term_end - HOUR).await;
+    world.run_until(term_end + HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 12 2"]);
+    world.accept("late", "sub", "calls", "3", START + 2 * DAY).await;
+    world.accept("next", "sub", "calls", "1", term_end + HOUR).await;
+    world.run_until(term_end + 30 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 16 4"]);
+    // The invoice is closed after 48 hours, under another id.
+    world.run_until(term_end + 49 * HOUR).await;
+    world.accept("too late", "sub", "calls", "5", START + 3 * DAY).await;
+    world.run_until(term_end + 50 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 16 4"]);
+    let held = world.ledger.held(10).await.unwrap();
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0].reason, "late_for_period");
+    let finals = world.ledger.final_periods(&provider_name(), 10).await.unwrap();
+    let said: Vec<String> =
+        finals.iter().map(|each| format!("{} {}", each.account, each.billed)).collect();
+    assert_eq!(said, ["sub 15"]);
+}
+
+#[tokio::test]
+async fn a_term_without_any_usage_still_takes_it_while_its_invoice_is_pending() {
+    let sandbox = start_with(|site| site.pending = Duration::from_secs(48 * 3_600)).await;
+    let world = World::following(sandbox).await;
+    world.run_until(START + MONTH + 10 * HOUR).await;
+    world.accept("late", "sub", "calls", "3", START + DAY).await;
+    world.run_until(START + MONTH + 11 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 3 1"]);
+    assert_eq!(world.ledger.held(10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn usage_of_a_trial_and_after_the_end_is_held_as_nothing_bills_it() {
+    let sandbox = start().await;
+    let trial = NewSubscription {
+        trial_end: Some(START + 10 * DAY),
+        ..NewSubscription::new("sub_trial", "customer", &["basic", "calls"])
+    };
+    sandbox.handle.create_subscription(&trial).unwrap();
+    let world = World::following(sandbox).await;
+    world.accept("on trial", "sub_trial", "calls", "3", START + DAY).await;
+    world.accept("before", "sub", "calls", "1", START + DAY).await;
+    world.run_until(START + 3 * DAY).await;
+    world.sandbox.handle.cancel("sub", CancelAt::Now).unwrap();
+    world.run_until(START + 3 * DAY + HOUR).await;
+    world.accept("after", "sub", "calls", "5", START + 4 * DAY).await;
+    world.run_until(START + 6 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 1 1"]);
+    let held = world.ledger.held(10).await.unwrap();
+    let said: Vec<(&str, &str)> =
+        held.iter().map(|each| (each.account.as_str(), each.reason.as_str())).collect();
+    assert_eq!(said, [("sub_trial", "no_period"), ("sub", "no_period")]);
+    // The trial's end makes its own usage no more billable, and later usage goes.
+    world.accept("paid", "sub_trial", "calls", "7", START + 11 * DAY).await;
+    world.run_until(START + 13 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 1 1", "sub_trial calls 7 1"]);
+}
+
+#[tokio::test]
+async fn an_invoice_that_somebody_deletes_is_found_to_bill_nothing() {
+    let world = World::following(start().await).await;
+    world.accept("a", "sub", "calls", "10", START + DAY).await;
+    world.run_until(START + MONTH + 3 * DAY).await;
+    let billed = async || {
+        let finals = world.ledger.final_periods(&provider_name(), 10).await.unwrap();
+        finals.iter().map(|each| each.billed.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(billed().await, ["10"]);
+    let invoices = world.sandbox.ids("/invoices", "invoice", &[]).await;
+    let deleted =
+        world.sandbox.post(&format!("/invoices/{}/delete", invoices[0]), &Vec::new()).await;
+    assert_eq!(deleted.status, 200);
+    world.run_until(START + MONTH + 4 * DAY).await;
+    assert_eq!(billed().await, ["0"], "its usages are gone with it");
 }

@@ -134,7 +134,7 @@ async fn a_draft_is_learned_with_its_lines_and_again_when_it_is_final() {
     let draft = invoice(&stripe, &id).await;
     assert_eq!(draft.calls, 1, "the price was learned with the subscription");
     let draft = draft.value;
-    assert_eq!((draft.id.clone(), draft.account.as_str()), (id.clone(), "cus_1"));
+    assert_eq!((draft.id.clone(), draft.lines[0].account.as_str()), (id.clone(), "cus_1"));
     assert_eq!((draft.status, draft.finalized_at), (InvoiceStatus::Draft, None));
     assert_eq!(draft.created_at, at("2026-10-21T12:00:00Z"));
     assert_eq!(draft.finalizes_at, Some(at("2026-10-21T13:00:00Z")));

@@ -35,6 +35,7 @@ pub(crate) fn invoice_of(period: Window, status: InvoiceStatus, closes: Timestam
     let line = InvoiceLine {
         id: LineId::new("il_1").unwrap(),
         subscription: SubscriptionId::new("sub_1").unwrap(),
+        account: AccountName::new("cus_1").unwrap(),
         price: PriceId::new("price_1").unwrap(),
         meter: ProviderMeter::new("calls").unwrap(),
         period,
@@ -42,12 +43,12 @@ pub(crate) fn invoice_of(period: Window, status: InvoiceStatus, closes: Timestam
     };
     Invoice {
         id: InvoiceId::new("in_1").unwrap(),
-        account: AccountName::new("cus_1").unwrap(),
         status,
         created_at: period.end,
         finalizes_at: Some(closes),
         finalized_at: (status == InvoiceStatus::Final).then_some(closes),
         lines: vec![line],
+        term: None,
     }
 }
 

@@ -63,7 +63,7 @@ fn an_invoice_tells_what_it_bills_of_meters() {
     let read = found(&invoice()).unwrap();
     assert_eq!(read.strangers, [""; 0]);
     let read = read.invoice.unwrap();
-    assert_eq!((read.id.as_str(), read.account.as_str()), ("in_1", "cus_1"));
+    assert_eq!((read.id.as_str(), read.lines[0].account.as_str()), ("in_1", "cus_1"));
     assert_eq!((read.status, read.created_at.seconds()), (InvoiceStatus::Draft, END));
     assert_eq!(read.finalizes_at.map(|at| at.seconds()), Some(END + 3_600));
     assert_eq!((read.finalized_at, read.lines.len()), (None, 1));
