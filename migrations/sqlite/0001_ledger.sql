@@ -498,6 +498,18 @@ CREATE INDEX billing_period_invoice ON billing_period (provider, invoice)
 CREATE INDEX billing_period_uncompared ON billing_period (provider, id)
   WHERE billed IS NOT NULL AND compared_at IS NULL;
 
+-- Times of a subscription in which usage is stored by the provider and on no bill, whatever its
+-- periods say; one that goes on has no end.
+CREATE TABLE idle_time (
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  start_at INTEGER NOT NULL,
+  subscription_id INTEGER NOT NULL REFERENCES subscription (id),
+  end_at INTEGER,
+  PRIMARY KEY (provider, account, start_at, subscription_id),
+  CONSTRAINT idle_time_form CHECK (end_at IS NULL OR start_at < end_at)
+) STRICT, WITHOUT ROWID;
+
 -- How far each list of what a provider announces, or bills, was read.
 CREATE TABLE feed (
   provider TEXT NOT NULL,

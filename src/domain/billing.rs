@@ -34,6 +34,11 @@ pub struct Subscription {
     pub ended_at: Option<Timestamp>,
     /// When it is to end, as far as that was said.
     pub ends_at: Option<Timestamp>,
+    /// Since when usage is stored and on no bill, whatever its periods say, where that is so: while
+    /// it pauses, and after its end. Of an account that has no other subscription.
+    pub idle_since: Option<Timestamp>,
+    /// When it was changed last, where that is told: what ended its idle time was no later.
+    pub changed_at: Option<Timestamp>,
     /// The meters it bills, each with the period that is open.
     pub items: Vec<BilledItem>,
     /// Its newest invoice.

@@ -63,6 +63,12 @@ impl Period {
         Self { meter, span, closes_at: None, closed_at: None, invoice: None, billed: None }
     }
 
+    /// A span that takes no usage.
+    #[must_use]
+    pub fn without_usage(meter: ProviderMeter, span: Window) -> Self {
+        Self { closed_at: Some(span.start), ..Self::expected(meter, span) }
+    }
+
     /// Whether only a subscription let expect it: no invoice has said anything of it.
     fn is_expected(&self) -> bool {
         self.invoice.is_none() && self.closed_at.is_none()
@@ -240,9 +246,40 @@ pub fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {
     Window { start, end }
 }
 
+/// A time of a subscription in which usage is stored and on no bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleTime {
+    /// Since when.
+    pub start: Timestamp,
+    /// Until when; nothing while it goes on.
+    pub end: Option<Timestamp>,
+}
+
+/// What `subscription`, as it was told when the provider's clock was at `seen_at`, makes of the
+/// idle times known of it that go on: those that begin, or end.
+#[must_use]
+pub fn learn_idle_times(
+    open: &[Timestamp],
+    subscription: &Subscription,
+    seen_at: Timestamp,
+) -> Vec<IdleTime> {
+    match subscription.idle_since {
+        Some(start) if open.contains(&start) => Vec::new(),
+        Some(start) => vec![IdleTime { start, end: None }],
+        None => {
+            let end = subscription.changed_at.map_or(seen_at, |at| at.min(seen_at));
+            // One that is over in the second in which it began held nothing; a second is kept.
+            let after = |start: Timestamp| end.max(start.plus_seconds(1));
+            open.iter().map(|start| IdleTime { start: *start, end: Some(after(*start)) }).collect()
+        }
+    }
+}
+
 /// What is known of how an instant of an account's usage of a meter is billed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Billing {
+    /// Since when it is stored and on no bill, if it is of such a time.
+    pub idle_since: Option<Timestamp>,
     /// The end of the period that it is in, if it is in one that is known.
     pub ends_at: Option<Timestamp>,
     /// When the draft of that period becomes final.
@@ -277,12 +314,18 @@ pub enum BillingStanding {
     NotYet(Timestamp),
     /// No subscription bills what was used since this instant.
     NoLonger(Timestamp),
+    /// Its subscription bills nothing of what was used since this instant, and may bill later usage
+    /// again.
+    Idle(Timestamp),
 }
 
 impl Billing {
     /// How it stands for usage of `at` when the provider's clock is at `provider_now`.
     #[must_use]
     pub fn standing(&self, at: Timestamp, provider_now: Timestamp) -> BillingStanding {
+        if let Some(since) = self.idle_since {
+            return BillingStanding::Idle(since);
+        }
         if let Some(closed) = self.closed_at {
             return BillingStanding::Closed(closed);
         }

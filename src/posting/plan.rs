@@ -110,6 +110,13 @@ impl Plan {
                 let why = format!("{rest} is outstanding, and no subscription bills since {at}");
                 self.hold((HoldReason::NoPeriod, why));
             }
+            BillingStanding::Idle(at) => {
+                let why = format!(
+                    "{rest} is outstanding, and is of a pause of its subscription, or of after its \
+                     end, which began at {at}"
+                );
+                self.hold((HoldReason::NoPeriod, why));
+            }
         }
         true
     }

@@ -58,6 +58,8 @@ fn subscription(start: i64, end: i64) -> Subscription {
         started_at: at(start),
         ended_at: None,
         ends_at: None,
+        idle_since: None,
+        changed_at: None,
         items: vec![BilledItem { meter: meter(), period: window(start, end) }],
         latest_invoice: None,
     }

@@ -219,6 +219,8 @@ fn subscription(customer: &str, start: i64, end: i64) -> Subscription {
         started_at: at(start),
         ended_at: None,
         ends_at: None,
+        idle_since: None,
+        changed_at: None,
         items: vec![BilledItem { meter: meter(), period }],
         latest_invoice: None,
     }

@@ -63,6 +63,8 @@ fn subscription(scene: &Scene, of: &server::Subscription) -> Subscription {
         started_at: at(of.began_at),
         ended_at: of.ended_at.map(at),
         ends_at: of.ends_at.map(at),
+        idle_since: None,
+        changed_at: None,
         items: of
             .meters
             .iter()

@@ -32,6 +32,8 @@ fn subscription(items: &[(&str, i64, i64)]) -> Subscription {
         started_at: at(0),
         ended_at: None,
         ends_at: None,
+        idle_since: None,
+        changed_at: None,
         items: items.iter().map(item).collect(),
         latest_invoice: None,
     }
@@ -218,4 +220,25 @@ fn a_window_is_cut_at_each_bound_within_it_and_at_no_other() {
     }
     assert_eq!(cut(window(2, 8), &[], at(4)), window(2, 8));
     assert_eq!(cut(window(3, 5), &bounds, at(4)), window(3, 5));
+}
+
+#[test]
+fn an_idle_time_goes_on_until_the_subscription_is_told_without_it() {
+    let active = subscription(&[("calls", 0, 100)]);
+    let paused = Subscription { idle_since: Some(at(10)), ..active.clone() };
+    assert_eq!(learn_idle_times(&[], &active, at(20)), []);
+    let begun = IdleTime { start: at(10), end: None };
+    assert_eq!(learn_idle_times(&[], &paused, at(20)), [begun]);
+    assert_eq!(learn_idle_times(&[at(10)], &paused, at(30)), [], "nothing new");
+    let ended = |changed: Option<Timestamp>| {
+        let told = Subscription { changed_at: changed, ..active.clone() };
+        learn_idle_times(&[at(10)], &told, at(40))[0].end
+    };
+    assert_eq!(ended(None), Some(at(40)));
+    assert_eq!(ended(Some(at(35))), Some(at(35)));
+    assert_eq!(ended(Some(at(50))), Some(at(40)), "no later than it was seen");
+    assert_eq!(ended(Some(at(10))), Some(at(10).plus_seconds(1)));
+    let billing =
+        Billing { idle_since: Some(at(10)), ends_at: Some(at(100)), ..Billing::default() };
+    assert_eq!(billing.standing(at(20), at(20)), BillingStanding::Idle(at(10)));
 }

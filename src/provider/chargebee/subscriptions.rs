@@ -83,7 +83,7 @@ impl Told {
 
     fn read(&self, known: &[ProviderMeter]) -> Result<Subscription, String> {
         let standing = self.standing();
-        let since = || objects::time_or_none("updated_at", self.updated_at);
+        let changed_at = objects::time_or_none("updated_at", self.updated_at)?;
         let cancelled_at = objects::time_or_none("cancelled_at", self.cancelled_at)?;
         let (ended_at, ends_at) = match standing {
             Standing::Ahead | Standing::Active => (None, None),
@@ -91,8 +91,16 @@ impl Told {
                 let term_end = objects::time_or_none("current_term_end", self.current_term_end)?;
                 (None, cancelled_at.or(term_end))
             }
-            Standing::Paused => (objects::time_or_none("pause_date", self.pause_date)?, None),
-            Standing::Over => (cancelled_at.or(since()?), None),
+            // Its term goes on, and is invoiced at its end.
+            Standing::Paused => (None, None),
+            Standing::Over => (cancelled_at.or(changed_at), None),
+        };
+        let idle_since = match standing {
+            Standing::Ahead | Standing::Active | Standing::Ending => None,
+            Standing::Paused => {
+                objects::time_or_none("pause_date", self.pause_date)?.or(changed_at)
+            }
+            Standing::Over => ended_at,
         };
         let started_at = self.began_at(standing)?;
         let term = self.term(standing, started_at)?;
@@ -107,15 +115,16 @@ impl Told {
             id: objects::named("id", &self.id, SubscriptionId::new)?,
             account: objects::named("id", &self.id, AccountName::new)?,
             status: match standing {
-                Standing::Ahead | Standing::Active | Standing::Ending => {
+                Standing::Ahead | Standing::Active | Standing::Ending | Standing::Paused => {
                     SubscriptionStatus::Billing
                 }
-                Standing::Paused => SubscriptionStatus::Paused,
                 Standing::Over => SubscriptionStatus::Ended,
             },
             started_at,
             ended_at,
             ends_at,
+            idle_since,
+            changed_at,
             items: term.map_or_else(Vec::new, item),
             latest_invoice: None,
         })
@@ -231,6 +240,7 @@ mod tests {
         for (changes, status, ended_at, ends_at) in [
             (vec![("status", json!("active"))], SubscriptionStatus::Billing, None, None),
             (vec![("status", json!("hibernating"))], SubscriptionStatus::Billing, None, None),
+            (vec![("status", json!("paused"))], SubscriptionStatus::Billing, None, None),
             (
                 vec![("status", json!("non_renewing")), ("cancelled_at", cancelled.clone())],
                 SubscriptionStatus::Billing,
@@ -242,12 +252,6 @@ mod tests {
                 SubscriptionStatus::Billing,
                 None,
                 Some(TERM.1),
-            ),
-            (
-                vec![("status", json!("paused")), ("pause_date", cancelled.clone())],
-                SubscriptionStatus::Paused,
-                Some(later),
-                None,
             ),
             (
                 vec![("status", json!("cancelled")), ("cancelled_at", cancelled)],
@@ -268,6 +272,27 @@ mod tests {
             let said =
                 (read.status, times.0.map(|at| at.seconds()), times.1.map(|at| at.seconds()));
             assert_eq!(said, (status, ended_at, ends_at), "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_in_a_pause_or_after_the_end_is_on_no_bill() {
+        for (changes, since) in [
+            (vec![("status", json!("active")), ("pause_date", json!(TERM.0 + 7))], None),
+            (vec![("status", json!("non_renewing")), ("cancelled_at", json!(TERM.1))], None),
+            (
+                vec![("status", json!("paused")), ("pause_date", json!(TERM.0 + 7))],
+                Some(TERM.0 + 7),
+            ),
+            (vec![("status", json!("paused"))], Some(TERM.0 + 100)),
+            (
+                vec![("status", json!("cancelled")), ("cancelled_at", json!(TERM.0 + 7))],
+                Some(TERM.0 + 7),
+            ),
+        ] {
+            let read = found(&with(&changes)).unwrap();
+            assert_eq!(read.idle_since.map(|at| at.seconds()), since, "{changes:?}");
+            assert_eq!(read.changed_at.map(|at| at.seconds()), Some(TERM.0 + 100));
         }
     }
 

@@ -139,6 +139,9 @@ impl Told {
             started_at: objects::time("start_date", self.start_date)?,
             ended_at: objects::time_or_none("ended_at", self.ended_at)?,
             ends_at: objects::time_or_none("cancel_at", ends_at)?,
+            // What is used in a pause is billed when the subscription goes on.
+            idle_since: None,
+            changed_at: None,
             items,
             latest_invoice: latest_invoice.transpose()?,
         };

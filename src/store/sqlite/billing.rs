@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::idle::keep_idle_times;
 use super::moves::{Move, move_events};
 use super::notices::conclude;
 use super::posting::refresh_lanes;
@@ -39,8 +40,10 @@ impl BillingLedger for SqliteLedger {
         let mut transaction = begin(&mut writer).await?;
         let mut known = Known::read(&mut transaction, provider, learned, now).await?;
         known.learn(learned);
-        let changed = known.keep(&mut transaction, provider, now).await?;
+        let idle = keep_idle_times(&mut transaction, provider, learned, &known).await?;
+        let mut changed = known.keep(&mut transaction, provider, now).await?;
         let mut learnt = Learnt { periods: count(changed.len()), ..Learnt::default() };
+        changed.extend(idle);
         follow_periods(&mut transaction, provider, &changed, learned.seen_at, now).await?;
         for report in &learned.rejections {
             learnt.rejected += reject(&mut transaction, provider, report, now).await?;
@@ -173,22 +176,29 @@ pub(super) async fn bounds_of(
 }
 
 /// A subscription's periods, as they were and as they are to be.
-struct Kept {
+pub(super) struct Kept {
     account: AccountName,
     stored: Vec<(i64, Period)>,
     learned: Vec<Period>,
 }
 
+impl Kept {
+    /// The meters of its periods, each once.
+    pub(super) fn meters(&self) -> BTreeSet<&ProviderMeter> {
+        self.learned.iter().map(|period| &period.meter).collect()
+    }
+}
+
 /// A period that is new, or not what it was.
-struct Changed {
-    account: AccountName,
-    period: Period,
+pub(super) struct Changed {
+    pub(super) account: AccountName,
+    pub(super) period: Period,
 }
 
 /// What the ledger knows of the subscriptions at hand, by their numbers.
-struct Known {
-    numbers: HashMap<SubscriptionId, i64>,
-    kept: BTreeMap<i64, Kept>,
+pub(super) struct Known {
+    pub(super) numbers: HashMap<SubscriptionId, i64>,
+    pub(super) kept: BTreeMap<i64, Kept>,
 }
 
 impl Known {

@@ -266,7 +266,13 @@ impl Candidate {
             }
             // What may be there already is asked for again while its name is recognised: that ends
             // sooner than its period is learned.
-            BillingStanding::Unlearned(_) if self.leased.ambiguous => None,
+            BillingStanding::Unlearned(_) | BillingStanding::Idle(_) if self.leased.ambiguous => {
+                None
+            }
+            BillingStanding::Idle(at) => {
+                let why = format!("nothing of what was used since {at} is billed");
+                Some((HoldReason::NoPeriod, why))
+            }
             BillingStanding::Unlearned(at) => {
                 let why = format!(
                     "no period that holds it is known, and the one beside it has its bound at {at}"

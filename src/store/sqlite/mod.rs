@@ -15,6 +15,7 @@ mod delivery;
 mod fencing;
 mod find;
 mod holds;
+mod idle;
 mod intake;
 mod moves;
 mod notices;

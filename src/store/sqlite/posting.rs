@@ -174,6 +174,7 @@ pub(super) fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
         billed_until: row.maybe_time("billed_until")?,
         known_until: row.maybe_time("known_until")?,
         known_from: row.maybe_time("known_from")?,
+        idle_since: row.maybe_time("idle_since")?,
         ..Billing::default()
     })
 }

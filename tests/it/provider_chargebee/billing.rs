@@ -61,8 +61,8 @@ async fn a_subscription_is_read_through_its_life() {
     sandbox.advance(DAY);
     sandbox.handle.pause("sub").unwrap();
     let read = subscription(&site, "sub").await;
-    let since = read.ended_at.map(|at| at.seconds());
-    assert_eq!((read.status, since), (SubscriptionStatus::Paused, Some(START + DAY)));
+    let since = read.idle_since.map(|at| at.seconds());
+    assert_eq!((read.status, since), (SubscriptionStatus::Billing, Some(START + DAY)));
     sandbox.handle.resume("sub").unwrap();
     sandbox.handle.cancel("sub", CancelAt::TermEnd).unwrap();
     let read = subscription(&site, "sub").await;

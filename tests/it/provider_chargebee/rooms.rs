@@ -26,6 +26,7 @@ use tallyd::posting::poster::Poster;
 use tallyd::provider::Provider;
 use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
+use tallyd::sandbox::chargebee::Change as SiteChange;
 use tallyd::sandbox::chargebee::{CancelAt, Limits, NewItemPrice, NewSubscription};
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
 use tallyd::service::{IDLE_SECONDS_MAX, Service};
@@ -445,4 +446,53 @@ async fn an_invoice_that_somebody_deletes_is_found_to_bill_nothing() {
     assert_eq!(deleted.status, 200);
     world.run_until(START + MONTH + 4 * DAY).await;
     assert_eq!(billed().await, ["0"], "its usages are gone with it");
+}
+
+/// The holds, as `account quantity reason`.
+async fn held(world: &World) -> Vec<String> {
+    let held = world.ledger.held(10).await.unwrap();
+    let said = held.iter().map(|each| {
+        let quantity = each.quantity.to_string();
+        format!("{} {quantity} {}", each.account, each.reason)
+    });
+    said.collect()
+}
+
+#[tokio::test]
+async fn usage_of_a_pause_is_held_and_what_came_before_and_after_it_on_the_same_day_is_told() {
+    let world = World::following(start().await).await;
+    // The pause lasts from three to nine in the afternoon.
+    let (paused, resumed) = (START + 3 * HOUR, START + 9 * HOUR);
+    world.accept("before", "sub", "calls", "1", START + HOUR).await;
+    world.run_until(paused).await;
+    world.sandbox.handle.pause("sub").unwrap();
+    world.accept("within", "sub", "calls", "10", paused + HOUR).await;
+    world.run_until(resumed).await;
+    world.sandbox.handle.resume("sub").unwrap();
+    world.accept("after", "sub", "calls", "100", resumed + HOUR).await;
+    world.run_until(START + 3 * DAY).await;
+    assert_eq!(held(&world).await, ["sub 10 no_period"]);
+    assert_eq!(world.sandbox.books(), ["sub calls 101 2"]);
+    // The term's invoice changes nothing of that, and bills what was told.
+    world.accept("late", "sub", "calls", "1000", paused + 2 * HOUR).await;
+    world.run_until(START + MONTH + 3 * DAY).await;
+    assert_eq!(held(&world).await, ["sub 1010 no_period"]);
+    let finals = world.ledger.final_periods(&provider_name(), 10).await.unwrap();
+    assert_eq!(finals.len(), 1);
+    assert_eq!(finals[0].billed.to_string(), "101");
+}
+
+#[tokio::test]
+async fn usage_between_a_cancellation_and_a_new_beginning_is_held() {
+    let world = World::following(start().await).await;
+    world.run_until(START + DAY).await;
+    world.sandbox.handle.cancel("sub", CancelAt::Now).unwrap();
+    world.run_until(START + 5 * DAY).await;
+    world.sandbox.handle.change("sub", &SiteChange::Reactivate).unwrap();
+    world.run_until(START + 6 * DAY).await;
+    world.accept("between", "sub", "calls", "10", START + 3 * DAY).await;
+    world.accept("again", "sub", "calls", "100", START + 6 * DAY).await;
+    world.run_until(START + 9 * DAY).await;
+    assert_eq!(held(&world).await, ["sub 10 no_period"]);
+    assert_eq!(world.sandbox.books(), ["sub calls 100 1"]);
 }

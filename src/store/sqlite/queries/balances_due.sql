@@ -16,10 +16,17 @@ SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.win
   iif(p.id IS NULL, (SELECT min(q.start_at) FROM billing_period AS q
    WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
      AND q.start_at > b.newest_at), NULL) AS known_from,
-  b.record_position = 0 AND b.accrued <> '0' AND EXISTS (SELECT 1 FROM billing_period AS q
+  (SELECT max(i.start_at) FROM idle_time AS i WHERE i.provider = b.provider
+     AND i.account = b.account AND i.start_at <= b.newest_at
+     AND (i.end_at IS NULL OR i.end_at > b.newest_at)) AS idle_since,
+  b.record_position = 0 AND b.accrued <> '0' AND (EXISTS (SELECT 1 FROM billing_period AS q
    WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
      AND ((q.start_at > b.window_start AND q.start_at < b.window_end)
-       OR (q.end_at > b.window_start AND q.end_at < b.window_end))) AS spans_bound
+       OR (q.end_at > b.window_start AND q.end_at < b.window_end)))
+   OR EXISTS (SELECT 1 FROM idle_time AS i
+   WHERE i.provider = b.provider AND i.account = b.account
+     AND ((i.start_at > b.window_start AND i.start_at < b.window_end)
+       OR (i.end_at > b.window_start AND i.end_at < b.window_end)))) AS spans_bound
 FROM balance AS b JOIN destination AS d ON d.id = b.destination_id
 LEFT JOIN billing_period AS p ON p.id = (SELECT q.id FROM billing_period AS q
   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter

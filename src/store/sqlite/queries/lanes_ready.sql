@@ -19,6 +19,9 @@ SELECT e.id, e.lane_id, e.identifier, t.identifier AS target, e.generation, e.at
   iif(p.id IS NULL, (SELECT min(q.start_at) FROM billing_period AS q
    WHERE q.provider = l.provider AND q.account = l.account AND q.meter = d.meter
      AND q.start_at > e.occurred_at), NULL) AS known_from,
+  (SELECT max(i.start_at) FROM idle_time AS i WHERE i.provider = l.provider
+     AND i.account = l.account AND i.start_at <= e.occurred_at
+     AND (i.end_at IS NULL OR i.end_at > e.occurred_at)) AS idle_since,
   (SELECT m.active FROM provider_meter AS m
    WHERE m.provider = l.provider AND m.meter = d.meter) AS active
 FROM lane AS l
