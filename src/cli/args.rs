@@ -52,7 +52,7 @@ pub enum Command {
     /// Work with the ledger itself.
     #[command(subcommand)]
     Ledger(Ledger),
-    /// Run the stand-in for Stripe, to try tallyd without a key.
+    /// Run the stand-ins for Stripe and Chargebee, to try tallyd without a key.
     Sandbox(Sandbox),
 }
 

@@ -71,7 +71,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
     let chargebee = site::sites(&file.chargebee, intake.free_bytes_min, given, found);
-    let follow = clock::follow(file, &stripe, given, found);
+    let follow = clock::follow(file, &stripe, &chargebee, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
         store,

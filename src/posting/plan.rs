@@ -112,8 +112,8 @@ impl Plan {
             }
             BillingStanding::Idle(at) => {
                 let why = format!(
-                    "{rest} is outstanding, and is of a pause of its subscription, or of after its \
-                     end, which began at {at}"
+                    "{rest} is outstanding, and nothing that was used since {at} is billed: its \
+                     subscription paused or ended then"
                 );
                 self.hold((HoldReason::NoPeriod, why));
             }

@@ -8,17 +8,18 @@ use super::Given;
 use super::account::{is_loopback, is_test_key, plain_host};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
-use crate::config::{SecretPolicy, Stripe, raw};
+use crate::config::{Chargebee, SecretPolicy, Stripe, raw};
 
 /// The key of the one setting here, as problems name it.
 const KEY: &str = "clock.follow";
 
 /// The address of the sandbox whose clock is followed, if one is. Every account has to be told
-/// there, with a test key: usage of a simulated month must not reach a real account, be it one
+/// there, with a test key, and every Chargebee site at a stand-in on this host: usage of a simulated month must not reach a real account, be it one
 /// that moves no money, and one that does least of all.
 pub(super) fn follow(
     file: &raw::File,
     stripe: &[Stripe],
+    sites: &[Chargebee],
     given: &Given<'_>,
     found: &mut Findings,
 ) -> Option<String> {
@@ -32,12 +33,17 @@ pub(super) fn follow(
         found.error(Problem::at(field.span(), title).label(label).help(help));
         return None;
     }
-    if let Some((key, _)) = file.chargebee.iter().next() {
-        let title = format!("`{KEY}` is set, and there is a Chargebee site");
+    for site in sites.iter().filter(|site| site.provider.is_at_chargebee()) {
+        let name = &site.provider.name;
+        let own = |key: &&Spanned<String>| name.as_str() == format!("chargebee.{}", key.get_ref());
+        let Some((key, raw)) = file.chargebee.iter().find(|(key, _)| own(key)) else { continue };
+        let title = format!("`{KEY}` is set, and `{name}` is told at Chargebee itself");
         let label = "its customers would be billed by a simulated time";
-        let help = "remove `follow`, or the site: only Stripe's stand-in is followed yet";
+        let help = "remove `follow`, or set `api` there to the stand-in for Chargebee, as \
+                    `tallyd sandbox` prints it with /api/v2 behind it";
+        let place = raw.api.as_ref().map_or(key.span(), Spanned::span);
         let problem = Problem::at(field.span(), title).label(label).help(help);
-        found.error(problem.context(key.span(), "this site"));
+        found.error(problem.context(place, "it is told there"));
     }
     for account in stripe {
         let name = &account.provider.name;

@@ -77,6 +77,12 @@ impl Settings {
     pub fn livemode(&self) -> bool {
         !self.site.ends_with(TEST_SITE_SUFFIX)
     }
+
+    /// Whether it is told at the site's own address, and not at a stand-in.
+    #[must_use]
+    pub fn is_at_chargebee(&self) -> bool {
+        self.api == api_of(&self.site)
+    }
 }
 
 /// The API of a site, at Chargebee itself. The region is not in it.

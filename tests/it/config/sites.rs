@@ -113,7 +113,9 @@ fn a_route_names_an_item_price_of_its_site_and_takes_nothing_back_below_zero() {
 
 #[test]
 fn no_simulated_time_comes_near_a_site() {
-    let title = "`clock.follow` is set, and there is a Chargebee site";
+    let title = "`clock.follow` is set, and `chargebee.main` is told at Chargebee itself";
     let follow = "\"http://127.0.0.1:1\"";
     refused(&format!("{SITE}[clock]\nfollow = {follow}\n"), follow, title);
+    let here = site_and("api = \"http://127.0.0.1:2/api/v2\"\n");
+    sound(&format!("{here}[clock]\nfollow = {follow}\n"));
 }
