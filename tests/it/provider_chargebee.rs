@@ -35,6 +35,8 @@ fn account(name: &str) -> AccountName {
     AccountName::new(name).unwrap()
 }
 
+/// Readings a minute in tests, which do not wait.
+const QUICK: u32 = 1_000_000;
 /// The password of the webhooks of the stand-in.
 const WEBHOOK_PASSWORD: &str = "a password of a test";
 
@@ -51,6 +53,7 @@ fn chargebee(sandbox: &Running) -> Arc<Chargebee> {
             user: "tallyd".to_owned(),
             password: WEBHOOK_PASSWORD.to_owned().into(),
         }),
+        rate_per_minute: QUICK,
         timeout_millis: 2_000,
     };
     Arc::new(Chargebee::new(settings).unwrap())

@@ -14,8 +14,9 @@ use crate::config::{Chargebee, SecretPolicy, Stripe, raw};
 const KEY: &str = "clock.follow";
 
 /// The address of the sandbox whose clock is followed, if one is. Every account has to be told
-/// there, with a test key, and every Chargebee site at a stand-in on this host: usage of a simulated month must not reach a real account, be it one
-/// that moves no money, and one that does least of all.
+/// there, with a test key, and every Chargebee site at a stand-in on this host: usage of a
+/// simulated month must not reach a real account, be it one that moves no money, and one that does
+/// least of all.
 pub(super) fn follow(
     file: &raw::File,
     stripe: &[Stripe],

@@ -73,13 +73,12 @@ fn site(
         "usage would be told to invoices that are closed, and never be billed",
     )
     .read(&raw.invoices_close_after_hours, chargebee::INVOICES_CLOSE_AFTER_HOURS, found);
-    let rate = Whole::new(
-        table.key("rate_per_minute"),
-        1,
-        RATE_MAX,
-        "nothing would be sent, or the whole site be blocked",
-    )
-    .read(&raw.rate_per_minute, chargebee::RATE_PER_MINUTE, found);
+    let otherwise = "nothing would be sent, or the whole site be blocked";
+    let rate = Whole::new(table.key("rate_per_minute"), 1, RATE_MAX, otherwise).read(
+        &raw.rate_per_minute,
+        chargebee::RATE_PER_MINUTE,
+        found,
+    );
     let reads_per_month = bound(
         "reads_per_month",
         READS_PER_MONTH_MAX,
@@ -116,6 +115,7 @@ fn site(
         decimals,
         invoices_close_after_hours,
         webhooks,
+        rate_per_minute: rate,
         timeout_millis,
     };
     Chargebee { provider, delivery, reconcile, reports }

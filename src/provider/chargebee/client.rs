@@ -2,12 +2,16 @@
 //! of a usage (`super::encode`), what an answer means (`super::classify`). Read next:
 //! `crate::delivery`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
+use tokio::time::Instant;
 
 use super::BuildError;
 use super::classify::{self, Verdict};
 use super::encode::Usage;
+use super::pace::Pace;
 use super::settings::{Settings, api_of};
 use super::usages::{self, Listing};
 use crate::domain::answer::{Answer, Outcome};
@@ -29,6 +33,9 @@ const IDEMPOTENCY_KEY: &str = "chargebee-idempotency-key";
 /// A connection to a site, with its key.
 pub struct Client {
     wire: Wire,
+    pace: Mutex<Pace>,
+    /// What the pace reckons from.
+    made_at: Instant,
 }
 
 impl Client {
@@ -44,7 +51,8 @@ impl Client {
         let wire = Wire::new(&settings.api, headers, millis, classify::redacted)
             .map_err(|why| BuildError::Http(settings.name.clone(), why))?
             .by(settings.key.clone());
-        Ok(Self { wire })
+        let pace = Mutex::new(Pace::new(settings.rate_per_minute));
+        Ok(Self { wire, pace, made_at: Instant::now() })
     }
 
     /// Sends a stored usage, unchanged, once; what is refused is asked for by its id.
@@ -101,9 +109,16 @@ impl Client {
 
     /// Asks for the usage `id`.
     async fn usage(&self, subscription: &AccountName, id: &str) -> Result<Received, Box<Answer>> {
+        // It is part of a telling, and does not wait.
+        self.pace().note(self.made_at.elapsed());
         let path = path(&["subscriptions", subscription.as_str(), "usages"]);
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("id", id).finish();
         self.get(format!("{path}?{query}"), USAGE_BYTES_MAX).await
+    }
+
+    /// What went and what waits. A panic elsewhere cannot leave it half changed.
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn post(
@@ -112,6 +127,7 @@ impl Client {
         body: &[u8],
         idempotency_key: &str,
     ) -> Result<Received, Box<Answer>> {
+        self.pace().note(self.made_at.elapsed());
         self.wire
             .call(Call {
                 method: Method::POST,
@@ -161,6 +177,8 @@ impl<'a> Inquiry<'a> {
     /// The answer, when it is not 200, or did not come whole.
     pub async fn get(&mut self, path: &str) -> Result<Vec<u8>, Box<Answer>> {
         self.calls += 1;
+        let wait = self.client.pace().wait(self.client.made_at.elapsed());
+        tokio::time::sleep(wait).await;
         let received = self.client.get(path.to_owned(), PAGE_BYTES_MAX).await?;
         if received.status != 200 || received.broken.is_some() {
             return Err(Box::new(classify::reading(&received)));

@@ -37,6 +37,7 @@ pub mod invoices;
 pub mod events;
 pub mod webhooks;
 pub mod billing;
+pub mod pace;
 pub mod client;
 
 use client::{Client, Inquiry};

@@ -67,6 +67,8 @@ pub struct Settings {
     pub invoices_close_after_hours: u32,
     /// What webhooks have to carry; nothing while none is taken.
     pub webhooks: Option<Password>,
+    /// Requests a minute that readings keep to, together with what is told.
+    pub rate_per_minute: u32,
     /// How long one request may take, in milliseconds.
     pub timeout_millis: u32,
 }
