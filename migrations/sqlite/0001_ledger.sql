@@ -281,7 +281,7 @@ CREATE TABLE meter_event (
     'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
     'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
     'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'no_period',
-    'disproved', 'restored')),
+    'entries_used_up', 'disproved', 'restored')),
   hold_detail TEXT,
   -- Whether some attempt may have landed.
   ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
@@ -375,7 +375,7 @@ CREATE TABLE balance_hold (
   balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
   reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
     ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed', 'below_zero',
-     'correction_policy', 'late_for_period', 'no_period')),
+     'correction_policy', 'late_for_period', 'no_period', 'entries_used_up')),
   detail TEXT NOT NULL,
   since INTEGER NOT NULL
 ) STRICT;

@@ -111,6 +111,7 @@ tables! {
         site: Key<String>,
         api: Key<String>,
         decimals: Key<i64>,
+        usages_max: Key<i64>,
         invoices_close_after_hours: Key<i64>,
         webhook_user: Key<String>,
         webhook_password: Key<Secret>,

@@ -80,6 +80,8 @@ closed! {
         LateForPeriod = "late_for_period",
         /// No subscription of the account bills the meter at that time.
         NoPeriod = "no_period",
+        /// The account takes no more entries in its life.
+        EntriesUsedUp = "entries_used_up",
         /// The provider said yes, and its own total does not contain it.
         Disproved = "disproved",
         /// A ledger that was lost may have told it already.
@@ -171,6 +173,7 @@ impl HoldReason {
             | Self::CorrectionPolicy
             | Self::LateForPeriod
             | Self::NoPeriod
+            | Self::EntriesUsedUp
             | Self::Disproved => false,
         }
     }
@@ -232,6 +235,10 @@ impl HoldReason {
             Self::NoPeriod => {
                 "a subscription that bills that time ends it; else bill it outside, then write it \
                  off (tallyd held resolve NAME --as write-off)"
+            }
+            Self::EntriesUsedUp => {
+                "have the provider raise its limit and set it here, and it is told by itself; else \
+                 bill it outside, then write it off (tallyd held resolve NAME --as write-off)"
             }
             Self::Disproved => {
                 "find why it was dropped, then say not-billed, and it is told anew; or write it \

@@ -1,14 +1,14 @@
 //! What posting asks of the ledger. Here: balances that are due, with their events, and the verb
 //! that applies a plan. Never here: the plan (`posting::plan`). Read next: [`super::delivery`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::balance::{Balance, BalanceId};
 use crate::domain::event::{EventId, EventIntent, EventKind, Identifier, LedgerId};
-use crate::domain::names::ProviderName;
+use crate::domain::names::{AccountName, ProviderName};
 use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
@@ -169,6 +169,16 @@ pub trait PostingLedger: Send + Sync {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueBalance>, LedgerError>;
+
+    /// How many entries each of `accounts` was told, of all its meters and whatever became of them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn entries_of(
+        &self,
+        provider: &ProviderName,
+        accounts: &BTreeSet<AccountName>,
+    ) -> Result<BTreeMap<AccountName, usize>, LedgerError>;
 
     /// When the next balance of `provider` falls due, if any will.
     ///

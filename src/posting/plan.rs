@@ -43,6 +43,8 @@ pub struct Rules<'a> {
     pub late: LatePolicy,
     /// The period that late usage can be carried into, if one is open.
     pub next_period: Option<Window>,
+    /// How many entries its account still takes, where that has a limit.
+    pub entries_left: Option<usize>,
     /// The provider's time.
     pub provider_now: Timestamp,
     /// This host's, which only decides when to look again.

@@ -1,7 +1,7 @@
 //! The step of posting. Here: reading balances that are due, planning, encoding, storing. Never
 //! here: the plan itself; sending. Read next: [`super::plan`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use super::plan::{Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
 use crate::domain::balance::BalanceId;
 use crate::domain::event::{EventIntent, Identifier, Says};
-use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::CLOSING_MARGIN_MICROS;
 use crate::domain::policies::Policies;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
+use crate::ledger::LedgerError;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger, Restored};
 use crate::provider::{CannotTell, Capabilities, Provider, ToldAs};
@@ -25,6 +26,9 @@ pub const BATCH_BALANCES: u32 = 1_000;
 /// learned, declared or reactivated meanwhile.
 const METER_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
 
+/// How much of the entries that an account takes in its life is used when it is named, in percent:
+/// at one entry a day, the last tenth of 5,000 lasts for sixteen months.
+const ENTRIES_ALARM_PERCENT: u64 = 90;
 /// How long posting waits, in microseconds, for a new reading of the provider's clock.
 const CLOCK_WAIT_MICROS: i64 = MICROS_PER_SECOND;
 
@@ -64,7 +68,13 @@ impl Poster {
         Self { policies, ..self }
     }
 
-    fn posting(&self, due: &DueBalance, provider_now: Timestamp, now: Timestamp) -> Posting {
+    fn posting(
+        &self,
+        due: &DueBalance,
+        entries: &mut Entries,
+        provider_now: Timestamp,
+        now: Timestamp,
+    ) -> Posting {
         let meter = &due.balance.key.meter;
         let capabilities = match self.provider.capabilities(meter) {
             Ok(capabilities) => capabilities,
@@ -77,6 +87,7 @@ impl Poster {
             billing: due.billing.standing(due.balance.newest_at, provider_now),
             late,
             next_period: due.billing.next,
+            entries_left: entries.left(&due.balance.key.account, &capabilities),
             provider_now,
             now,
         };
@@ -90,7 +101,34 @@ impl Poster {
                 Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
             }
         }
+        entries.take(&due.balance.key.account, &events);
         posting_of(due, plan, events)
+    }
+
+    /// How many entries the accounts of these balances were told, where that is limited. Those that
+    /// have not many left are named while there is time to have the limit raised.
+    async fn entries(&self, due: &[DueBalance]) -> Result<Entries, LedgerError> {
+        let mut most = BTreeMap::new();
+        for DueBalance { balance, .. } in due {
+            let limit = self.provider.capabilities(&balance.key.meter).ok();
+            if let Some(limit) = limit.and_then(|capabilities| capabilities.entries_max) {
+                most.insert(balance.key.account.clone(), limit);
+            }
+        }
+        if most.is_empty() {
+            return Ok(Entries::default());
+        }
+        let accounts = most.keys().cloned().collect();
+        let told = self.ledger.entries_of(&self.provider_name, &accounts).await?;
+        for (account, most) in &most {
+            let entries = told.get(account).copied().unwrap_or_default();
+            let alarmed_from = u64::from(*most) * ENTRIES_ALARM_PERCENT / 100;
+            if u64::try_from(entries).is_ok_and(|entries| entries >= alarmed_from) {
+                let provider = &self.provider_name;
+                tracing::warn!(%provider, %account, entries, most, "few entries are left");
+            }
+        }
+        Ok(Entries(told))
     }
 
     fn encode(
@@ -144,6 +182,25 @@ impl Poster {
             second,
             uncovers,
         })
+    }
+}
+
+/// How many entries accounts were told, while more are planned.
+#[derive(Debug, Default)]
+struct Entries(BTreeMap<AccountName, usize>);
+
+impl Entries {
+    /// How many more `account` takes; nothing where there is no limit.
+    fn left(&self, account: &AccountName, capabilities: &Capabilities) -> Option<usize> {
+        let most = usize::try_from(capabilities.entries_max?).unwrap_or(usize::MAX);
+        Some(most.saturating_sub(self.0.get(account).copied().unwrap_or_default()))
+    }
+
+    /// Takes note of events that `account` is to be told.
+    fn take(&mut self, account: &AccountName, events: &[EncodedEvent]) {
+        if let Some(told) = self.0.get_mut(account) {
+            *told += events.iter().filter(|event| event.second.is_some()).count();
+        }
     }
 }
 
@@ -228,8 +285,11 @@ impl Service for Poster {
             return Ok(Step { counts, more: true, ..Step::default() });
         }
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
-        let postings: Vec<Posting> =
-            due.iter().map(|each| self.posting(each, provider_now, now)).collect();
+        let mut entries = self.entries(&due).await?;
+        let mut postings = Vec::with_capacity(due.len());
+        for each in &due {
+            postings.push(self.posting(each, &mut entries, provider_now, now));
+        }
         let postings = hold_if_told_before(&due, postings, self.ledger.restored().await?);
         let posted = self.ledger.post(postings, now).await?;
         Ok(Step {

@@ -65,6 +65,9 @@ pub struct Capabilities {
     /// How long after the provider received an event, in microseconds, it cancels it by its
     /// identifier: the provider's own limit less a margin. Nothing where it never does.
     pub cancels_for_micros: Option<i64>,
+    /// Most entries that an account takes in its life, whatever becomes of them. Nothing where
+    /// there is no such limit.
+    pub entries_max: Option<u32>,
     /// How the provider's totals can be read back. Nothing where they cannot.
     pub read_back: Option<ReadBack>,
 }

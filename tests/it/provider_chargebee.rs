@@ -20,6 +20,7 @@ use crate::support::chargebee::{DAY, MINUTE, Running, START, start, start_with};
 
 mod billing;
 mod rooms;
+mod terms;
 
 const HOUR: i64 = 60 * MINUTE;
 
@@ -37,6 +38,8 @@ fn account(name: &str) -> AccountName {
 
 /// Readings a minute in tests, which do not wait.
 const QUICK: u32 = 1_000_000;
+/// Usages that a subscription takes in tests.
+const USAGES_MAX: u32 = 50;
 /// The password of the webhooks of the stand-in.
 const WEBHOOK_PASSWORD: &str = "a password of a test";
 
@@ -48,6 +51,7 @@ fn chargebee(sandbox: &Running) -> Arc<Chargebee> {
         key: "test_key_of_a_test".to_owned().into(),
         item_prices: vec![meter("calls"), meter("bytes")],
         decimals: 2,
+        usages_max: USAGES_MAX,
         invoices_close_after_hours: 48,
         webhooks: Some(Password {
             user: "tallyd".to_owned(),

@@ -2,7 +2,7 @@
 //! disk can fail. Never here: what is true of a ledger (see [`crate::auditor`]). Read next:
 //! [`crate::plants`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -286,6 +286,14 @@ impl PostingLedger for Ports {
     ) -> Result<Vec<DueBalance>, LedgerError> {
         let call = self.inner.due_balances(provider, now, limit);
         Ok(self.planted.due(self.reading("due_balances", call).await?))
+    }
+
+    async fn entries_of(
+        &self,
+        provider: &ProviderName,
+        accounts: &BTreeSet<AccountName>,
+    ) -> Result<BTreeMap<AccountName, usize>, LedgerError> {
+        self.reading("entries_of", self.inner.entries_of(provider, accounts)).await
     }
 
     async fn restored(&self) -> Result<Option<Restored>, LedgerError> {

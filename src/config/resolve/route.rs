@@ -19,6 +19,7 @@ use crate::domain::policies::Policies;
 use crate::domain::provider_facts::Formula;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::MICROS_PER_SECOND;
+use crate::provider::chargebee::settings as chargebee;
 use crate::provider::stripe::settings::EVENT_NAME_CHARS_MAX;
 
 const WINDOWS: [(&str, WindowRule); 4] = [
@@ -42,6 +43,8 @@ const LATE: [(&str, LatePolicy); 3] = [
 /// What the names of each kind of provider begin with.
 const STRIPE: &str = "stripe.";
 const CHARGEBEE: &str = "chargebee.";
+/// How long what a subscription takes of usages should last at the least, in days: two years.
+const USAGES_LAST_DAYS_MIN: i64 = 730;
 const ACCOUNTS: [&str; 2] = ["identity", "imported"];
 /// Longest time that a window waits for late usage, in seconds: 7 days. Providers take usage up to
 /// 35 days back; this leaves most of that for a provider that is down or a person who has to
@@ -283,6 +286,27 @@ fn against_meter(
     }
 }
 
+/// Warns when a subscription that uses the meter all day would have used up what it takes of usages
+/// in its life within [`USAGES_LAST_DAYS_MIN`].
+fn lasts(raw: &raw::Route, route: &Route, site: &raw::Chargebee, found: &mut Findings) {
+    let Some(field) = &raw.window else { return };
+    let a_day = match route.window {
+        WindowRule::Record | WindowRule::Minute => 24 * 60,
+        WindowRule::Hour => 24,
+        WindowRule::Day => 1,
+    };
+    let most =
+        site.usages_max.as_ref().map_or(chargebee::USAGES_MAX.into(), |most| *most.get_ref());
+    let days = most / a_day;
+    if days < USAGES_LAST_DAYS_MIN {
+        let title =
+            format!("`window` is {:?}, and a subscription takes {most} usages", field.get_ref());
+        let label = format!("one that uses this all day has none left after {days} days");
+        let help = "set `window = \"1d\"`, or `usages_max` of the site to what Chargebee gave it";
+        found.warning(Problem::at(field.span(), title).label(label).help(help));
+    }
+}
+
 /// A route to a Chargebee site has to name an item price that is declared there, and its
 /// corrections cannot be told as quantities below zero.
 fn against_item_price(raw: &raw::Route, route: &Route, file: &raw::File, found: &mut Findings) {
@@ -310,6 +334,7 @@ fn against_item_price(raw: &raw::Route, route: &Route, file: &raw::File, found: 
             .context(site_key.span(), "the site");
         found.error(problem);
     }
+    lasts(raw, route, site, found);
     if let (CorrectionPolicy::Negative, Some(field)) =
         (route.policies.corrections, &raw.corrections)
     {

@@ -26,6 +26,8 @@ const AGGREGATIONS: [(&str, Aggregation); 3] = [
 ];
 /// Most requests a minute: what the largest plan has.
 const RATE_MAX: i64 = 3_500;
+/// Most usages of a subscription's life that can be set: one a minute for two years.
+const USAGES_MAX: i64 = 1_000_000;
 
 #[derive(Clone, Copy)]
 enum Aggregation {
@@ -60,31 +62,8 @@ fn site(
 ) -> Chargebee {
     let site = site_name(table, raw, found);
     let api = api(table, raw, &site, found);
-    let bound = |key: &str, most, otherwise| Whole::new(table.key(key), 0, most, otherwise);
-    let decimals = bound(
-        "decimals",
-        quantity::DECIMALS_MAX,
-        "the site would refuse usage, or round it on the bill",
-    )
-    .read(&raw.decimals, chargebee::DECIMALS, found);
-    let invoices_close_after_hours = bound(
-        "invoices_close_after_hours",
-        chargebee::INVOICES_CLOSE_AFTER_HOURS_MAX,
-        "usage would be told to invoices that are closed, and never be billed",
-    )
-    .read(&raw.invoices_close_after_hours, chargebee::INVOICES_CLOSE_AFTER_HOURS, found);
-    let otherwise = "nothing would be sent, or the whole site be blocked";
-    let rate = Whole::new(table.key("rate_per_minute"), 1, RATE_MAX, otherwise).read(
-        &raw.rate_per_minute,
-        chargebee::RATE_PER_MINUTE,
-        found,
-    );
-    let reads_per_month = bound(
-        "reads_per_month",
-        READS_PER_MONTH_MAX,
-        "readings would take the minute's requests from what is to be told",
-    )
-    .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
+    let Numbers { decimals, usages_max, invoices_close_after_hours, rate, reads_per_month } =
+        numbers(table, raw, found);
     let pace = Pace {
         concurrency: (&raw.concurrency, chargebee::CONCURRENCY),
         attempt_timeout_seconds: &raw.attempt_timeout_seconds,
@@ -113,12 +92,57 @@ fn site(
         key,
         item_prices,
         decimals,
+        usages_max,
         invoices_close_after_hours,
         webhooks,
         rate_per_minute: rate,
         timeout_millis,
     };
     Chargebee { provider, delivery, reconcile, reports }
+}
+
+/// What a site's table counts.
+struct Numbers {
+    decimals: u32,
+    usages_max: u32,
+    invoices_close_after_hours: u32,
+    rate: u32,
+    reads_per_month: u32,
+}
+
+fn numbers(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> Numbers {
+    let bound = |key: &str, most, otherwise| Whole::new(table.key(key), 0, most, otherwise);
+    let decimals = bound(
+        "decimals",
+        quantity::DECIMALS_MAX,
+        "the site would refuse usage, or round it on the bill",
+    )
+    .read(&raw.decimals, chargebee::DECIMALS, found);
+    let usages_max = bound(
+        "usages_max",
+        USAGES_MAX,
+        "usage would be held, or be refused by the site",
+    )
+    .read(&raw.usages_max, chargebee::USAGES_MAX, found);
+    let invoices_close_after_hours = bound(
+        "invoices_close_after_hours",
+        chargebee::INVOICES_CLOSE_AFTER_HOURS_MAX,
+        "usage would be told to invoices that are closed, and never be billed",
+    )
+    .read(&raw.invoices_close_after_hours, chargebee::INVOICES_CLOSE_AFTER_HOURS, found);
+    let otherwise = "nothing would be sent, or the whole site be blocked";
+    let rate = Whole::new(table.key("rate_per_minute"), 1, RATE_MAX, otherwise).read(
+        &raw.rate_per_minute,
+        chargebee::RATE_PER_MINUTE,
+        found,
+    );
+    let reads_per_month = bound(
+        "reads_per_month",
+        READS_PER_MONTH_MAX,
+        "readings would take the minute's requests from what is to be told",
+    )
+    .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
+    Numbers { decimals, usages_max, invoices_close_after_hours, rate, reads_per_month }
 }
 
 /// The site's name: what stands before `.chargebee.com`.

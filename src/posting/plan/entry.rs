@@ -13,8 +13,12 @@ use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, too_late, when
 use crate::domain::event::EventKind;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::{MICROS_PER_SECOND, Timestamp, Window};
+use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp, Window};
 use crate::ledger::posting::{DueBalance, PostedEvent};
+
+/// How long a balance waits whose account takes no more entries, before it is looked at again, in
+/// microseconds: an hour. A person has to have the limit raised, and to set it.
+const ENTRIES_WAIT_MICROS: i64 = MICROS_PER_HOUR;
 
 /// The plan of a meter that keeps entries.
 pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
@@ -53,9 +57,13 @@ fn is_taking_away(due: &DueBalance, plan: &Plan) -> bool {
 /// Enters what is outstanding.
 fn enter(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) {
     let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
+    let parts = told.split_to_digits(rules.capabilities.digits_max);
+    if plan.lacks_entries(parts.len(), rest, rules) {
+        return;
+    }
     let mut taken = due.seconds_taken.clone();
     let mut entries = Vec::new();
-    for part in told.split_to_digits(rules.capabilities.digits_max) {
+    for part in parts {
         let Some(at) = free_second(due.balance.newest_at, due.balance.key.window, &taken) else {
             let why = format!("{rest} is outstanding, and no second of its window is free");
             plan.hold((HoldReason::MeterMismatch, why));
@@ -116,7 +124,32 @@ fn take_away(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Pl
         plan.hold((HoldReason::CannotLower, why));
         return;
     }
+    // What should stay of them is entered anew: without room for that it is not taken away, or it
+    // would be billed by nobody.
+    let held_by: Quantity = chosen.iter().map(|event| &event.quantity).sum();
+    let anew = usize::from(held_by != must_go);
+    if plan.lacks_entries(anew, rest, rules) {
+        return;
+    }
     plan.tell = chosen.into_iter().map(cancel).collect();
+}
+
+impl Plan {
+    /// Holds `rest` if its account takes fewer than `wanted` entries more; whether it does.
+    fn lacks_entries(&mut self, wanted: usize, rest: &Quantity, rules: &Rules<'_>) -> bool {
+        let (Some(left), Some(most)) = (rules.entries_left, rules.capabilities.entries_max) else {
+            return false;
+        };
+        if wanted <= left {
+            return false;
+        }
+        let why = format!(
+            "{rest} is outstanding, and its account takes no more than {most} entries in its life"
+        );
+        self.hold((HoldReason::EntriesUsedUp, why));
+        self.wait_until = Some(rules.now.plus_micros(ENTRIES_WAIT_MICROS));
+        true
+    }
 }
 
 fn can_be_taken_away(event: &PostedEvent, due: &DueBalance, rules: &Rules<'_>) -> bool {

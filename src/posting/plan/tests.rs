@@ -22,6 +22,7 @@ fn capabilities() -> Capabilities {
         decimals_max: 12,
         negative: true,
         cancels_for_micros: Some(23 * MICROS_PER_HOUR),
+        entries_max: None,
         read_back: None,
     }
 }
@@ -37,6 +38,7 @@ fn rules(capabilities: &Capabilities) -> Rules<'_> {
         billing: BillingStanding::Open,
         late: LatePolicy::Hold,
         next_period: None,
+        entries_left: None,
         provider_now: NOON,
         now: NOON,
     }

@@ -112,7 +112,7 @@ fn pin(meter: &ProviderMeter) -> MeterPin {
 impl Provider for Chargebee {
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         if self.is_known(meter) {
-            return Ok(promises::of(self.settings.decimals));
+            return Ok(promises::of(self.settings.decimals, self.settings.usages_max));
         }
         let why =
             format!("the item price \"{meter}\" is not declared: how its usages are added up");

@@ -24,9 +24,9 @@ pub const READ_BACK: ReadBack = ReadBack {
 };
 
 /// What Chargebee promises for an item price whose usages add up, at a site that takes `decimals`
-/// digits after the point.
+/// digits after the point, and `usages_max` usages in a subscription's life.
 #[must_use]
-pub const fn of(decimals: u32) -> Capabilities {
+pub const fn of(decimals: u32, usages_max: u32) -> Capabilities {
     Capabilities {
         told_as: ToldAs::Entry,
         accepts_past_micros: ENDLESS_MICROS,
@@ -39,6 +39,7 @@ pub const fn of(decimals: u32) -> Capabilities {
         negative: false,
         // A usage is deleted by its id until it is invoiced.
         cancels_for_micros: Some(ENDLESS_MICROS),
+        entries_max: Some(usages_max),
         read_back: Some(READ_BACK),
     }
 }

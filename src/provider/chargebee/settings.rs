@@ -25,6 +25,11 @@ pub const CONCURRENCY: u32 = 10;
 /// Digits after the point of a usage's quantity, when the operator set none: those of a site
 /// without "multi-decimal support".
 pub const DECIMALS: u32 = 2;
+/// Usages that a subscription takes in its life, when the operator set none: the number that was
+/// published ("What is the maximum number of usages that can be recorded for a subscription?" of
+/// Chargebee's knowledge base) until its API's documentation said "ask support". Whether deleted
+/// ones count is not said; they do here.
+pub const USAGES_MAX: u32 = 5_000;
 /// Hours after its date when a pending invoice is closed, when the operator set none: little enough
 /// to be safe where the site waits longer. It is the site's own setting, for a subscription too.
 /// <https://www.chargebee.com/docs/billing/2.0/kb/ubb/configuring-metered-billing-pc-20>
@@ -63,6 +68,8 @@ pub struct Settings {
     pub item_prices: Vec<ProviderMeter>,
     /// Most digits after the point that the site takes.
     pub decimals: u32,
+    /// Most usages that a subscription takes in its life.
+    pub usages_max: u32,
     /// Hours after a pending invoice's date when the site closes it by itself. No answer tells it.
     pub invoices_close_after_hours: u32,
     /// What webhooks have to carry; nothing while none is taken.

@@ -96,6 +96,7 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
         decimals_max: DECIMALS_MAX,
         negative: NEGATIVE,
         cancels_for_micros: Some(CANCEL_WINDOW_MICROS - CANCEL_MARGIN_MICROS),
+        entries_max: None,
         read_back: Some(READ_BACK),
     })
 }

@@ -86,6 +86,25 @@ impl PostingLedger for SqliteLedger {
         Ok(due)
     }
 
+    async fn entries_of(
+        &self,
+        provider: &ProviderName,
+        accounts: &BTreeSet<AccountName>,
+    ) -> Result<BTreeMap<AccountName, usize>, LedgerError> {
+        let names: Vec<&str> = accounts.iter().map(AccountName::as_str).collect();
+        let rows = sqlx::query(sql!("entries_of_accounts"))
+            .bind(provider.as_str())
+            .bind(json!(names).to_string())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        let entry = |row: &SqliteRow| {
+            let entries = usize::try_from(row.integer("entries")?).unwrap_or(usize::MAX);
+            Ok((row.name("account", AccountName::new)?, entries))
+        };
+        rows.iter().map(entry).collect()
+    }
+
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError> {
         sqlx::query(sql!("balance_next_due"))
             .bind(provider.as_str())

@@ -3,7 +3,7 @@
 use tallyd::accrual::route::WindowRule;
 use tallyd::delivery::Rate;
 
-use super::{refused, sound};
+use super::{refused, sound, warned};
 
 /// A site with an item price, and a route to it.
 const SITE: &str = r#"
@@ -35,12 +35,27 @@ fn a_site_is_told_by_the_minute_and_its_routes_by_the_day() {
     assert_eq!((site.delivery.limited_pause_seconds, site.delivery.concurrency), (60, 10));
     assert_eq!(config.routes[0].window, WindowRule::Day);
     let set = sound(
-        &site_and("rate_per_minute = 800\ndecimals = 18\n")
+        &site_and("rate_per_minute = 800\ndecimals = 18\nusages_max = 50000\n")
             .replace("event = ", "window = \"1h\"\nevent = "),
     );
     assert_eq!(set.chargebee[0].delivery.rate, Rate::per_minute(800));
     assert_eq!(set.chargebee[0].provider.decimals, 18);
     assert_eq!(set.routes[0].window, WindowRule::Hour);
+}
+
+#[test]
+fn a_window_that_uses_up_what_a_subscription_takes_in_its_life_is_warned_of() {
+    for (window, days) in [("1h", 208), ("1m", 3), ("record", 3)] {
+        let text = SITE.replace("event = ", &format!("window = \"{window}\"\nevent = "));
+        let title = format!("`window` is \"{window}\", and a subscription takes 5000 usages");
+        warned(&text, &format!("\"{window}\""), &title);
+        let config = sound(&text);
+        let label = &config.warnings.warnings[0].label;
+        let expected = format!("one that uses this all day has none left after {days} days");
+        assert_eq!(*label, expected);
+    }
+    let daily = sound(&SITE.replace("event = ", "window = \"1d\"\nevent = "));
+    assert_eq!(daily.warnings.warnings.len(), 0);
 }
 
 #[test]

@@ -21,28 +21,26 @@ use tallyd::domain::record::{Properties, UsageRecord};
 use tallyd::domain::time::{MICROS_PER_HOUR, Timestamp};
 use tallyd::ledger::intake::{CorrectionLedger as _, IntakeLedger as _};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
-use tallyd::ledger::report::ReportLedger as _;
 use tallyd::posting::poster::Poster;
 use tallyd::provider::Provider;
 use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
-use tallyd::sandbox::chargebee::Change as SiteChange;
-use tallyd::sandbox::chargebee::{CancelAt, Limits, NewItemPrice, NewSubscription};
+use tallyd::sandbox::chargebee::{Limits, NewItemPrice};
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
 use tallyd::service::{IDLE_SECONDS_MAX, Service};
 use tallyd::store::sqlite::SqliteLedger;
 
-use super::{HOUR, chargebee, meter, provider_name};
-use crate::support::chargebee::{DAY, MONTH, Running, START, start, start_with};
+use super::{HOUR, USAGES_MAX, chargebee, meter, provider_name};
+use crate::support::chargebee::{DAY, Running, START, start, start_with};
 
 /// A run of the rooms over a ledger, told to the stand-in.
-struct World {
-    ledger: Arc<SqliteLedger>,
+pub(super) struct World {
+    pub(super) ledger: Arc<SqliteLedger>,
     rooms: Vec<Box<dyn Service>>,
     settler: Settler,
     listener: Option<Listener>,
     clock: Arc<ManualClock>,
-    sandbox: Running,
+    pub(super) sandbox: Running,
     _folder: tempfile::TempDir,
 }
 
@@ -68,7 +66,7 @@ fn route(name: &str) -> Route {
 
 impl World {
     /// As [`Self::open`], with what the site bills followed.
-    async fn following(sandbox: Running) -> Self {
+    pub(super) async fn following(sandbox: Running) -> Self {
         let mut world = Self::open(sandbox, QUICK).await;
         let site = chargebee(&world.sandbox);
         let ledger = world.ledger.clone();
@@ -76,7 +74,7 @@ impl World {
         world
     }
 
-    async fn open(sandbox: Running, rate: Rate) -> Self {
+    pub(super) async fn open(sandbox: Running, rate: Rate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(START)));
         let store =
@@ -113,12 +111,19 @@ impl World {
     }
 
     /// Another time, at both ends.
-    fn set(&self, at: Timestamp) {
+    pub(super) fn set(&self, at: Timestamp) {
         self.clock.set(at);
         self.sandbox.sandbox.advance_to(at).expect("time goes forward");
     }
 
-    async fn accept(&self, id: &str, customer: &str, name: &str, quantity: &str, at: i64) {
+    pub(super) async fn accept(
+        &self,
+        id: &str,
+        customer: &str,
+        name: &str,
+        quantity: &str,
+        at: i64,
+    ) {
         let record = UsageRecord {
             source: SourceName::new("web").unwrap(),
             id: RecordId::new(id).unwrap(),
@@ -132,7 +137,7 @@ impl World {
         self.ledger.accept(vec![record.into()], Vec::new(), now).await.unwrap();
     }
 
-    async fn adjust(&self, id: &str, name: &str, from: &str, to: &str) {
+    pub(super) async fn adjust(&self, id: &str, name: &str, from: &str, to: &str) {
         let correction = Correction {
             source: SourceName::new("web").unwrap(),
             record: RecordId::new(id).unwrap(),
@@ -149,7 +154,7 @@ impl World {
 
     /// Steps until nothing is left to do, moving the clock to whatever falls due next, but not past
     /// `until`.
-    async fn run_until(&self, until: i64) {
+    pub(super) async fn run_until(&self, until: i64) {
         let until = Timestamp::from_seconds(until);
         let mut quiet = 0;
         while quiet < 2 {
@@ -360,96 +365,8 @@ async fn two_looks_at_the_list_settle_what_it_contains_and_find_what_somebody_de
     assert_eq!(world.ledger.held(10).await.unwrap()[0].reason, "disproved");
 }
 
-#[tokio::test]
-async fn late_usage_joins_a_pending_invoice_and_is_held_once_that_is_closed() {
-    let sandbox = start_with(|site| {
-        site.pending = Duration::from_secs(48 * 3_600);
-        site.renames_invoices = true;
-    })
-    .await;
-    let world = World::following(sandbox).await;
-    let term_end = START + MONTH;
-    world.accept("a", "sub", "calls", "10", START + DAY).await;
-    // Its last window ends with the term, at noon.
-    world.accept("b", "sub", "calls", "2", term_end - HOUR).await;
-    world.run_until(term_end + HOUR).await;
-    assert_eq!(world.sandbox.books(), ["sub calls 12 2"]);
-    world.accept("late", "sub", "calls", "3", START + 2 * DAY).await;
-    world.accept("next", "sub", "calls", "1", term_end + HOUR).await;
-    world.run_until(term_end + 30 * HOUR).await;
-    assert_eq!(world.sandbox.books(), ["sub calls 16 4"]);
-    // The invoice is closed after 48 hours, under another id.
-    world.run_until(term_end + 49 * HOUR).await;
-    world.accept("too late", "sub", "calls", "5", START + 3 * DAY).await;
-    world.run_until(term_end + 50 * HOUR).await;
-    assert_eq!(world.sandbox.books(), ["sub calls 16 4"]);
-    let held = world.ledger.held(10).await.unwrap();
-    assert_eq!(held.len(), 1, "{held:?}");
-    assert_eq!(held[0].reason, "late_for_period");
-    let finals = world.ledger.final_periods(&provider_name(), 10).await.unwrap();
-    let said: Vec<String> =
-        finals.iter().map(|each| format!("{} {}", each.account, each.billed)).collect();
-    assert_eq!(said, ["sub 15"]);
-}
-
-#[tokio::test]
-async fn a_term_without_any_usage_still_takes_it_while_its_invoice_is_pending() {
-    let sandbox = start_with(|site| site.pending = Duration::from_secs(48 * 3_600)).await;
-    let world = World::following(sandbox).await;
-    world.run_until(START + MONTH + 10 * HOUR).await;
-    world.accept("late", "sub", "calls", "3", START + DAY).await;
-    world.run_until(START + MONTH + 11 * HOUR).await;
-    assert_eq!(world.sandbox.books(), ["sub calls 3 1"]);
-    assert_eq!(world.ledger.held(10).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn usage_of_a_trial_and_after_the_end_is_held_as_nothing_bills_it() {
-    let sandbox = start().await;
-    let trial = NewSubscription {
-        trial_end: Some(START + 10 * DAY),
-        ..NewSubscription::new("sub_trial", "customer", &["basic", "calls"])
-    };
-    sandbox.handle.create_subscription(&trial).unwrap();
-    let world = World::following(sandbox).await;
-    world.accept("on trial", "sub_trial", "calls", "3", START + DAY).await;
-    world.accept("before", "sub", "calls", "1", START + DAY).await;
-    world.run_until(START + 3 * DAY).await;
-    world.sandbox.handle.cancel("sub", CancelAt::Now).unwrap();
-    world.run_until(START + 3 * DAY + HOUR).await;
-    world.accept("after", "sub", "calls", "5", START + 4 * DAY).await;
-    world.run_until(START + 6 * DAY).await;
-    assert_eq!(world.sandbox.books(), ["sub calls 1 1"]);
-    let held = world.ledger.held(10).await.unwrap();
-    let said: Vec<(&str, &str)> =
-        held.iter().map(|each| (each.account.as_str(), each.reason.as_str())).collect();
-    assert_eq!(said, [("sub_trial", "no_period"), ("sub", "no_period")]);
-    // The trial's end makes its own usage no more billable, and later usage goes.
-    world.accept("paid", "sub_trial", "calls", "7", START + 11 * DAY).await;
-    world.run_until(START + 13 * DAY).await;
-    assert_eq!(world.sandbox.books(), ["sub calls 1 1", "sub_trial calls 7 1"]);
-}
-
-#[tokio::test]
-async fn an_invoice_that_somebody_deletes_is_found_to_bill_nothing() {
-    let world = World::following(start().await).await;
-    world.accept("a", "sub", "calls", "10", START + DAY).await;
-    world.run_until(START + MONTH + 3 * DAY).await;
-    let billed = async || {
-        let finals = world.ledger.final_periods(&provider_name(), 10).await.unwrap();
-        finals.iter().map(|each| each.billed.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(billed().await, ["10"]);
-    let invoices = world.sandbox.ids("/invoices", "invoice", &[]).await;
-    let deleted =
-        world.sandbox.post(&format!("/invoices/{}/delete", invoices[0]), &Vec::new()).await;
-    assert_eq!(deleted.status, 200);
-    world.run_until(START + MONTH + 4 * DAY).await;
-    assert_eq!(billed().await, ["0"], "its usages are gone with it");
-}
-
 /// The holds, as `account quantity reason`.
-async fn held(world: &World) -> Vec<String> {
+pub(super) async fn held(world: &World) -> Vec<String> {
     let held = world.ledger.held(10).await.unwrap();
     let said = held.iter().map(|each| {
         let quantity = each.quantity.to_string();
@@ -459,40 +376,38 @@ async fn held(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn usage_of_a_pause_is_held_and_what_came_before_and_after_it_on_the_same_day_is_told() {
-    let world = World::following(start().await).await;
-    // The pause lasts from three to nine in the afternoon.
-    let (paused, resumed) = (START + 3 * HOUR, START + 9 * HOUR);
-    world.accept("before", "sub", "calls", "1", START + HOUR).await;
-    world.run_until(paused).await;
-    world.sandbox.handle.pause("sub").unwrap();
-    world.accept("within", "sub", "calls", "10", paused + HOUR).await;
-    world.run_until(resumed).await;
-    world.sandbox.handle.resume("sub").unwrap();
-    world.accept("after", "sub", "calls", "100", resumed + HOUR).await;
-    world.run_until(START + 3 * DAY).await;
-    assert_eq!(held(&world).await, ["sub 10 no_period"]);
-    assert_eq!(world.sandbox.books(), ["sub calls 101 2"]);
-    // The term's invoice changes nothing of that, and bills what was told.
-    world.accept("late", "sub", "calls", "1000", paused + 2 * HOUR).await;
-    world.run_until(START + MONTH + 3 * DAY).await;
-    assert_eq!(held(&world).await, ["sub 1010 no_period"]);
-    let finals = world.ledger.final_periods(&provider_name(), 10).await.unwrap();
-    assert_eq!(finals.len(), 1);
-    assert_eq!(finals[0].billed.to_string(), "101");
-}
-
-#[tokio::test]
-async fn usage_between_a_cancellation_and_a_new_beginning_is_held() {
-    let world = World::following(start().await).await;
-    world.run_until(START + DAY).await;
-    world.sandbox.handle.cancel("sub", CancelAt::Now).unwrap();
-    world.run_until(START + 5 * DAY).await;
-    world.sandbox.handle.change("sub", &SiteChange::Reactivate).unwrap();
-    world.run_until(START + 6 * DAY).await;
-    world.accept("between", "sub", "calls", "10", START + 3 * DAY).await;
-    world.accept("again", "sub", "calls", "100", START + 6 * DAY).await;
-    world.run_until(START + 9 * DAY).await;
-    assert_eq!(held(&world).await, ["sub 10 no_period"]);
-    assert_eq!(world.sandbox.books(), ["sub calls 100 1"]);
+async fn a_subscription_is_told_no_more_usages_than_it_takes_in_its_life() {
+    let sandbox = start_with(|site| {
+        site.item_prices.push(NewItemPrice::metered("bytes"));
+        site.usages_max = USAGES_MAX;
+    })
+    .await;
+    sandbox.subscribe("sub_1", &["basic", "calls", "bytes"]);
+    let world = World::open(sandbox, QUICK).await;
+    // Two item prices share what the subscription takes.
+    for number in 0..24 {
+        for name in ["calls", "bytes"] {
+            let at = START + number * DAY;
+            world.accept(&format!("{name}{number}"), "sub_1", name, "1", at).await;
+        }
+    }
+    world.run_until(START + 25 * DAY).await;
+    // Each correction takes one usage more, for what should stay: there is room for two.
+    world.accept("other", "sub", "calls", "7", START).await;
+    for number in 0..3 {
+        world.adjust(&format!("calls{number}"), "k", "1", "0.5").await;
+        world.run_until(START + 25 * DAY + (number + 1) * HOUR).await;
+    }
+    let held = held(&world).await;
+    assert_eq!(held, ["sub_1 -0.5 entries_used_up"], "nothing was taken away without a place");
+    world.accept("more", "sub_1", "bytes", "3", START + 25 * DAY).await;
+    world.run_until(START + 27 * DAY).await;
+    let books = world.sandbox.books();
+    assert_eq!(books, ["sub calls 7 1", "sub_1 calls 23 24", "sub_1 bytes 24 24"]);
+    let seen = world.sandbox.handle.statistics();
+    assert_eq!(seen.usages_created, 51, "none was refused: {seen:?}");
+    // What should be less is, without an entry, once nothing of it should stay.
+    world.adjust("calls2", "k2", "0.5", "0").await;
+    world.run_until(START + 28 * DAY).await;
+    assert!(world.sandbox.books().contains(&"sub_1 calls 22 23".to_owned()));
 }

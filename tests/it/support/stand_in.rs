@@ -107,6 +107,7 @@ impl Provider for StandIn {
             decimals_max: 12,
             negative: true,
             cancels_for_micros: Some(23 * MICROS_PER_HOUR),
+            entries_max: None,
             read_back: None,
         })
     }
