@@ -13,12 +13,21 @@ use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, too_late, when
 use crate::domain::event::EventKind;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp, Window};
+use crate::domain::time::{
+    MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp, Window,
+};
 use crate::ledger::posting::{DueBalance, PostedEvent};
 
 /// How long a balance waits whose account takes no more entries, before it is looked at again, in
 /// microseconds: an hour. A person has to have the limit raised, and to set it.
 const ENTRIES_WAIT_MICROS: i64 = MICROS_PER_HOUR;
+
+/// How long before its bill is closed an entry is taken away at the latest of which something
+/// should stay, in microseconds: an hour, in which a deletion that is not answered is asked about
+/// several times.
+const ANEW_MICROS: i64 = MICROS_PER_HOUR;
+/// How long after the end of a period its draft is waited for, in microseconds: ten minutes.
+const DRAFT_MICROS: i64 = 10 * MICROS_PER_MINUTE;
 
 /// The plan of a meter that keeps entries.
 pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
@@ -131,10 +140,35 @@ fn take_away(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Pl
     if plan.lacks_entries(anew, rest, rules) {
         return;
     }
+    if anew > 0 && plan.lacks_time(rest, due, rules) {
+        return;
+    }
     plan.tell = chosen.into_iter().map(cancel).collect();
 }
 
 impl Plan {
+    /// Waits, or holds `rest`, if its bill may be closed before what should stay is entered anew;
+    /// whether it does.
+    fn lacks_time(&mut self, rest: &Quantity, due: &DueBalance, rules: &Rules<'_>) -> bool {
+        let left = |at: Timestamp| at.micros_since(rules.provider_now);
+        match (due.billing.closes_at, due.billing.ends_at) {
+            (Some(closes), _) if left(closes) < ANEW_MICROS => {
+                let why = format!(
+                    "{rest} is outstanding, and its bill is closed at {closes}: what is taken away \
+                     now may not be entered anew before, and is billed by nobody then"
+                );
+                self.hold((HoldReason::CannotLower, why));
+                true
+            }
+            // Whether a draft of it takes usage for long enough is known once that is seen.
+            (None, Some(end)) if left(end) < ANEW_MICROS => {
+                self.wait_until = Some(rules.now.plus_micros(left(end).max(0) + DRAFT_MICROS));
+                true
+            }
+            (Some(_) | None, Some(_) | None) => false,
+        }
+    }
+
     /// Holds `rest` if its account takes fewer than `wanted` entries more; whether it does.
     fn lacks_entries(&mut self, wanted: usize, rest: &Quantity, rules: &Rules<'_>) -> bool {
         let (Some(left), Some(most)) = (rules.entries_left, rules.capabilities.entries_max) else {

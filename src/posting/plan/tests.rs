@@ -364,6 +364,44 @@ fn what_is_too_much_is_taken_away_as_entries_and_what_should_stay_is_entered_onc
 }
 
 #[test]
+fn nothing_is_taken_away_that_may_not_be_entered_anew_before_the_bill_is_closed() {
+    let ten = event(1, Accepted, "10");
+    let minutes = |minutes: i64| Some(NOON.plus_seconds(60 * minutes));
+    let planned = |accrued: &str, ends_at, closes_at| {
+        let mut due = due(accrued, std::slice::from_ref(&ten));
+        due.billing = Billing { ends_at, closes_at, ..Billing::default() };
+        entered(&due)
+    };
+    assert_eq!(planned("4", minutes(61), None), "cancel 1");
+    assert_eq!(planned("4", minutes(30), None), "wait 2400000000", "until the draft is seen");
+    assert_eq!(planned("4", minutes(-5), None), "wait 600000000");
+    assert_eq!(planned("4", minutes(-5), minutes(61)), "cancel 1");
+    assert_eq!(planned("4", minutes(-5), minutes(30)), "hold cannot_lower");
+    assert_eq!(planned("0", minutes(-5), minutes(30)), "cancel 1", "nothing of it should stay");
+    assert_eq!(planned("12", minutes(-5), minutes(30)), "tell 2");
+}
+
+#[test]
+fn without_a_place_for_what_should_stay_nothing_is_taken_away() {
+    let capabilities = Capabilities {
+        told_as: ToldAs::Entry,
+        negative: false,
+        entries_max: Some(5),
+        ..capabilities()
+    };
+    let ten = event(1, Accepted, "10");
+    let planned = |accrued: &str, left| {
+        let rules = Rules { entries_left: Some(left), ..rules(&capabilities) };
+        said(&plan(&due(accrued, std::slice::from_ref(&ten)), &rules))
+    };
+    assert_eq!(planned("12", 1), "tell 2");
+    assert_eq!(planned("12", 0), "hold entries_used_up, wait 3600000000");
+    assert_eq!(planned("4", 1), "cancel 1");
+    assert_eq!(planned("4", 0), "hold entries_used_up, wait 3600000000");
+    assert_eq!(planned("0", 0), "cancel 1");
+}
+
+#[test]
 fn of_several_entries_as_few_are_taken_away_as_hold_what_must_go() {
     let entries = |says: [&str; 3]| -> Vec<PostedEvent> {
         (1..).zip(says).map(|(id, says)| event(id, Accepted, says)).collect()

@@ -10,7 +10,7 @@ use tallyd::sandbox::chargebee::{CancelAt, Change, NewSubscription};
 
 use super::rooms::{World, held};
 use super::{HOUR, provider_name};
-use crate::support::chargebee::{DAY, MONTH, START, start, start_with};
+use crate::support::chargebee::{DAY, MINUTE, MONTH, START, start, start_with};
 
 #[tokio::test]
 async fn late_usage_joins_a_pending_invoice_and_is_held_once_that_is_closed() {
@@ -137,4 +137,18 @@ async fn usage_between_a_cancellation_and_a_new_beginning_is_held() {
     world.run_until(START + 9 * DAY).await;
     assert_eq!(held(&world).await, ["sub 10 no_period"]);
     assert_eq!(world.sandbox.books(), ["sub calls 100 1"]);
+}
+
+#[tokio::test]
+async fn a_correction_of_a_terms_last_hour_waits_for_the_pending_invoice() {
+    let sandbox = start_with(|site| site.pending = Duration::from_secs(48 * 3_600)).await;
+    let world = World::following(sandbox).await;
+    world.accept("a", "sub", "calls", "10", START + DAY).await;
+    let term_end = START + MONTH;
+    world.run_until(term_end - HOUR / 3).await;
+    world.adjust("a", "k", "10", "7").await;
+    world.run_until(term_end - MINUTE).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 10 1"], "nothing is missing as the term ends");
+    world.run_until(term_end + HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 7 1"]);
 }
