@@ -1,6 +1,8 @@
 //! Requests and answers as a stand-in sees them. Here: plain values between the HTTP server and the
 //! rules. Never here: a rule, a socket. Read next: [`crate::sandbox::server`].
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use chrono::DateTime;
 use hyper::HeaderMap;
@@ -82,47 +84,18 @@ pub(super) const UNAVAILABLE_HTML: (u16, &str, &[u8]) = (
 );
 
 /// The user name in Basic credentials, which is where providers' clients put the key. Empty when
-/// the text is not Base64 of ASCII.
+/// they are not Base64 of printable ASCII.
 pub(super) fn user_of_basic(credentials: &str) -> String {
-    let (mut user, mut bits, mut held) = (String::new(), 0_u32, 0_u32);
-    for byte in credentials.bytes().take_while(|byte| *byte != b'=') {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return String::new(),
-        };
-        bits = ((bits << 6) | u32::from(six)) & 0xFFFF;
-        held += 6;
-        if held < 8 {
-            continue;
-        }
-        held -= 8;
-        match char::from_u32((bits >> held) & 0xFF) {
-            Some(':') => return user,
-            Some(letter) if letter.is_ascii_graphic() => user.push(letter),
-            Some(_) | None => return String::new(),
-        }
-    }
-    user
+    let decoded = STANDARD.decode(credentials).ok();
+    let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let user = text.split_once(':').map_or(text.as_str(), |(user, _)| user);
+    let is_plain = user.chars().all(|letter| letter.is_ascii_graphic());
+    if is_plain { user.to_owned() } else { String::new() }
 }
 
 /// The value of an `Authorization` header with these Basic credentials.
 pub(super) fn basic_of_user(user: &str, password: &str) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut header = "Basic ".to_owned();
-    for three in format!("{user}:{password}").as_bytes().chunks(3) {
-        let byte = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
-        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
-        for place in 0..4_usize {
-            let six = usize::try_from((bits >> (18 - 6 * place)) & 63).unwrap_or(0);
-            let letter = LETTERS.get(six).copied().filter(|_| place <= three.len());
-            header.push(char::from(letter.unwrap_or(b'=')));
-        }
-    }
-    header
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 #[cfg(test)]
@@ -141,6 +114,9 @@ mod tests {
             let header = basic_of_user(user, password);
             assert_eq!(header, written);
             assert_eq!(user_of_basic(header.trim_start_matches("Basic ")), user);
+        }
+        for odd in ["dGVzd", "dG\u{e9}", "YQA6", "dXNl cjpw"] {
+            assert_eq!(user_of_basic(odd), "", "{odd}");
         }
     }
 }
