@@ -82,6 +82,9 @@ fn reports(reports: Option<&Reports>) -> String {
     format!("; reports are made at \"{schedule}\", UTC{heals}")
 }
 
+/// Subscriptions for which it is said how long a day of them takes.
+const SUBSCRIPTIONS_SHOWN: u32 = 2_000;
+
 fn site(site: &Chargebee) -> String {
     let settings = &site.provider;
     let prices =
@@ -89,9 +92,20 @@ fn site(site: &Chargebee) -> String {
     let reports = reports(site.reports.as_ref());
     let (most, rate) = (site.delivery.concurrency, site.delivery.rate.requests);
     let (name, api, decimals) = (&settings.name, &settings.api, settings.decimals);
+    let webhooks = match &settings.webhooks {
+        Some(password) => {
+            format!("; webhooks are taken at /webhooks/{name}, from the user {}", password.user)
+        }
+        None => String::new(),
+    };
+    let (hours, usages) = (settings.invoices_close_after_hours, settings.usages_max);
+    // Windows of a day end together.
+    let minutes = SUBSCRIPTIONS_SHOWN.div_ceil(rate);
     format!(
-        "provider {name}: told at {api}, at most {most} requests at once and {rate} a minute, \
-         {prices} declared, {decimals} digits after the point{reports}"
+        "provider {name}: told at {api}, at most {most} requests at once and {rate} a minute: a \
+         day of {SUBSCRIPTIONS_SHOWN} subscriptions is told in {minutes} min for each item price; \
+         {prices} declared, {decimals} digits after the point, {usages} usages in a \
+         subscription's life; pending invoices close {hours} h after their date{webhooks}{reports}"
     )
 }
 

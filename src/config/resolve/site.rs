@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toml::Spanned;
 
 use super::Given;
-use super::account::{READS_PER_MONTH_MAX, is_loopback, plain_host};
+use super::account::{is_loopback, plain_host};
 use super::pace::Pace;
 use crate::config::field::{Table, Whole, name, required, word};
 use crate::config::finding::Findings;
@@ -26,6 +26,8 @@ const AGGREGATIONS: [(&str, Aggregation); 3] = [
 ];
 /// Most requests a minute: what the largest plan has.
 const RATE_MAX: i64 = 3_500;
+/// Most readings in 30 days: a hundred a minute.
+const READS_PER_MONTH_MAX: i64 = 100 * 60 * 24 * 30;
 /// Most usages of a subscription's life that can be set: one a minute for two years.
 const USAGES_MAX: i64 = 1_000_000;
 
@@ -141,7 +143,7 @@ fn numbers(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> Numbers
         READS_PER_MONTH_MAX,
         "readings would take the minute's requests from what is to be told",
     )
-    .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
+    .read(&raw.reads_per_month, chargebee::READS_PER_MONTH, found);
     Numbers { decimals, usages_max, invoices_close_after_hours, rate, reads_per_month }
 }
 

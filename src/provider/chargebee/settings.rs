@@ -16,6 +16,10 @@ pub const TEST_SITE_SUFFIX: &str = "-test";
 /// plan, serves 150 in any minute; a third is left to its other users, to readings and to people.
 /// One that asks for more is blocked, with everybody else who uses it.
 pub const RATE_PER_MINUTE: u32 = 100;
+/// Readings in any 30 days, when the operator set none: ten a minute on average, a tenth of the
+/// rate. Two thousand subscriptions take a third of it: two looks a day at what was told to each,
+/// and eight readings when its term ends.
+pub const READS_PER_MONTH: u32 = 400_000;
 /// Seconds for which nothing is sent after a 429 that names no time: the limiter looks back over a
 /// minute, and a site that is asked meanwhile is flagged.
 pub const LIMITED_PAUSE_SECONDS: u32 = 60;

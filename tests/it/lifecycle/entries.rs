@@ -27,7 +27,7 @@ async fn a_daemon_enters_usages_at_a_site_takes_them_away_and_agrees_with_it() {
     std::fs::write(home.path().join("site.key"), "test_canary_of_a_site").unwrap();
     let checked = home.run(&["check", "--config", "tallyd.toml"]).await;
     let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(checked.contains("100 a minute, 1 item price declared"), "{checked}");
+    assert!(checked.contains("a day of 2000 subscriptions is told in 20 min"), "{checked}");
 
     let daemon = home.start().await;
     daemon.accept(&[usage("a", "sub_1", "pages", "12.5", 172_800)]).await;
