@@ -58,9 +58,10 @@ pub(super) struct Found {
     pub(super) usage_date: i64,
 }
 
+/// A usage as an answer, or a row of a list, wraps it.
 #[derive(Deserialize)]
-struct One {
-    usage: Found,
+pub(super) struct One {
+    pub(super) usage: Found,
 }
 
 impl Found {

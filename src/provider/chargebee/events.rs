@@ -88,7 +88,8 @@ pub fn take(body: &[u8], asked: Option<&str>, livemode: bool) -> Result<Taken, S
     for row in rows.rows {
         let event: Option<Value> = serde_json::from_str(row.get()).ok();
         let event = event.and_then(|mut row| row.get_mut("event").map(Value::take));
-        match read(&event.unwrap_or_default(), livemode) {
+        let event = event.unwrap_or_default();
+        match read(&event, event.to_string(), livemode) {
             Ok(notice) => items.push(notice),
             Err(fault) => faults.push(fault),
         }
@@ -104,10 +105,11 @@ pub fn read_posted(body: &[u8], livemode: bool) -> Result<Notice, EventFault> {
     let fault = |why| EventFault { field: "the body", why };
     let text = str::from_utf8(body).map_err(|_| fault("is not UTF-8"))?;
     let event: Value = serde_json::from_str(text).map_err(|_| fault("is not JSON"))?;
-    Ok(Notice { body: text.to_owned(), ..read(&event, livemode)? })
+    read(&event, text.to_owned(), livemode)
 }
 
-fn read(event: &Value, livemode: bool) -> Result<Notice, EventFault> {
+/// The notice of an event that came as `body`.
+fn read(event: &Value, body: String, livemode: bool) -> Result<Notice, EventFault> {
     let fault = |field, why| EventFault { field, why };
     if event["object"].as_str() != Some("event") {
         return Err(fault("object", "is not \"event\""));
@@ -123,7 +125,7 @@ fn read(event: &Value, livemode: bool) -> Result<Notice, EventFault> {
         livemode,
         related: related(&kind, &event["content"])?,
         kind,
-        body: event.to_string(),
+        body,
     })
 }
 
@@ -177,6 +179,10 @@ mod tests {
         })
     }
 
+    fn read_value(event: &Value) -> Result<Notice, EventFault> {
+        read(event, event.to_string(), false)
+    }
+
     fn of_subscription() -> Value {
         event("subscription_paused", json!({"subscription": {"id": "sub 1"}, "customer": {}}))
     }
@@ -192,12 +198,12 @@ mod tests {
         assert_eq!(about, Announced::Subscription(SubscriptionId::new("sub 1").unwrap()));
         let invoices = json!({"invoice": {"id": "draft_inv_1"}, "subscription": {"id": "sub_1"}});
         for kind in ["pending_invoice_created", "invoice_updated", "invoice_of_next_year"] {
-            let notice = read(&event(kind, invoices.clone()), false).unwrap();
+            let notice = read_value(&event(kind, invoices.clone())).unwrap();
             let about = announced(&notice.kind, notice.related.as_ref());
             assert_eq!(about, Announced::Invoice(InvoiceId::new("draft_inv_1").unwrap()), "{kind}");
         }
         for kind in ["customer_deleted", "payment_succeeded", "add_usages_reminder"] {
-            let notice = read(&event(kind, invoices.clone()), false).unwrap();
+            let notice = read_value(&event(kind, invoices.clone())).unwrap();
             assert_eq!(announced(&notice.kind, notice.related.as_ref()), Announced::Nothing);
         }
     }
@@ -206,7 +212,7 @@ mod tests {
     fn every_kind_that_is_asked_for_means_something() {
         let content = json!({"invoice": {"id": "1"}, "subscription": {"id": "sub_1"}});
         for kind in KINDS {
-            let notice = read(&event(kind, content.clone()), false).unwrap();
+            let notice = read_value(&event(kind, content.clone())).unwrap();
             let about = announced(&notice.kind, notice.related.as_ref());
             assert_ne!(about, Announced::Nothing, "{kind}");
         }
@@ -243,7 +249,7 @@ mod tests {
         ] {
             let mut odd = of_subscription();
             odd[field] = value;
-            assert_eq!(read(&odd, false).unwrap_err().field, field);
+            assert_eq!(read_value(&odd).unwrap_err().field, field);
         }
         for body in [&b""[..], b"\xff", b"<html>"] {
             assert_eq!(read_posted(body, false).unwrap_err().field, "the body");

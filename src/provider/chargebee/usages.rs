@@ -4,30 +4,16 @@
 //!
 //! There is no total to be asked for: the usages themselves are listed, and added up exactly.
 
-use serde::Deserialize;
-
-use super::classify::Found;
+use super::classify::{Found, One};
+use super::objects;
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp, Window};
 use crate::provider::{Grouping, Total};
 
-/// Usages asked for in one page: the most that Chargebee gives.
-const ROWS_PER_PAGE: usize = 100;
 /// Most pages that are read for one span: 20,000 usages, four times what a subscription takes in
 /// its life unless its site was given more. A list without an end is a fault.
 pub const PAGES_MAX: usize = 200;
-
-#[derive(Deserialize)]
-struct Page {
-    list: Vec<Item>,
-    next_offset: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    usage: Found,
-}
 
 /// A list of usages while it is read, page by page.
 #[derive(Debug)]
@@ -69,16 +55,13 @@ impl<'a> Listing<'a> {
     pub fn path(&self) -> String {
         // Both ends are inside, in whole seconds.
         let (first, last) = (self.span.start.seconds(), self.span.end.seconds() - 1);
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .append_pair("subscription_id[is]", self.account.as_str())
-            .append_pair("item_price_id[is]", self.meter.as_str())
-            .append_pair("usage_date[between]", &format!("[{first},{last}]"))
-            .append_pair("limit", &ROWS_PER_PAGE.to_string());
-        if let Some(next) = &self.next {
-            query.append_pair("offset", next);
-        }
-        format!("/usages?{}", query.finish())
+        let between = format!("[{first},{last}]");
+        let filters = [
+            ("subscription_id[is]", self.account.as_str()),
+            ("item_price_id[is]", self.meter.as_str()),
+            ("usage_date[between]", between.as_str()),
+        ];
+        objects::list_path("/usages", &filters, self.next.as_deref())
     }
 
     /// Takes a page in; whether there is a further one.
@@ -86,15 +69,13 @@ impl<'a> Listing<'a> {
     /// # Errors
     /// A sentence, when it is none, or not of what was asked for.
     pub fn take(&mut self, body: &[u8]) -> Result<bool, String> {
-        let page: Page = serde_json::from_slice(body)
-            .map_err(|_| "the list of usages cannot be read".to_owned())?;
-        for Item { usage } in page.list {
-            self.add(&usage)?;
+        let page = objects::list(body, self.next.as_deref())?;
+        for row in page.rows {
+            let one: One = serde_json::from_str(row.get())
+                .map_err(|_| "a row of the list of usages is none".to_owned())?;
+            self.add(&one.usage)?;
         }
-        if page.next_offset.is_some() && page.next_offset == self.next {
-            return Err("the list of usages goes round in circles".to_owned());
-        }
-        self.next = page.next_offset;
+        self.next = page.next;
         Ok(self.next.is_some())
     }
 
