@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tallyd::domain::time::Timestamp;
 use tallyd::sandbox::chargebee::{NewItemPrice, NewSubscription, WebhookEndpoint, WebhookSettings};
 
 use crate::support::daemon::{Billing, Home, Lines, TestDaemon, now, until, usage};
@@ -102,10 +101,7 @@ async fn heard(daemon: &TestDaemon, provider: &Billing, announced: u64) {
 #[tokio::test]
 async fn a_pause_that_is_heard_of_is_billed_to_nobody_and_a_pending_invoice_takes_what_is_late() {
     let provider = Billing::start().await;
-    let go_to = |time: &str| {
-        provider.handle.advance_to(Timestamp::parse_rfc3339(time).unwrap()).unwrap();
-    };
-    go_to("2027-06-01T10:00:00Z");
+    provider.go_to("2027-06-01T10:00:00Z");
     let site = provider.handle.chargebee();
     site.set_pending(Duration::from_secs(48 * 3_600)).unwrap();
     site.create_item_price(NewItemPrice::metered("pages-EUR")).unwrap();
@@ -131,24 +127,24 @@ async fn a_pause_that_is_heard_of_is_billed_to_nobody_and_a_pending_invoice_take
             "time": time})
     };
 
-    go_to("2027-06-01T12:00:00Z");
+    provider.go_to("2027-06-01T12:00:00Z");
     site.pause("sub_1").unwrap();
     heard(&daemon, &provider, 1).await;
-    go_to("2027-06-01T15:00:00Z");
+    provider.go_to("2027-06-01T15:00:00Z");
     site.resume("sub_1").unwrap();
     heard(&daemon, &provider, 2).await;
-    go_to("2027-06-01T18:00:00Z");
+    provider.go_to("2027-06-01T18:00:00Z");
     daemon.accept(&[used("before", "1", "2027-06-01T11:00:00Z")]).await;
     daemon.accept(&[used("within", "10", "2027-06-01T13:00:00Z")]).await;
     daemon.accept(&[used("after", "100", "2027-06-01T17:00:00Z")]).await;
-    go_to("2027-06-02T01:00:00Z");
+    provider.go_to("2027-06-02T01:00:00Z");
     holds(&provider, "101").await;
 
-    go_to("2027-07-01T11:00:00Z");
+    provider.go_to("2027-07-01T11:00:00Z");
     heard(&daemon, &provider, 4).await;
     daemon.accept(&[used("late", "1000", "2027-06-10T13:00:00Z")]).await;
     holds(&provider, "1101").await;
-    go_to("2027-07-03T11:00:00Z");
+    provider.go_to("2027-07-03T11:00:00Z");
     heard(&daemon, &provider, 5).await;
     daemon.accept(&[used("too late", "5", "2027-06-10T14:00:00Z")]).await;
     let held = || async {

@@ -17,10 +17,7 @@ fn home(url: &str) -> Home {
 #[tokio::test]
 async fn a_daemon_jumps_with_the_clock_of_the_sandbox_that_it_follows() {
     let provider = Billing::start().await;
-    let go_to = |time: &str| {
-        provider.handle.advance_to(Timestamp::parse_rfc3339(time).unwrap()).unwrap();
-    };
-    go_to("2027-06-01T10:20:00Z");
+    provider.go_to("2027-06-01T10:20:00Z");
     let home = home(&provider.url);
     let daemon = home.start().await;
     // The hour that it falls in ends in forty minutes, which nobody waits for.
@@ -30,7 +27,7 @@ async fn a_daemon_jumps_with_the_clock_of_the_sandbox_that_it_follows() {
         .await;
     daemon.level("booking it", |status| status["accrued_to"] == 1).await;
     assert_eq!(provider.books().len(), 0);
-    go_to("2027-06-01T11:30:00Z");
+    provider.go_to("2027-06-01T11:30:00Z");
     daemon.all_told(1).await;
     assert_eq!(provider.books()[&("calls".to_owned(), "cus_1".to_owned())], "5");
     assert!(home.said().contains("time is simulated: it follows a sandbox's clock"));
@@ -65,10 +62,7 @@ async fn nothing_starts_while_it_is_not_known_what_time_it_is() {
 #[tokio::test]
 async fn an_invoice_that_bills_what_nobody_here_told_is_reported_as_soon_as_it_is_final() {
     let provider = Billing::start().await;
-    let go_to = |time: &str| {
-        provider.handle.advance_to(Timestamp::parse_rfc3339(time).unwrap()).unwrap();
-    };
-    go_to("2027-06-01T10:20:00Z");
+    provider.go_to("2027-06-01T10:20:00Z");
     let price = price(&provider, "1").await;
     let end = Timestamp::parse_rfc3339("2027-06-01T12:00:00Z").unwrap().seconds().to_string();
     for customer in ["cus_1", "cus_2"] {
@@ -82,7 +76,7 @@ async fn an_invoice_that_bills_what_nobody_here_told_is_reported_as_soon_as_it_i
         json!({"id": customer, "customer": customer, "meter": "calls", "quantity": "5",
             "time": "2027-06-01T10:30:00Z"})
     };
-    go_to("2027-06-01T11:30:00Z");
+    provider.go_to("2027-06-01T11:30:00Z");
     daemon.accept(&[used("cus_1"), used("cus_2")]).await;
     daemon.all_told(2).await;
     let foreign = [
@@ -93,7 +87,7 @@ async fn an_invoice_that_bills_what_nobody_here_told_is_reported_as_soon_as_it_i
     ];
     ask(&provider, Method::POST, "/v1/billing/meter_events", &foreign).await;
     // The invoices are asked for when their periods have ended: no webhook names them.
-    go_to("2027-06-01T13:10:00Z");
+    provider.go_to("2027-06-01T13:10:00Z");
     home.says("ledger, provider and invoices differ").await;
     daemon.stop().await;
     let said = home.said();

@@ -91,6 +91,12 @@ impl Billing {
         Self { handle, url, chargebee_url, _tasks: tasks }
     }
 
+    /// Has its clock show this time, which is later.
+    pub(crate) fn go_to(&self, time: &str) {
+        let at = Timestamp::parse_rfc3339(time).expect("a time");
+        self.handle.advance_to(at).expect("time goes forward");
+    }
+
     /// What counts there.
     pub(crate) fn books(&self) -> Sums {
         let lines = self.handle.books().into_iter();
