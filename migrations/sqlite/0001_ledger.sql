@@ -164,6 +164,8 @@ CREATE TABLE balance (
   version INTEGER NOT NULL,
   -- When posting looks at it; nothing when all is told.
   due_at INTEGER,
+  -- What posting left untold last, as it is finer than the provider takes.
+  finer TEXT NOT NULL,
   CONSTRAINT balance_is_its_destination
     UNIQUE (destination_id, account, window_start, window_end, record_position, dimensions),
   CONSTRAINT balance_window_form CHECK (window_start < window_end)
@@ -327,8 +329,6 @@ CREATE INDEX meter_event_unproven ON meter_event (lane_id, occurred_at)
 CREATE INDEX meter_event_time ON meter_event (lane_id, occurred_at);
 -- No second of a lane is ever entered at twice.
 CREATE UNIQUE INDEX meter_event_second ON meter_event (lane_id, second) WHERE second IS NOT NULL;
--- Which seconds of a balance were; empty where the provider keeps no entries.
-CREATE INDEX meter_event_second_by_balance ON meter_event (balance_id) WHERE second IS NOT NULL;
 -- At most one cancel of an event lives.
 CREATE UNIQUE INDEX meter_event_cancel ON meter_event (target_id)
   WHERE target_id IS NOT NULL AND state NOT IN ('void', 'superseded', 'dead');

@@ -46,6 +46,13 @@ pub enum QuantityError {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Quantity(BigDecimal);
 
+impl Default for Quantity {
+    /// Nothing.
+    fn default() -> Self {
+        Self::zero()
+    }
+}
+
 impl Quantity {
     /// Nothing.
     #[must_use]

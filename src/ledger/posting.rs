@@ -63,7 +63,8 @@ pub struct DueBalance {
     /// Whether usage of two periods may be in it: its window was made before a bound within was
     /// known.
     pub spans_bound: bool,
-    /// Where the provider keeps entries, the seconds of its window that one was ever entered at.
+    /// Where the provider keeps entries, the seconds of its window at which its account and meter
+    /// ever had one, whichever balance that is of.
     pub seconds_taken: BTreeSet<i64>,
 }
 
@@ -116,6 +117,8 @@ pub struct Posting {
     pub carry: Option<Carry>,
     /// How much of what no event covers is written off, as the route's policy wants it.
     pub write_off: Option<Quantity>,
+    /// What is left untold, as it is finer than the provider takes.
+    pub finer: Quantity,
     /// Why what remains cannot be told.
     pub hold: Option<(HoldReason, String)>,
     /// When to look at the balance again without a change to it.

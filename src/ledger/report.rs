@@ -95,6 +95,8 @@ pub struct Outstanding {
     pub balance: BalanceId,
     /// How much.
     pub quantity: Quantity,
+    /// Whether it is left, as it is finer than the provider takes.
+    pub too_fine: bool,
     /// Why it cannot be told; nothing where its turn has not come yet.
     pub hold: Option<(HoldReason, String)>,
 }

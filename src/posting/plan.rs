@@ -64,6 +64,8 @@ pub struct Plan {
     pub carry: Option<Carry>,
     /// How much of what remains is written off.
     pub drop: Option<Quantity>,
+    /// How much of what remains is finer than the provider takes, and waits for more.
+    pub finer: Quantity,
     /// Why what remains cannot be told, and the particulars.
     pub hold: Option<(HoldReason, String)>,
     /// When to look again, though nothing changes.
@@ -203,6 +205,7 @@ fn raise(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) 
         When::Now => {
             // What is finer than the provider's decimals stays outstanding: it is not rounded away.
             let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
+            plan.finer = rest - &told;
             let parts = told.split_to_digits(rules.capabilities.digits_max);
             plan.tell = parts.into_iter().map(|part| add(part, occurred_at)).collect();
         }

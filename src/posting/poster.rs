@@ -1,13 +1,13 @@
 //! The step of posting. Here: reading balances that are due, planning, encoding, storing. Never
 //! here: the plan itself; sending. Read next: [`super::plan`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::plan::{Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
-use crate::domain::balance::BalanceId;
+use crate::domain::balance::{BalanceId, BalanceKey};
 use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::CLOSING_MARGIN_MICROS;
@@ -101,7 +101,7 @@ impl Poster {
                 Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
             }
         }
-        entries.take(&due.balance.key.account, &events);
+        entries.take(due, &events);
         posting_of(due, plan, events)
     }
 
@@ -128,7 +128,7 @@ impl Poster {
                 tracing::warn!(%provider, %account, entries, most, "few entries are left");
             }
         }
-        Ok(Entries(told))
+        Ok(Entries { told, ..Entries::default() })
     }
 
     fn encode(
@@ -185,27 +185,45 @@ impl Poster {
     }
 }
 
-/// How many entries accounts were told, while more are planned.
+/// What is known of entries while more are planned, of several balances at once.
 #[derive(Debug, Default)]
-struct Entries(BTreeMap<AccountName, usize>);
+struct Entries {
+    /// How many accounts were told.
+    told: BTreeMap<AccountName, usize>,
+    /// The seconds of those that are planned.
+    seconds: BTreeMap<(AccountName, ProviderMeter), BTreeSet<i64>>,
+}
 
 impl Entries {
     /// How many more `account` takes; nothing where there is no limit.
     fn left(&self, account: &AccountName, capabilities: &Capabilities) -> Option<usize> {
         let most = usize::try_from(capabilities.entries_max?).unwrap_or(usize::MAX);
-        Some(most.saturating_sub(self.0.get(account).copied().unwrap_or_default()))
+        Some(most.saturating_sub(self.told.get(account).copied().unwrap_or_default()))
     }
 
-    /// Takes note of events that `account` is to be told.
-    fn take(&mut self, account: &AccountName, events: &[EncodedEvent]) {
-        if let Some(told) = self.0.get_mut(account) {
-            *told += events.iter().filter(|event| event.second.is_some()).count();
+    /// Lets a balance know the seconds that are planned for others of its account and meter.
+    fn keep_apart(&self, due: &mut DueBalance) {
+        let BalanceKey { account, meter, .. } = &due.balance.key;
+        if let Some(planned) = self.seconds.get(&(account.clone(), meter.clone())) {
+            due.seconds_taken.extend(planned);
+        }
+    }
+
+    /// Takes note of events that the account of a balance is to be told.
+    fn take(&mut self, due: &DueBalance, events: &[EncodedEvent]) {
+        let BalanceKey { account, meter, .. } = &due.balance.key;
+        let planned: Vec<i64> = events.iter().filter_map(|event| event.second).collect();
+        if let Some(told) = self.told.get_mut(account) {
+            *told += planned.len();
+        }
+        if !planned.is_empty() {
+            self.seconds.entry((account.clone(), meter.clone())).or_default().extend(planned);
         }
     }
 }
 
 fn posting_of(due: &DueBalance, plan: Plan, events: Vec<EncodedEvent>) -> Posting {
-    let Plan { void, supersede, tell: _, carry, drop, hold, wait_until } = plan;
+    let Plan { void, supersede, tell: _, carry, drop, finer, hold, wait_until } = plan;
     Posting {
         balance: due.balance.id,
         version: due.balance.version,
@@ -214,6 +232,7 @@ fn posting_of(due: &DueBalance, plan: Plan, events: Vec<EncodedEvent>) -> Postin
         events,
         carry,
         write_off: drop,
+        finer,
         hold,
         due_at: wait_until,
     }
@@ -268,7 +287,7 @@ impl Service for Poster {
                 ..Step::default()
             });
         }
-        let due = self.ledger.due_balances(&self.provider_name, now, BATCH_BALANCES).await?;
+        let mut due = self.ledger.due_balances(&self.provider_name, now, BATCH_BALANCES).await?;
         if due.is_empty() {
             let wake_at = self.ledger.next_due_at(&self.provider_name).await?;
             return Ok(Step { wake_at, ..Step::default() });
@@ -287,7 +306,8 @@ impl Service for Poster {
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
         let mut entries = self.entries(&due).await?;
         let mut postings = Vec::with_capacity(due.len());
-        for each in &due {
+        for each in &mut due {
+            entries.keep_apart(each);
             postings.push(self.posting(each, &mut entries, provider_now, now));
         }
         let postings = hold_if_told_before(&due, postings, self.ledger.restored().await?);

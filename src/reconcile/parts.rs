@@ -27,6 +27,7 @@ pub fn parts(books: &SpanBooks, events: &[LaneEvent]) -> Vec<Part> {
     for each in &books.outstanding {
         let name = match &each.hold {
             Some((reason, _)) => format!("not told: {reason}"),
+            None if each.too_fine => "finer than the provider takes".to_owned(),
             None => "not told yet".to_owned(),
         };
         add(&mut parts, Some(name), &each.quantity);

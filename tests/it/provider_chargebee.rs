@@ -21,6 +21,7 @@ use crate::support::chargebee::{DAY, MINUTE, Running, START, start, start_with};
 mod billing;
 mod rooms;
 mod terms;
+mod windows;
 
 const HOUR: i64 = 60 * MINUTE;
 

@@ -92,6 +92,7 @@ fn enter(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) 
         taken.insert(at.seconds());
         entries.push(add(part, at));
     }
+    plan.finer = rest - &told;
     plan.tell = entries;
 }
 

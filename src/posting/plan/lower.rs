@@ -33,6 +33,7 @@ pub(super) fn by_cancel_or_negative(
     match when(occurred_at, rules) {
         When::Now => {
             let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
+            plan.finer = rest - &told;
             let parts = told.split_to_digits(rules.capabilities.digits_max);
             plan.tell.extend(parts.into_iter().map(|part| add(part, occurred_at)));
         }

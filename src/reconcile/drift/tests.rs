@@ -132,6 +132,7 @@ fn what_is_held_is_told_by_why_it_is() {
     let waits = Outstanding {
         balance: BalanceId(9),
         quantity: 2.into(),
+        too_fine: false,
         hold: Some((HoldReason::NoPeriod, String::new())),
     };
     let all = said(late(&events, &[waits]));

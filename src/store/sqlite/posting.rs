@@ -170,6 +170,7 @@ impl PostingLedger for SqliteLedger {
                     told_to,
                     posting.events.len(),
                     posting.due_at.map(Timestamp::micros),
+                    posting.finer.to_string(),
                 ])
             })
             .collect();

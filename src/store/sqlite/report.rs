@@ -89,7 +89,9 @@ impl ReportLedger for SqliteLedger {
             let quantity = &accrued - &told;
             if !quantity.is_zero() {
                 let balance = BalanceId(row.integer("id")?);
-                books.outstanding.push(Outstanding { balance, quantity, hold });
+                let idle = hold.is_none() && row.maybe_integer("due_at")?.is_none();
+                let too_fine = idle && quantity == row.quantity("finer")?;
+                books.outstanding.push(Outstanding { balance, quantity, too_fine, hold });
             }
             books.accrued = &books.accrued + &accrued;
             books.told = &books.told + &told;

@@ -183,11 +183,12 @@ async fn check_balances(
             note(found, format!("balance {id}: it does not count {} events", fold.events));
         }
         let idle = row.maybe_integer("due_at")?.is_none() && row.integer("held")? == 0;
-        // What is finer than a provider's digits stays outstanding without being due.
         let rest = &accrued - &told;
         // What is to be taken back waits for the answer to what was sent, which has it looked at.
         let idle = idle && !(rest.is_negative() && fold.awaits_answer);
-        if idle && !rest.cut_to_decimals(FINEST_DECIMALS).is_zero() {
+        // What is finer than its provider takes stays outstanding without being due: that much, as
+        // posting had it, and no more.
+        if idle && !rest.is_zero() && rest != row.quantity("finer")? {
             note(found, format!("balance {id}: {rest} is outstanding, and nothing is due or held"));
         }
     }
@@ -198,10 +199,6 @@ async fn check_balances(
     found.checked.push(("balances", count));
     Ok(())
 }
-
-/// The finest decimals that any provider so far is told. Only what is finer may wait without a
-/// date.
-const FINEST_DECIMALS: u32 = 12;
 
 /// Promises of single rows, each a statement that finds what breaks it.
 async fn check_rows(

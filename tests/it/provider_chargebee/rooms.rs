@@ -36,6 +36,7 @@ use crate::support::chargebee::{DAY, Running, START, start, start_with};
 /// A run of the rooms over a ledger, told to the stand-in.
 pub(super) struct World {
     pub(super) ledger: Arc<SqliteLedger>,
+    accruer: Accruer,
     rooms: Vec<Box<dyn Service>>,
     settler: Settler,
     listener: Option<Listener>,
@@ -48,14 +49,20 @@ fn reading() -> tallyd::reconcile::Settings {
     tallyd::reconcile::Settings { provider: provider_name(), reads_per_month: 8_000 }
 }
 
-fn route(name: &str) -> Route {
+async fn accruer(ledger: &Arc<SqliteLedger>, window: WindowRule, now: Timestamp) -> Accruer {
+    let routes = vec![route("calls", window), route("bytes", window)];
+    let prefixes = HashMap::from([(provider_name(), "")]);
+    Accruer::adopt(ledger.clone(), routes, prefixes, now).await.unwrap()
+}
+
+fn route(name: &str, window: WindowRule) -> Route {
     Route {
         name: RouteName::new(name).unwrap(),
         meter: MeterName::new(name).unwrap(),
         matches: BTreeMap::new(),
         provider: provider_name(),
         provider_meter: meter(name),
-        window: WindowRule::Day,
+        window,
         aggregate: Aggregate::Sum,
         scale: Quantity::one(),
         account: AccountRule::Identity,
@@ -81,9 +88,7 @@ impl World {
             tallyd::store::Settings { path: folder.path().join("ledger"), cache_kib: 2_048 };
         let ledger = Arc::new(SqliteLedger::open(&store, "a test", clock.now()).await.unwrap());
         let provider: Arc<dyn Provider> = chargebee(&sandbox);
-        let routes = vec![route("calls"), route("bytes")];
-        let prefixes = HashMap::from([(provider_name(), provider.account_prefix())]);
-        let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
+        let accruer = accruer(&ledger, WindowRule::Day, clock.now()).await;
         let poster = Poster::new(provider_name(), ledger.clone(), provider.clone());
         let delivery = delivery::Settings {
             provider: provider_name(),
@@ -104,10 +109,20 @@ impl World {
             Arc::new(|_| ()),
         );
         let settler = Settler::new(reading(), ledger.clone(), provider, Arc::new(|_| ()));
-        let rooms: Vec<Box<dyn Service>> =
-            vec![Box::new(accruer), Box::new(poster), Box::new(courier)];
+        let rooms: Vec<Box<dyn Service>> = vec![Box::new(poster), Box::new(courier)];
         let listener = None;
-        Self { ledger, rooms, settler, listener, clock, sandbox, _folder: folder }
+        Self { ledger, accruer, rooms, settler, listener, clock, sandbox, _folder: folder }
+    }
+
+    /// Books what comes from now on into windows of another length.
+    pub(super) async fn change_windows(&mut self, window: WindowRule) {
+        self.book().await;
+        self.accruer = accruer(&self.ledger, window, self.clock.now()).await;
+    }
+
+    /// Books what came, and tells nothing.
+    pub(super) async fn book(&self) {
+        while self.accruer.run_once(self.clock.now()).await.unwrap().more {}
     }
 
     /// Another time, at both ends.
@@ -160,7 +175,8 @@ impl World {
         while quiet < 2 {
             let mut busy = false;
             let mut next: Option<Timestamp> = None;
-            for room in &self.rooms {
+            let accruer: &dyn Service = &self.accruer;
+            for room in std::iter::once(accruer).chain(self.rooms.iter().map(|room| &**room)) {
                 let step = room.run_once(self.clock.now()).await.unwrap();
                 busy |= step.more || step.did_something();
                 next = next.into_iter().chain(step.wake_at).min();
@@ -188,7 +204,7 @@ impl World {
     }
 
     /// What each balance should come to, as `subscription item-price total`.
-    async fn accrued(&self) -> Vec<String> {
+    pub(super) async fn accrued(&self) -> Vec<String> {
         let lines = self.ledger.books(&BookFilter::default()).await.unwrap();
         let text = |line: &tallyd::ledger::operator::BookLine| {
             format!("{} {} {}", line.account, line.meter, line.accrued)
@@ -199,7 +215,7 @@ impl World {
     }
 
     /// What the stand-in is going to bill, in the same form.
-    fn billed(&self) -> Vec<String> {
+    pub(super) fn billed(&self) -> Vec<String> {
         let without_count = |line: String| {
             let (line, _) = line.rsplit_once(' ').unwrap();
             line.to_owned()
@@ -215,7 +231,7 @@ impl World {
     }
 }
 
-const QUICK: Rate = Rate::per_second(1_000);
+pub(super) const QUICK: Rate = Rate::per_second(1_000);
 
 #[tokio::test]
 async fn lost_answers_and_failures_lose_and_double_nothing() {

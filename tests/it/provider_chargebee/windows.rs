@@ -1,0 +1,60 @@
+//! The rooms stepped over a ledger: what windows come to at the stand-in for Chargebee. Here: windows
+//! that overlap, and what is finer than a site takes. Never here: terms ([`super::terms`]). Read
+//! next: [`super::rooms`].
+
+use tallyd::accrual::route::WindowRule;
+use tallyd::domain::names::AccountName;
+use tallyd::domain::time::{Timestamp, Window};
+use tallyd::ledger::report::{Comparand, ReportLedger as _};
+use tallyd::reconcile::parts::parts;
+
+use super::rooms::{QUICK, World};
+use super::{HOUR, meter, provider_name};
+use crate::support::chargebee::{DAY, START, start};
+
+#[tokio::test]
+async fn usage_of_one_second_in_windows_that_overlap_has_a_second_for_each() {
+    let mut world = World::open(start().await, QUICK).await;
+    let at = START + 5 * HOUR;
+    world.accept("a", "sub", "calls", "1", at).await;
+    world.change_windows(WindowRule::Hour).await;
+    world.accept("b", "sub", "calls", "2", at).await;
+    world.change_windows(WindowRule::Minute).await;
+    world.accept("c", "sub", "calls", "4", at).await;
+    world.book().await;
+    // All three are due at once by then.
+    world.set(Timestamp::from_seconds(START + 2 * DAY));
+    world.run_until(START + 2 * DAY + HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 7 3"]);
+    // What comes later finds the seconds of the others taken.
+    world.change_windows(WindowRule::Hour).await;
+    world.accept("d", "sub", "calls", "8", at).await;
+    world.run_until(START + 3 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 15 4"]);
+    assert_eq!(world.billed(), world.accrued().await);
+}
+
+#[tokio::test]
+async fn what_is_finer_than_the_site_takes_is_left_by_that_name_and_goes_with_what_comes() {
+    let world = World::open(start().await, QUICK).await;
+    world.accept("a", "sub", "calls", "1.337", START).await;
+    // The ledger verifies, with what is left.
+    world.run_until(START + DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 1.33 1"]);
+    assert_eq!(left(&world).await, ["finer than the provider takes 0.007"]);
+    world.accept("b", "sub", "calls", "0.004", START + 1).await;
+    world.run_until(START + DAY + HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 1.34 2"]);
+    assert_eq!(left(&world).await, ["finer than the provider takes 0.001"]);
+}
+
+/// What a report says of what was not told.
+async fn left(world: &World) -> Vec<String> {
+    let account = AccountName::new("sub").unwrap();
+    let comparand = Comparand { account, meter: meter("calls"), lane: None, periods: Vec::new() };
+    let day = |at: i64| Timestamp::from_seconds(START + at * DAY);
+    let span = Window { start: day(-1), end: day(2) };
+    let books = world.ledger.span_books(&provider_name(), &comparand, span).await.unwrap();
+    let said = parts(&books, &[]).into_iter().filter(|(name, _)| !name.starts_with("told"));
+    said.map(|(name, quantity)| format!("{name} {quantity}")).collect()
+}
