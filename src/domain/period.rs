@@ -13,7 +13,7 @@ use super::billing::{BilledTerm, Invoice, InvoiceStatus, Subscription, Subscript
 use super::closed::closed;
 use super::names::{InvoiceId, ProviderMeter, SubscriptionId};
 use super::quantity::Quantity;
-use super::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
+use super::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 
 /// How long a draft takes usage where it does not say when it becomes final, in microseconds: an
 /// hour, Stripe's default, and the least that it lets one set.
@@ -25,9 +25,10 @@ pub const CLOSING_MARGIN_MICROS: i64 = 5 * MICROS_PER_MINUTE;
 /// How long after a period's end it is taken for open though no draft of it is known, in
 /// microseconds: the least grace less a quarter. Later, its invoice may be final already.
 pub const UNSEEN_MICROS_MAX: i64 = 45 * MICROS_PER_MINUTE;
-/// How long after a term's end the invoice over it is made at the latest, in microseconds: a day,
-/// the shortest term there is. A later one is over another term.
-const TERM_BILLED_WITHIN_MICROS: i64 = MICROS_PER_DAY;
+/// How long after a term's end an invoice may be made that has no line and is taken to be over it,
+/// in microseconds: two hours. A later one may be over another term: one that is cancelled and
+/// begins anew may be over soon.
+const TERM_BILLED_WITHIN_MICROS: i64 = 2 * MICROS_PER_HOUR;
 
 closed! {
     /// What becomes of usage whose period is closed; the more careful the later.
@@ -134,7 +135,9 @@ pub fn learn_invoice(
     for ((meter, span), quantity) in billed {
         let same = |period: &&mut Period| period.meter == meter && period.span == span;
         if let Some(period) = known.iter_mut().find(same) {
-            let others = period.closed_at.is_some() && period.invoice.as_ref() != Some(&invoice.id);
+            // One that bills nothing of it was voided, or taken for the one over this term.
+            let bills = period.billed.as_ref().is_some_and(|billed| !billed.is_zero());
+            let others = bills && period.invoice.as_ref() != Some(&invoice.id);
             if !others {
                 state(period, invoice, quantity);
             }
@@ -164,24 +167,36 @@ pub fn learn_invoice(
     }
     let term = invoice.term.as_ref().filter(|term| term.subscription == *subscription);
     if let Some(term) = term {
-        for period in unused(&mut known, term, &invoice.id) {
+        for period in unused(&mut known, term, invoice) {
             state(period, invoice, Quantity::zero());
         }
     }
     in_order(known)
 }
 
-/// The open periods that an invoice over `term` bills without having a line of them.
+/// The open periods that an invoice over `term` bills without having a line of them: those that end
+/// where its lines do. One without a line tells no end: it is taken to be over the last that ended
+/// before it was made.
 fn unused<'a>(
     known: &'a mut [Period],
     term: &BilledTerm,
-    invoice: &InvoiceId,
+    invoice: &'a Invoice,
 ) -> impl Iterator<Item = &'a mut Period> {
+    let of_lines = invoice.lines.iter().filter(|line| line.subscription == term.subscription);
+    let within = |end: &Timestamp| {
+        (0..TERM_BILLED_WITHIN_MICROS).contains(&term.billed_at.micros_since(*end))
+    };
+    let last = of_lines.map(|line| line.period.end).max();
+    let last = last.or_else(|| known.iter().map(|period| period.span.end).filter(within).max());
+    let closes_at = invoice.finalizes_at;
     known.iter_mut().filter(move |period| {
-        let ended_before = term.billed_at.micros_since(period.span.end);
-        period.closed_at.is_none()
-            && period.invoice.as_ref() != Some(invoice)
-            && (0..TERM_BILLED_WITHIN_MICROS).contains(&ended_before)
+        // Of two drafts that may be its own, the one that is closed sooner counts.
+        let is_later_draft = invoice.status == InvoiceStatus::Draft
+            && period.closes_at.is_some_and(|at| closes_at.is_none_or(|closes| at <= closes));
+        Some(period.span.end) == last
+            && period.closed_at.is_none()
+            && period.invoice.as_ref() != Some(&invoice.id)
+            && !is_later_draft
     })
 }
 

@@ -179,6 +179,35 @@ fn an_invoice_over_a_term_is_over_the_meters_of_it_that_were_not_used_too() {
 }
 
 #[test]
+fn an_invoice_without_a_line_is_over_the_term_that_ended_just_before_and_gives_way_to_a_line() {
+    let over_term = |id: &str, status, billed_at: i64, lines: &[(&str, i64, i64, &str)]| {
+        let term = BilledTerm { subscription: name(), billed_at: at(billed_at) };
+        Invoice { term: Some(term), ..invoice(id, status, lines) }
+    };
+    let learn = |known, start, end| {
+        let told = subscription(&[("calls", start, end)]);
+        learn_subscription(known, &told, at(start + 1))
+    };
+    let known = learn(learn(Vec::new(), 0, 100), 100, 101);
+    // The second term was cancelled after an hour.
+    let second = over_term("2", InvoiceStatus::Final, 101, &[]);
+    let both = learn_invoice(known, &name(), &second);
+    assert_eq!(said(&both), "calls 0-100, calls 100-101 billed 0");
+    // One that is taken for another term's is put right by the invoice that has a line.
+    let known = learn(Vec::new(), 0, 100);
+    let mistaken = learn_invoice(known, &name(), &second);
+    assert_eq!(said(&mistaken), "calls 0-100 billed 0");
+    let first = over_term("1", InvoiceStatus::Final, 100, &[("calls", 0, 100, "5")]);
+    let right = learn_invoice(mistaken, &name(), &first);
+    assert_eq!(said(&right), "calls 0-100 billed 5");
+    assert_eq!(learn_invoice(right.clone(), &name(), &second), right);
+    // Of two drafts, the one that is closed sooner counts.
+    let draft = |id, until| over_term(id, InvoiceStatus::Draft, until, &[]);
+    let known = learn_invoice(learn(Vec::new(), 0, 100), &name(), &draft("d1", 100));
+    assert_eq!(learn_invoice(known.clone(), &name(), &draft("d2", 101)), known);
+}
+
+#[test]
 fn an_instant_is_billed_until_its_draft_is_nearly_final_and_unseen_after_that() {
     let hour = |hour: i64| Some(at(hour));
     let standing = |billing: &Billing, now: i64| billing.standing(at(50), at(now));
