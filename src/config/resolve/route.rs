@@ -334,6 +334,12 @@ fn against_item_price(raw: &raw::Route, route: &Route, file: &raw::File, found: 
             .context(site_key.span(), "the site");
         found.error(problem);
     }
+    if let (WindowRule::Record, Some(field)) = (route.window, &raw.window) {
+        let title = format!("`window` is \"record\", and `{}` keeps entries", route.provider);
+        let label = "each entry needs a second of its window, and a record's has none to spare";
+        let help = "remove it: a day's records are one entry";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
     lasts(raw, route, site, found);
     if let (CorrectionPolicy::Negative, Some(field)) =
         (route.policies.corrections, &raw.corrections)
