@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use super::lower::{by_person, is_cancelled, waits};
 use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, too_late, when, withdraw};
 use crate::domain::event::EventKind;
+use crate::domain::period::BillingStanding;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{
@@ -33,7 +34,8 @@ const DRAFT_MICROS: i64 = 10 * MICROS_PER_MINUTE;
 pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     let mut plan = Plan::default();
     let rest = withdraw(due, &mut plan, is_worth_withdrawing);
-    if rest.is_zero() || plan.leave_to_period(&rest, rules) {
+    let goes = rest.is_negative() && is_on_no_bill(due, rules);
+    if rest.is_zero() || (!goes && plan.leave_to_period(&rest, rules)) {
         return plan;
     }
     if rest.is_negative() {
@@ -42,6 +44,20 @@ pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
         enter(due, &rest, rules, &mut plan);
     }
     plan
+}
+
+/// Whether the newest usage is of a time that nothing bills, and its period is not closed. What was
+/// told too much can go then: it is on no bill, or on one that is still open.
+fn is_on_no_bill(due: &DueBalance, rules: &Rules<'_>) -> bool {
+    match rules.billing {
+        BillingStanding::Idle(_) | BillingStanding::NotYet(_) | BillingStanding::NoLonger(_) => {
+            due.billing.closed_at.is_none()
+        }
+        BillingStanding::Open
+        | BillingStanding::Closed(_)
+        | BillingStanding::Unseen(_)
+        | BillingStanding::Unlearned(_) => false,
+    }
 }
 
 /// Whether something that was never sent is withdrawn, though `rest` remains. What is to be entered

@@ -18,6 +18,7 @@ use crate::ledger::operator::{FINDINGS_MAX, Verification};
 use crate::store::codec::{Columns, ledger_error, usage_record};
 
 /// A balance as its bookings and events make it.
+#[derive(Default)]
 struct Fold {
     accrued: Quantity,
     digest: Digest,
@@ -26,19 +27,6 @@ struct Fold {
     events: i64,
     /// Whether something was sent whose answer has posting look at it again.
     awaits_answer: bool,
-}
-
-impl Default for Fold {
-    fn default() -> Self {
-        Self {
-            accrued: Quantity::zero(),
-            digest: Digest::default(),
-            booked_to: 0,
-            told: Quantity::zero(),
-            events: 0,
-            awaits_answer: false,
-        }
-    }
 }
 
 impl SqliteLedger {

@@ -75,10 +75,15 @@ impl World {
     /// As [`Self::open`], with what the site bills followed.
     pub(super) async fn following(sandbox: Running) -> Self {
         let mut world = Self::open(sandbox, QUICK).await;
-        let site = chargebee(&world.sandbox);
-        let ledger = world.ledger.clone();
-        world.listener = Some(Listener::new(reading(), ledger, site.clone(), site));
+        world.follow();
         world
+    }
+
+    /// From now on, what the site bills is followed.
+    pub(super) fn follow(&mut self) {
+        let site = chargebee(&self.sandbox);
+        let ledger = self.ledger.clone();
+        self.listener = Some(Listener::new(reading(), ledger, site.clone(), site));
     }
 
     pub(super) async fn open(sandbox: Running, rate: Rate) -> Self {

@@ -1,5 +1,5 @@
-//! The rooms stepped over a ledger: what windows come to at the stand-in for Chargebee. Here: windows
-//! that overlap, and what is finer than a site takes. Never here: terms ([`super::terms`]). Read
+//! What windows come to at the stand-in for Chargebee. Here: windows that overlap, bounds that are
+//! learned late, and what is finer than a site takes. Never here: terms ([`super::terms`]). Read
 //! next: [`super::rooms`].
 
 use tallyd::accrual::route::WindowRule;
@@ -32,6 +32,40 @@ async fn usage_of_one_second_in_windows_that_overlap_has_a_second_for_each() {
     world.run_until(START + 3 * DAY).await;
     assert_eq!(world.sandbox.books(), ["sub calls 15 4"]);
     assert_eq!(world.billed(), world.accrued().await);
+}
+
+/// A run in which usage of an hour was told, and of a pause later that day is not heard yet.
+async fn told_before_a_pause() -> World {
+    let world = World::open(start().await, QUICK).await;
+    world.accept("a", "sub", "calls", "3", START + HOUR).await;
+    world.set(Timestamp::from_seconds(START + 5 * HOUR));
+    world.sandbox.handle.pause("sub").unwrap();
+    world.run_until(START + DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 3 1"]);
+    world
+}
+
+#[tokio::test]
+async fn what_was_told_stays_when_a_bound_beside_its_usage_is_learned_later() {
+    let mut world = told_before_a_pause().await;
+    world.follow();
+    world.accept("b", "sub", "calls", "4", START + 2 * HOUR).await;
+    world.run_until(START + 2 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 7 2"]);
+    assert_eq!(world.sandbox.handle.usages().len(), 2, "nothing was entered anew");
+}
+
+#[tokio::test]
+async fn what_was_told_across_a_bound_that_is_learned_later_is_taken_away_and_told_apart() {
+    let mut world = told_before_a_pause().await;
+    // Both are one entry, at the time of the later one.
+    world.accept("b", "sub", "calls", "4", START + 2 * HOUR).await;
+    world.accept("paused", "sub", "calls", "5", START + 6 * HOUR).await;
+    world.run_until(START + DAY + HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 3 1"]);
+    world.follow();
+    world.run_until(START + 2 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 7 1"]);
 }
 
 #[tokio::test]
