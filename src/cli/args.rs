@@ -413,6 +413,14 @@ pub struct Demo {
     /// Answers that the stand-in loses after it applied the request, in basis points.
     #[arg(long, default_value_t = 400, value_name = "BASIS_POINTS")]
     pub lost: u32,
+    /// Only the usage of so many customers, those with the most first.
+    // Those that play a part in a journey are among the busiest eight.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..)
+    )]
+    pub customers: Option<usize>,
     /// Keep the ledger and the config in this folder, instead of a temporary one.
     #[arg(long, value_name = "FOLDER")]
     pub keep: Option<PathBuf>,

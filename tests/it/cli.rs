@@ -11,6 +11,7 @@ mod check;
 mod correcting;
 mod customers;
 mod daemon;
+mod demo;
 mod importing;
 mod listings;
 mod reconciling;

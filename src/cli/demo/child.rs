@@ -12,13 +12,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::super::http_client;
-use super::usage::{Batch, METERS, SOURCE};
+use super::usage::{Batch, SOURCE};
 use crate::domain::state::EventState;
 use crate::ledger::operator::OperatorLedger;
 use crate::store::sqlite::SqliteLedger;
 
-/// The key that the stand-in takes. No real account has it.
-const KEY: &str = "sk_test_tallydDemo";
 /// The token that the daemon takes.
 const TOKEN: &str = "a-token-of-the-demo-only";
 /// How long the daemon may take to say that it listens, in seconds.
@@ -29,10 +27,19 @@ const SENDS_MAX: u32 = 200;
 /// Time between two sends of a batch that was not acknowledged, in milliseconds.
 const SEND_AGAIN_MILLIS: u64 = 100;
 
+/// What a daemon is set up with.
+pub(super) struct Setup<'a> {
+    /// The tables of its config that say whom it tells and what.
+    pub(super) tables: &'a str,
+    /// The key that the stand-in takes. No real account has it.
+    pub(super) key: &'static str,
+}
+
 /// A running daemon.
 pub(super) struct Child {
     process: tokio::process::Child,
     config: PathBuf,
+    key: &'static str,
     client: reqwest::Client,
     listing: Option<SqliteLedger>,
     /// Its ledger file.
@@ -45,20 +52,27 @@ pub(super) struct Child {
 
 impl Child {
     /// Writes a config into `folder` and starts a daemon by it.
-    pub(super) async fn start(folder: &Path, api: &str) -> anyhow::Result<Self> {
-        let config = folder.join("tallyd.toml");
-        tokio::fs::write(&config, config_text(api)).await.context("cannot write the config")?;
-        let (process, url) = spawn(&config).await?;
+    pub(super) async fn start(folder: &Path, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let (config, key) = (folder.join("tallyd.toml"), setup.key);
+        let text = config_text(setup.tables);
+        tokio::fs::write(&config, text).await.context("cannot write the config")?;
+        let (process, url) = spawn(&config, key).await?;
         let pid = process.id().context("the daemon ended at once")?;
         let client = http_client().build()?;
         let ledger = folder.join("tallyd.ledger");
-        Ok(Self { process, config, client, listing: None, ledger, url, pid })
+        Ok(Self { process, config, key, client, listing: None, ledger, url, pid })
+    }
+
+    /// Where it is, in words.
+    pub(super) fn introduction(&self) -> String {
+        let Self { url, pid, ledger, .. } = self;
+        format!("daemon at {url} (pid {pid}), ledger {}", ledger.display())
     }
 
     /// Kills the daemon with SIGKILL, as a crash would, and starts it again.
     pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("cannot kill the daemon")?;
-        let (process, url) = spawn(&self.config).await?;
+        let (process, url) = spawn(&self.config, self.key).await?;
         self.pid = process.id().context("the daemon ended at once")?;
         (self.process, self.url) = (process, url);
         Ok(())
@@ -90,13 +104,17 @@ impl Child {
         bail!("the daemon did not take a batch in {SENDS_MAX} tries")
     }
 
+    /// Its ledger, for reading.
+    pub(super) async fn listing(&mut self) -> anyhow::Result<&SqliteLedger> {
+        match &mut self.listing {
+            Some(listing) => Ok(listing),
+            closed @ None => Ok(closed.insert(SqliteLedger::open_to_read(&self.ledger).await?)),
+        }
+    }
+
     /// Whether all `records` are booked, and nothing waits to be told.
     pub(super) async fn is_done(&mut self, records: u64) -> anyhow::Result<bool> {
-        if self.listing.is_none() {
-            self.listing = Some(SqliteLedger::open_to_read(&self.ledger).await?);
-        }
-        let Some(ledger) = &self.listing else { return Ok(false) };
-        let status = ledger.status().await?;
+        let status = self.listing().await?.status().await?;
         let waits = status
             .events
             .iter()
@@ -122,13 +140,13 @@ impl Child {
     }
 }
 
-async fn spawn(config: &Path) -> anyhow::Result<(tokio::process::Child, String)> {
+async fn spawn(config: &Path, key: &str) -> anyhow::Result<(tokio::process::Child, String)> {
     let program = std::env::current_exe().context("cannot find this program's file")?;
     let mut process = Command::new(program)
         .arg("run")
         .arg("--config")
         .arg(config)
-        .env("TALLYD_DEMO_KEY", KEY)
+        .env("TALLYD_DEMO_KEY", key)
         .env("TALLYD_DEMO_TOKEN", TOKEN)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -147,22 +165,11 @@ async fn spawn(config: &Path) -> anyhow::Result<(tokio::process::Child, String)>
     Ok((process, url))
 }
 
-/// The config of the demo's daemon: what a user would write to try tallyd on the stand-in.
-fn config_text(api: &str) -> String {
-    let routes: String = METERS
-        .iter()
-        .map(|meter| {
-            format!(
-                "[route.{meter}]\nmeter = \"{meter}\"\nto = \"stripe.demo\"\nwindow = \"1h\"\n\
-                 settle = \"1s\"\n\n"
-            )
-        })
-        .collect();
+/// The config of a demo's daemon, with what it says of the provider in `tables`.
+fn config_text(tables: &str) -> String {
     format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n\n\
          [[http.token]]\nsecret = {{ env = \"TALLYD_DEMO_TOKEN\" }}\nsources = [\"{SOURCE}\"]\n\n\
-         [stripe.demo]\nkey = {{ env = \"TALLYD_DEMO_KEY\" }}\napi = \"{api}\"\n\
-         rate_per_second = 1000\n\n\
-         {routes}[log]\nfilter = \"warn\"\n"
+         {tables}[log]\nfilter = \"warn\"\n"
     )
 }

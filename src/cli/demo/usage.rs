@@ -1,14 +1,15 @@
-//! The demo's usage: real requests to a web site. Here: the file, its shift to the present, its
-//! sums. Never here: sending it. Read next: [`super::child`].
+//! The demo's usage: real requests to a web site. Here: the file, whose usage of it is taken, its
+//! shift to the present, its sums. Never here: sending it. Read next: [`super::child`].
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
 
 use crate::domain::names::{MeterName, SourceName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::UsageRecord;
-use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, TIMESTAMP_MAX, Timestamp};
 use crate::intake::Settings;
 use crate::intake::admit::{Rules, Sources};
 use crate::intake::import::{FileRecords, Format, Mapping, QuantityRule, RecordRule, WhenEmpty};
@@ -34,23 +35,21 @@ pub(super) struct Batch {
     pub(super) records: usize,
 }
 
-/// The usage, shifted to the present.
+/// The usage of a journey.
 pub(super) struct Usage {
     records: Vec<UsageRecord>,
-    rows: usize,
     shift_days: i64,
-    windows: u64,
 }
 
 impl Usage {
-    /// Reads the file as `tallyd import` would, and shifts its times by whole days, so that its
-    /// last day is the day before `now`.
-    pub(super) fn load(now: Timestamp) -> anyhow::Result<Self> {
+    /// Reads the file as `tallyd import` would; of the customers, the busiest so `many`, or all.
+    pub(super) fn load(many: Option<usize>) -> anyhow::Result<Self> {
         let mut records = Vec::new();
         let settings = Settings::default();
         let source = SourceName::new(SOURCE)?;
         let sources = Sources::These(vec![source]);
-        let rules = Rules { settings: &settings, sources: &sources, now };
+        // All of it is long past, whatever the time is.
+        let rules = Rules { settings: &settings, sources: &sources, now: TIMESTAMP_MAX };
         let mut file = FileRecords::open(
             FILE.as_bytes(),
             "web-requests-2015.csv",
@@ -64,61 +63,70 @@ impl Usage {
             }
             records.extend(part.batch.admitted.into_iter().map(|(_, admitted)| admitted.record));
         }
-        let newest = records.iter().map(|record| record.occurred_at).max().unwrap_or(now);
-        let shift_days =
+        let mut usage = Self { records, shift_days: 0 };
+        if let Some(many) = many {
+            let kept: BTreeSet<String> = usage.customers().into_iter().take(many).collect();
+            usage.records.retain(|record| kept.contains(record.customer.as_str()));
+        }
+        Ok(usage)
+    }
+
+    /// The same, its times shifted by whole days, so that its last day is the day before `now`.
+    pub(super) fn shifted_to_end_before(mut self, now: Timestamp) -> Self {
+        let newest = self.records.iter().map(|record| record.occurred_at).max().unwrap_or(now);
+        self.shift_days =
             (now.floor_to(MICROS_PER_DAY).micros_since(newest.floor_to(MICROS_PER_DAY))
                 / MICROS_PER_DAY)
                 - 1;
-        for record in &mut records {
-            record.occurred_at = record.occurred_at.plus_micros(shift_days * MICROS_PER_DAY);
+        for record in &mut self.records {
+            record.occurred_at = record.occurred_at.plus_micros(self.shift_days * MICROS_PER_DAY);
         }
-        let windows: std::collections::BTreeSet<_> = records
-            .iter()
-            .filter(|record| !record.quantity.is_zero())
-            .map(|record| {
-                let hour = record.occurred_at.floor_to(MICROS_PER_HOUR);
-                (record.meter.as_str(), record.customer.as_str(), hour)
-            })
-            .collect();
-        let windows = u64::try_from(windows.len())?;
-        let rows = FILE.lines().count().saturating_sub(1);
-        Ok(Self { records, rows, shift_days, windows })
+        self
     }
 
-    /// What it is, in words.
-    pub(super) fn introduction(&self) -> String {
-        let customers: std::collections::BTreeSet<_> =
-            self.records.iter().map(|record| record.customer.as_str()).collect();
-        format!(
-            "usage: {} requests of {} customers to a real web site in May 2015, shifted by {} \
-             whole days;\n       {} records, to be told as {} hourly sums",
-            self.rows,
-            customers.len(),
-            self.shift_days,
-            self.records.len(),
-            self.windows,
-        )
+    /// By how many days it was shifted.
+    pub(super) const fn shift_days(&self) -> i64 {
+        self.shift_days
     }
 
     /// How many records there are.
-    pub(super) fn records(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         u64::try_from(self.records.len()).unwrap_or(u64::MAX)
     }
 
-    /// How many hourly sums they make: a customer's hour of a meter each.
-    pub(super) fn windows(&self) -> u64 {
-        self.windows
+    /// How many requests they are of: each makes one record of the first meter.
+    pub(super) fn requests(&self) -> usize {
+        let [requests, _] = METERS;
+        self.records.iter().filter(|record| record.meter.as_str() == requests).count()
+    }
+
+    /// The customers, those with the most records first.
+    pub(super) fn customers(&self) -> Vec<String> {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for record in &self.records {
+            *counts.entry(record.customer.as_str()).or_default() += 1;
+        }
+        let mut customers: Vec<(&str, u64)> = counts.into_iter().collect();
+        customers.sort_by_key(|(_, count)| Reverse(*count));
+        customers.into_iter().map(|(customer, _)| customer.to_owned()).collect()
+    }
+
+    /// How many sums they make: one for each customer, meter and aligned span of `micros` in which
+    /// anything was used.
+    pub(super) fn windows(&self, micros: i64) -> u64 {
+        let used = self.records.iter().filter(|record| !record.quantity.is_zero());
+        let windows: BTreeSet<_> = used
+            .map(|record| {
+                let start = record.occurred_at.floor_to(micros);
+                (record.meter.as_str(), record.customer.as_str(), start)
+            })
+            .collect();
+        u64::try_from(windows.len()).unwrap_or(u64::MAX)
     }
 
     /// The records as HTTP bodies, in the order of the file.
     pub(super) fn batches(&self) -> Vec<Batch> {
-        self.records
-            .chunks(BATCH_RECORDS)
-            .map(|records| {
-                let lines: Vec<String> = records.iter().map(write_record).collect();
-                Batch { body: lines.join("\n"), records: records.len() }
-            })
-            .collect()
+        batches(&self.records.iter().collect::<Vec<_>>())
     }
 
     /// What each customer used of each meter: summed here, by nothing that the daemon uses.
@@ -131,6 +139,17 @@ impl Usage {
         }
         sums
     }
+}
+
+/// Records as HTTP bodies.
+pub(super) fn batches(records: &[&UsageRecord]) -> Vec<Batch> {
+    records
+        .chunks(BATCH_RECORDS)
+        .map(|records| {
+            let lines: Vec<String> = records.iter().map(|record| write_record(record)).collect();
+            Batch { body: lines.join("\n"), records: records.len() }
+        })
+        .collect()
 }
 
 /// How a row becomes records: a `requests` record of 1, and a `bytes` record where there were any.

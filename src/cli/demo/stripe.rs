@@ -1,0 +1,151 @@
+//! The journey with Stripe. Here: hourly sums told to the stand-in's meters under a live account's
+//! limits. Never here: what every journey shares ([`super`]). Read next: [`super::report`].
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::child::{Child, Setup};
+use super::report::Comparison;
+use super::usage::{METERS, Sums, Usage};
+use super::{LATENCY_MILLIS, LOOK_MILLIS, Stall, StandIn, faults, say};
+use crate::cli::args::Demo;
+use crate::cli::progress::Progress;
+use crate::clock::{Clock, SystemClock};
+use crate::domain::quantity::Quantity;
+use crate::domain::time::MICROS_PER_HOUR;
+use crate::sandbox::SandboxHandle;
+use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
+
+/// How long an event takes to count at the stand-in, in milliseconds.
+const LAG_MILLIS: u64 = 200;
+/// The key that the stand-in takes. No real account has it.
+const KEY: &str = "sk_test_tallydDemo";
+
+/// Takes the usage to the stand-in; whether all books are equal at the end.
+pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<bool> {
+    let clock = Arc::new(SystemClock);
+    let usage = Usage::load(arguments.customers)?.shifted_to_end_before(clock.now());
+    let windows = usage.windows(MICROS_PER_HOUR);
+    say(&introduction(&usage, windows))?;
+
+    let stand_in = StandIn::start(stand_in(arguments), clock).await?;
+    let (provider, url) = (stand_in.handle.clone(), stand_in.stripe_url.clone());
+    say(&format!("stand-in for Stripe at {url}, losing {} of 10,000 answers", arguments.lost))?;
+
+    let setup = Setup { tables: &tables(&url), key: KEY };
+    let mut child = Child::start(folder, &setup).await?;
+    say(&child.introduction())?;
+    let kill_after = arguments.kill_after.unwrap_or(windows / 2);
+    let mut killed = false;
+
+    // Half of the usage, then perhaps the crash, then the other half: with `--kill-after 0` the
+    // crash comes while usage is still being sent.
+    let progress = Progress::new("records acknowledged", usage.count());
+    let batches = usage.batches();
+    for (sent, batch) in batches.iter().enumerate() {
+        if kill_after == 0 && !killed && sent >= batches.len() / 2 {
+            child.crash_and_restart().await?;
+            killed = true;
+        }
+        child.send(batch).await?;
+        progress.add(u64::try_from(batch.records).unwrap_or(u64::MAX));
+    }
+    progress.finish();
+
+    let progress = Progress::new("meter events told", windows);
+    let mut stall = Stall::default();
+    while !child.is_done(usage.count()).await? {
+        let told = provider.statistics().meter_events_accepted;
+        progress.set(told);
+        if !killed && told >= kill_after {
+            progress.note(&format!("SIGKILL to pid {} after {told} meter events", child.pid))?;
+            child.crash_and_restart().await?;
+            killed = true;
+            progress.note(&format!("started again (pid {})", child.pid))?;
+        }
+        stall.note("meter event was told", told)?;
+        tokio::time::sleep(Duration::from_millis(LOOK_MILLIS)).await;
+    }
+    progress.set(provider.statistics().meter_events_accepted);
+    progress.finish();
+    child.stop().await?;
+    // The clock passes the lag, so that all that was accepted counts.
+    provider.advance(Duration::from_millis(2 * LAG_MILLIS));
+    let explained = conclude(&child, &usage, &provider, killed).await?;
+    stand_in.end().await;
+    Ok(explained)
+}
+
+/// What the usage is, in words.
+fn introduction(usage: &Usage, windows: u64) -> String {
+    format!(
+        "usage: {} requests of {} customers to a real web site in May 2015, shifted by {} whole \
+         days;\n       {} records, to be told as {windows} hourly sums",
+        usage.requests(),
+        usage.customers().len(),
+        usage.shift_days(),
+        usage.count(),
+    )
+}
+
+fn stand_in(arguments: &Demo) -> crate::sandbox::Settings {
+    crate::sandbox::Settings {
+        stripe: Settings {
+            limits: Limits::LIVE,
+            latency: Duration::from_millis(LATENCY_MILLIS),
+            lag: Duration::from_millis(LAG_MILLIS),
+            meters: METERS.map(|name| NewMeter::new(name, Formula::Sum)).to_vec(),
+            faults: faults(arguments),
+            ..Settings::default()
+        },
+        ..crate::sandbox::Settings::default()
+    }
+}
+
+/// What a user would write to try tallyd on the stand-in.
+fn tables(api: &str) -> String {
+    let routes: String = METERS
+        .iter()
+        .map(|meter| {
+            format!(
+                "[route.{meter}]\nmeter = \"{meter}\"\nto = \"stripe.demo\"\nwindow = \"1h\"\n\
+                 settle = \"1s\"\n\n"
+            )
+        })
+        .collect();
+    format!(
+        "[stripe.demo]\nkey = {{ env = \"TALLYD_DEMO_KEY\" }}\napi = \"{api}\"\n\
+         rate_per_second = 1000\n\n{routes}"
+    )
+}
+
+/// Compares the three books and says what was found.
+async fn conclude(
+    child: &Child,
+    usage: &Usage,
+    provider: &SandboxHandle,
+    killed: bool,
+) -> anyhow::Result<bool> {
+    let mut counted = Sums::new();
+    for line in provider.books() {
+        let total = Quantity::parse_unbounded(&line.total.to_plain_string())?;
+        counted.insert((line.event_name, line.customer), total);
+    }
+    let statistics = provider.statistics();
+    let lost: u64 = statistics.faults.values().sum();
+    let seen = format!(
+        "{} meter events accepted, {lost} answers lost, {} repeats recognised, {} answers of 429, \
+         at most {} events in a second",
+        statistics.meter_events_accepted,
+        statistics.duplicates_refused + statistics.replays,
+        statistics.rate_limited,
+        statistics.busiest_second,
+    );
+    let comparison = Comparison::make(&child.ledger, usage.sums(), counted, seen).await?;
+    say(&comparison.to_string())?;
+    if !killed {
+        say("the daemon was not killed: it was done before that many meter events")?;
+    }
+    Ok(comparison.is_equal())
+}
