@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::resolution::{ItemName, Verdict};
 
@@ -21,8 +21,9 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the whole journey on real usage: an embedded ledger, a stand-in for Stripe, a crash in
-    /// the middle, and both books side by side at the end.
+    /// Show the whole journey on real usage: an embedded ledger, a stand-in for Stripe or for a
+    /// Chargebee site, a crash in the middle, and all books side by side at the end; exit 1 if they
+    /// differ, with Chargebee by more than what is held with its reason.
     Demo(Demo),
     /// Run the daemon.
     Run(Run),
@@ -401,10 +402,25 @@ pub struct LedgerCaughtUp {
     pub configured: Configured,
 }
 
+/// Whom the demo's daemon tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoProvider {
+    /// Meters at Stripe: hourly sums, within the real present.
+    Stripe,
+    /// A site at Chargebee: daily entries, and by the stand-in's clock a month until its invoices
+    /// are closed, with corrections, a cancelled subscription, and usage that comes late and too
+    /// late.
+    Chargebee,
+}
+
 /// Flags of `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct Demo {
-    /// Kill the daemon after so many accepted meter events, instead of in the middle.
+    /// Whom the daemon tells.
+    #[arg(long, value_enum, default_value = "stripe", value_name = "NAME")]
+    pub provider: DemoProvider,
+    /// Kill the daemon after so many accepted meter events, or entries at a site, instead of in the
+    /// middle.
     #[arg(long, value_name = "EVENTS")]
     pub kill_after: Option<u64>,
     /// The seed of the faults.
@@ -413,7 +429,8 @@ pub struct Demo {
     /// Answers that the stand-in loses after it applied the request, in basis points.
     #[arg(long, default_value_t = 400, value_name = "BASIS_POINTS")]
     pub lost: u32,
-    /// Only the usage of so many customers, those with the most first.
+    /// Only the usage of so many customers, those with the most first. By default all with Stripe,
+    /// and 200 with Chargebee, where each day of a customer is a request.
     // Those that play a part in a journey are among the busiest eight.
     #[arg(
         long,

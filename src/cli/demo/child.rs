@@ -8,13 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::super::http_client;
 use super::usage::{Batch, SOURCE};
+use crate::domain::record::UsageRecord;
 use crate::domain::state::EventState;
-use crate::ledger::operator::OperatorLedger;
+use crate::ledger::operator::{BookFilter, BookLine, OperatorLedger};
 use crate::store::sqlite::SqliteLedger;
 
 /// The token that the daemon takes.
@@ -31,8 +33,19 @@ const SEND_AGAIN_MILLIS: u64 = 100;
 pub(super) struct Setup<'a> {
     /// The tables of its config that say whom it tells and what.
     pub(super) tables: &'a str,
+    /// What it logs.
+    pub(super) filter: &'static str,
     /// The key that the stand-in takes. No real account has it.
     pub(super) key: &'static str,
+}
+
+/// How far a daemon is to come.
+#[derive(Clone, Copy)]
+pub(super) struct Level {
+    /// So many records are booked.
+    pub(super) records: u64,
+    /// So many corrections are.
+    pub(super) corrections: u64,
 }
 
 /// A running daemon.
@@ -54,8 +67,7 @@ impl Child {
     /// Writes a config into `folder` and starts a daemon by it.
     pub(super) async fn start(folder: &Path, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let (config, key) = (folder.join("tallyd.toml"), setup.key);
-        let text = config_text(setup.tables);
-        tokio::fs::write(&config, text).await.context("cannot write the config")?;
+        configure(&config, setup).await?;
         let (process, url) = spawn(&config, key).await?;
         let pid = process.id().context("the daemon ended at once")?;
         let client = http_client().build()?;
@@ -67,6 +79,11 @@ impl Child {
     pub(super) fn introduction(&self) -> String {
         let Self { url, pid, ledger, .. } = self;
         format!("daemon at {url} (pid {pid}), ledger {}", ledger.display())
+    }
+
+    /// Writes its config anew; it goes by the one that it was started with.
+    pub(super) async fn configure(&self, setup: &Setup<'_>) -> anyhow::Result<()> {
+        configure(&self.config, setup).await
     }
 
     /// Kills the daemon with SIGKILL, as a crash would, and starts it again.
@@ -123,6 +140,53 @@ impl Child {
         Ok(booked && status.balances_open == 0 && !waits)
     }
 
+    /// Whether all that was sent and corrected is booked.
+    pub(super) async fn has_booked(&mut self, level: Level) -> anyhow::Result<bool> {
+        let status = self.listing().await?.status().await?;
+        let is_at = |reached: i64, wanted: u64| u64::try_from(reached).is_ok_and(|it| it >= wanted);
+        Ok(is_at(status.accrued_to, level.records) && is_at(status.corrected_to, level.corrections))
+    }
+
+    /// Whether of all that is booked nothing is left that is neither told nor held.
+    pub(super) async fn rests(&mut self) -> anyhow::Result<bool> {
+        let by_window = BookFilter { by_window: true, ..BookFilter::default() };
+        let rests = |line: &BookLine| {
+            let is_certain = line.pending.is_zero() && line.uncertain.is_zero();
+            is_certain && (line.accrued == line.told || !line.at_risk.is_zero())
+        };
+        Ok(self.listing().await?.books(&by_window).await?.iter().all(rests))
+    }
+
+    /// Whether all that it heard of the provider was acted on.
+    pub(super) async fn has_heard(&mut self) -> anyhow::Result<bool> {
+        let status = self.listing().await?.status().await?;
+        Ok(status.notices.iter().all(|notices| notices.waiting == 0))
+    }
+
+    /// Corrects a record: `verb` is `cancel` or `adjust`.
+    pub(super) async fn correct(
+        &self,
+        record: &UsageRecord,
+        verb: &str,
+        body: &Value,
+    ) -> anyhow::Result<()> {
+        let UsageRecord { source, id, .. } = record;
+        let answer = self
+            .client
+            .post(format!("{}/v1/usage/{source}/{id}/{verb}", self.url))
+            .header(AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .with_context(|| format!("{source}/{id} could not be corrected"))?;
+        if answer.status() != StatusCode::OK {
+            let (status, said) = (answer.status(), answer.text().await?);
+            bail!("the daemon refused to {verb} {source}/{id}: {status} {said}");
+        }
+        Ok(())
+    }
+
     /// Asks the daemon to stop, and waits until it did.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(listing) = self.listing.take() {
@@ -165,11 +229,13 @@ async fn spawn(config: &Path, key: &str) -> anyhow::Result<(tokio::process::Chil
     Ok((process, url))
 }
 
-/// The config of a demo's daemon, with what it says of the provider in `tables`.
-fn config_text(tables: &str) -> String {
-    format!(
+/// Writes the config of a demo's daemon.
+async fn configure(config: &Path, setup: &Setup<'_>) -> anyhow::Result<()> {
+    let Setup { tables, filter, .. } = setup;
+    let text = format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n\n\
          [[http.token]]\nsecret = {{ env = \"TALLYD_DEMO_TOKEN\" }}\nsources = [\"{SOURCE}\"]\n\n\
-         {tables}[log]\nfilter = \"warn\"\n"
-    )
+         {tables}[log]\nfilter = \"{filter}\"\n"
+    );
+    tokio::fs::write(config, text).await.context("cannot write the config")
 }

@@ -1,6 +1,6 @@
 //! `tallyd demo`. Here: what every journey on real usage is made of. Never here: a rule of tallyd,
-//! or of a provider; a demo only uses what a user has. Read next: [`stripe`], [`usage`], [`child`],
-//! [`report`].
+//! or of a provider; a demo only uses what a user has. Read next: [`stripe`], [`chargebee`],
+//! [`usage`], [`child`], [`report`].
 //!
 //! The stand-in for the provider runs in this process, the daemon as a child with a ledger of its
 //! own. Usage goes in over HTTP as a user's program would send it: a batch that is not acknowledged
@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::args::Demo;
+use super::args::{Demo, DemoProvider};
 use super::block_on;
 use super::exit::Exit;
 use crate::clock::Clock;
@@ -23,6 +23,7 @@ use crate::sandbox::faults::{FaultKind, Faults};
 use crate::sandbox::{self, Sandbox, SandboxHandle};
 
 mod stripe;
+mod chargebee;
 mod child;
 mod report;
 mod usage;
@@ -54,7 +55,10 @@ pub(super) fn run(arguments: Demo) -> anyhow::Result<Exit> {
 }
 
 async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<Exit> {
-    let explained = stripe::journey(arguments, folder).await?;
+    let explained = match arguments.provider {
+        DemoProvider::Stripe => stripe::journey(arguments, folder).await?,
+        DemoProvider::Chargebee => chargebee::journey(arguments, folder).await?,
+    };
     Ok(if explained { Exit::Ok } else { Exit::Failure })
 }
 
@@ -71,6 +75,7 @@ fn faults(arguments: &Demo) -> Faults {
 struct StandIn {
     handle: SandboxHandle,
     stripe_url: String,
+    chargebee_url: String,
     tasks: JoinSet<Result<(), sandbox::Error>>,
     ended: CancellationToken,
 }
@@ -78,12 +83,13 @@ struct StandIn {
 impl StandIn {
     async fn start(settings: sandbox::Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let sandbox = Sandbox::bind(settings, clock).await?;
-        let (handle, stripe_url) = (sandbox.handle(), sandbox.stripe_url());
+        let handle = sandbox.handle();
+        let (stripe_url, chargebee_url) = (sandbox.stripe_url(), sandbox.chargebee_url());
         let mut tasks = JoinSet::new();
         let ended = CancellationToken::new();
         let stopped = ended.clone();
         tasks.spawn(async move { sandbox.run(async move { stopped.cancelled().await }).await });
-        Ok(Self { handle, stripe_url, tasks, ended })
+        Ok(Self { handle, stripe_url, chargebee_url, tasks, ended })
     }
 
     async fn end(mut self) {

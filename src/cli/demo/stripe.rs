@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::{Child, Setup};
-use super::report::Comparison;
+use super::report::{Comparison, Told};
 use super::usage::{METERS, Sums, Usage};
 use super::{LATENCY_MILLIS, LOOK_MILLIS, Stall, StandIn, faults, say};
 use crate::cli::args::Demo;
@@ -33,7 +33,7 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
     let (provider, url) = (stand_in.handle.clone(), stand_in.stripe_url.clone());
     say(&format!("stand-in for Stripe at {url}, losing {} of 10,000 answers", arguments.lost))?;
 
-    let setup = Setup { tables: &tables(&url), key: KEY };
+    let setup = Setup { tables: &tables(&url), filter: "warn", key: KEY };
     let mut child = Child::start(folder, &setup).await?;
     say(&child.introduction())?;
     let kill_after = arguments.kill_after.unwrap_or(windows / 2);
@@ -142,7 +142,8 @@ async fn conclude(
         statistics.rate_limited,
         statistics.busiest_second,
     );
-    let comparison = Comparison::make(&child.ledger, usage.sums(), counted, seen).await?;
+    let told = Told { source: usage.sums(), provider: counted, meter_of: str::to_owned, seen };
+    let comparison = Comparison::make(&child.ledger, told).await?;
     say(&comparison.to_string())?;
     if !killed {
         say("the daemon was not killed: it was done before that many meter events")?;

@@ -89,6 +89,30 @@ impl Usage {
         self.shift_days
     }
 
+    /// All records, in the order of the file.
+    pub(super) fn records(&self) -> &[UsageRecord] {
+        &self.records
+    }
+
+    /// A record was none.
+    pub(super) fn withdraw(&mut self, record: &UsageRecord) {
+        self.records.retain(|other| other.identity() != record.identity());
+    }
+
+    /// A record was of another quantity.
+    pub(super) fn adjust(&mut self, record: &UsageRecord, quantity: &Quantity) {
+        for other in &mut self.records {
+            if other.identity() == record.identity() {
+                other.quantity = quantity.clone();
+            }
+        }
+    }
+
+    /// There was more.
+    pub(super) fn add(&mut self, record: &UsageRecord) {
+        self.records.push(record.clone());
+    }
+
     /// How many records there are.
     pub(super) fn count(&self) -> u64 {
         u64::try_from(self.records.len()).unwrap_or(u64::MAX)
