@@ -161,6 +161,10 @@ fn write_booking(out: &mut dyn Write, booking: &TraceBooking) -> io::Result<()> 
     ] {
         table.row([name.to_owned(), text]);
     }
+    if let Some((reason, detail)) = &booking.hold {
+        table.row(["held".to_owned(), format!("{reason}: {detail}")]);
+        table.row(["ended by".to_owned(), words::or_dash(hold_ended_by(reason))]);
+    }
     for (invoice, billed) in &booking.invoices {
         let bills = match billed {
             Some(billed) => format!("{invoice}, which bills {billed} for its period"),

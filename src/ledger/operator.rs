@@ -275,6 +275,8 @@ pub struct TraceBooking {
     pub lines: Vec<TraceLine>,
     /// The balance's sums now: accrued, told.
     pub sums: (Quantity, Quantity),
+    /// Why the rest of the balance is held, and the particulars.
+    pub hold: Option<(String, String)>,
     /// The events that cover one of the lines, and the cancels of those, oldest first.
     pub events: Vec<TraceEvent>,
     /// The invoices of the billing period that the window begins in, each with what it bills of all

@@ -187,6 +187,12 @@ fn resolution_json(resolution: &TraceResolution) -> Value {
     })
 }
 
+/// Why an event or a balance is held, and what ends that.
+fn hold_json((reason, detail): &(String, String)) -> Value {
+    let ended_by = HoldReason::parse(reason).map(HoldReason::ended_by);
+    json!({ "reason": reason, "detail": detail, "ended_by": ended_by })
+}
+
 fn booking_json(booking: &TraceBooking) -> Value {
     let (provider, account, meter) = &booking.destination;
     let line = |line: &TraceLine| {
@@ -217,6 +223,7 @@ fn booking_json(booking: &TraceBooking) -> Value {
         "lines": all(&booking.lines, line),
         "accrued": booking.sums.0.to_string(),
         "told": booking.sums.1.to_string(),
+        "hold": booking.hold.as_ref().map(hold_json),
         "invoices": invoices,
         "resolutions": all(&booking.resolutions, resolution_json),
         "events": all(&booking.events, event_json),
@@ -226,10 +233,6 @@ fn booking_json(booking: &TraceBooking) -> Value {
 /// An event with its attempts and moves.
 #[must_use]
 pub fn event_json(event: &TraceEvent) -> Value {
-    let hold = event.hold.as_ref().map(|(reason, detail)| {
-        let ended_by = HoldReason::parse(reason).map(HoldReason::ended_by);
-        json!({ "reason": reason, "detail": detail, "ended_by": ended_by })
-    });
     let attempts: Vec<Value> = event
         .attempts
         .iter()
@@ -262,7 +265,7 @@ pub fn event_json(event: &TraceEvent) -> Value {
         "cancels": event.cancels,
         "identifier": event.identifier,
         "state": event.state,
-        "hold": hold,
+        "hold": event.hold.as_ref().map(hold_json),
         "quantity": event.quantity.to_string(),
         "occurred_at": event.occurred_at.to_rfc3339(),
         "attempts": attempts,

@@ -186,10 +186,16 @@ fn booking(row: &SqliteRow, balance: i64) -> Result<TraceBooking, LedgerError> {
         quantity: Quantity::zero(),
         lines: Vec::new(),
         sums: (row.quantity("accrued")?, row.quantity("told")?),
+        hold: hold(row)?,
         events: Vec::new(),
         invoices: Vec::new(),
         resolutions: Vec::new(),
     })
+}
+
+/// Why an event or a balance is held, and the particulars.
+fn hold(row: &SqliteRow) -> Result<Option<(String, String)>, LedgerError> {
+    Ok(row.maybe_text("hold_reason")?.zip(row.maybe_text("hold_detail")?))
 }
 
 async fn invoices(
@@ -215,16 +221,12 @@ pub(super) async fn event(
     row: &SqliteRow,
 ) -> Result<TraceEvent, LedgerError> {
     let id = row.integer("id")?;
-    let hold = match (row.maybe_text("hold_reason")?, row.maybe_text("hold_detail")?) {
-        (Some(reason), Some(detail)) => Some((reason, detail)),
-        (None, _) | (_, None) => None,
-    };
     let mut traced = TraceEvent {
         id,
         cancels: row.maybe_integer("target_id")?,
         identifier: row.text("identifier")?,
         state: row.text("state")?,
-        hold,
+        hold: hold(row)?,
         quantity: row.quantity("quantity")?,
         occurred_at: row.time("occurred_at")?,
         attempts: Vec::new(),

@@ -190,12 +190,40 @@ async fn a_trace_tells_the_whole_life_of_a_record() {
       no_account: no account of "acme" at stripe.main
       ended by: import the customer's account (tallyd customers import FILE --provider NAME)
     "#);
-    insta::assert_snapshot!(shape(&place.run("trace web/a/1 --json").json()), @r"{source: text, id: text, position: number, record: {source: text, id: text, customer: text, meter: text, quantity: text, time: text, properties: {}}, recorded_at: text, standing: text, corrections: [], conflicts: [{recorded_at: text, says: text, decided: null, resolutions: []}], parked: [], bookings: [{route: text, route_version: number, provider: text, account: text, meter: text, balance: number, start: text, end: text, quantity: text, lines: [{quantity: text, cause: text, cause_id: null, booked_at: text}], accrued: text, told: text, invoices: [], resolutions: [], events: [{id: number, kind: text, cancels: null, identifier: text, state: text, hold: null, quantity: text, occurred_at: text, attempts: [{begun_at: text, idempotency_key: text, outcome: text, status: number, request_id: text, message: null}], moves: [{at: text, from: null, to: text, why: text}], resolutions: []}]}]}");
+    insta::assert_snapshot!(shape(&place.run("trace web/a/1 --json").json()), @r"{source: text, id: text, position: number, record: {source: text, id: text, customer: text, meter: text, quantity: text, time: text, properties: {}}, recorded_at: text, standing: text, corrections: [], conflicts: [{recorded_at: text, says: text, decided: null, resolutions: []}], parked: [], bookings: [{route: text, route_version: number, provider: text, account: text, meter: text, balance: number, start: text, end: text, quantity: text, lines: [{quantity: text, cause: text, cause_id: null, booked_at: text}], accrued: text, told: text, hold: null, invoices: [], resolutions: [], events: [{id: number, kind: text, cancels: null, identifier: text, state: text, hold: null, quantity: text, occurred_at: text, attempts: [{begun_at: text, idempotency_key: text, outcome: text, status: number, request_id: text, message: null}], moves: [{at: text, from: null, to: text, why: text}], resolutions: []}]}]}");
     insta::assert_snapshot!(place.run("trace web").whole(), @r#"
     exit 1
     --- stderr
     tallyd: a record is named SOURCE/ID, and "web" has no slash
     "#);
+}
+
+#[tokio::test]
+async fn a_trace_says_why_what_was_booked_is_held() {
+    let place = Place::new();
+    told(&place).await;
+    insta::assert_snapshot!(place.run("trace web/d").whole(), @r#"
+    exit 0
+    record 4, booked 2026-09-21T12:00:00Z ([age])
+      source      web
+      id          d
+      customer    cus_2
+      meter       lost
+      quantity    3
+      time        2026-09-21T10:00:00Z
+      properties  {}
+
+    booked by the route lost (version 2)
+      to        stripe.main, account cus_2, meter lost
+      window    [2026-09-21T10:00:00Z, 2026-09-21T11:00:00Z)
+      adds      3
+      balance   2: accrued 3, told 0
+      held      no_meter: the meter "lost" is not known: it was neither found at the provider nor declared
+      ended by  create, reactivate or declare the meter; balances are then told by themselves, events once you say so (tallyd held resolve NAME --as not-billed)
+      No event covers it yet.
+    "#);
+    let held = &place.run("trace web/d --json").json()["bookings"][0]["hold"];
+    insta::assert_snapshot!(shape(held), @"{reason: text, detail: text, ended_by: text}");
 }
 
 #[tokio::test]
