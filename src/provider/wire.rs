@@ -159,13 +159,31 @@ impl Wire {
         let not_sent = |error| Box::new(Answer::bare(Outcome::NotSent, told(error, self.redact)));
         let request = request.build().map_err(not_sent)?;
         match self.http.execute(request).await {
-            Ok(response) => Ok(self.receive(response, call.answer_bytes_max).await),
+            Ok(response) => {
+                let received = self.receive(response, call.answer_bytes_max).await;
+                Ok(self.without_user(received))
+            }
             // Name, TCP and TLS all come before the first byte of a request, also when they take
             // too long. Everything else, the whole request's timeout included, may have come after
             // it.
             Err(error) if error.is_connect() => Err(not_sent(error)),
             Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error, self.redact)))),
         }
+    }
+
+    /// The same, without the key where it is quoted whole. What a refusal says is kept, and a key
+    /// may be of a form that no redaction knows by its looks. What is read of a 200 are objects, of
+    /// which no text is kept.
+    fn without_user(&self, received: Received) -> Received {
+        let user = self.user.as_ref().map(|user| user.expose_secret().as_bytes());
+        let Some(user) = user.filter(|user| !user.is_empty()) else { return received };
+        let quoted = |body: &[u8]| body.windows(user.len()).any(|bytes| bytes == user);
+        if received.status == 200 || !quoted(&received.body) {
+            return received;
+        }
+        let (text, user) = (String::from_utf8_lossy(&received.body), String::from_utf8_lossy(user));
+        let body = text.replace(user.as_ref(), "[key]").into_bytes();
+        Received { body, ..received }
     }
 
     /// What came back, as far as it came and is read.

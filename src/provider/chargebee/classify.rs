@@ -103,14 +103,14 @@ pub fn created(received: &Received, sent: &Usage, subscription: &str) -> Verdict
     })
 }
 
-/// What the answer to the deletion of the usage `id` comes to.
+/// What the answer to the deletion of the usage `id` of `subscription` comes to.
 #[must_use]
-pub fn deleted(received: &Received, id: &str) -> Verdict {
+pub fn deleted(received: &Received, id: &str, subscription: &str) -> Verdict {
     if received.status != 200 {
         return not_done(received);
     }
     Verdict::known(match usage(received) {
-        Ok(found) if found.id == id => done(received),
+        Ok(found) if found.id == id && found.subscription_id == subscription => done(received),
         Ok(_) => unreadable(received, "the body is about another usage"),
         Err(why) => unreadable(received, &why),
     })
@@ -124,7 +124,7 @@ pub fn created_after_asking(
     sent: &Usage,
     subscription: &str,
 ) -> Answer {
-    match is_there(received) {
+    match is_there(received, &sent.id) {
         Ok(Some(found)) if found.is(sent, subscription) => {
             Answer { outcome: Outcome::Duplicate, ..refusal }
         }
@@ -138,10 +138,10 @@ pub fn created_after_asking(
     }
 }
 
-/// What the refusal of a deletion comes to, now that its target was asked for by its id.
+/// What the refusal of a deletion comes to, now that its target was asked for by its `id`.
 #[must_use]
-pub fn deleted_after_asking(refusal: Answer, received: &Received) -> Answer {
-    match is_there(received) {
+pub fn deleted_after_asking(refusal: Answer, received: &Received, id: &str) -> Answer {
+    match is_there(received, id) {
         Ok(Some(_)) => refusal,
         // It is gone, whoever deleted it: an earlier attempt, or somebody else.
         Ok(None) => Answer { outcome: Outcome::Duplicate, ..refusal },
@@ -164,9 +164,12 @@ pub fn is_missing(answer: &Answer) -> bool {
 }
 
 /// The usage that the answer to a question by its id tells, or that there is none.
-fn is_there(received: &Received) -> Result<Option<Found>, String> {
+fn is_there(received: &Received, id: &str) -> Result<Option<Found>, String> {
     if received.status == 200 {
-        return usage(received).map(Some);
+        let found = usage(received)?;
+        // One that was not asked for says nothing of the one that was.
+        let other = || "the question for it was answered with another usage".to_owned();
+        return (found.id == id).then_some(Some(found)).ok_or_else(other);
     }
     match Error::read(received) {
         Some(error) if error.api_error_code == NOT_FOUND => Ok(None),

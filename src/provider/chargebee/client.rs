@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::BuildError;
 use super::classify::{self, Verdict};
 use super::encode::Usage;
+use super::objects;
 use super::pace::Pace;
 use super::settings::{Settings, api_of};
 use super::usages::{self, Listing};
@@ -78,8 +79,11 @@ impl Client {
         idempotency_key: &str,
     ) -> Answer {
         let place = (subscription, "delete_usage", id);
-        let judge = |received: &Received| classify::deleted(received, id);
-        self.tell(place, body, idempotency_key, (judge, classify::deleted_after_asking)).await
+        let owner = subscription.as_str();
+        let judge = |received: &Received| classify::deleted(received, id, owner);
+        let believe =
+            |refusal, there: &Received| classify::deleted_after_asking(refusal, there, id);
+        self.tell(place, body, idempotency_key, (judge, believe)).await
     }
 
     /// Sends a stored body about a usage, once; what is refused is believed only by what is there.
@@ -181,7 +185,10 @@ impl<'a> Inquiry<'a> {
         tokio::time::sleep(wait).await;
         let received = self.client.get(path.to_owned(), PAGE_BYTES_MAX).await?;
         if received.status != 200 || received.broken.is_some() {
-            return Err(Box::new(classify::reading(&received)));
+            let answer = classify::reading(&received);
+            // That there is no such object tells the time as well.
+            self.provider_at = answer.provider_at.or(self.provider_at);
+            return Err(Box::new(answer));
         }
         self.provider_at = received.provider_at().or(self.provider_at);
         Ok(received.body)
@@ -225,7 +232,10 @@ impl<'a> Inquiry<'a> {
     /// # Errors
     /// The answer, when it is no list.
     pub async fn greet(&mut self) -> Result<Option<Timestamp>, Box<Answer>> {
-        self.get("/usages?limit=1").await?;
+        let body = self.get("/usages?limit=1").await?;
+        // Whoever stands in between may welcome everybody with a page of their own.
+        let unread = |why: String| Box::new(Answer::bare(Outcome::Unknown, why));
+        objects::list(&body, None).map_err(unread)?;
         Ok(self.provider_at)
     }
 }

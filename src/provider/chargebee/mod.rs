@@ -171,7 +171,13 @@ impl Provider for Chargebee {
         span: Window,
         grouping: Grouping,
     ) -> Result<Totals, Answer> {
-        let listing = Listing::of(meter, account, span, grouping);
+        let not_asked = |reason, why| Answer::bare(Outcome::Refused(reason), why);
+        if !self.is_known(meter) {
+            let why = EncodeError::UnknownMeter(meter.clone()).to_string();
+            return Err(not_asked(HoldReason::NoMeter, why));
+        }
+        let listing = Listing::of(meter, account, span, grouping)
+            .map_err(|why| not_asked(HoldReason::Refused, why))?;
         let mut inquiry = Inquiry::new(&self.client);
         let parts = inquiry.totals(listing).await.map_err(|answer| *answer)?;
         Ok(Totals { parts, provider_at: inquiry.provider_at(), calls: inquiry.calls() })

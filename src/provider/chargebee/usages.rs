@@ -6,14 +6,18 @@
 
 use super::classify::{Found, One};
 use super::objects;
+use super::promises::READ_BACK;
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::quantity::Quantity;
-use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp, Window};
+use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp, Window};
 use crate::provider::{Grouping, Total};
 
 /// Most pages that are read for one span: 20,000 usages, four times what a subscription takes in
 /// its life unless its site was given more. A list without an end is a fault.
 pub const PAGES_MAX: usize = 200;
+/// Most parts that a span is read in: more than the hours of a year, which is the longest term of
+/// nearly every subscription. Each usage looks for its part among them.
+const PARTS_MAX: i64 = 10_000;
 
 /// A list of usages while it is read, page by page.
 #[derive(Debug)]
@@ -26,28 +30,43 @@ pub struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    /// Begins to read the usages of a subscription and an item price in `span`, whose bounds lie on
-    /// whole seconds, to be added up as `grouping` has it.
-    #[must_use]
+    /// Begins to read the usages of a subscription and an item price in `span`, to be added up as
+    /// `grouping` has it.
+    ///
+    /// # Errors
+    /// A sentence, when `span` does not lie on the boundaries of its grouping, or has too many
+    /// parts.
     pub fn of(
         meter: &'a ProviderMeter,
         account: &'a AccountName,
         span: Window,
         grouping: Grouping,
-    ) -> Self {
+    ) -> Result<Self, String> {
+        let (grain, boundary) = match grouping {
+            Grouping::Whole => (READ_BACK.grain_micros, "second"),
+            Grouping::Day => (MICROS_PER_DAY, "midnight"),
+            Grouping::Hour => (MICROS_PER_HOUR, "hour"),
+        };
+        let aligned = |at: Timestamp| at.floor_to(grain) == at;
+        if span.start >= span.end || !aligned(span.start) || !aligned(span.end) {
+            return Err(format!("the span {span} does not begin and end on a UTC {boundary}"));
+        }
         let length = match grouping {
             Grouping::Whole => span.end.micros_since(span.start),
-            Grouping::Day => MICROS_PER_DAY,
-            Grouping::Hour => MICROS_PER_HOUR,
+            Grouping::Day | Grouping::Hour => grain,
         };
+        let count = span.end.micros_since(span.start) / length;
+        if count > PARTS_MAX {
+            return Err(format!("the span {span} has {count} parts, more than {PARTS_MAX}"));
+        }
         let mut parts = Vec::new();
         let mut start = span.start;
         while start < span.end {
-            let end = start.plus_micros(length.max(MICROS_PER_SECOND));
+            let end = start.plus_micros(length);
             parts.push(Total { span: Window { start, end }, quantity: Quantity::zero() });
             start = end;
         }
-        Self { meter, account, span, parts, next: None }
+        Ok(Self { meter, account, span, parts, next: None })
     }
 
     /// The path and query of the next page.
@@ -127,7 +146,7 @@ mod tests {
     fn usages_of_all_pages_add_up_to_the_last_digit_by_the_parts_that_were_asked_for() {
         let (meter, account) = names();
         let span = Window { start: DAY, end: DAY.plus_micros(2 * MICROS_PER_DAY) };
-        let mut listing = Listing::of(&meter, &account, span, Grouping::Day);
+        let mut listing = Listing::of(&meter, &account, span, Grouping::Day).unwrap();
         let first = listing.path();
         assert!(first.contains("limit=100") && !first.contains("offset"), "{first}");
         let rows = [row(0, "0.1"), row(86_399, "0.2")];
@@ -144,14 +163,16 @@ mod tests {
     fn what_was_not_asked_for_or_makes_no_sense_is_no_total() {
         let (meter, account) = names();
         let span = Window { start: DAY, end: DAY.plus_micros(MICROS_PER_DAY) };
-        let take =
-            |body: &str| Listing::of(&meter, &account, span, Grouping::Whole).take(body.as_bytes());
+        let take = |body: &str| {
+            let mut listing = Listing::of(&meter, &account, span, Grouping::Whole).unwrap();
+            listing.take(body.as_bytes())
+        };
         assert!(take(&page(&[row(86_400, "1")], None)).is_err(), "after the span");
         assert!(take(&page(&[row(-1, "1")], None)).is_err(), "before it");
         assert!(take(&page(&[row(0, "1").replace("sub_1", "sub_2")], None)).is_err());
         assert!(take(&page(&[row(0, "one")], None)).is_err());
         assert!(take("<html>").is_err());
-        let mut listing = Listing::of(&meter, &account, span, Grouping::Whole);
+        let mut listing = Listing::of(&meter, &account, span, Grouping::Whole).unwrap();
         assert_eq!(listing.take(page(&[], Some("x")).as_bytes()), Ok(true));
         assert!(listing.take(page(&[], Some("x")).as_bytes()).is_err(), "in circles");
     }

@@ -81,7 +81,7 @@ fn read_answer(data: &[u8]) -> Result<(), String> {
     let (item_price, quantity) = ("calls".to_owned(), Quantity::one());
     let sent = Usage { id: "tallyd-1".to_owned(), item_price, quantity, second: NOW.seconds() };
     drop(classify::created(&received, &sent, "sub_1"));
-    drop(classify::deleted(&received, "tallyd-1"));
+    drop(classify::deleted(&received, "tallyd-1", "sub_1"));
     let refusal = classify::reading(&received);
     assert!(refusal.message.as_ref().is_none_or(|message| message.len() <= 2_000));
     drop(classify::created_after_asking(refusal, &received, &sent, "sub_1"));
@@ -92,7 +92,7 @@ fn read_usages(data: &[u8], known: &[ProviderMeter]) -> Result<(), String> {
     let account = AccountName::new("sub_1").expect("a name");
     let day = NOW.floor_to(MICROS_PER_DAY);
     let span = Window { start: day, end: day.plus_micros(MICROS_PER_DAY) };
-    let mut listing = Listing::of(&known[0], &account, span, Grouping::Hour);
+    let mut listing = Listing::of(&known[0], &account, span, Grouping::Hour)?;
     listing.take(data)?;
     assert_eq!(listing.totals().len(), 24);
     Ok(())

@@ -55,6 +55,10 @@ fn create(received: &Received) -> Verdict {
     created(received, &sent(), SUBSCRIPTION)
 }
 
+fn delete(received: &Received) -> Verdict {
+    deleted(received, "tallyd-1", SUBSCRIPTION)
+}
+
 #[test]
 fn a_yes_is_one_only_when_it_is_about_what_was_sent() {
     let yes = known(create(&usage(|body| body)));
@@ -73,8 +77,11 @@ fn a_yes_is_one_only_when_it_is_about_what_was_sent() {
     }
     let broken = Received { broken: Some("it broke off".to_owned()), ..usage(|body| body) };
     assert_eq!(known(create(&broken)).outcome, Outcome::Unknown);
-    assert_eq!(known(deleted(&usage(|body| body), "tallyd-1")).outcome, Outcome::Accepted);
-    assert_eq!(known(deleted(&usage(|body| body), "tallyd-2")).outcome, Outcome::Unknown);
+    assert_eq!(known(delete(&usage(|body| body))).outcome, Outcome::Accepted);
+    for other in ["tallyd-1", SUBSCRIPTION] {
+        let about_another = usage(|body| body.replace(other, "another"));
+        assert_eq!(known(delete(&about_another)).outcome, Outcome::Unknown, "{other}");
+    }
 }
 
 #[test]
@@ -155,10 +162,12 @@ fn what_was_refused_is_believed_only_when_its_id_is_not_there() {
 
 #[test]
 fn a_deletion_that_was_refused_is_done_when_its_target_is_gone() {
-    let refusal = || refused(deleted(&error(404, "resource_not_found", None), "tallyd-1"));
-    let asked = |received: &Received| deleted_after_asking(refusal(), received).outcome;
+    let refusal = || refused(delete(&error(404, "resource_not_found", None)));
+    let asked = |received: &Received| deleted_after_asking(refusal(), received, "tallyd-1").outcome;
     assert_eq!(asked(&error(404, "resource_not_found", None)), Outcome::Duplicate);
     assert_eq!(asked(&usage(|body| body)), Outcome::Refused(HoldReason::Refused));
+    let other = usage(|body| body.replace("tallyd-1", "tallyd-2"));
+    assert_eq!(asked(&other), Outcome::Unknown, "it was not asked for");
     assert_eq!(asked(&error(429, "api_request_limit_exceeded", None)), Outcome::Unknown);
 }
 
