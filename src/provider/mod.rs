@@ -1,12 +1,90 @@
 //! Whom we tell: the port, and one room per provider. Here: what a provider promises, as data, and
 //! the contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`].
 //!
-//! A provider room MUST make a request's bytes in a pure `encode`, MUST send the stored bytes
-//! unchanged in exactly one wire request per attempt (it may ask beside it, where only that tells
-//! what an answer means), MUST classify every answer into an
-//! [`Outcome`](crate::domain::answer::Outcome), and MUST answer `Unknown` for whatever it cannot
-//! prove. It MUST NOT retry by itself, follow a redirect, or let a secret or a payload into a log
-//! or an error.
+//! What every room does, whoever is behind it, is the list below. Each MUST has a name, under which
+//! `tests/it/provider_conformance` shows it of every room, against servers that cut, hang and lie.
+//!
+//! Of a meter and of bytes:
+//!
+//! * **known meter**: Capabilities MUST be told of a meter that is known and of no other, by a
+//!   reason that names it.
+//! * **pure encode**: The same intent MUST give the same bytes, whichever instance encodes it, for
+//!   as long as the meter is the same.
+//! * **named meter**: Encoding for an unknown meter MUST be an error that names the meter.
+//! * **named event**: The bytes of usage MUST name the event, and those of a cancellation its
+//!   target.
+//!
+//! Of an attempt:
+//!
+//! * **one write**: An attempt MUST make exactly one request that writes, whatever it is answered,
+//!   and may ask beside it only what an answer means.
+//! * **stored bytes**: The stored bytes MUST be sent unchanged.
+//! * **stored key**: The idempotency key of the attempt MUST go with it, and the same one with a
+//!   retry that has the same.
+//! * **redirect**: A redirect MUST NOT be followed, and comes to `Unknown`.
+//! * **not sent**: A request that never left, for want of a name, a connection, TLS or a sound
+//!   header, MUST come to `NotSent`.
+//! * **cut**: A connection that ends after a request began to be written MUST come to `Unknown`,
+//!   and is not made anew.
+//!
+//! Of an answer:
+//!
+//! * **half a yes**: A yes whose body breaks off, is empty, too large or no such object MUST come
+//!   to `Unknown`.
+//! * **late**: An answer that does not come whole in time MUST come to `Unknown`.
+//! * **yes**: A yes that echoes what was sent MUST come to `Accepted`, with the provider's clock.
+//! * **another's yes**: A yes that is about another identifier, account or mode MUST NOT come to
+//!   `Accepted` or `Duplicate`, nor to a refusal but for a conflict of identifiers.
+//! * **again**: What a provider answers to the same request again MUST come to `Accepted` or
+//!   `Duplicate`, never to a conflict.
+//! * **no**: A no of the provider's that looked at the request MUST come to `Refused`, with what it
+//!   said.
+//! * **failure**: A 5xx MUST come to `Failed`, which is perhaps processed, whoever wrote its body.
+//! * **stranger**: Any other status without the provider's own error in its body MUST come to
+//!   `Unknown`, and its clock counts for nothing.
+//! * **limit**: A limiter's answer MUST come to `RateLimited` with the wait that it asks for, and
+//!   is not waited out here.
+//! * **key**: A key that the provider does not accept MUST come to `Unauthorized`.
+//!
+//! Of what gets out:
+//!
+//! * **secret**: A credential MUST NOT be in a text for debugging, an error, an answer or a log,
+//!   not even where a provider quotes it.
+//! * **key's place**: A live key MUST go to the provider's own address or this host alone, and no
+//!   key across a network in clear.
+//! * **payload**: What was sent MUST NOT be in an answer's text or a log.
+//! * **bounded text**: What an answer says MUST be one short line, and quote no stranger's page.
+//!
+//! Of totals:
+//!
+//! * **tiles**: The parts MUST tile the span, oldest first, each of them zero where nothing counts.
+//! * **exact**: A total MUST be told to the last digit that the provider wrote.
+//! * **grain**: A span that is off its grain, has no time in it, or more parts than are ever needed
+//!   MUST be refused without a request.
+//! * **unknown total**: Totals of an unknown meter MUST be refused without a request.
+//! * **another's total**: What was not asked for, or makes no sense, MUST NOT count into a total.
+//! * **end**: A list without an end MUST be given up as `Unknown`.
+//! * **counted**: Every request of a reading MUST be counted in its result.
+//!
+//! Of first contact:
+//!
+//! * **contact**: First contact MUST name the account as far as the provider tells it, its mode,
+//!   its meters and the provider's clock.
+//! * **no contact**: First contact MUST fail when nobody answers for the key, or somebody else
+//!   does.
+//!
+//! Of webhooks:
+//!
+//! * **no proof**: Without a secret there MUST be no reader of webhooks.
+//! * **proof first**: A webhook without proof MUST be refused before its body is looked at.
+//! * **silence**: The refusal of a webhook MUST NOT hold anything of its request.
+//!
+//! Of what is billed:
+//!
+//! * **nothing there**: What is not there MUST be told as nothing, with the provider's clock.
+//! * **another object**: An object that was not asked for MUST come to `Unknown`.
+//! * **circle**: A page that leads to itself MUST come to `Unknown`.
+//! * **odd row**: A row of a list that makes no sense MUST NOT spoil the others.
 
 use std::sync::Arc;
 
@@ -264,9 +342,10 @@ pub trait Provider: Send + Sync {
     async fn send(&self, request: Request<'_>) -> Answer;
 
     /// Reads what the provider has counted of `account` at `meter` in `span`: one total, or one for
-    /// each UTC day or hour of it. The bounds of `span` lie on whole minutes, hours or UTC
-    /// midnights as `grouping` has it. A total is told exactly as the provider wrote it; how many
-    /// of its digits can be trusted is [`ReadBack::digits_max`].
+    /// each UTC day or hour of it. The bounds of `span` lie on multiples of
+    /// [`ReadBack::grain_micros`], on whole hours or on UTC midnights, as `grouping` has it. A
+    /// total is told exactly as the provider wrote it; how many of its digits can be trusted is
+    /// [`ReadBack::digits_max`].
     ///
     /// # Errors
     /// The answer, when there is none that can be read; also when the meter's totals cannot be

@@ -17,8 +17,11 @@ mod config;
 mod cli;
 /// The real binary, run: crashes, signals, full disks, lost keys.
 mod lifecycle;
-/// Stripe's room at its edge: what goes over the wire once, and what every answer comes to.
+/// Every provider's room at its edge: the one list of what each of them must do.
+mod provider_conformance;
+/// Chargebee's room at its edge, beside that list: what its own answers mean.
 mod provider_chargebee;
+/// Stripe's room at its edge, beside that list: what its own answers mean.
 mod provider_stripe;
 /// What is held, and decided by people.
 mod holds;

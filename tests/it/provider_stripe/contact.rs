@@ -1,7 +1,7 @@
 //! What Stripe's room says of an account before anything is sent: first contact, and how its meters
 //! are encoded. Read next: `super`.
 
-use tallyd::domain::answer::{Answer, Outcome};
+use tallyd::domain::answer::Answer;
 use tallyd::domain::balance::BalanceId;
 use tallyd::domain::event::{EventIntent, Identifier, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
@@ -101,25 +101,6 @@ fn first_contact_tells_of_another_account_than_the_declared_one() {
     assert_eq!(other.declared_other.as_deref(), Some("acct_2"));
     let same = contact(Some("acct_1"), &[account(), empty]).0.unwrap();
     assert_eq!(same.declared_other, None);
-}
-
-#[test]
-fn first_contact_fails_when_nobody_answers_for_the_key() {
-    let check = |answers: &[Vec<u8>], outcome: Outcome| {
-        let answer = contact(None, answers).0.unwrap_err();
-        assert_eq!(answer.outcome, outcome, "{answer:?}");
-    };
-    check(&[refused("401 Unauthorized", "", "Invalid API Key provided")], Outcome::Unauthorized);
-    check(&[account(), refused("401 Unauthorized", "", "Expired")], Outcome::Unauthorized);
-    check(&[http("403 Forbidden", "", "<html>proxy</html>")], Outcome::Unknown);
-    check(&[http("200 OK", "", "<html>welcome</html>")], Outcome::Unknown);
-    check(&[account(), http("200 OK", "", "<html>welcome</html>")], Outcome::Unknown);
-    check(&[account(), http("200 OK", "", "{}")], Outcome::Unknown);
-    check(&[http("302 Found", "Location: /\r\n", "")], Outcome::Unknown);
-    check(&[http("500 Internal Server Error", "", "")], Outcome::Failed);
-    check(&[], Outcome::Unknown);
-    let live = ok(&page(&[meter("mtr_1", "a", true)], false));
-    check(&[account(), live], Outcome::WrongAccount);
 }
 
 pub(super) fn intent(quantity: &str) -> EventIntent {
