@@ -36,6 +36,8 @@ pub enum Command {
     /// Compare the ledger with providers' own totals and invoices, and explain every difference
     /// down to records; exit 2 if there is one.
     Reconcile(Reconcile),
+    /// Get the usages that an invoice bills as a PDF, from a provider that makes one (Chargebee).
+    InvoiceUsages(InvoiceUsages),
     /// Show the whole life of one record.
     Trace(Trace),
     /// Show what waits for a person.
@@ -147,6 +149,23 @@ pub struct Reconcile {
     /// Show the newest report that was kept, and read nothing.
     #[arg(long, conflicts_with_all = ["account", "meter", "since", "until", "csv", "apply"])]
     pub last: bool,
+}
+
+/// Flags of `invoice-usages`.
+#[derive(Args, Clone, Debug)]
+pub struct InvoiceUsages {
+    /// The invoice's id at the provider.
+    #[arg(value_name = "INVOICE")]
+    pub invoice: String,
+    /// Where the PDF is put; what is there already is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub pdf: PathBuf,
+    /// The provider instance, such as chargebee.main; needed where several make such documents.
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
 }
 
 /// Flags of `trace`.

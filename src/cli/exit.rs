@@ -8,6 +8,7 @@ use crate::config::Problems;
 use crate::daemon::FollowError;
 use crate::intake::gate::GateError;
 use crate::ledger::LedgerError;
+use crate::provider::documents::NoDocument;
 use crate::service::StepError;
 use crate::store::{FenceError, LockError, OpenError};
 
@@ -118,6 +119,9 @@ fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             FollowError::Silent { .. } | FollowError::NoSandbox { .. } => Exit::TryLater,
             FollowError::Client(_) => Exit::Failure,
         });
+    }
+    if let Some(error) = link.downcast_ref::<NoDocument>() {
+        return Some(if error.may_pass() { Exit::TryLater } else { Exit::Failure });
     }
     match link.downcast_ref::<StepError>() {
         Some(StepError::Fatal(_)) => Some(Exit::LedgerIo),

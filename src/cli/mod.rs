@@ -24,6 +24,7 @@ mod check;
 mod status;
 mod books;
 mod reconcile;
+mod invoice_usages;
 mod trace;
 mod held;
 mod questions;
@@ -66,6 +67,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Status(listing) => block_on(status::status(&listing)),
         Command::Books(asked) => block_on(books::books(&asked)),
         Command::Reconcile(asked) => block_on(reconcile::reconcile(&asked)),
+        Command::InvoiceUsages(asked) => block_on(invoice_usages::invoice_usages(&asked)),
         Command::Trace(asked) => block_on(trace::trace(&asked)),
         Command::Held(Held::List(asked)) => block_on(held::list(&asked)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),

@@ -296,7 +296,7 @@ async fn providers(
     let mut told = Vec::new();
     for instance in instances(config)? {
         let name = instance.name().clone();
-        let Instance { provider, billing, delivery, reconcile, reports } = instance;
+        let Instance { provider, billing, documents: _, delivery, reconcile, reports } = instance;
         provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
         let observed = (metrics.clone(), name.clone());
         let courier = Courier::new(

@@ -8,6 +8,7 @@ use crate::domain::names::ProviderName;
 use crate::provider::Provider;
 use crate::provider::billing::BillingReader;
 use crate::provider::chargebee::{self, Chargebee};
+use crate::provider::documents::UsageDocuments;
 use crate::provider::stripe::{self, Stripe};
 use crate::{delivery, reconcile};
 
@@ -28,6 +29,8 @@ pub struct Instance {
     pub provider: Arc<dyn Provider>,
     /// What reads how it bills; nothing where that is not followed.
     pub billing: Option<Arc<dyn BillingReader>>,
+    /// What makes documents of what was used; nothing where it makes none.
+    pub documents: Option<Arc<dyn UsageDocuments>>,
     /// The delivery to it.
     pub delivery: delivery::Settings,
     /// The reading of its totals.
@@ -44,7 +47,8 @@ impl Instance {
     ) -> Self {
         let Account { provider: _, delivery, reconcile, reports } = account;
         let (delivery, reconcile) = (delivery.clone(), reconcile.clone());
-        Self { provider, billing, delivery, reconcile, reports: reports.clone() }
+        let (documents, reports) = (None, reports.clone());
+        Self { provider, billing, documents, delivery, reconcile, reports }
     }
 
     /// Its name, such as `stripe.main`.
@@ -66,7 +70,8 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
     }
     for site in &config.chargebee {
         let chargebee = Arc::new(Chargebee::new(site.provider.clone())?);
-        all.push(Instance::of(chargebee.clone(), Some(chargebee), site));
+        let instance = Instance::of(chargebee.clone(), Some(chargebee.clone()), site);
+        all.push(Instance { documents: Some(chargebee), ..instance });
     }
     Ok(all)
 }

@@ -102,6 +102,7 @@ use crate::domain::time::{Timestamp, Window};
 pub use crate::domain::reading::Grouping;
 
 pub mod billing;
+pub mod documents;
 pub mod wire;
 pub mod stripe;
 pub mod chargebee;

@@ -212,6 +212,57 @@ impl Wire {
     }
 }
 
+/// What is loaded from where a provider says that it is.
+pub struct Load<'a> {
+    /// Where. It opens to whoever knows it, so it is repeated nowhere.
+    pub address: &'a str,
+    /// How long that may take in all, in milliseconds.
+    pub timeout_millis: u32,
+    /// The largest body that is read, in bytes.
+    pub bytes_max: usize,
+}
+
+/// Loads a file, once, and without any key: it may lie at anybody's.
+///
+/// # Errors
+/// What the transport says, when no answer came.
+pub async fn load(load: Load<'_>, redact: Redact) -> Result<Received, String> {
+    let Load { address, timeout_millis, bytes_max } = load;
+    let wire = Wire::new(address, HeaderMap::new(), timeout_millis, redact)?;
+    let (method, path) = (Method::GET, String::new());
+    let call =
+        Call { method, path, body: None, idempotency_key: None, answer_bytes_max: bytes_max };
+    let failed = |answer: Box<Answer>| answer.message.unwrap_or_default();
+    wire.call(call).await.map_err(failed)
+}
+
+/// Whether a file may be loaded from `address`, which the provider behind `api` told; if not, why
+/// not. Only a provider on this very host may lead there, or into the clear: what somebody else
+/// writes into an answer must not make this host ask its own services.
+///
+/// # Errors
+/// The end of a sentence about the address.
+pub fn check_download(address: &str, api: &str) -> Result<(), &'static str> {
+    let url = Url::parse(address).map_err(|_| "is none")?;
+    let is_at_home = Url::parse(api).is_ok_and(|api| is_loopback(&api));
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a name or password");
+    }
+    match (url.scheme(), is_loopback(&url)) {
+        ("https" | "http", true) if is_at_home => Ok(()),
+        ("https" | "http", true) => Err("leads to this host"),
+        ("https", false) => Ok(()),
+        _ => Err("does not begin with https://"),
+    }
+}
+
+/// Whether an address leads to this host.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    host == "localhost" || address.is_some_and(|address| address.is_loopback())
+}
+
 /// Whether a key may be sent to `api`; if not, why not. The address itself is not repeated: it may
 /// hold a password. A live key goes only where `is_own` says that the provider is.
 ///
@@ -223,9 +274,8 @@ pub fn check_address(
     is_own: impl FnOnce(&str) -> bool,
 ) -> Result<(), &'static str> {
     let url = Url::parse(api).map_err(|_| "is no address")?;
-    let host = url.host_str().ok_or("has no host")?;
-    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    url.host_str().ok_or("has no host")?;
+    let loopback = is_loopback(&url);
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a name or password");
     }

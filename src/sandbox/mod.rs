@@ -134,6 +134,8 @@ impl Sandbox {
         let shared = Arc::new(Shared::new(settings, clock, jobs_in)?);
         let (stripe, address) = bound(listen).await?;
         let (chargebee, chargebee_address) = bound(listen_chargebee).await?;
+        // Its answers name the address that its files lie at.
+        shared.chargebee().set_address(format!("http://{chargebee_address}"));
         let listeners = Listeners { stripe, chargebee };
         Ok(Self { listeners, address, chargebee_address, shared, jobs })
     }

@@ -12,6 +12,7 @@ mod correcting;
 mod customers;
 mod daemon;
 mod demo;
+mod documents;
 mod importing;
 mod listings;
 mod reconciling;

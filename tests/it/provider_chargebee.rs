@@ -19,6 +19,7 @@ use tallyd::sandbox::faults::FaultKind;
 use crate::support::chargebee::{DAY, MINUTE, Running, START, start, start_with};
 
 mod billing;
+mod documents;
 mod rooms;
 mod terms;
 mod windows;
@@ -45,10 +46,14 @@ const USAGES_MAX: u32 = 50;
 const WEBHOOK_PASSWORD: &str = "a password of a test";
 
 fn chargebee(sandbox: &Running) -> Arc<Chargebee> {
+    chargebee_at(&sandbox.url)
+}
+
+fn chargebee_at(host: &str) -> Arc<Chargebee> {
     let settings = Settings {
         name: provider_name(),
         site: "tallyd-test".to_owned(),
-        api: format!("{}/api/v2", sandbox.url),
+        api: format!("{host}/api/v2"),
         key: "test_key_of_a_test".to_owned().into(),
         item_prices: vec![meter("calls"), meter("bytes")],
         decimals: 2,

@@ -111,6 +111,24 @@ impl Client {
         }
     }
 
+    /// Asks for the PDF of an invoice's usages by a form. Nothing is changed by it, so no key goes
+    /// along: one would replay an address that has expired since.
+    ///
+    /// # Errors
+    /// An answer of our own, when none came.
+    pub async fn usage_pdf(&self, body: &[u8]) -> Result<Received, Box<Answer>> {
+        self.pace().note(self.made_at.elapsed());
+        self.wire
+            .call(Call {
+                method: Method::POST,
+                path: "/usages/pdf".to_owned(),
+                body: Some(body.to_vec()),
+                idempotency_key: None,
+                answer_bytes_max: USAGE_BYTES_MAX,
+            })
+            .await
+    }
+
     /// Asks for the usage `id`.
     async fn usage(&self, subscription: &AccountName, id: &str) -> Result<Received, Box<Answer>> {
         // It is part of a telling, and does not wait.

@@ -5,7 +5,8 @@
 //! A usage is made in [`encode`], leaves through [`client`], and its answer is read in
 //! [`classify`]. What Chargebee promises stands in [`promises`]; what it holds is listed and added
 //! up in [`usages`]. How it bills is asked in [`billing`]: [`subscriptions`], [`invoices`] and the
-//! [`events`] that announce them, which also come by [`webhooks`].
+//! [`events`] that announce them, which also come by [`webhooks`]. The PDF of an invoice's usages
+//! is had by [`documents`], as a [`download`].
 //!
 //! An account is a subscription here, and a meter one of its metered item prices.
 
@@ -37,6 +38,8 @@ pub mod invoices;
 pub mod events;
 pub mod webhooks;
 pub mod billing;
+pub mod download;
+pub mod documents;
 pub mod pace;
 pub mod client;
 

@@ -200,7 +200,7 @@ impl Site {
         }
     }
 
-    fn lines(&self, invoice: &Invoice) -> Vec<Line> {
+    pub(super) fn lines(&self, invoice: &Invoice) -> Vec<Line> {
         match &invoice.lines {
             Some(lines) => lines.clone(),
             None => self.lines_of(invoice.subscription, &invoice.term),

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::MutexGuard;
 
 use super::auth::authenticate;
+use super::documents;
 use super::form::Params;
 use super::operation::{Operation, Route};
 use super::refusal::{Refusal, Reply};
@@ -298,6 +299,12 @@ impl StandIn for Chargebee {
     }
 
     fn admit(&mut self, request: &Request, now: Timestamp) -> Admission<Admitted> {
+        // The host of the files is none of the API's: it has neither its keys nor its limits.
+        if let Some(name) = request.path.strip_prefix(documents::PREFIX) {
+            let answer = self.site.files.answer(name, request, now);
+            self.counters.count_request("GET /downloads/{name}", answer.status);
+            return Admission::Refused(Delivery::Whole(answer));
+        }
         let route = Route::find(&request.method, &request.path);
         let name = route.name();
         if self.dice.faults.is_outage(now) {

@@ -16,6 +16,7 @@ mod books;
 mod catalog;
 mod changes;
 pub(super) mod control;
+mod documents;
 mod events;
 mod form;
 mod gate;
@@ -23,6 +24,7 @@ mod handle;
 mod invoices;
 mod operation;
 mod outside;
+mod pdf;
 mod quantity;
 mod query;
 mod refusal;
@@ -39,7 +41,10 @@ pub use books::{BookLine, Fate, UsageLine};
 pub use catalog::{Aggregation, ItemType, NewItemPrice};
 pub use changes::{CancelAt, Change};
 pub use handle::ChargebeeHandle;
-pub use settings::{Keys, Limits, PENDING_DEFAULT, PENDING_MAX, Settings, USAGES_MAX_DEFAULT};
+pub use settings::{
+    DOWNLOADS_VALID_DEFAULT, Keys, Limits, PENDING_DEFAULT, PENDING_MAX, Settings,
+    USAGES_MAX_DEFAULT,
+};
 pub use statistics::Statistics;
 pub use subscriptions::NewSubscription;
 pub use webhooks::{WebhookEndpoint, WebhookSettings};

@@ -3,6 +3,7 @@
 
 use hyper::Method;
 
+use super::documents;
 use super::form::Params;
 use super::quantity;
 use super::query::{By, Query, Shape};
@@ -129,6 +130,7 @@ pub(super) enum Route {
     RetrieveUsage(String),
     DeleteUsage(String),
     ListUsages,
+    UsagePdf,
     ListSubscriptions,
     RetrieveSubscription(String),
     ListItems,
@@ -153,6 +155,7 @@ impl Route {
         let (get, post) = (*method == Method::GET, *method == Method::POST);
         let route = match parts.as_slice() {
             ["usages"] => (get, Self::ListUsages),
+            ["usages", "pdf"] => (post, Self::UsagePdf),
             ["subscriptions"] => (get, Self::ListSubscriptions),
             ["subscriptions", id] => (get, Self::RetrieveSubscription(decoded(id))),
             ["subscriptions", id, "usages"] if post => (true, Self::CreateUsage(decoded(id))),
@@ -183,6 +186,7 @@ impl Route {
             Self::RetrieveUsage(_) => "GET /subscriptions/{id}/usages",
             Self::DeleteUsage(_) => "POST /subscriptions/{id}/delete_usage",
             Self::ListUsages => "GET /usages",
+            Self::UsagePdf => "POST /usages/pdf",
             Self::ListSubscriptions => "GET /subscriptions",
             Self::RetrieveSubscription(_) => "GET /subscriptions/{id}",
             Self::ListItems => "GET /items",
@@ -245,9 +249,17 @@ pub(super) struct Lines {
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     CreateUsage(NewUsage),
-    RetrieveUsage { subscription: String, id: String },
-    DeleteUsage { subscription: String, id: String },
+    RetrieveUsage {
+        subscription: String,
+        id: String,
+    },
+    DeleteUsage {
+        subscription: String,
+        id: String,
+    },
     ListUsages(Query),
+    /// Of the invoice of this id.
+    UsagePdf(String),
     ListSubscriptions(Query),
     RetrieveSubscription(String),
     ListItems(Query),
@@ -280,6 +292,7 @@ impl Operation {
                 Self::DeleteUsage { subscription, id: read.required("id", ID_LENGTH_MAX)? }
             }
             Route::ListUsages => Self::ListUsages(Query::read(read, &USAGES)?),
+            Route::UsagePdf => Self::UsagePdf(read_pdf(read)?),
             Route::ListSubscriptions => Self::ListSubscriptions(Query::read(read, &SUBSCRIPTIONS)?),
             Route::RetrieveSubscription(id) => Self::RetrieveSubscription(id),
             Route::ListItems => Self::ListItems(Query::read(read, &ITEMS)?),
@@ -306,7 +319,9 @@ impl Operation {
     pub(super) const fn is_write(&self) -> bool {
         match self {
             Self::CreateUsage(_) | Self::DeleteUsage { .. } | Self::ChangeInvoice(..) => true,
-            Self::RetrieveUsage { .. }
+            // It makes a file, which changes nothing of what is billed.
+            Self::UsagePdf(_)
+            | Self::RetrieveUsage { .. }
             | Self::ListUsages(_)
             | Self::ListSubscriptions(_)
             | Self::RetrieveSubscription(_)
@@ -329,6 +344,7 @@ impl Operation {
             | Self::DeleteUsage { .. }
             | Self::RetrieveUsage { .. }
             | Self::ListUsages(_)
+            | Self::UsagePdf(_)
             | Self::ChangeInvoice(_, InvoiceAct::SyncUsages) => true,
             Self::ChangeInvoice(_, InvoiceAct::Close | InvoiceAct::Void | InvoiceAct::Delete)
             | Self::ListSubscriptions(_)
@@ -360,6 +376,16 @@ fn read_usage(subscription: String, params: &mut Params) -> Result<NewUsage, Ref
         usage_date,
         note: params.text("note", NOTE_LENGTH_MAX)?,
     })
+}
+
+/// The invoice whose usages are asked for. How the answer is to be shown by a browser is taken, and
+/// means nothing here.
+fn read_pdf(params: &mut Params) -> Result<String, Refusal> {
+    let disposition = params.text("disposition_type", ID_LENGTH_MAX)?;
+    if disposition.is_some_and(|word| !matches!(word.as_str(), "attachment" | "inline")) {
+        return Err(Refusal::wrong_value("disposition_type", "is neither attachment nor inline"));
+    }
+    params.required("invoice[id]", documents::INVOICE_ID_LENGTH_MAX)
 }
 
 fn read_lines(params: &mut Params) -> Result<Lines, Refusal> {

@@ -27,6 +27,11 @@ fn words(refusal: &Refusal) -> String {
 
 /// Reading and changing the stand-in from outside its wire.
 impl Chargebee {
+    /// Tells it where it is reached.
+    pub(in crate::sandbox) fn set_address(&mut self, address: String) {
+        self.site.address = address;
+    }
+
     pub(in crate::sandbox) const fn faults(&self) -> &Faults {
         &self.dice.faults
     }

@@ -15,6 +15,9 @@ pub const USAGES_MAX_DEFAULT: u32 = 5_000;
 /// How long an invoice stays pending by default: usage that comes late is still on it.
 pub const PENDING_DEFAULT: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// How long a file that was made can be downloaded by default.
+pub const DOWNLOADS_VALID_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
 /// The longest an invoice can stay pending: Chargebee's own limit of 50 days.
 pub const PENDING_MAX: Duration = Duration::from_secs(50 * 24 * 60 * 60);
 
@@ -63,6 +66,9 @@ pub struct Settings {
     /// Whether an invoice gets another id when it is closed. Whether Chargebee's does is
     /// unconfirmed. Default: no.
     pub renames_invoices: bool,
+    /// How long a file that was made can be downloaded. Chargebee publishes no figure. Default:
+    /// [`DOWNLOADS_VALID_DEFAULT`].
+    pub downloads_valid: Duration,
     /// Item prices that exist from the start. Default: none.
     pub item_prices: Vec<NewItemPrice>,
     /// Where events are delivered. Default: nowhere.
@@ -85,6 +91,7 @@ impl Default for Settings {
             pending: PENDING_DEFAULT,
             pending_is_invoiced: false,
             renames_invoices: false,
+            downloads_valid: DOWNLOADS_VALID_DEFAULT,
             item_prices: Vec::new(),
             webhooks: WebhookSettings::default(),
             faults: Faults::default(),

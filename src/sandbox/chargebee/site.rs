@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::catalog::{CURRENCY, Catalog};
+use super::documents::Files;
 use super::events::{Cause, EventType, Events};
 use super::invoices::Invoices;
 use super::operation::{NewUsage, Operation};
@@ -57,6 +58,9 @@ pub(super) struct Site {
     pub(super) invoices: Invoices,
     pub(super) events: Events,
     pub(super) webhooks: Webhooks,
+    pub(super) files: Files,
+    /// Where the stand-in is reached, without a slash at its end.
+    pub(super) address: String,
     customers: HashMap<String, Customer>,
     version: i64,
 }
@@ -71,6 +75,8 @@ impl Site {
             invoices: Invoices::default(),
             events: Events::default(),
             webhooks: Webhooks::default(),
+            files: Files::default(),
+            address: String::new(),
             customers: HashMap::new(),
             version: 0,
         }
@@ -153,6 +159,7 @@ impl Site {
             }
             Operation::DeleteUsage { subscription, id } => self.delete_usage(subscription, id, now),
             Operation::ListUsages(query) => Ok(self.list_usages(query, now)),
+            Operation::UsagePdf(invoice) => self.usage_pdf(invoice, now),
             Operation::ListSubscriptions(query) => Ok(self.list_subscriptions(query)),
             Operation::RetrieveSubscription(id) => {
                 let place = self.subscriptions.place(id)?;
@@ -203,6 +210,7 @@ impl Site {
             }
             Operation::RetrieveUsage { .. }
             | Operation::ListUsages(_)
+            | Operation::UsagePdf(_)
             | Operation::ListSubscriptions(_)
             | Operation::RetrieveSubscription(_)
             | Operation::ListItems(_)

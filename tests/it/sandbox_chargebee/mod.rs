@@ -2,6 +2,7 @@
 //! here: tallyd's own provider code. Read next: [`usages`].
 
 mod control;
+mod documents;
 mod door;
 mod events;
 mod faults;
