@@ -364,13 +364,16 @@ impl Billing {
     }
 
     /// How it stands for usage that no known period holds: its own ended no later than the next one
-    /// began, or began no sooner than the last one ended.
+    /// began, or began no sooner than the last one ended. Between two that are known there may be
+    /// any number of others, and its own may have ended long before the next one began.
     fn beside(&self, provider_now: Timestamp) -> BillingStanding {
-        match self.known_from.or(self.known_until) {
-            Some(bound) if bound.plus_micros(UNSEEN_MICROS_MAX) <= provider_now => {
+        let lasts = |bound: Timestamp| provider_now < bound.plus_micros(UNSEEN_MICROS_MAX);
+        match (self.known_until, self.known_from) {
+            (Some(_), Some(bound)) => BillingStanding::Unlearned(bound),
+            (Some(bound), None) | (None, Some(bound)) if !lasts(bound) => {
                 BillingStanding::Unlearned(bound)
             }
-            Some(_) | None => BillingStanding::Open,
+            (Some(_), None) | (None, Some(_)) | (None, None) => BillingStanding::Open,
         }
     }
 }

@@ -234,9 +234,11 @@ fn an_instant_of_a_period_that_was_never_learned_is_taken_for_open_only_while_it
     let ended = Billing { billed_from: hour(0), known_until: hour(50), ..Billing::default() };
     assert_eq!(standing(&ended, 50), BillingStanding::Open);
     assert_eq!(standing(&ended, 51), BillingStanding::Unlearned(at(50)));
+    let first = Billing { known_from: hour(70), ..Billing::default() };
+    assert_eq!(standing(&first, 70), BillingStanding::Open, "its own ended no later");
+    assert_eq!(standing(&first, 71), BillingStanding::Unlearned(at(70)));
     let between = Billing { known_from: hour(70), ..ended };
-    assert_eq!(standing(&between, 70), BillingStanding::Open, "its own ended no later");
-    assert_eq!(standing(&between, 71), BillingStanding::Unlearned(at(70)));
+    assert_eq!(standing(&between, 70), BillingStanding::Unlearned(at(70)), "or long before");
     let over = Billing { billed_until: hour(90), ..between };
     assert_eq!(standing(&over, 95), BillingStanding::Unlearned(at(70)));
 }

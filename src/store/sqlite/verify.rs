@@ -27,6 +27,8 @@ struct Fold {
     events: i64,
     /// Whether something was sent whose answer has posting look at it again.
     awaits_answer: bool,
+    /// Whether something is on its way to be taken away, after which posting looks at it again.
+    takes_away: bool,
 }
 
 impl SqliteLedger {
@@ -138,6 +140,8 @@ async fn fold_events(
             fold.told = &fold.told + &row.quantity("quantity")?;
         }
         fold.awaits_answer |= state.awaits_delivery() && row.integer("attempts")? > 0;
+        let undecided = state.awaits_delivery() || state == EventState::Held;
+        fold.takes_away |= undecided && row.flag("cancels")?;
     }
     found.checked.push(("meter events", count));
     Ok(folds)
@@ -174,6 +178,8 @@ async fn check_balances(
         let rest = &accrued - &told;
         // What is to be taken back waits for the answer to what was sent, which has it looked at.
         let idle = idle && !(rest.is_negative() && fold.awaits_answer);
+        // What should stay of an entry is told anew once that is gone.
+        let idle = idle && !fold.takes_away;
         // What is finer than its provider takes stays outstanding without being due: that much, as
         // posting had it, and no more.
         if idle && !rest.is_zero() && rest != row.quantity("finer")? {

@@ -130,6 +130,11 @@ impl World {
         while self.accruer.run_once(self.clock.now()).await.unwrap().more {}
     }
 
+    /// Posts what is due, and sends nothing.
+    pub(super) async fn post(&self) {
+        while self.rooms[0].run_once(self.clock.now()).await.unwrap().more {}
+    }
+
     /// Another time, at both ends.
     pub(super) fn set(&self, at: Timestamp) {
         self.clock.set(at);

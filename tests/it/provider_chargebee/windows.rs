@@ -5,6 +5,7 @@
 use tallyd::accrual::route::WindowRule;
 use tallyd::domain::names::AccountName;
 use tallyd::domain::time::{Timestamp, Window};
+use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::report::{Comparand, ReportLedger as _};
 use tallyd::reconcile::parts::parts;
 
@@ -65,6 +66,19 @@ async fn what_was_told_across_a_bound_that_is_learned_later_is_taken_away_and_to
     assert_eq!(world.sandbox.books(), ["sub calls 3 1"]);
     world.follow();
     world.run_until(START + 2 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 7 1"]);
+}
+
+#[tokio::test]
+async fn a_ledger_verifies_while_an_entry_is_on_its_way_out() {
+    let world = World::open(start().await, QUICK).await;
+    world.accept("a", "sub", "calls", "10", START).await;
+    world.run_until(START + DAY).await;
+    world.adjust("a", "k1", "10", "7").await;
+    world.book().await;
+    world.post().await;
+    assert_eq!(world.ledger.verify().await.unwrap().findings, [""; 0]);
+    world.run_until(START + DAY + HOUR).await;
     assert_eq!(world.sandbox.books(), ["sub calls 7 1"]);
 }
 

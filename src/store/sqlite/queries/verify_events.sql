@@ -1,1 +1,1 @@
-SELECT balance_id, state, quantity, attempts FROM meter_event
+SELECT balance_id, state, quantity, attempts, kind = 'cancel' AS cancels FROM meter_event
