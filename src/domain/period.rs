@@ -116,8 +116,7 @@ pub fn learn_subscription(
     in_order(known)
 }
 
-/// What an invoice's lines of `subscription`, and the end of its term, make of the periods known of
-/// it.
+/// What an invoice's lines of `subscription` make of the periods known of it.
 #[must_use]
 pub fn learn_invoice(
     mut known: Vec<Period>,
@@ -165,13 +164,17 @@ pub fn learn_invoice(
         state(&mut period, invoice, quantity);
         known.push(period);
     }
-    let term = invoice.term.as_ref().filter(|term| term.subscription == *subscription);
-    if let Some(term) = term {
-        for period in unused(&mut known, term, invoice) {
-            state(period, invoice, Quantity::zero());
-        }
-    }
     in_order(known)
+}
+
+/// What an invoice over a term makes of the periods known of its subscription, where the provider
+/// has no line of what was not used. It has to be known by then which term the subscription is in.
+#[must_use]
+pub fn learn_unused(mut known: Vec<Period>, term: &BilledTerm, invoice: &Invoice) -> Vec<Period> {
+    for period in unused(&mut known, term, invoice) {
+        state(period, invoice, Quantity::zero());
+    }
+    known
 }
 
 /// The open periods that an invoice over `term` bills without having a line of them: those that end

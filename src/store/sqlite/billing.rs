@@ -20,7 +20,7 @@ use crate::domain::event::EventId;
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName, SubscriptionId};
 use crate::domain::period::{
     Billing, BillingStanding, CLOSING_MARGIN_MICROS, Period, learn_invoice, learn_subscription,
-    lose_invoice,
+    learn_unused, lose_invoice,
 };
 use crate::domain::state::EventState;
 use crate::domain::time::{Timestamp, Window};
@@ -278,14 +278,17 @@ impl Known {
         }
         for invoice in &learned.invoices {
             let billed = invoice.lines.iter().map(|line| &line.subscription);
-            let terms = invoice.term.iter().map(|term| &term.subscription);
-            let names: BTreeSet<&SubscriptionId> = billed.chain(terms).collect();
-            for name in names {
+            for name in billed.collect::<BTreeSet<&SubscriptionId>>() {
                 self.change(name, |known| learn_invoice(known, name, invoice));
             }
         }
         for told in &learned.subscriptions {
             self.change(&told.id, |known| learn_subscription(known, told, learned.seen_at));
+        }
+        for invoice in &learned.invoices {
+            if let Some(term) = &invoice.term {
+                self.change(&term.subscription, |known| learn_unused(known, term, invoice));
+            }
         }
     }
 
