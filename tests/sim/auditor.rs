@@ -92,6 +92,8 @@ pub(crate) struct Auditor {
     followed: BTreeMap<(i64, i64), Amount>,
     /// What the transfers of a record come to, by record and meter.
     transferred: BTreeMap<(i64, String), Amount>,
+    /// Balances of which usage went to others.
+    parted: BTreeSet<i64>,
     /// Every correction that was ever sent in.
     asked: BTreeSet<Asked>,
     /// Corrections that the ledger said it accepted: of which record, called what.
@@ -128,6 +130,7 @@ impl Auditor {
             booked: BTreeMap::new(),
             followed: BTreeMap::new(),
             transferred: BTreeMap::new(),
+            parted: BTreeSet::new(),
             asked: BTreeSet::new(),
             promised: BTreeSet::new(),
             cancelled: BTreeSet::new(),

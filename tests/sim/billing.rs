@@ -25,8 +25,12 @@ use tallyd::provider::billing::{Announced, Answered, BillingReader, Page};
 use crate::amount::Amount;
 use crate::faults::Class;
 use crate::scene::Scene;
-use crate::server::{self, Announcement, SECOND};
+use crate::server::{self, Announcement, Keeps, SECOND};
 use crate::wire::{Wire, unreachable_now};
+
+mod site;
+
+pub(crate) use site::CLOSES_AFTER_HOURS;
 
 /// Objects on a page of a list.
 const PAGE: usize = 20;
@@ -49,13 +53,18 @@ fn quantity(amount: Amount) -> Quantity {
 
 /// A subscription as the provider shows it at `now`.
 fn subscription(scene: &Scene, of: &server::Subscription) -> Subscription {
-    let now = scene.server.now;
+    match scene.server.keeps {
+        Keeps::Events => events_subscription(scene, of),
+        Keeps::Entries => site::subscription(scene, of),
+    }
+}
+
+fn events_subscription(scene: &Scene, of: &server::Subscription) -> Subscription {
     let status = match of.ended_at {
         Some(_) => SubscriptionStatus::Ended,
         None => SubscriptionStatus::Billing,
     };
-    let mut invoices = scene.server.billing.invoices.iter().rev();
-    let latest = invoices.find(|each| each.subscription == of.id && each.created_at <= now);
+    let latest = latest_invoice(scene, of);
     Subscription {
         id: SubscriptionId::new(&of.id).expect("it is a name"),
         account: AccountName::new(&of.account).expect("it is a name"),
@@ -70,16 +79,31 @@ fn subscription(scene: &Scene, of: &server::Subscription) -> Subscription {
             .iter()
             .map(|name| BilledItem { meter: meter(name), period: window(of.period) })
             .collect(),
-        latest_invoice: latest.map(|each| InvoiceId::new(&each.id).expect("it is a name")),
+        latest_invoice: latest,
     }
+}
+
+/// The newest invoice of a subscription.
+fn latest_invoice(scene: &Scene, of: &server::Subscription) -> Option<InvoiceId> {
+    let now = scene.server.now;
+    let mut invoices = scene.server.billing.invoices.iter().rev();
+    let latest = invoices.find(|each| each.subscription == of.id && each.created_at <= now);
+    latest.map(|each| InvoiceId::new(&each.id).expect("it is a name"))
 }
 
 /// An invoice as the provider shows it.
 fn invoice(scene: &Scene, of: &server::Invoice) -> Invoice {
+    match scene.server.keeps {
+        Keeps::Events => events_invoice(scene, of),
+        Keeps::Entries => site::invoice(scene, of),
+    }
+}
+
+fn events_invoice(scene: &Scene, of: &server::Invoice) -> Invoice {
     let is_final = of.billed.is_some();
     let line = |name: &String| {
         let billed = of.billed.as_ref().and_then(|billed| billed.get(name)).copied();
-        let now = || scene.server.holds((name, &of.account), of.period);
+        let now = || scene.server.bills((name, &of.account), of.period);
         InvoiceLine {
             id: LineId::new(&format!("il_{}_{name}", of.id)).expect("it is a name"),
             subscription: SubscriptionId::new(&of.subscription).expect("it is a name"),
@@ -147,11 +171,11 @@ fn read<T>(wire: &Wire, what: &str, read: impl FnOnce(&Scene) -> T) -> Result<An
 #[async_trait]
 impl BillingReader for Wire {
     fn announced(&self, kind: &NoticeKind, related: Option<&Related>) -> Announced {
-        self.stripe().announced(kind, related)
+        self.room().announced(kind, related)
     }
 
     fn feeds(&self) -> Vec<FeedName> {
-        self.stripe().feeds()
+        self.room().feeds()
     }
 
     async fn feed_page(
@@ -254,6 +278,11 @@ impl Wire {
               FROM billing_period AS p WHERE p.account = b.account AND p.meter = d.meter \
                 AND p.start_at <= e.occurred_at AND p.end_at > e.occurred_at \
                 AND p.closed_at IS NULL) AS open_until, \
+            (SELECT count(*) FROM idle_time AS i WHERE i.account = b.account \
+                AND i.start_at <= e.occurred_at \
+                AND (i.end_at IS NULL OR i.end_at > e.occurred_at)) AS idle, \
+            (SELECT count(*) FROM billing_period AS p WHERE p.account = b.account \
+                AND p.meter = d.meter AND p.start_at <= e.occurred_at) AS heard_of, \
             (SELECT group_concat(s.name) FROM subscription AS s) AS known \
             FROM meter_event AS e JOIN balance AS b ON b.id = e.balance_id \
             JOIN destination AS d ON d.id = b.destination_id \
@@ -263,7 +292,12 @@ impl Wire {
         let (account, meter): (String, String) = (row.get("account"), row.get("meter"));
         let (at, known): (i64, Option<String>) = (row.get("occurred_at"), row.get("known"));
         let open_until: Option<i64> = row.get("open_until");
+        let idle: i64 = row.get("idle");
         let mut scene = self.stage().scene();
+        if idle > 0 {
+            let what = format!("{} left for a time that is on no bill", request.identifier);
+            scene.server.wrongs.push(("told-in-time", what));
+        }
         // Of two subscriptions that hold it, the one that takes it counts.
         if row.get::<i64, _>("closed") > 0 && open_until.is_none() {
             let what = format!("{} left for a period known as closed", request.identifier);
@@ -272,6 +306,9 @@ impl Wire {
         let Some(invoice) = scene.server.billing.invoice_of(&account, &meter, at) else { return };
         let known = known.unwrap_or_default();
         let known = known.split(',').any(|name| name == invoice.subscription);
+        // Of the terms before the first one that was seen, nobody has heard.
+        let known =
+            known && (scene.server.keeps == Keeps::Events || row.get::<i64, _>("heard_of") > 0);
         let is_final = invoice.billed.is_some() && !invoice.abrupt;
         let struck = |class| scene.faults.struck.contains_key(&class);
         // Whoever does not know the provider's time may take a period for open that is not.

@@ -11,6 +11,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use crate::auditor::Violation;
 use crate::faults::Class;
 use crate::run::{Bench, Outcome, Setup};
+use crate::scenario::Scenario;
 
 /// What is said while runs are under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +118,10 @@ pub(crate) fn print(tally: &Tally, took: std::time::Duration) {
 }
 
 /// What never came about, and should.
-pub(crate) fn never(tally: &Tally, billing: bool) -> Vec<&'static str> {
-    let due = Class::ALL.iter().filter(|class| billing || !class.is_of_billing());
+pub(crate) fn never(tally: &Tally, scenario: Scenario) -> Vec<&'static str> {
+    let due = Class::ALL.iter().filter(|class| {
+        class.is_of(scenario.keeps()) && (scenario.bills() || !class.is_of_billing())
+    });
     let classes = due.filter(|class| !tally.struck.contains_key(class));
     classes.map(|class| class.name()).collect()
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chance::Chance;
+use crate::server::Keeps;
 
 macro_rules! classes {
     ($($(#[$doc:meta])+ $class:ident = $text:literal,)+) => {
@@ -122,6 +123,15 @@ classes! {
 }
 
 impl Class {
+    /// Whether a provider that keeps usage so has it.
+    pub(crate) const fn is_of(self, keeps: Keeps) -> bool {
+        match keeps {
+            Keeps::Events => true,
+            // A usage that was entered stays, and what is refused is asked for by its id.
+            Keeps::Entries => !matches!(self, Self::RejectedLater | Self::FalseDuplicate),
+        }
+    }
+
     /// Whether it is one of runs in which something is billed.
     pub(crate) const fn is_of_billing(self) -> bool {
         matches!(

@@ -16,8 +16,8 @@ use crate::auditor::Violation;
 use crate::billing::notice;
 use crate::faults::Class;
 use crate::process::{Part, reading};
-use crate::server::{DAY, HOUR, MINUTE};
-use crate::workload::{CUSTOMERS, METERS, account_of, provider_name};
+use crate::server::{DAY, HOUR, Keeps, MINUTE};
+use crate::workload::{self, CUSTOMERS, account_of, provider_name};
 use crate::world::{Ended, START, World};
 
 /// Announcements on their way.
@@ -59,6 +59,9 @@ impl World {
             match live {
                 None if self.turns.one_in(3) => self.subscribe(&account),
                 None => {}
+                Some(place) if self.keeps() == Keeps::Entries && self.turns.one_in(12) => {
+                    self.stage.scene().server.pause_or_resume(place);
+                }
                 Some(place) => match self.turns.below(60) {
                     0 => self.stage.scene().server.end_now(place, true),
                     1 => self.stage.scene().server.end_now(place, false),
@@ -90,8 +93,23 @@ impl World {
     }
 
     fn subscribe(&mut self, account: &str) {
-        let length = self.turns.between(8 * HOUR, 36 * HOUR);
-        let mut meters: Vec<&str> = METERS.iter().map(|(meter, _)| *meter).collect();
+        // A term of a site lasts for a day at the least.
+        let lasts = match self.keeps() {
+            Keeps::Events => (8 * HOUR, 36 * HOUR),
+            Keeps::Entries => (DAY, 60 * HOUR),
+        };
+        let length = self.turns.between(lasts.0, lasts.1);
+        let known = {
+            let scene = self.stage.scene();
+            let mut all = scene.server.billing.subscriptions.iter();
+            all.position(|each| each.account == account)
+        };
+        if let (Keeps::Entries, Some(place)) = (self.keeps(), known) {
+            self.stage.scene().server.reactivate(place, length);
+            return;
+        }
+        let mut meters: Vec<&str> =
+            workload::meters(self.keeps()).iter().map(|(meter, _)| *meter).collect();
         if self.turns.one_in(4) {
             let last = u64::try_from(meters.len()).expect("there are few");
             meters.remove(usize::try_from(self.turns.below(last)).expect("there are few"));

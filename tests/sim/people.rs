@@ -70,7 +70,11 @@ impl World {
             // Nothing ends these by itself before long; others wait for what they name.
             let stays = matches!(
                 item.reason.as_str(),
-                "deadline_passed" | "cannot_lower" | "correction_policy" | "below_zero"
+                "deadline_passed"
+                    | "cannot_lower"
+                    | "correction_policy"
+                    | "below_zero"
+                    | "entries_used_up"
             );
             let since = self.stage.now().micros_since(item.since);
             return (stays && since > PATIENCE && self.chance.one_in(2))

@@ -53,8 +53,10 @@ pub(crate) fn search(only: Option<Plant>) -> bool {
     for plant in Plant::ALL.iter().filter(|plant| only.is_none_or(|only| only == **plant)) {
         let of = |scenario| (0..SEEDS_MAX).map(move |seed| known(*plant, scenario, seed));
         let both = of(Scenario::Swarm).zip(of(Scenario::Directed)).flat_map(<[_; 2]>::from);
-        let mut setups: Box<dyn Iterator<Item = Setup>> =
-            if plant.is_of_billing() { Box::new(of(Scenario::Months)) } else { Box::new(both) };
+        let mut setups: Box<dyn Iterator<Item = Setup>> = match plant.only_in() {
+            Some(scenario) => Box::new(of(scenario)),
+            None => Box::new(both),
+        };
         let caught = setups.find_map(|setup| {
             let violation = bench.run(&setup).violation?;
             Some((setup, violation))

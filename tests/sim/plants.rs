@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::answer::{Outcome, OutcomeKind};
 use tallyd::domain::balance::Place;
 use tallyd::domain::correction::{Correction, CorrectionId};
-use tallyd::domain::names::{ProviderName, RecordId};
+use tallyd::domain::names::{AccountName, ProviderName, RecordId};
 use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::state::{EventState, HoldReason};
 use tallyd::domain::time::Timestamp;
@@ -25,6 +25,7 @@ use tallyd::provider::{Encoded, Request};
 use tallyd::store::sqlite::SqliteLedger;
 
 use crate::faults::Class;
+use crate::scenario::Scenario;
 use crate::scene::{Scene, Stage};
 use crate::server::HOUR;
 
@@ -43,9 +44,13 @@ macro_rules! plants {
                 match self { $(Self::$plant => $text,)+ }
             }
 
-            /// Whether it can only be found where something is billed.
-            pub(crate) const fn is_of_billing(self) -> bool {
-                matches!(self, Self::WindowsUncut)
+            /// The scenario in which alone it can be found, if there is one.
+            pub(crate) const fn only_in(self) -> Option<Scenario> {
+                match self {
+                    Self::WindowsUncut => Some(Scenario::Months),
+                    Self::SecondsForgotten | Self::EntriesForgotten => Some(Scenario::Site),
+                    _ => None,
+                }
             }
 
             /// The bug of this name.
@@ -107,6 +112,10 @@ plants! {
     KeyKept = "pinned-key-kept",
     /// Windows go on where periods end.
     WindowsUncut = "windows-across-periods",
+    /// Which seconds have an entry is forgotten.
+    SecondsForgotten = "seconds-forgotten",
+    /// How many entries an account was told is forgotten.
+    EntriesForgotten = "entries-forgotten",
 }
 
 /// The bug of a process, with what it needs of its own.
@@ -179,7 +188,20 @@ impl Planted {
                 balance.spans_bound = false;
             }
         }
+        for balance in &mut due {
+            if self.is(Plant::SecondsForgotten) {
+                balance.seconds_taken.clear();
+            }
+        }
         due
+    }
+
+    /// How many entries accounts were told, as the bug has it.
+    pub(crate) fn entries(
+        &self,
+        entries: BTreeMap<AccountName, usize>,
+    ) -> BTreeMap<AccountName, usize> {
+        if self.is(Plant::EntriesForgotten) { BTreeMap::new() } else { entries }
     }
 
     /// Where the ledger stands as it was before the intent, while the intent is not on disk.

@@ -293,7 +293,8 @@ impl PostingLedger for Ports {
         provider: &ProviderName,
         accounts: &BTreeSet<AccountName>,
     ) -> Result<BTreeMap<AccountName, usize>, LedgerError> {
-        self.reading("entries_of", self.inner.entries_of(provider, accounts)).await
+        let entries = self.reading("entries_of", self.inner.entries_of(provider, accounts)).await?;
+        Ok(self.planted.entries(entries))
     }
 
     async fn restored(&self) -> Result<Option<Restored>, LedgerError> {

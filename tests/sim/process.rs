@@ -109,10 +109,11 @@ pub(crate) fn reading() -> tallyd::reconcile::Settings {
 pub(crate) async fn begin(
     ports: Arc<Ports>,
     routes: Vec<Route>,
+    prefix: &'static str,
     now: Timestamp,
 ) -> Result<Accruer, StepError> {
     ports.recover_in_flight(now).await?;
-    let prefixes = HashMap::from([(provider_name(), "cus_")]);
+    let prefixes = HashMap::from([(provider_name(), prefix)]);
     let accruer = Accruer::adopt(ports, routes, prefixes, now).await;
     accruer.map_err(|error: LedgerError| error.into())
 }

@@ -121,6 +121,14 @@ pub(crate) struct Period {
     pub(crate) billed: Option<Amount>,
 }
 
+/// A time of an account in which usage is on no bill, as the ledger knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Idle {
+    pub(crate) account: String,
+    pub(crate) start: i64,
+    pub(crate) end: Option<i64>,
+}
+
 /// A move of an event.
 #[derive(Clone, Debug)]
 pub(crate) struct Move {
@@ -145,6 +153,7 @@ pub(crate) struct Rows {
     pub(crate) corrections: Vec<Corrected>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) periods: Vec<Period>,
+    pub(crate) idle: Vec<Idle>,
 }
 
 /// How far the rows that never change were read.
@@ -199,6 +208,7 @@ async fn read_all(ledger: &mut SqliteConnection, seen: Seen) -> Result<Rows, sql
         corrections: corrections(ledger, seen.correction).await?,
         findings: findings(ledger, seen.finding).await?,
         periods: periods(ledger).await?,
+        idle: idle_times(ledger).await?,
     })
 }
 
@@ -333,6 +343,17 @@ async fn periods(ledger: &mut SqliteConnection) -> Result<Vec<Period>, sqlx::Err
         billed: row.get::<Option<String>, _>("billed").map(|_| amount(row, "billed")),
     };
     Ok(found.iter().map(period).collect())
+}
+
+async fn idle_times(ledger: &mut SqliteConnection) -> Result<Vec<Idle>, sqlx::Error> {
+    let query = "SELECT account, start_at, end_at FROM idle_time";
+    let found = sqlx::query(query).fetch_all(ledger).await?;
+    let idle = |row: &SqliteRow| Idle {
+        account: row.get("account"),
+        start: row.get("start_at"),
+        end: row.get("end_at"),
+    };
+    Ok(found.iter().map(idle).collect())
 }
 
 async fn moves(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Move>, sqlx::Error> {

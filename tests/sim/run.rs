@@ -8,15 +8,20 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
+use tallyd::domain::names::ProviderMeter;
 use tallyd::domain::time::Timestamp;
-use tallyd::provider::stripe::{Stripe, settings};
+use tallyd::provider::chargebee::{self, Chargebee};
+use tallyd::provider::stripe::{self, Stripe};
 use tallyd::store::sqlite::{SqliteLedger, backup};
 
 use crate::auditor::Violation;
+use crate::billing::CLOSES_AFTER_HOURS;
 use crate::faults::Class;
 use crate::plants::Plant;
 use crate::scenario::{Scenario, play};
-use crate::workload::provider_name;
+use crate::server::{Adds, DECIMALS};
+use crate::wire::Room;
+use crate::workload::{ITEM_PRICES, provider_name};
 use crate::world::World;
 
 /// Steps of a run, unless it is told otherwise.
@@ -96,19 +101,21 @@ pub(crate) struct Outcome {
     pub(crate) seconds: i64,
 }
 
-/// What all runs of a thread share.
-pub(crate) struct Bench {
-    runtime: tokio::runtime::Runtime,
-    stripe: Arc<Stripe>,
-    /// An empty ledger with a name that never changes.
-    template: Vec<u8>,
+/// Entries that an account takes where they are scarce.
+pub(crate) const SCARCE: usize = 3;
+
+/// The program's rooms of providers.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    pub(crate) stripe: Arc<dyn Room>,
+    pub(crate) site: Arc<dyn Room>,
+    /// One whose accounts take [`SCARCE`] entries.
+    pub(crate) scarce_site: Arc<dyn Room>,
 }
 
-impl Bench {
-    pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("a runtime can be made");
-        let stripe = Stripe::new(&settings::Settings {
+impl Rooms {
+    fn new() -> Self {
+        let stripe = Stripe::new(&stripe::settings::Settings {
             name: provider_name(),
             api: "http://127.0.0.1:9".to_owned(),
             key: "sk_test_simulation".to_owned().into(),
@@ -117,8 +124,45 @@ impl Bench {
             webhook_secrets: Vec::new(),
             timeout_millis: 1_000,
         });
+        let site = |usages_max: usize| {
+            let name = |(name, _): &(&str, Adds)| ProviderMeter::new(name).expect("it is a name");
+            let site = Chargebee::new(chargebee::settings::Settings {
+                name: provider_name(),
+                site: "simulation-test".to_owned(),
+                api: "http://127.0.0.1:9".to_owned(),
+                key: "test_simulation".to_owned().into(),
+                item_prices: ITEM_PRICES.iter().map(name).collect(),
+                decimals: DECIMALS,
+                usages_max: u32::try_from(usages_max).unwrap_or(u32::MAX),
+                invoices_close_after_hours: CLOSES_AFTER_HOURS,
+                webhooks: None,
+                rate_per_minute: 100,
+                timeout_millis: 1_000,
+            });
+            Arc::new(site.expect("its settings are right"))
+        };
+        Self {
+            stripe: Arc::new(stripe.expect("its settings are right")),
+            site: site(usize::MAX),
+            scarce_site: site(SCARCE),
+        }
+    }
+}
+
+/// What all runs of a thread share.
+pub(crate) struct Bench {
+    runtime: tokio::runtime::Runtime,
+    rooms: Rooms,
+    /// An empty ledger with a name that never changes.
+    template: Vec<u8>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
         let template = runtime.block_on(template());
-        Self { runtime, stripe: Arc::new(stripe.expect("its settings are right")), template }
+        Self { runtime, rooms: Rooms::new(), template }
     }
 
     /// Runs one seed. A panic, the program's or the simulation's own, is a violation too.
@@ -134,7 +178,7 @@ impl Bench {
     }
 
     async fn world(&self, setup: &Setup) -> Outcome {
-        let mut world = World::new(setup, self.stripe.clone(), &self.template).await;
+        let mut world = World::new(setup, self.rooms.clone(), &self.template).await;
         let begun = world.stage.scene().server.now;
         let violation = play(&mut world, setup.scenario, setup.steps).await.err();
         world.kill();

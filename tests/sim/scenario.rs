@@ -5,7 +5,7 @@
 use crate::auditor::Violation;
 use crate::faults::Class;
 use crate::process::Part;
-use crate::server::{DAY, HOUR, MINUTE, SECOND};
+use crate::server::{DAY, HOUR, Keeps, MINUTE, SECOND};
 use crate::workload;
 use crate::world::{MONTH, World};
 
@@ -18,6 +18,8 @@ pub(crate) enum Scenario {
     Directed,
     /// Chance, while the provider bills by periods that end within hours.
     Months,
+    /// As [`Self::Months`], at a provider that keeps entries.
+    Site,
 }
 
 impl Scenario {
@@ -27,13 +29,30 @@ impl Scenario {
             Self::Swarm => "swarm",
             Self::Directed => "directed",
             Self::Months => "months",
+            Self::Site => "site",
         }
     }
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
-        let all = [Self::Swarm, Self::Directed, Self::Months];
+        let all = [Self::Swarm, Self::Directed, Self::Months, Self::Site];
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
+    }
+
+    /// Whether anything is billed.
+    pub(crate) const fn bills(self) -> bool {
+        match self {
+            Self::Swarm | Self::Directed => false,
+            Self::Months | Self::Site => true,
+        }
+    }
+
+    /// What its provider keeps.
+    pub(crate) const fn keeps(self) -> Keeps {
+        match self {
+            Self::Swarm | Self::Directed | Self::Months => Keeps::Events,
+            Self::Site => Keeps::Entries,
+        }
     }
 }
 
@@ -152,13 +171,17 @@ async fn weather(world: &mut World) {
         world.drift(gains);
     }
     if struck(world, Class::LaggingTotals, 5) {
-        let lag = drawn(world, Class::LaggingTotals, 0, 4 * HOUR);
+        // No further than what a provider promises.
+        let most = if world.keeps() == Keeps::Entries { HOUR - MINUTE } else { 4 * HOUR };
+        let lag = drawn(world, Class::LaggingTotals, 0, most);
         world.stage.scene().server.lag = lag;
     }
     // A record that is sent again after a loss has to go the way that it went.
     let copied = world.has_copy();
     if !copied && struck(world, Class::Routes, 5) {
-        let routes = workload::changed_routes(world.stage.scene().faults.stream(Class::Routes));
+        let keeps = world.keeps();
+        let routes =
+            workload::changed_routes(keeps, world.stage.scene().faults.stream(Class::Routes));
         let routes = world.with_late(routes);
         world.reconfigure(routes).await;
     }
@@ -332,7 +355,7 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
     world.catch_up().await;
     // What was sent goes the way that is configured, before another is.
     while world.step(Part::Accrual).await {}
-    world.reconfigure(workload::all_routes()).await;
+    world.reconfigure(workload::all_routes(world.keeps())).await;
     // Clocks that were wrong are right again, as far as they ever are.
     world.right_clock();
     world.kill();

@@ -1,15 +1,20 @@
-//! The provider's rules, by a reading of their own. Here: what it counts, what it refuses, what it
-//! remembers and for how long. Never here: a network, or code of the program's provider rooms. Read
-//! next: [`crate::wire`].
+//! The provider's rules, by a reading of their own. Here: what it remembers and for how long, and
+//! what comes in when. Never here: a network, or code of the program's provider rooms. Read next:
+//! [`events`] and [`entries`], which are two providers' rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Amount;
 
 mod billing;
+mod entries;
+mod events;
+mod keeps;
 mod totals;
 
 pub(crate) use billing::{Announcement, Billing, Invoice, Subscription};
+pub(crate) use entries::DECIMALS;
+pub(crate) use keeps::{Keeps, Saying};
 
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -106,6 +111,8 @@ pub(crate) struct Straggler {
 pub(crate) struct Server {
     /// Its clock.
     pub(crate) now: i64,
+    /// What it keeps of usage, and with that whose rules it has.
+    pub(crate) keeps: Keeps,
     /// How long it recognises an identifier: at least a day.
     window: i64,
     /// Its meters, and what each adds up.
@@ -134,6 +141,8 @@ pub(crate) struct Server {
     pub(crate) wrongs: Vec<(&'static str, String)>,
     /// How often each rule spoke.
     pub(crate) ruled: BTreeMap<&'static str, u64>,
+    /// Entries that an account takes in its life.
+    pub(crate) entries_max: usize,
     /// What it bills.
     pub(crate) billing: Billing,
     /// The lane of each identifier.
@@ -141,9 +150,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(now: i64, window: i64, meters: &[(&str, Adds)], billing: Billing) -> Self {
+    pub(crate) fn new(
+        keeps: Keeps,
+        now: i64,
+        window: i64,
+        meters: &[(&str, Adds)],
+        billing: Billing,
+    ) -> Self {
         Self {
             now,
+            keeps,
             window,
             meters: meters.iter().map(|(meter, adds)| ((*meter).to_owned(), *adds)).collect(),
             taken: BTreeMap::new(),
@@ -158,6 +174,7 @@ impl Server {
             stragglers: Vec::new(),
             wrongs: Vec::new(),
             ruled: BTreeMap::new(),
+            entries_max: usize::MAX,
             billing,
             lanes: BTreeMap::new(),
         }
@@ -170,7 +187,7 @@ impl Server {
     /// Whether what `identifier` comes to is not certain yet: a request for it is on its way, or it
     /// will be rejected.
     pub(crate) fn may_still_change(&self, identifier: &str) -> bool {
-        let about = |body: &[u8]| match understand(body) {
+        let about = |body: &[u8]| match self.keeps.understand(body) {
             Some(Asked::Usage(usage)) => usage.identifier == identifier,
             Some(Asked::Cancel(target)) => target == identifier,
             None => false,
@@ -183,7 +200,7 @@ impl Server {
     /// Takes note of a request for `name` that left the program, whether or not it arrives; answers
     /// its lane.
     pub(crate) fn leaves(&mut self, name: &str, body: &[u8]) -> (String, String) {
-        let lane = match understand(body) {
+        let lane = match self.keeps.understand(body) {
             Some(Asked::Usage(usage)) => (usage.meter, usage.account),
             Some(Asked::Cancel(target)) => self.lanes.get(&target).cloned().unwrap_or_default(),
             None => {
@@ -198,11 +215,12 @@ impl Server {
         }
         self.first_seen.entry(name.to_owned()).or_insert(self.now);
         self.lanes.insert(name.to_owned(), lane.clone());
-        if !self.busy.insert(lane.clone()) {
-            let what = format!("two requests at once for {} of {}", lane.0, lane.1);
+        let one = self.keeps.one_at_a_time(lane);
+        if !self.busy.insert(one.clone()) {
+            let what = format!("two requests at once for {} of {}", one.0, one.1);
             self.wrongs.push(("one-in-a-lane", what));
         }
-        lane
+        one
     }
 
     /// The request of `lane` is over, as far as the program can tell.
@@ -241,19 +259,23 @@ impl Server {
     /// Processes a request that arrived. What it says yes to may come to nothing at `rejects_at`.
     pub(crate) fn receive(&mut self, body: &[u8], key: &str, rejects_at: Option<i64>) -> Reply {
         if let Some((kept_at, bytes, reply)) = self.kept.get(key).cloned()
-            && self.now < kept_at + DAY
+            && self.now < kept_at + self.keeps.keeps_keys_for()
         {
             if bytes != body {
                 self.rule("key with other parameters");
-                return Reply::error(400, "idempotency_error", "used with other parameters");
+                return self.keeps.says(Saying::OtherParameters);
             }
             self.rule("answer kept under the key");
             return reply;
         }
-        let reply = match understand(body) {
-            None => return Reply::error(400, "invalid_request_error", "unreadable"),
-            Some(Asked::Usage(usage)) => self.take(usage, rejects_at),
-            Some(Asked::Cancel(target)) => self.cancel(&target, rejects_at.is_some()),
+        let reply = match (self.keeps, self.keeps.understand(body)) {
+            (_, None) => return self.keeps.says(Saying::Unreadable),
+            (Keeps::Events, Some(Asked::Usage(usage))) => self.take(usage, rejects_at),
+            (Keeps::Events, Some(Asked::Cancel(target))) => {
+                self.cancel(&target, rejects_at.is_some())
+            }
+            (Keeps::Entries, Some(Asked::Usage(usage))) => self.enter(usage),
+            (Keeps::Entries, Some(Asked::Cancel(target))) => self.delete(&target),
         };
         // What is refused is looked at anew under the same key.
         if reply.status == 200 {
@@ -262,128 +284,9 @@ impl Server {
         reply
     }
 
-    fn take(&mut self, asked: Understood, rejects_at: Option<i64>) -> Reply {
-        if let Some(refusal) = self.refusal(&asked) {
-            return refusal;
-        }
-        let newest = self.taken.get(&asked.identifier).and_then(|taken| taken.last());
-        if newest.is_some_and(|newest| self.now < newest.received_at + self.window) {
-            self.rule("duplicate identifier");
-            let said = format!("An event already exists with identifier {}.", asked.identifier);
-            let mut reply = Reply::error(400, "invalid_request_error", &said);
-            reply.should_retry = Some("false");
-            return reply;
-        }
-        let value = match self.meters.get(&asked.meter) {
-            Some(Adds::Events) => Amount::of(1, 0),
-            Some(Adds::Values) | None => asked.value,
-        };
-        if newest.is_some_and(|newest| newest.counts(self.now))
-            && !self.stands_for_another(&asked.meter, &asked.account, value)
-        {
-            let what = format!("{} is counted a second time", asked.identifier);
-            self.wrongs.push(("counted-once", what));
-        }
-        self.rule("taken");
-        let reply = Reply::of(200, event_body(&asked, self.now));
-        if let Some(at) = rejects_at {
-            self.will_report(&asked.meter, &asked.identifier, at);
-        }
-        self.taken.entry(asked.identifier).or_default().push(Taken {
-            meter: asked.meter,
-            account: asked.account,
-            value,
-            at: asked.at,
-            received_at: self.now,
-            rejected_at: rejects_at,
-            cancelled_at: None,
-            lag: self.lag,
-        });
-        reply
-    }
-
-    /// Whether some event of this meter and account was sent, says as much, and does not count. A
-    /// total cannot tell such two apart, nor need it: one may stand for the other.
-    fn stands_for_another(&self, meter: &str, account: &str, value: Amount) -> bool {
-        let of_the_lane = |lane: &(String, String)| lane.0 == meter && lane.1 == account;
-        let says = |name: &str| {
-            let bytes = self.first_bytes.get(name)?;
-            match understand(bytes)? {
-                Asked::Usage(usage) => Some(usage.value),
-                Asked::Cancel(_) => None,
-            }
-        };
-        let mut lanes = self.lanes.iter().filter(|(_, lane)| of_the_lane(lane));
-        lanes.any(|(name, _)| {
-            let counts = self
-                .taken
-                .get(name)
-                .is_some_and(|taken| taken.iter().any(|each| each.counts(self.now)));
-            !counts && (says(name) == Some(value) || self.counts_events(meter))
-        })
-    }
-
-    fn counts_events(&self, meter: &str) -> bool {
-        self.meters.get(meter) == Some(&Adds::Events)
-    }
-
-    fn cancel(&mut self, target: &str, undone: bool) -> Reply {
-        let now = self.now;
-        let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
-        let Some(taken) = self.taken.get_mut(target).and_then(|taken| taken.last_mut()) else {
-            self.rule("cancel of nothing");
-            return refuse("No event was found with that identifier.");
-        };
-        if taken.cancelled_at.is_some() {
-            self.rule("cancelled already");
-            return refuse("The event was already cancelled.");
-        }
-        if now >= taken.received_at + DAY {
-            self.rule("cancel too late");
-            return refuse("The event was received more than 24 hours ago.");
-        }
-        if undone {
-            self.rule("cancelled, and not done");
-        } else {
-            taken.cancelled_at = Some(now);
-            self.rule("cancelled");
-        }
-        self.cancels.insert(target.to_owned());
-        let body = serde_json::json!({
-            "object": "billing.meter_event_adjustment",
-            "cancel": { "identifier": target },
-            "event_name": "-",
-            "livemode": false,
-            "status": "pending",
-            "type": "cancel",
-        });
-        Reply::of(200, body.to_string())
-    }
-
     /// Keeps `reply` under `key`, as a failure of the provider's own is.
     pub(crate) fn keep(&mut self, key: &str, body: &[u8], reply: &Reply) {
         self.kept.insert(key.to_owned(), (self.now, body.to_vec(), reply.clone()));
-    }
-
-    fn refusal(&mut self, asked: &Understood) -> Option<Reply> {
-        let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
-        if !self.meters.contains_key(&asked.meter) {
-            self.rule("no active meter");
-            return Some(refuse("No active meter found for the event name."));
-        }
-        if asked.at < self.now - 35 * DAY {
-            self.rule("too far in the past");
-            return Some(refuse("The timestamp is too far in the past."));
-        }
-        if asked.at > self.now + 5 * MINUTE {
-            self.rule("in the future");
-            return Some(refuse("The timestamp is too far in the future."));
-        }
-        if asked.value.digits() > 15 {
-            self.rule("too many digits");
-            return Some(refuse("The value has too many digits."));
-        }
-        None
     }
 
     /// Lets time pass: what lands by then lands, and what turns over does, in their order.
@@ -413,33 +316,8 @@ impl Server {
     }
 }
 
-fn event_body(asked: &Understood, now: i64) -> String {
-    serde_json::json!({
-        "object": "billing.meter_event",
-        "created": now / SECOND,
-        "event_name": asked.meter,
-        "identifier": asked.identifier,
-        "livemode": false,
-        "timestamp": asked.at / SECOND,
-    })
-    .to_string()
-}
-
-/// Reads the form of a request.
-fn understand(body: &[u8]) -> Option<Asked> {
-    let fields: BTreeMap<String, String> = form_urlencoded::parse(body)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    let field = |name: &str| fields.get(name).cloned();
-    if field("type").as_deref() == Some("cancel") {
-        return field("cancel[identifier]").map(Asked::Cancel);
-    }
-    let at: i64 = field("timestamp")?.parse().ok()?;
-    Some(Asked::Usage(Understood {
-        meter: field("event_name")?,
-        account: field("payload[stripe_customer_id]")?,
-        identifier: field("identifier")?,
-        at: at * SECOND,
-        value: Amount::parse(&field("payload[value]")?)?,
-    }))
+/// The fields of a form.
+fn fields(body: &[u8]) -> BTreeMap<String, String> {
+    let pairs = form_urlencoded::parse(body);
+    pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }

@@ -16,7 +16,7 @@ use tallyd::domain::time::Timestamp;
 
 use crate::amount::Amount;
 use crate::chance::Chance;
-use crate::server::{Adds, DAY, HOUR, MINUTE, SECOND};
+use crate::server::{Adds, DAY, HOUR, Keeps, MINUTE, SECOND};
 
 /// The meters at the provider.
 pub(crate) const METERS: [(&str, Adds); 4] = [
@@ -24,6 +24,13 @@ pub(crate) const METERS: [(&str, Adds); 4] = [
     ("calls_b", Adds::Values),
     ("bytes", Adds::Values),
     ("counted", Adds::Events),
+];
+/// The item prices at a site, whose usages add up.
+pub(crate) const ITEM_PRICES: [(&str, Adds); 4] = [
+    ("calls", Adds::Values),
+    ("calls_b", Adds::Values),
+    ("bytes", Adds::Values),
+    ("jobs", Adds::Values),
 ];
 /// How many customers there are.
 pub(crate) const CUSTOMERS: u64 = 3;
@@ -54,13 +61,25 @@ fn route(name: &str, meter: &str, to: &str, account: AccountRule) -> Route {
     }
 }
 
+/// What a provider adds up usage in.
+pub(crate) const fn meters(keeps: Keeps) -> &'static [(&'static str, Adds)] {
+    match keeps {
+        Keeps::Events => &METERS,
+        Keeps::Entries => &ITEM_PRICES,
+    }
+}
+
 /// All usage, by the plainest routes.
-pub(crate) fn all_routes() -> Vec<Route> {
+pub(crate) fn all_routes(keeps: Keeps) -> Vec<Route> {
     let template = AccountRule::Template("cus_{customer}".to_owned());
+    let (to, window) = match keeps {
+        Keeps::Events => ("counted", WindowRule::Record),
+        Keeps::Entries => ("jobs", WindowRule::Hour),
+    };
     let counted = Route {
-        window: WindowRule::Record,
+        window,
         aggregate: Aggregate::Count,
-        ..route("jobs", "jobs", "counted", template.clone())
+        ..route("jobs", "jobs", to, template.clone())
     };
     vec![
         route("calls", "calls", "calls", template),
@@ -70,9 +89,14 @@ pub(crate) fn all_routes() -> Vec<Route> {
 }
 
 /// Routes as an operator may have changed them.
-pub(crate) fn changed_routes(chance: &mut Chance) -> Vec<Route> {
-    let windows = [WindowRule::Record, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
-    let mut routes = all_routes();
+pub(crate) fn changed_routes(keeps: Keeps, chance: &mut Chance) -> Vec<Route> {
+    let smallest = match keeps {
+        Keeps::Events => WindowRule::Record,
+        // An entry takes a second.
+        Keeps::Entries => WindowRule::Minute,
+    };
+    let windows = [smallest, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
+    let mut routes = all_routes(keeps);
     let policies =
         [CorrectionPolicy::CancelThenNegative, CorrectionPolicy::Negative, CorrectionPolicy::Hold];
     for route in &mut routes {

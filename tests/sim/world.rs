@@ -12,7 +12,6 @@ use tallyd::accrual::route::Route;
 use tallyd::clock::ManualClock;
 use tallyd::domain::time::Timestamp;
 use tallyd::provider::Provider as _;
-use tallyd::provider::stripe::Stripe;
 use tallyd::service::StepError;
 use tallyd::store::Settings;
 use tallyd::store::sqlite::SqliteLedger;
@@ -20,17 +19,16 @@ use tallyd::store::sqlite::SqliteLedger;
 use crate::auditor::Auditor;
 use crate::chance::Chance;
 use crate::doors::Sources;
-use crate::faults::Faults;
+use crate::faults::{Class, Faults};
 use crate::months::Webhooks;
 use crate::plants::{Plant, Planted};
 use crate::ports::Ports;
 use crate::process::{Part, Process, begin};
-use crate::run::Setup;
-use crate::scenario::Scenario;
+use crate::run::{Rooms, SCARCE, Setup};
 use crate::scene::{Episodes, Scene, Stage, Trace};
-use crate::server::{Billing, DAY, HOUR, MINUTE, SECOND, Server};
+use crate::server::{Billing, DAY, HOUR, Keeps, MINUTE, SECOND, Server};
 use crate::wire::{Wire, pin};
-use crate::workload::{self, METERS};
+use crate::workload;
 
 /// When every run begins, by true time.
 pub(crate) const START: i64 = 1_790_000_000 * SECOND;
@@ -54,7 +52,8 @@ pub(crate) struct World {
     pub(crate) auditor: Auditor,
     pub(crate) routes: Vec<Route>,
     pub(crate) folder: tempfile::TempDir,
-    stripe: Arc<Stripe>,
+    rooms: Rooms,
+    scarce: bool,
     pub(crate) plant: Option<Plant>,
     pub(crate) process: Option<Process>,
     /// True time.
@@ -71,7 +70,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(setup: &Setup, stripe: Arc<Stripe>, template: &[u8]) -> Self {
+    pub(crate) async fn new(setup: &Setup, rooms: Rooms, template: &[u8]) -> Self {
         let folder = match std::fs::metadata("/dev/shm") {
             Ok(_) => tempfile::tempdir_in("/dev/shm"),
             Err(_) => tempfile::tempdir(),
@@ -81,11 +80,18 @@ impl World {
         let mut chance = Chance::of(setup.seed, "world");
         let window = chance.between(24 * HOUR, 48 * HOUR);
         let skew = chance.between(-2 * MINUTE, 2 * MINUTE);
-        let months = setup.scenario == Scenario::Months;
-        let billing = Billing::new(Chance::of(setup.seed, "billing"), months);
+        let (months, keeps) = (setup.scenario.bills(), setup.scenario.keeps());
+        let billing = Billing::new(Chance::of(setup.seed, "billing"), keeps, months);
+        let mut server = Server::new(keeps, START + skew, window, workload::meters(keeps), billing);
+        let scarce = keeps == Keeps::Entries && chance.one_in(4);
+        if scarce {
+            server.entries_max = SCARCE;
+        }
+        let mut without = setup.without.clone();
+        without.extend(Class::ALL.iter().filter(|class| !class.is_of(keeps)));
         let scene = Scene {
-            server: Server::new(START + skew, window, &METERS, billing),
-            faults: Faults::of(setup.seed, &setup.without, setup.only.as_ref()),
+            server,
+            faults: Faults::of(setup.seed, &without, setup.only.as_ref()),
             trace: Trace::new(setup.verbose),
             episodes: Episodes::default(),
             witnesses: BTreeMap::new(),
@@ -106,9 +112,10 @@ impl World {
             auditor: Auditor::new(stage.clone(), path),
             stage,
             chance,
-            routes: workload::all_routes(),
+            routes: workload::all_routes(keeps),
             folder,
-            stripe,
+            rooms,
+            scarce,
             plant: setup.plant,
             process: None,
             truth: START,
@@ -158,6 +165,11 @@ impl World {
         self.gains = gains;
     }
 
+    /// What the provider keeps of usage.
+    pub(crate) fn keeps(&self) -> Keeps {
+        self.stage.scene().server.keeps
+    }
+
     /// Whether a process runs.
     pub(crate) fn is_up(&self) -> bool {
         self.process.is_some()
@@ -201,9 +213,17 @@ impl World {
         let ports = Arc::new(Ports { inner, stage: self.stage.clone(), planted });
         let beside = SqliteConnectOptions::new().filename(self.path()).read_only(true);
         let beside = beside.connect().await.expect("the ledger can be read beside the program");
-        let wire = Arc::new(Wire::new(self.stripe.clone(), self.stage.clone(), beside));
-        wire.adopt_meters(METERS.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
-        let begun = self.guarded(begin(ports.clone(), self.routes.clone(), now)).await;
+        let keeps = self.keeps();
+        let room = match (keeps, self.scarce) {
+            (Keeps::Events, _) => self.rooms.stripe.clone(),
+            (Keeps::Entries, false) => self.rooms.site.clone(),
+            (Keeps::Entries, true) => self.rooms.scarce_site.clone(),
+        };
+        let wire = Arc::new(Wire::new(room, self.stage.clone(), beside));
+        let meters = workload::meters(keeps);
+        wire.adopt_meters(meters.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
+        let prefix = wire.account_prefix();
+        let begun = self.guarded(begin(ports.clone(), self.routes.clone(), prefix, now)).await;
         let Ended::Well(accruer) = begun else {
             self.kill();
             return false;

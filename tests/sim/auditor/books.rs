@@ -265,6 +265,7 @@ impl Auditor {
             }
         }
         let mut scene = self.stage.scene();
+        let decimals = scene.server.keeps.decimals();
         let (mut due, mut held) = (Sums::new(), BTreeMap::new());
         for balance in &read.balances {
             let Some((meter, account, accrued)) = self.balances.get(&balance.id) else { continue };
@@ -272,11 +273,11 @@ impl Auditor {
             let rest = *accrued - balance.told;
             if balance.hold.is_some() {
                 held.insert(place.clone(), balance.id);
-            } else if rest != rest.finer_than(12) {
+            } else if rest != rest.finer_than(decimals) {
                 let what = format!("balance {}: {rest} is untold, and not held", balance.id);
                 return violated("liveness", what);
             }
-            add(&mut due, place, *accrued - rest.finer_than(12));
+            add(&mut due, place, *accrued - rest.finer_than(decimals));
         }
         for event in &read.events {
             scene.reach(format!("end {}", event.state));

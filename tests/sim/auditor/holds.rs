@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::periods::{is_late, takes};
+use super::periods::{is_idle, is_late, takes};
 use super::{Auditor, Violation, violated};
 use crate::amount::Amount;
 use crate::faults::Class;
 use crate::rows::{Balance, Event, Rows};
 use crate::scene::Scene;
-use crate::server::{DAY, HOUR, MINUTE};
+use crate::server::{DAY, HOUR, Keeps, MINUTE};
 
 /// How far an estimate of the provider's clock may be off: a reading's age, and a step that nobody
 /// noticed within it.
@@ -36,7 +36,9 @@ impl Auditor {
             // Whoever cancels goes by when the target may have landed first.
             let until = target.and_then(|target| target.first_attempt_at).map(|at| at + 23 * HOUR);
             let Event { meter, account, occurred_at, .. } = event;
-            if reason == "no_period" && !takes(read, meter, account, *occurred_at) {
+            let taken =
+                takes(read, meter, account, *occurred_at) && !is_idle(read, account, *occurred_at);
+            if reason == "no_period" && !taken {
                 continue;
             }
             if let Err(why) = witnessed(&scene, event, until, reason) {
@@ -57,6 +59,7 @@ impl Auditor {
         let (meter, _, accrued) = &self.balances[&balance.id];
         let mut scene = self.stage.scene();
         scene.reach(format!("balance held {reason}"));
+        let (keeps, entries_max) = (scene.server.keeps, scene.server.entries_max);
         // A cancel that was refused counts as told, and is to be gone about in another way.
         let refused = |event: &&Event| {
             event.balance == balance.id && event.target.is_some() && event.state == "held"
@@ -68,18 +71,33 @@ impl Auditor {
             "below_zero" | "correction_policy" | "cannot_lower" if rest > Amount::ZERO => {
                 "nothing is to be taken back"
             }
-            "below_zero" | "correction_policy" | "cannot_lower" if self.corrections.is_empty() => {
+            "below_zero" | "correction_policy" | "cannot_lower"
+                if self.corrections.is_empty() && !self.parted.contains(&balance.id) =>
+            {
                 "nothing was corrected"
             }
-            "cannot_lower" if meter != "counted" => "the meter takes less than nothing",
+            "cannot_lower" if meter != "counted" && keeps == Keeps::Events => {
+                "the meter takes less than nothing"
+            }
             "correction_policy" if !self.leaves_to_people => {
                 "no route leaves corrections to people"
             }
             "below_zero" | "correction_policy" | "cannot_lower" => return Ok(()),
+            "entries_used_up" if self.entries_of(balance, read) + 2 < entries_max => {
+                "its account takes more entries"
+            }
+            "entries_used_up" => return Ok(()),
             "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
                 "it is not too old"
             }
             "deadline_passed" => return Ok(()),
+            "no_period"
+                if *accrued < balance.told
+                    && keeps == Keeps::Entries
+                    && !self.is_closed(balance, read) =>
+            {
+                "what was told too much can be taken away"
+            }
             "late_for_period" | "no_period" => {
                 drop(scene);
                 match self.why_not_late(balance, read) {
@@ -91,6 +109,27 @@ impl Auditor {
         };
         let what = format!("balance {} is held for {reason}: {why}", balance.id);
         violated("no-unjustified-hold", what)
+    }
+}
+
+impl Auditor {
+    /// Whether the ledger knows that a period of a balance's newest usage is closed, or beside it
+    /// may be one that it never learned.
+    fn is_closed(&self, balance: &Balance, read: &Rows) -> bool {
+        let (meter, account, _) = &self.balances[&balance.id];
+        let at = balance.newest_at;
+        let mut here = read.periods.iter().filter(|period| {
+            (&period.meter, &period.account) == (meter, account)
+                && (period.start..period.end).contains(&at)
+        });
+        here.any(|period| period.closed_at.is_some()) || !is_idle(read, account, at)
+    }
+
+    /// Entries that the account of a balance was told, whatever became of them.
+    fn entries_of(&self, balance: &Balance, read: &Rows) -> usize {
+        let (_, account, _) = &self.balances[&balance.id];
+        let of = |event: &&Event| event.account == *account && event.target.is_none();
+        read.events.iter().filter(of).count()
     }
 }
 

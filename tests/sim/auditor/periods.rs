@@ -13,7 +13,7 @@ use crate::amount::Amount;
 use crate::faults::Class;
 use crate::rows::{Balance, Event, Line, Rows};
 use crate::scene::Scene;
-use crate::server::{HOUR, Invoice, MINUTE, SECOND};
+use crate::server::{HOUR, Invoice, Keeps, MINUTE, SECOND};
 
 /// How far an estimate of the provider's clock may be off: a reading's age, and a step that nobody
 /// noticed within it.
@@ -49,6 +49,9 @@ impl Auditor {
     ) -> Result<(), Violation> {
         let held = self.followed.entry((line.record, line.balance)).or_default();
         *held = *held + line.quantity;
+        if line.quantity < Amount::ZERO {
+            self.parted.insert(line.balance);
+        }
         let sum = self.transferred.entry((line.record, line.meter.clone())).or_default();
         *sum = *sum + line.quantity;
         if self.window_fits(line, said, span) {
@@ -85,8 +88,7 @@ impl Auditor {
         let mut scene = self.stage.scene();
         for period in &read.periods {
             let Some(name) = &period.invoice else { continue };
-            let mut all = scene.server.billing.invoices.iter();
-            let Some(invoice) = all.find(|invoice| invoice.id == *name) else {
+            let Some(invoice) = scene.server.billing.named(name) else {
                 return violated("true-periods", format!("there is no {name}: {period:?}"));
             };
             let billed = invoice.billed.as_ref();
@@ -95,8 +97,13 @@ impl Auditor {
                 && period.account == invoice.account
                 && (period.billed.is_none() || period.billed == billed)
                 && period.closed_at.is_none_or(|at| at == invoice.finalizes_at)
-                && (period.closed_at.is_some() || period.closes_at == Some(invoice.finalizes_at));
-            if !right {
+                && (period.closed_at.is_some() || period.closes_at == Some(invoice.promised_until));
+            // One without a line tells no term: it may be taken for the one over a term just before
+            // its own, until that one is read.
+            let mistaken = scene.server.keeps == Keeps::Entries
+                && period.billed.is_none_or(|billed| billed == Amount::ZERO)
+                && invoice.bills_nothing();
+            if !right && !mistaken {
                 return violated("true-periods", format!("{period:?} of {invoice:?}"));
             }
             let what = if period.closed_at.is_some() { "period closed" } else { "draft seen" };
@@ -144,7 +151,8 @@ impl Auditor {
                 (!is_late(&scene, account, meter, at)).then_some("its period takes it")
             }
             Some("no_period") => {
-                takes(read, meter, account, at).then_some("a known period takes it")
+                let takes = takes(read, meter, account, at) && !is_idle(read, account, at);
+                takes.then_some("a known period takes it")
             }
             _ => Some("it is held for another reason"),
         }
@@ -157,10 +165,21 @@ impl Auditor {
             // Older invoices than those of a month are never read.
             return Ok(());
         }
+        for period in read.periods.iter().filter(|period| period.billed.is_some()) {
+            let (account, meter) = (&period.account, &period.meter);
+            let truly = scene.server.billing.invoice_of(account, meter, period.start);
+            let truly = truly.and_then(|truly| truly.billed.as_ref()?.get(meter)).copied();
+            if period.billed != Some(truly.unwrap_or_default()) {
+                let what = format!("{truly:?} is billed of {period:?}");
+                return violated("true-periods", what);
+            }
+        }
         for balance in read.balances.iter().filter(|balance| !balance.due) {
             let (meter, account, _) = &self.balances[&balance.id];
             let at = balance.newest_at.max(balance.start);
-            let billed = scene.server.billing.bills(account, meter, at);
+            // That it idled may be known for longer than it did.
+            let billed =
+                scene.server.billing.bills(account, meter, at) && !is_idle(read, account, at);
             if balance.hold.as_deref() == Some("no_period") && billed {
                 let what = format!("balance {} of {account} {meter} has a period", balance.id);
                 return violated("known-periods", what);
@@ -194,8 +213,7 @@ impl Auditor {
             *sum = *sum + acknowledged;
             for period in &row.invoices {
                 let name = period.invoice.as_ref().map(|name| name.as_str());
-                let mut all = scene.server.billing.invoices.iter();
-                let invoice = all.find(|invoice| Some(invoice.id.as_str()) == name);
+                let invoice = name.and_then(|name| scene.server.billing.named(name));
                 let billed = invoice.and_then(|invoice| invoice.billed.as_ref()?.get(meter));
                 let shown = period.billed.as_ref().map(|billed| amount(billed.to_string()));
                 if period.billed.is_some() && shown.as_ref() != billed {
@@ -203,7 +221,7 @@ impl Auditor {
                     return violated("report-is-true", what);
                 }
                 let Some(billed) = shown else { continue };
-                let agrees = billed == scene.server.holds((meter, account), span(row));
+                let agrees = billed == scene.server.bills((meter, account), span(row));
                 scene.reach(if agrees { "billed as told" } else { "billed less than told" });
                 if !agrees && row.found.is_empty() {
                     return violated("report-is-true", format!("nothing is found: {row:?}"));
@@ -235,10 +253,17 @@ pub(super) fn takes(read: &Rows, meter: &str, account: &str, at: i64) -> bool {
     })
 }
 
+/// Whether the ledger knows that usage of `at` is on no bill.
+pub(super) fn is_idle(read: &Rows, account: &str, at: i64) -> bool {
+    read.idle.iter().any(|idle| {
+        idle.account == account && idle.start <= at && idle.end.is_none_or(|end| at < end)
+    })
+}
+
 /// Whether the period of usage at `at` takes it no longer, or may be thought not to.
 pub(super) fn is_late(scene: &Scene, account: &str, meter: &str, at: i64) -> bool {
     let now = scene.server.now + CLOCK_ERROR;
-    let closes = |invoice: &Invoice| now >= invoice.finalizes_at - CLOSING_MARGIN;
+    let closes = |invoice: &Invoice| now >= invoice.promised_until - CLOSING_MARGIN;
     let billing = &scene.server.billing;
     if let Some(invoice) = billing.invoice_of(account, meter, at) {
         return closes(invoice) || now >= invoice.period.1 + UNSEEN;

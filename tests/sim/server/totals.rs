@@ -70,10 +70,10 @@ impl Server {
         })
     }
 
-    /// What counts of a meter and an account within a span.
-    pub(crate) fn holds(&self, place: (&str, &str), span: (i64, i64)) -> Amount {
-        let counts = self.taken_of(place, span).filter(|each| each.counts(self.now));
-        counts.map(|each| each.value).sum()
+    /// What counts of a meter and an account within a span and is on a bill.
+    pub(crate) fn bills(&self, (meter, account): (&str, &str), span: (i64, i64)) -> Amount {
+        let counts = self.taken_of((meter, account), span).filter(|each| each.counts(self.now));
+        counts.filter(|each| !self.billing.is_idle(account, each.at)).map(|each| each.value).sum()
     }
 
     /// What the totals of the instant `as_of` say of a meter and an account within a span.

@@ -1,0 +1,223 @@
+//! What becomes of a request on its way to the provider, and of its answer. Never here: what the
+//! provider makes of one that arrives (see [`crate::server`]), or the program of its answer (see
+//! [`super::answer`]). Read next: [`crate::faults`].
+
+use tallyd::domain::answer::{Answer, Outcome};
+use tallyd::domain::event::Says;
+use tallyd::provider::Request;
+
+use crate::faults::Class;
+use crate::scene::Scene;
+use crate::server::{DAY, HOUR, Keeps, MINUTE, Reply, SECOND, Saying, Straggler};
+
+/// What becomes of a request on its way.
+enum Way {
+    /// It arrives, and so does its answer.
+    Clear,
+    /// Nothing left this host.
+    NotConnected,
+    /// It arrives; the answer does not.
+    LostAnswer,
+    /// Neither arrives.
+    Swallowed,
+    /// It arrives after so long; nobody waits for the answer.
+    Zombie(i64),
+    /// The provider fails: after processing it or not, and keeps the answer or not.
+    ServerError { processed: bool, kept: bool },
+    /// A stranger's page answers, in front of a request that is processed or not.
+    ProxyPage { processed: bool },
+    /// The provider says this instead of looking at it.
+    Says(Reply),
+    /// It is processed, and rejected after so long.
+    RejectedLater(i64),
+}
+
+/// Draws what becomes of a request.
+fn way(scene: &mut Scene, request: &Request<'_>) -> Way {
+    let identifier = request.identifier;
+    let way = drawn_way(scene, request);
+    let class = match &way {
+        Way::Clear | Way::Says(_) => None,
+        Way::NotConnected => Some(Class::NotConnected),
+        Way::LostAnswer => Some(Class::LostAnswer),
+        Way::Swallowed => Some(Class::Swallowed),
+        Way::Zombie(_) => Some(Class::Zombie),
+        Way::ServerError { .. } => Some(Class::ServerError),
+        Way::ProxyPage { .. } => Some(Class::ProxyPage),
+        Way::RejectedLater(_) => Some(Class::RejectedLater),
+    };
+    let now = scene.server.now;
+    let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
+    if let Some(class) = class {
+        *witness.faults.entry(class).or_default() += 1;
+    }
+    if !matches!(way, Way::NotConnected | Way::Says(_)) {
+        witness.attempts.push(now);
+    }
+    way
+}
+
+/// The provider answers so, whatever it was asked.
+fn says(scene: &mut Scene, identifier: &str, class: Class, reply: Reply) -> Way {
+    let witness = scene.witnesses.entry(identifier.to_owned()).or_default();
+    *witness.faults.entry(class).or_default() += 1;
+    Way::Says(reply)
+}
+
+fn drawn_way(scene: &mut Scene, request: &Request<'_>) -> Way {
+    through_episode(scene, request.identifier)
+        .or_else(|| lost_on_the_way(scene))
+        .unwrap_or_else(|| what_it_says(scene, request))
+}
+
+/// What an episode that goes on makes of a request.
+fn through_episode(scene: &mut Scene, identifier: &str) -> Option<Way> {
+    let now = scene.server.now;
+    if now < scene.episodes.outage {
+        let swallowed = scene.faults.stream(Class::Outage).one_in(3);
+        return Some(if swallowed { Way::Swallowed } else { Way::NotConnected });
+    }
+    if now < scene.episodes.mute {
+        scene.faults.count(Class::LostAnswer);
+        return Some(Way::LostAnswer);
+    }
+    if now < scene.episodes.key_refused {
+        let reply = scene.server.keeps.says(Saying::KeyRefused);
+        return Some(says(scene, identifier, Class::KeyRefused, reply));
+    }
+    if now < scene.episodes.rate_storm && !scene.faults.stream(Class::RateStorm).one_in(6) {
+        scene.faults.count(Class::RateStorm);
+        let mut reply = scene.server.keeps.says(Saying::TooMany);
+        let asked = scene.faults.stream(Class::RateStorm).between(1, 60);
+        let asked = u32::try_from(asked).expect("it is small");
+        reply.retry_after = scene.faults.stream(Class::RateStorm).one_in(2).then_some(asked);
+        return Some(says(scene, identifier, Class::RateStorm, reply));
+    }
+    None
+}
+
+/// What becomes of a request or of its answer on the way.
+fn lost_on_the_way(scene: &mut Scene) -> Option<Way> {
+    let faults = &mut scene.faults;
+    if faults.strikes(Class::NotConnected, 12) {
+        return Some(Way::NotConnected);
+    }
+    if faults.strikes(Class::LostAnswer, 5) {
+        return Some(Way::LostAnswer);
+    }
+    if faults.strikes(Class::Swallowed, 6) {
+        return Some(Way::Swallowed);
+    }
+    if faults.strikes(Class::Zombie, 6) {
+        let chance = faults.stream(Class::Zombie);
+        let longest = if chance.percent(70) { 40 * MINUTE } else { 20 * HOUR };
+        return Some(Way::Zombie(chance.between(MINUTE, longest)));
+    }
+    if faults.strikes(Class::ServerError, 6) {
+        let chance = faults.stream(Class::ServerError);
+        return Some(Way::ServerError { processed: chance.one_in(2), kept: chance.one_in(2) });
+    }
+    if faults.strikes(Class::ProxyPage, 6) {
+        return Some(Way::ProxyPage { processed: faults.stream(Class::ProxyPage).one_in(2) });
+    }
+    None
+}
+
+/// What the provider itself makes of a request that arrived.
+fn what_it_says(scene: &mut Scene, request: &Request<'_>) -> Way {
+    let identifier = request.identifier;
+    if scene.faults.strikes(Class::Busy, 6) {
+        let reply = scene.server.keeps.says(Saying::Busy);
+        return says(scene, identifier, Class::Busy, reply);
+    }
+    if scene.faults.strikes(Class::Refused, 4) {
+        let reply = scene.server.keeps.says(Saying::Refused);
+        return says(scene, identifier, Class::Refused, reply);
+    }
+    // A provider that lies about what may be there cannot be found out by its answers.
+    let usage = matches!(request.says, Says::Usage);
+    if usage && !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 4) {
+        let said = format!("An event already exists with identifier {identifier}.");
+        let reply = Reply::error(400, "invalid_request_error", &said);
+        return says(scene, identifier, Class::FalseDuplicate, reply);
+    }
+    if scene.faults.strikes(Class::RejectedLater, 6) {
+        return Way::RejectedLater(
+            scene.faults.stream(Class::RejectedLater).between(SECOND, 2 * HOUR),
+        );
+    }
+    Way::Clear
+}
+
+/// What comes back of a request, if anything: the answer, or why there is none.
+pub(super) fn travel(
+    scene: &mut Scene,
+    request: &Request<'_>,
+    body: &[u8],
+) -> Result<Reply, Answer> {
+    let key = request.idempotency_key;
+    let lost = |why: &str| Err(Answer::bare(Outcome::Unknown, why));
+    match way(scene, request) {
+        Way::Clear => {
+            let reply = scene.server.receive(body, key, None);
+            if reply.status >= 500 {
+                scene.server.answers_failure_again(key);
+            }
+            Ok(reply)
+        }
+        Way::NotConnected => Err(Answer::bare(Outcome::NotSent, "connection refused")),
+        Way::LostAnswer => {
+            scene.server.receive(body, key, None);
+            lost("the answer was lost")
+        }
+        Way::Swallowed => lost("timed out"),
+        Way::Zombie(delay) => {
+            // No request is held up on its way past the margin of the provider's promise: where the
+            // identifier is old, the delay is cut to what the margin was chosen for.
+            let first = scene.server.first_seen.get(request.identifier).copied();
+            let now = scene.server.now;
+            let latest = match scene.server.keeps {
+                Keeps::Events => first.unwrap_or(now) + DAY - 20 * MINUTE,
+                // An id is never forgotten.
+                Keeps::Entries => now + DAY,
+            };
+            let lands_at = (now + delay).min(latest.max(now + 10 * MINUTE));
+            let straggler = Straggler { lands_at, body: body.to_vec(), key: key.to_owned() };
+            scene.server.stragglers.push(straggler);
+            lost("timed out")
+        }
+        Way::ServerError { processed, kept } => {
+            let reply = scene.server.keeps.says(Saying::Failed);
+            if processed {
+                scene.server.receive(body, key, None);
+            }
+            if kept {
+                scene.server.keep(key, body, &reply);
+            }
+            Ok(reply)
+        }
+        Way::ProxyPage { processed } => {
+            if processed {
+                scene.server.receive(body, key, None);
+            }
+            Ok(Reply::of(502, "<html>Bad Gateway</html>".to_owned()))
+        }
+        Way::Says(reply) => Ok(reply),
+        Way::RejectedLater(delay) => {
+            let at = scene.server.now + delay;
+            Ok(scene.server.receive(body, key, Some(at)))
+        }
+    }
+}
+
+/// The process ends with a request on its way: it arrives, or it does not.
+pub(super) fn crash_on_the_way(scene: &mut Scene, request: &Request<'_>, body: &[u8]) {
+    if scene.faults.stream(Class::CrashSending).one_in(2) {
+        drop(travel(scene, request, body));
+    }
+    let now = scene.server.now;
+    let witness = scene.witnesses.entry(request.identifier.to_owned()).or_default();
+    *witness.faults.entry(Class::CrashSending).or_default() += 1;
+    witness.attempts.push(now);
+    scene.trace.note(format!("crash while sending {}", request.identifier));
+}
