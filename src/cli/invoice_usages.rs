@@ -79,7 +79,9 @@ fn put(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         .with_context(cannot)?;
     beside.write_all(bytes).with_context(cannot)?;
     beside.as_file().sync_all().with_context(cannot)?;
-    beside.persist_noclobber(file).with_context(cannot)?;
+    // The error of this would keep the file beside for as long as it is kept itself.
+    let persisted = beside.persist_noclobber(file).map_err(|failed| failed.error);
+    persisted.with_context(cannot)?;
     Ok(())
 }
 
