@@ -190,9 +190,8 @@ pub trait PostingLedger: Send + Sync {
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError>;
 
     /// Gives each of these balances' usage to balances whose windows end where periods do; skipped
-    /// where the version is another by now, and where all that is there is on one side of each
-    /// bound and was told there. What else was told of the old ones is taken back by posting, as
-    /// all that is told too much. Answers how many were parted.
+    /// where the version is another by now. What was told of the old ones is taken back by posting,
+    /// as all that is told too much. Answers how many were parted.
     ///
     /// # Errors
     /// Then nothing was changed.

@@ -300,11 +300,8 @@ impl Service for Poster {
             .collect();
         if !spanning.is_empty() {
             let parted = self.ledger.part_at_bounds(&spanning, now).await?;
-            if parted > 0 {
-                let counts = vec![("parted", parted)];
-                return Ok(Step { counts, more: true, ..Step::default() });
-            }
-            // The others stay whole: all their usage is on one side of each bound.
+            let counts = vec![("parted", parted)];
+            return Ok(Step { counts, more: true, ..Step::default() });
         }
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
         let mut entries = self.entries(&due).await?;

@@ -18,7 +18,7 @@ use crate::domain::correction::Cause;
 use crate::domain::period::cut;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
-use crate::domain::time::{Timestamp, Window};
+use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::ledger::posting::Carry;
@@ -33,8 +33,7 @@ struct Share {
 }
 
 /// Gives the usage of a balance to balances that end where periods do; whether there was any to
-/// give, and the balance is still of this version. What was told already, on the side of every
-/// bound that its usage is on, stays: it would be taken back and told again, to the same bill.
+/// give, and the balance is still of this version.
 pub(super) async fn part(
     connection: &mut SqliteConnection,
     balance: BalanceId,
@@ -54,13 +53,6 @@ pub(super) async fn part(
         let at = share.occurred_at.max(key.window.start);
         BalanceKey { window: cut(key.window, bounds, at), ..key.clone() }
     };
-    let homes: BTreeSet<BalanceKey> =
-        shares.values().filter(|share| !share.quantity.is_zero()).map(home).collect();
-    if let (Some(only), 1) = (homes.first(), homes.len())
-        && is_told_within(connection, balance, only.window).await?
-    {
-        return Ok(false);
-    }
     let moved: Vec<Moved> = shares
         .into_iter()
         .map(|(position, share)| Moved { position, home: home(&share), share })
@@ -69,22 +61,6 @@ pub(super) async fn part(
     let any = !moved.is_empty();
     transfer(connection, balance, moved, now).await?;
     Ok(any)
-}
-
-/// Whether a balance was told, and at times of `window` alone.
-async fn is_told_within(
-    connection: &mut SqliteConnection,
-    balance: BalanceId,
-    window: Window,
-) -> Result<bool, LedgerError> {
-    let row = sqlx::query(sql!("events_beside"))
-        .bind(balance.0)
-        .bind(window.start.micros())
-        .bind(window.end.micros())
-        .fetch_one(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(row.integer("told")? > 0 && row.integer("beside")? == 0)
 }
 
 /// Carries what no event of a balance covers into a period that is open: its lines after `told_to`.
