@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::follow::{Line, follow};
 use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
+use super::widen::{Widening, accounts_of, widen};
 use crate::domain::balance::Place;
 use crate::domain::names::{AccountName, CustomerName, ProviderName};
 use crate::domain::period::cut;
@@ -32,6 +33,7 @@ pub struct Accruer {
     ledger: Arc<dyn AccrualLedger>,
     routes: Vec<(Route, RouteVersionId)>,
     account_prefixes: HashMap<ProviderName, &'static str>,
+    widening: Widening,
 }
 
 impl Accruer {
@@ -48,7 +50,13 @@ impl Accruer {
         let definitions: Vec<_> = routes.iter().map(Route::definition).collect();
         let versions = ledger.adopt_routes(&definitions, now).await?;
         let routes = routes.into_iter().zip(versions).collect();
-        Ok(Self { ledger, routes, account_prefixes })
+        Ok(Self { ledger, routes, account_prefixes, widening: Widening::new() })
+    }
+
+    /// The same, which widens windows where few entries are left.
+    #[must_use]
+    pub fn widening(self, widening: Widening) -> Self {
+        Self { widening, ..self }
     }
 
     /// The imported accounts that the routes ask for.
@@ -85,7 +93,7 @@ impl Accruer {
             mapping.map(entry, now, &mut mapped);
         }
         let entries: Vec<&JournalRecord> = page.entries.iter().collect();
-        self.cut_at_periods(&mut mapped.bookings, now).await?;
+        self.place(&mut mapped.bookings, now).await?;
         self.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
@@ -115,7 +123,7 @@ impl Accruer {
                 entries.push(&parked.entry);
             }
         }
-        self.cut_at_periods(&mut mapped.bookings, now).await?;
+        self.place(&mut mapped.bookings, now).await?;
         self.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
@@ -125,6 +133,18 @@ impl Accruer {
             bookings: mapped.bookings,
             parkings: mapped.parkings,
         }))
+    }
+
+    /// Gives what is booked the windows that it goes into, beside those of its routes.
+    async fn place(&self, bookings: &mut [Booking], now: Timestamp) -> Result<(), LedgerError> {
+        for (provider, from) in &self.widening {
+            let accounts = accounts_of(bookings, provider);
+            if !accounts.is_empty() {
+                let few = self.ledger.accounts_with_entries(provider, &accounts, *from).await?;
+                widen(bookings, provider, &few, now);
+            }
+        }
+        self.cut_at_periods(bookings, now).await
     }
 
     /// Ends windows where the periods that are known end, so that no event says usage of two.

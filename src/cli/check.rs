@@ -6,18 +6,23 @@ use std::io::{self, IsTerminal, Write};
 
 use super::args::Configured;
 use super::exit::Exit;
+use super::outlook::{Limits, RECENT_DAYS, minutes, outlook};
 use super::{page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use crate::config::{Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe};
+use crate::daemon::Time;
 use crate::domain::quantity::Quantity;
+use crate::domain::time::MICROS_PER_DAY;
 use crate::intake::import::{Format, Mapping, QuantityRule};
+use crate::ledger::operator::OperatorLedger as _;
 use crate::reconcile::Heal;
+use crate::store::sqlite::SqliteLedger;
 
 /// Tells all that is wrong with the config, or what it means.
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(crate) fn check(configured: &Configured) -> anyhow::Result<Exit> {
+pub(crate) async fn check(configured: &Configured) -> anyhow::Result<Exit> {
     let overrides = Overrides { ledger: configured.ledger.clone(), ..Overrides::default() };
     let environment = |name: &str| std::env::var(name).ok();
     let outside = Outside { overrides, environment: &environment };
@@ -25,8 +30,9 @@ pub(crate) fn check(configured: &Configured) -> anyhow::Result<Exit> {
     let colour = io::stdout().is_terminal();
     match checked {
         Ok(config) => {
+            let outlook = outlooks(&config).await;
             page::print(|out| {
-                describe(out, &config)?;
+                describe(out, &config, &outlook)?;
                 writeln!(out, "\n{}", config.warnings.render(colour))
             })?;
             Ok(Exit::Ok)
@@ -38,7 +44,41 @@ pub(crate) fn check(configured: &Configured) -> anyhow::Result<Exit> {
     }
 }
 
-fn describe(out: &mut dyn Write, config: &Config) -> io::Result<()> {
+/// What is said of how long the limits of sites last, by what the ledger says that they were told.
+/// Without a ledger yet there is nothing to say.
+async fn outlooks(config: &Config) -> Vec<String> {
+    if config.chargebee.is_empty() || !config.store.path.exists() {
+        return Vec::new();
+    }
+    match read_outlooks(config).await {
+        Ok(said) => said,
+        Err(error) => vec![format!("how long limits last is not known: {error:#}")],
+    }
+}
+
+async fn read_outlooks(config: &Config) -> anyhow::Result<Vec<String>> {
+    let ledger = SqliteLedger::open_to_read(&config.store.path).await?;
+    let now = Time::of(config).await?.clock.now();
+    let recent_from = now.plus_micros(-RECENT_DAYS * MICROS_PER_DAY);
+    let mut said = Vec::new();
+    for site in &config.chargebee {
+        let name = &site.provider.name;
+        let told = ledger.entries_told(name, recent_from).await?;
+        let lines = outlook(&told, limits(site), now);
+        said.extend(lines.into_iter().map(|line| format!("provider {name}: {line}")));
+    }
+    ledger.close().await;
+    Ok(said)
+}
+
+fn limits(site: &Chargebee) -> Limits {
+    Limits {
+        entries_max: site.provider.usages_max.into(),
+        per_minute: site.delivery.rate.requests.into(),
+    }
+}
+
+fn describe(out: &mut dyn Write, config: &Config, outlook: &[String]) -> io::Result<()> {
     writeln!(out, "ledger {}: maintained at \"{}\", UTC", shown(config), config.maintenance)?;
     let senders = match config.web.tokens.len() {
         0 => "usage is taken from nobody, as there is no token".to_owned(),
@@ -55,7 +95,10 @@ fn describe(out: &mut dyn Write, config: &Config) -> io::Result<()> {
         writeln!(out, "{}", provider(stripe))?;
     }
     for each in &config.chargebee {
-        writeln!(out, "{}", site(each))?;
+        writeln!(out, "{}", site(each, &config.routes))?;
+    }
+    for line in outlook {
+        writeln!(out, "{line}")?;
     }
     for each in &config.routes {
         writeln!(out, "{}", route(each))?;
@@ -82,10 +125,20 @@ fn reports(reports: Option<&Reports>) -> String {
     format!("; reports are made at \"{schedule}\", UTC{heals}")
 }
 
-/// Subscriptions for which it is said how long a day of them takes.
-const SUBSCRIPTIONS_SHOWN: u32 = 2_000;
+/// Subscriptions for which it is said how long a day of them takes, whatever the ledger says.
+const SUBSCRIPTIONS_SHOWN: i64 = 2_000;
 
-fn site(site: &Chargebee) -> String {
+/// Windows of a route in a day: as many requests, for a subscription that uses it all day.
+const fn windows_a_day(route: &Route) -> i64 {
+    match route.window {
+        // No site takes the first.
+        WindowRule::Record | WindowRule::Minute => 24 * 60,
+        WindowRule::Hour => 24,
+        WindowRule::Day => 1,
+    }
+}
+
+fn site(site: &Chargebee, routes: &[Route]) -> String {
     let settings = &site.provider;
     let prices =
         words::counted(i64::try_from(settings.item_prices.len()).unwrap_or(i64::MAX), "item price");
@@ -99,13 +152,18 @@ fn site(site: &Chargebee) -> String {
         None => String::new(),
     };
     let (hours, usages) = (settings.invoices_close_after_hours, settings.usages_max);
-    // Windows of a day end together.
-    let minutes = SUBSCRIPTIONS_SHOWN.div_ceil(rate);
+    let its = routes.iter().filter(|route| route.provider == *name);
+    let a_day = SUBSCRIPTIONS_SHOWN * its.map(windows_a_day).sum::<i64>();
+    let day = minutes(a_day, limits(site));
+    let widened = match site.widened_from {
+        Some(from) => format!(", summed by the month from {from} on"),
+        None => String::new(),
+    };
     format!(
         "provider {name}: told at {api}, at most {most} requests at once and {rate} a minute: a \
-         day of {SUBSCRIPTIONS_SHOWN} subscriptions is told in {minutes} min for each item price; \
-         {prices} declared, {decimals} digits after the point, {usages} usages in a \
-         subscription's life; pending invoices close {hours} h after their date{webhooks}{reports}"
+         day of {SUBSCRIPTIONS_SHOWN} subscriptions, {prices} each, {day}; {decimals} digits after \
+         the point, {usages} usages in a subscription's life{widened}; pending \
+         invoices close {hours} h after their date{webhooks}{reports}"
     )
 }
 

@@ -21,6 +21,7 @@ mod table;
 mod words;
 mod reading;
 mod check;
+mod outlook;
 mod status;
 mod books;
 mod reconcile;
@@ -63,7 +64,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(asked) => demo::run(asked),
         Command::Run(asked) => run::run(asked),
         Command::Sandbox(asked) => sandbox::run(asked),
-        Command::Check(configured) => check::check(&configured),
+        Command::Check(configured) => block_on(check::check(&configured)),
         Command::Status(listing) => block_on(status::status(&listing)),
         Command::Books(asked) => block_on(books::books(&asked)),
         Command::Reconcile(asked) => block_on(reconcile::reconcile(&asked)),

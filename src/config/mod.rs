@@ -73,6 +73,8 @@ pub struct Account<P> {
     pub reconcile: reconcile::Settings,
     /// The reports on it that are made by themselves; nothing where they are only asked for.
     pub reports: Option<Reports>,
+    /// From how many entries of an account on its windows are widened; nothing where they stay.
+    pub widened_from: Option<u32>,
 }
 
 /// A Stripe account.

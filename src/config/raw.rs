@@ -112,6 +112,7 @@ tables! {
         api: Key<String>,
         decimals: Key<i64>,
         usages_max: Key<i64>,
+        near_usages_max: Key<String>,
         invoices_close_after_hours: Key<i64>,
         webhook_user: Key<String>,
         webhook_password: Key<Secret>,

@@ -77,6 +77,8 @@ struct Told {
     poster_bell: Bell,
     courier_bell: Bell,
     policies: HashMap<ProviderMeter, Policies>,
+    /// From how many entries of an account on its windows are widened; nothing where they stay.
+    widened_from: Option<u32>,
 }
 
 impl Told {
@@ -172,7 +174,9 @@ impl Daemon {
         let told = providers(&config, &ledger, &clock, &metrics).await?;
         let prefixes: HashMap<ProviderName, &'static str> =
             told.iter().map(|told| (told.name.clone(), told.provider.account_prefix())).collect();
+        let widened = |told: &Told| Some((told.name.clone(), told.widened_from?));
         let accruer = Accruer::adopt(ledger.clone(), config.routes, prefixes, now).await?;
+        let accruer = accruer.widening(told.iter().filter_map(widened).collect());
         let accrual_bell = Bell::default();
         let server = Server::bind(&config.web).await?;
         let gate = Gate::new(
@@ -296,7 +300,15 @@ async fn providers(
     let mut told = Vec::new();
     for instance in instances(config)? {
         let name = instance.name().clone();
-        let Instance { provider, billing, documents: _, delivery, reconcile, reports } = instance;
+        let Instance {
+            provider,
+            billing,
+            documents: _,
+            delivery,
+            reconcile,
+            reports,
+            widened_from,
+        } = instance;
         provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
         let observed = (metrics.clone(), name.clone());
         let courier = Courier::new(
@@ -335,6 +347,7 @@ async fn providers(
             poster_bell,
             courier_bell: Bell::default(),
             policies,
+            widened_from,
         });
     }
     Ok(told)

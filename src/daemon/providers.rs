@@ -37,6 +37,8 @@ pub struct Instance {
     pub reconcile: reconcile::Settings,
     /// The reports on it that are made by a schedule.
     pub reports: Option<Reports>,
+    /// From how many entries of an account on its windows are widened; nothing where they stay.
+    pub widened_from: Option<u32>,
 }
 
 impl Instance {
@@ -45,10 +47,10 @@ impl Instance {
         billing: Option<Arc<dyn BillingReader>>,
         account: &Account<P>,
     ) -> Self {
-        let Account { provider: _, delivery, reconcile, reports } = account;
+        let Account { provider: _, delivery, reconcile, reports, widened_from } = account;
         let (delivery, reconcile) = (delivery.clone(), reconcile.clone());
-        let (documents, reports) = (None, reports.clone());
-        Self { provider, billing, documents, delivery, reconcile, reports }
+        let (documents, reports, widened_from) = (None, reports.clone(), *widened_from);
+        Self { provider, billing, documents, delivery, reconcile, reports, widened_from }
     }
 
     /// Its name, such as `stripe.main`.

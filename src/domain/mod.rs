@@ -27,6 +27,7 @@ pub mod correction;
 pub mod resolution;
 pub mod write_off;
 pub mod balance;
+pub mod entries;
 pub mod event;
 pub mod state;
 pub mod answer;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, Months, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -108,6 +108,22 @@ pub struct Window {
 }
 
 impl Window {
+    /// The calendar month, in UTC, that holds `at`.
+    #[must_use]
+    pub fn month_of(at: Timestamp) -> Self {
+        let midnight = |date: NaiveDate| {
+            Timestamp::from_micros(date.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
+        };
+        let first = DateTime::<Utc>::from_timestamp_micros(at.micros())
+            .and_then(|at| at.date_naive().with_day(1));
+        let next = first.and_then(|first| first.checked_add_months(Months::new(1)));
+        // Only what lies far beyond the instants that are admitted has no month.
+        let nothing = Self { start: at, end: at.plus_micros(1) };
+        first
+            .zip(next)
+            .map_or(nothing, |(first, next)| Self { start: midnight(first), end: midnight(next) })
+    }
+
     /// Whether all of `other` lies inside.
     #[must_use]
     pub fn covers(&self, other: Self) -> bool {

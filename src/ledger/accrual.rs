@@ -2,7 +2,7 @@
 //! one verb that changes balances. Never here: which route takes a record (`accrual::map`). Read
 //! next: [`super::posting`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 
@@ -221,6 +221,18 @@ pub trait AccrualLedger: Send + Sync {
         provider: &ProviderName,
         customers: &[CustomerName],
     ) -> Result<HashMap<CustomerName, AccountName>, LedgerError>;
+
+    /// Those of `accounts` that were told `least` entries or more, of all their meters and whatever
+    /// became of them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn accounts_with_entries(
+        &self,
+        provider: &ProviderName,
+        accounts: &BTreeSet<AccountName>,
+        least: u32,
+    ) -> Result<BTreeSet<AccountName>, LedgerError>;
 
     /// The bounds of the periods that are known of some places, in order; places without any are
     /// left out.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::LedgerError;
 use super::posting::Restored;
 use crate::domain::correction::{Change, Effect, Standing};
+use crate::domain::entries::EntriesTold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
 use crate::domain::resolution::Token;
@@ -416,6 +417,16 @@ pub trait OperatorLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn status(&self) -> Result<Status, LedgerError>;
+
+    /// How many entries each account of `provider` was told in its life, and since `recent_from`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn entries_told(
+        &self,
+        provider: &ProviderName,
+        recent_from: Timestamp,
+    ) -> Result<Vec<EntriesTold>, LedgerError>;
 
     /// The books, by provider, account and meter.
     ///

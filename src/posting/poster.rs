@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::plan::{Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
 use crate::domain::balance::{BalanceId, BalanceKey};
+use crate::domain::entries;
 use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::CLOSING_MARGIN_MICROS;
@@ -26,9 +27,6 @@ pub const BATCH_BALANCES: u32 = 1_000;
 /// learned, declared or reactivated meanwhile.
 const METER_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
 
-/// How much of the entries that an account takes in its life is used when it is named, in percent:
-/// at one entry a day, the last tenth of 5,000 lasts for sixteen months.
-const ENTRIES_ALARM_PERCENT: u64 = 90;
 /// How long posting waits, in microseconds, for a new reading of the provider's clock.
 const CLOCK_WAIT_MICROS: i64 = MICROS_PER_SECOND;
 
@@ -122,8 +120,7 @@ impl Poster {
         let told = self.ledger.entries_of(&self.provider_name, &accounts).await?;
         for (account, most) in &most {
             let entries = told.get(account).copied().unwrap_or_default();
-            let alarmed_from = u64::from(*most) * ENTRIES_ALARM_PERCENT / 100;
-            if u64::try_from(entries).is_ok_and(|entries| entries >= alarmed_from) {
+            if u32::try_from(entries).is_ok_and(|entries| entries >= entries::few_from(*most)) {
                 let provider = &self.provider_name;
                 tracing::warn!(%provider, %account, entries, most, "few entries are left");
             }

@@ -2,35 +2,24 @@
 //! them, and the span that a total can be asked for. Never here: what is booked in a span. Read
 //! next: [`super::reporter`].
 
-use chrono::{DateTime, Datelike as _, Months, NaiveTime, Utc};
-
 use crate::domain::time::{Timestamp, Window};
 
 /// The start of the UTC month that holds `at`.
 #[must_use]
 pub fn month_start(at: Timestamp) -> Timestamp {
-    shifted(at, |date| date.with_day(1)).unwrap_or(at)
+    Window::month_of(at).start
 }
 
 /// The start of the month after the one that holds `at`.
 #[must_use]
 pub fn next_month(at: Timestamp) -> Timestamp {
-    shifted(at, |date| date.with_day(1)?.checked_add_months(Months::new(1))).unwrap_or(at)
+    Window::month_of(at).end
 }
 
 /// The start of the month before the one that holds `at`.
 #[must_use]
 pub fn previous_month(at: Timestamp) -> Timestamp {
-    shifted(at, |date| date.with_day(1)?.checked_sub_months(Months::new(1))).unwrap_or(at)
-}
-
-fn shifted(
-    at: Timestamp,
-    shift: impl Fn(chrono::NaiveDate) -> Option<chrono::NaiveDate>,
-) -> Option<Timestamp> {
-    let date = DateTime::<Utc>::from_timestamp_micros(at.micros())?.date_naive();
-    let midnight = shift(date)?.and_time(NaiveTime::MIN).and_utc();
-    Some(Timestamp::from_micros(midnight.timestamp_micros()))
+    month_start(month_start(at).plus_micros(-1))
 }
 
 /// The parts of the UTC months that overlap `range` which no one of `periods` covers: the months

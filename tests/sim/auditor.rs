@@ -110,6 +110,9 @@ pub(crate) struct Auditor {
     bounds: BTreeMap<(String, String), BTreeSet<i64>>,
     /// Each event as it was last seen.
     events: BTreeMap<i64, Event>,
+    /// From how many entries of an account on its windows may be months, and whose may.
+    pub(crate) widened_from: Option<usize>,
+    few: BTreeSet<String>,
 }
 
 impl Auditor {
@@ -139,6 +142,8 @@ impl Auditor {
             doubted: BTreeSet::new(),
             bounds: BTreeMap::new(),
             events: BTreeMap::new(),
+            widened_from: None,
+            few: BTreeSet::new(),
         }
     }
 
@@ -152,6 +157,7 @@ impl Auditor {
         self.leaves_to_people = old.leaves_to_people;
         self.asked = old.asked;
         self.decided = old.decided;
+        self.widened_from = old.widened_from;
     }
 
     /// Takes note of a route that is or was configured.

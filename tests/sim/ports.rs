@@ -259,6 +259,15 @@ impl AccrualLedger for Ports {
         self.reading("imported_accounts", call).await
     }
 
+    async fn accounts_with_entries(
+        &self,
+        provider: &ProviderName,
+        accounts: &BTreeSet<AccountName>,
+        least: u32,
+    ) -> Result<BTreeSet<AccountName>, LedgerError> {
+        self.inner.accounts_with_entries(provider, accounts, least).await
+    }
+
     async fn period_bounds(
         &self,
         places: &[Place],

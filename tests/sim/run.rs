@@ -103,6 +103,8 @@ pub(crate) struct Outcome {
 
 /// Entries that an account takes where they are scarce.
 pub(crate) const SCARCE: usize = 3;
+/// From how many of them on an account's windows are months, in half of those runs.
+pub(crate) const WIDENED_FROM: usize = 2;
 
 /// The program's rooms of providers.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tallyd::accrual::route::Route;
+use tallyd::accrual::widen::Widening;
 use tallyd::clock::ManualClock;
 use tallyd::domain::time::Timestamp;
 use tallyd::provider::Provider as _;
@@ -24,11 +25,11 @@ use crate::months::Webhooks;
 use crate::plants::{Plant, Planted};
 use crate::ports::Ports;
 use crate::process::{Part, Process, begin};
-use crate::run::{Rooms, SCARCE, Setup};
+use crate::run::{Rooms, SCARCE, Setup, WIDENED_FROM};
 use crate::scene::{Episodes, Scene, Stage, Trace};
 use crate::server::{Billing, DAY, HOUR, Keeps, MINUTE, SECOND, Server};
 use crate::wire::{Wire, pin};
-use crate::workload;
+use crate::workload::{self, provider_name};
 
 /// When every run begins, by true time.
 pub(crate) const START: i64 = 1_790_000_000 * SECOND;
@@ -54,6 +55,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     rooms: Rooms,
     scarce: bool,
+    /// Whether windows are widened then.
+    widening: Widening,
     pub(crate) plant: Option<Plant>,
     pub(crate) process: Option<Process>,
     /// True time.
@@ -87,6 +90,7 @@ impl World {
         if scarce {
             server.entries_max = SCARCE;
         }
+        let widens = scarce && Chance::of(setup.seed, "widened").one_in(2);
         let mut without = setup.without.clone();
         without.extend(Class::ALL.iter().filter(|class| !class.is_of(keeps)));
         let scene = Scene {
@@ -108,14 +112,18 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(START)));
         let stage = Stage::new(scene, clock);
         let path = folder.path().join("ledger");
+        let mut auditor = Auditor::new(stage.clone(), path);
+        auditor.widened_from = widens.then_some(WIDENED_FROM);
+        let from = u32::try_from(WIDENED_FROM).expect("it is small");
         Self {
-            auditor: Auditor::new(stage.clone(), path),
+            auditor,
             stage,
             chance,
             routes: workload::all_routes(keeps),
             folder,
             rooms,
             scarce,
+            widening: widens.then(|| (provider_name(), from)).into_iter().collect(),
             plant: setup.plant,
             process: None,
             truth: START,
@@ -230,6 +238,7 @@ impl World {
         };
         self.note("started".to_owned());
         self.stage.scene().reach("process started");
+        let accruer = accruer.widening(self.widening.clone());
         self.process = Some(Process::new(ports, wire, accruer, &self.routes, &self.stage));
         true
     }

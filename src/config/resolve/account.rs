@@ -112,7 +112,7 @@ fn account(
     let provider =
         stripe::Settings { name, api, key, account, meters, webhook_secrets, timeout_millis };
     let reports = pace.reports(table, found);
-    Stripe { provider, delivery, reconcile, reports }
+    Stripe { provider, delivery, reconcile, reports, widened_from: None }
 }
 
 fn key(

@@ -13,6 +13,7 @@ use crate::config::problem::Problem;
 use crate::config::secret::{one_secret, secret};
 use crate::config::{Chargebee, SecretPolicy, raw};
 use crate::delivery::{self, Rate};
+use crate::domain::entries;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::quantity;
 use crate::provider::chargebee::settings::{self as chargebee, Password};
@@ -24,6 +25,9 @@ const AGGREGATIONS: [(&str, Aggregation); 3] = [
     ("most_recent", Aggregation::MostRecent),
     ("max", Aggregation::Max),
 ];
+/// What becomes of a subscription's windows when few usages are left to it, in the words of the
+/// file.
+const NEAR_USAGES_MAX: [(&str, Near); 2] = [("hold", Near::Hold), ("widen", Near::Widen)];
 /// Most requests a minute: what the largest plan has.
 const RATE_MAX: i64 = 3_500;
 /// Most readings in 30 days: a hundred a minute.
@@ -36,6 +40,14 @@ enum Aggregation {
     Sum,
     MostRecent,
     Max,
+}
+
+#[derive(Clone, Copy)]
+enum Near {
+    /// They stay, and without any usage left it is held.
+    Hold,
+    /// They become months.
+    Widen,
 }
 
 pub(super) fn sites(
@@ -87,6 +99,7 @@ fn site(
     let webhooks = webhooks(table, raw, given, found);
     let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
     let reconcile = reconcile::Settings { provider: own.clone(), reads_per_month };
+    let widened_from = widened_from(table, raw, (usages_max, invoices_close_after_hours), found);
     let provider = chargebee::Settings {
         name: own,
         site,
@@ -100,7 +113,7 @@ fn site(
         rate_per_minute: rate,
         timeout_millis,
     };
-    Chargebee { provider, delivery, reconcile, reports }
+    Chargebee { provider, delivery, reconcile, reports, widened_from }
 }
 
 /// What a site's table counts.
@@ -145,6 +158,29 @@ fn numbers(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> Numbers
     )
     .read(&raw.reads_per_month, chargebee::READS_PER_MONTH, found);
     Numbers { decimals, usages_max, invoices_close_after_hours, rate, reads_per_month }
+}
+
+/// From how many usages of a subscription on its windows are widened.
+fn widened_from(
+    table: &Table,
+    raw: &raw::Chargebee,
+    (usages_max, close_after_hours): (u32, u32),
+    found: &mut Findings,
+) -> Option<u32> {
+    let field = raw.near_usages_max.as_ref()?;
+    let path = table.key("near_usages_max");
+    match word(&path, &raw.near_usages_max, &NEAR_USAGES_MAX, Near::Hold, found) {
+        Near::Hold => None,
+        Near::Widen => {
+            if close_after_hours == 0 {
+                let title = format!("`{path}` is \"widen\", and invoices are closed at once");
+                let label = "a term's usage would be told after its end, when its bill is closed";
+                let help = "have the site leave its invoices pending, or set \"hold\"";
+                found.error(Problem::at(field.span(), title).label(label).help(help));
+            }
+            Some(entries::few_from(usages_max))
+        }
+    }
 }
 
 /// The site's name: what stands before `.chargebee.com`.

@@ -24,6 +24,7 @@ use crate::ledger::accrual::{
     Accrual, AccrualLedger, Accrued, Booking, CorrectionsPage, JournalPage, JournalRecord,
     ParkedPage, ParkedRecord, RouteDefinition, RouteVersionId,
 };
+use crate::ledger::posting::PostingLedger as _;
 use crate::store::codec::{Columns, ledger_error, usage_record};
 
 /// The running digest of a balance after one more booking: who, how much, when.
@@ -163,6 +164,17 @@ impl AccrualLedger for SqliteLedger {
                 Ok((customer, row.name("account", AccountName::new)?))
             })
             .collect()
+    }
+
+    async fn accounts_with_entries(
+        &self,
+        provider: &ProviderName,
+        accounts: &BTreeSet<AccountName>,
+        least: u32,
+    ) -> Result<BTreeSet<AccountName>, LedgerError> {
+        let least = usize::try_from(least).unwrap_or(usize::MAX);
+        let told = self.entries_of(provider, accounts).await?;
+        Ok(told.into_iter().filter(|(_, told)| *told >= least).map(|(name, _)| name).collect())
     }
 
     async fn period_bounds(

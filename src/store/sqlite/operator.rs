@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::holds::held_item;
 use super::notices::notices_by_provider;
 use super::{SqliteLedger, begin, commit, sql, trace};
+use crate::domain::entries::EntriesTold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
@@ -72,6 +73,28 @@ impl OperatorLedger for SqliteLedger {
         (status.held, status.at_risk) =
             held_by_place(&rows(&mut reader, sql!("status_held")).await?)?;
         Ok(status)
+    }
+
+    async fn entries_told(
+        &self,
+        provider: &ProviderName,
+        recent_from: Timestamp,
+    ) -> Result<Vec<EntriesTold>, LedgerError> {
+        let rows = sqlx::query(sql!("entries_outlook"))
+            .bind(provider.as_str())
+            .bind(recent_from.micros())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        let told = |row: &SqliteRow| {
+            Ok(EntriesTold {
+                account: row.name("account", AccountName::new)?,
+                entries: row.integer("entries")?,
+                recent: row.integer("recent")?,
+                first_at: row.time("first_at")?,
+            })
+        };
+        rows.iter().map(told).collect()
     }
 
     async fn books(&self, filter: &BookFilter) -> Result<Vec<BookLine>, LedgerError> {

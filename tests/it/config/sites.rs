@@ -59,6 +59,20 @@ fn a_window_that_uses_up_what_a_subscription_takes_in_its_life_is_warned_of() {
 }
 
 #[test]
+fn windows_are_widened_once_few_usages_are_left_where_the_site_says_so() {
+    let from = |more: &str| sound(&site_and(more)).chargebee[0].widened_from;
+    assert_eq!(from(""), None);
+    assert_eq!(from("near_usages_max = \"hold\"\n"), None);
+    assert_eq!(from("near_usages_max = \"widen\"\n"), Some(4_500));
+    assert_eq!(from("usages_max = 50000\nnear_usages_max = \"widen\"\n"), Some(45_000));
+    let title = "`chargebee.main.near_usages_max` does not know the word \"wide\"";
+    refused(&site_and("near_usages_max = \"wide\"\n"), "\"wide\"", title);
+    let title = "`chargebee.main.near_usages_max` is \"widen\", and invoices are closed at once";
+    let closed = "invoices_close_after_hours = 0\nnear_usages_max = \"widen\"\n";
+    refused(&site_and(closed), "\"widen\"", title);
+}
+
+#[test]
 fn a_key_is_of_the_site_that_it_is_sent_to_and_goes_nowhere_else() {
     let live = SITE.replace("acme-test", "acme");
     let title = "`chargebee.main.key` is no key of a live site, and `site` is one";

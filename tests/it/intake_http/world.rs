@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tallyd::clock::ManualClock;
 use tallyd::domain::correction::{Correction, CorrectionId, Effect, Standing, apply, fold};
 use tallyd::domain::digest::Digest;
+use tallyd::domain::entries::EntriesTold;
 use tallyd::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Position, identity};
@@ -227,6 +228,13 @@ impl OperatorLedger for Model {
     async fn status(&self) -> Result<Status, LedgerError> {
         let records = i64::try_from(self.len()).unwrap();
         Ok(Status { ledger_id: "model".to_owned(), records, ..Status::default() })
+    }
+    async fn entries_told(
+        &self,
+        _: &ProviderName,
+        _: Timestamp,
+    ) -> Result<Vec<EntriesTold>, LedgerError> {
+        Ok(Vec::new())
     }
     async fn books(&self, _: &BookFilter) -> Result<Vec<BookLine>, LedgerError> {
         Ok(Vec::new())

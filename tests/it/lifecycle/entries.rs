@@ -56,7 +56,10 @@ async fn a_daemon_enters_usages_at_a_site_takes_them_away_and_agrees_with_it() {
     let home = home_of(&provider, &site_of(&provider, ""));
     let checked = home.run(&["check", "--config", "tallyd.toml"]).await;
     let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(checked.contains("a day of 2000 subscriptions is told in 20 min"), "{checked}");
+    assert!(
+        checked.contains("a day of 2000 subscriptions, 1 item price each, is told in 20 min"),
+        "{checked}"
+    );
 
     let daemon = home.start().await;
     daemon.accept(&[usage("a", "sub_1", "pages", "12.5", 172_800)]).await;
@@ -71,6 +74,10 @@ async fn a_daemon_enters_usages_at_a_site_takes_them_away_and_agrees_with_it() {
     assert!(adjusted.status.success(), "{adjusted:?}");
     holds(&provider, "6.5").await;
     daemon.level("telling all", |status| status["balances_open"] == 0).await;
+    let checked = home.run(&["check", "--config", "tallyd.toml"]).await;
+    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let said = "3 usages told to 1 subscription; a day of them, 3 lately, is told in 1 min";
+    assert!(checked.contains(said), "{checked}");
     let report = home.run(&["reconcile", "--config", "tallyd.toml", "--json"]).await;
     let said = String::from_utf8_lossy(&report.stdout).into_owned();
     assert!(report.status.success(), "{report:?}");

@@ -119,6 +119,12 @@ impl World {
         Self { ledger, accruer, rooms, settler, listener, clock, sandbox, _folder: folder }
     }
 
+    /// Widens windows from so many usages of a subscription on.
+    pub(super) async fn widen_from(&mut self, usages: u32) {
+        let accruer = accruer(&self.ledger, WindowRule::Day, self.clock.now()).await;
+        self.accruer = accruer.widening(BTreeMap::from([(provider_name(), usages)]));
+    }
+
     /// Books what comes from now on into windows of another length.
     pub(super) async fn change_windows(&mut self, window: WindowRule) {
         self.book().await;

@@ -2,6 +2,8 @@
 //! learned late, and what is finer than a site takes. Never here: terms ([`super::terms`]). Read
 //! next: [`super::rooms`].
 
+use std::time::Duration;
+
 use tallyd::accrual::route::WindowRule;
 use tallyd::domain::names::AccountName;
 use tallyd::domain::time::{Timestamp, Window};
@@ -9,9 +11,9 @@ use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::report::{Comparand, ReportLedger as _};
 use tallyd::reconcile::parts::parts;
 
-use super::rooms::{QUICK, World};
+use super::rooms::{QUICK, World, held};
 use super::{HOUR, meter, provider_name};
-use crate::support::chargebee::{DAY, START, start};
+use crate::support::chargebee::{DAY, MONTH, START, start, start_with};
 
 #[tokio::test]
 async fn usage_of_one_second_in_windows_that_overlap_has_a_second_for_each() {
@@ -33,6 +35,36 @@ async fn usage_of_one_second_in_windows_that_overlap_has_a_second_for_each() {
     world.run_until(START + 3 * DAY).await;
     assert_eq!(world.sandbox.books(), ["sub calls 15 4"]);
     assert_eq!(world.billed(), world.accrued().await);
+}
+
+#[tokio::test]
+async fn a_subscription_with_few_usages_left_has_one_for_each_month_and_term_from_there_on() {
+    let sandbox = start_with(|site| site.pending = Duration::from_secs(48 * 3_600)).await;
+    sandbox.subscribe("other", &["basic", "calls"]);
+    let mut world = World::following(sandbox).await;
+    world.widen_from(2).await;
+    let use_one = async |world: &World, customer: &str, at: i64| {
+        world.run_until(at).await;
+        world.accept(&format!("{customer} {at}"), customer, "calls", "1", at).await;
+    };
+    for day in [1, 2, 5, 6, 20] {
+        use_one(&world, "sub", START + day * DAY).await;
+    }
+    // Another one of the same site has many left.
+    use_one(&world, "other", START + 21 * DAY).await;
+    world.run_until(START + 25 * DAY).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 2 2", "other calls 1 1"]);
+    // October ends twelve hours before the term does.
+    use_one(&world, "sub", START + MONTH - 2 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 5 3", "other calls 1 1"]);
+    use_one(&world, "sub", START + MONTH + 2 * HOUR).await;
+    world.run_until(START + MONTH + 20 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 6 4", "other calls 1 1"]);
+    // What is late has a usage of its own, also then.
+    world.accept("late", "sub", "calls", "7", START + 5 * DAY).await;
+    world.run_until(START + MONTH + 21 * HOUR).await;
+    assert_eq!(world.sandbox.books(), ["sub calls 13 5", "other calls 1 1"]);
+    assert_eq!(held(&world).await, [""; 0]);
 }
 
 /// A run in which usage of an hour was told, and of a pause later that day is not heard yet.

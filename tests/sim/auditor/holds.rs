@@ -128,9 +128,21 @@ impl Auditor {
     /// Entries that the account of a balance was told, whatever became of them.
     fn entries_of(&self, balance: &Balance, read: &Rows) -> usize {
         let (_, account, _) = &self.balances[&balance.id];
-        let of = |event: &&Event| event.account == *account && event.target.is_none();
-        read.events.iter().filter(of).count()
+        entries(read, account)
     }
+
+    /// The accounts whose windows may be months, as they were told so many entries.
+    pub(super) fn accounts_with_few_entries(&self, read: &Rows) -> BTreeSet<String> {
+        let Some(least) = self.widened_from else { return BTreeSet::new() };
+        let accounts: BTreeSet<&String> = read.events.iter().map(|event| &event.account).collect();
+        let few = accounts.into_iter().filter(|account| entries(read, account) >= least);
+        few.cloned().collect()
+    }
+}
+
+fn entries(read: &Rows, account: &str) -> usize {
+    let of = |event: &&Event| event.account == account && event.target.is_none();
+    read.events.iter().filter(of).count()
 }
 
 /// Faults after which nobody knows whether a request was processed.

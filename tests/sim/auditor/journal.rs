@@ -65,6 +65,7 @@ impl Auditor {
                 None => return violated("routes", format!("{name} was never configured so")),
             }
         }
+        self.few = self.accounts_with_few_entries(read);
         for line in &read.lines {
             self.seen.line = line.id;
             self.check_line(line)?;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use tallyd::domain::time::{Timestamp, Window};
 use tallyd::reconcile::line::Row;
 
 use super::{Auditor, Said, Violation, violated};
@@ -30,7 +31,21 @@ impl Auditor {
     /// Whether a line's window is the record's own, or as much of it as lies in one period.
     pub(super) fn window_fits(&self, line: &Line, said: &Said, span: i64) -> bool {
         let whole = said.at - said.at.rem_euclid(span);
-        let (start, end) = (whole, whole + span);
+        if self.lies_within(line, said, (whole, whole + span)) {
+            return true;
+        }
+        // Where few entries are left, it may be the record's month.
+        let month = Window::month_of(Timestamp::from_micros(said.at));
+        let month = (month.start.micros(), month.end.micros());
+        let widened = self.few.contains(&line.account) && self.lies_within(line, said, month);
+        if widened {
+            self.stage.scene().reach("window widened");
+        }
+        widened
+    }
+
+    /// Whether a line's window holds its record, and is this one, cut where periods end.
+    fn lies_within(&self, line: &Line, said: &Said, (start, end): (i64, i64)) -> bool {
         let scene = self.stage.scene();
         let bounds = scene.server.billing.bounds.get(&line.account);
         let is_bound = |at: i64| bounds.is_some_and(|bounds| bounds.contains(&at));
