@@ -69,12 +69,13 @@ impl Poster {
     fn posting(
         &self,
         due: &DueBalance,
+        able: Able,
         entries: &mut Entries,
         provider_now: Timestamp,
         now: Timestamp,
     ) -> Posting {
         let meter = &due.balance.key.meter;
-        let capabilities = match self.provider.capabilities(meter) {
+        let capabilities = match able {
             Ok(capabilities) => capabilities,
             Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
         };
@@ -105,11 +106,11 @@ impl Poster {
 
     /// How many entries the accounts of these balances were told, where that is limited. Those that
     /// have not many left are named while there is time to have the limit raised.
-    async fn entries(&self, due: &[DueBalance]) -> Result<Entries, LedgerError> {
+    async fn entries(&self, due: &[DueBalance], able: &[Able]) -> Result<Entries, LedgerError> {
         let mut most = BTreeMap::new();
-        for DueBalance { balance, .. } in due {
-            let limit = self.provider.capabilities(&balance.key.meter).ok();
-            if let Some(limit) = limit.and_then(|capabilities| capabilities.entries_max) {
+        for (DueBalance { balance, .. }, able) in due.iter().zip(able) {
+            let limit = able.as_ref().ok().and_then(|capabilities| capabilities.entries_max);
+            if let Some(limit) = limit {
                 most.insert(balance.key.account.clone(), limit);
             }
         }
@@ -181,6 +182,9 @@ impl Poster {
         })
     }
 }
+
+/// What a balance's meter can be told, or why it cannot.
+type Able = Result<Capabilities, CannotTell>;
 
 /// What is known of entries while more are planned, of several balances at once.
 #[derive(Debug, Default)]
@@ -301,11 +305,13 @@ impl Service for Poster {
             return Ok(Step { counts, more: true, ..Step::default() });
         }
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
-        let mut entries = self.entries(&due).await?;
+        let able = |each: &DueBalance| self.provider.capabilities(&each.balance.key.meter);
+        let able: Vec<Able> = due.iter().map(able).collect();
+        let mut entries = self.entries(&due, &able).await?;
         let mut postings = Vec::with_capacity(due.len());
-        for each in &mut due {
+        for (each, able) in due.iter_mut().zip(able) {
             entries.keep_apart(each);
-            postings.push(self.posting(each, &mut entries, provider_now, now));
+            postings.push(self.posting(each, able, &mut entries, provider_now, now));
         }
         let postings = hold_if_told_before(&due, postings, self.ledger.restored().await?);
         let posted = self.ledger.post(postings, now).await?;
