@@ -170,6 +170,12 @@ fn is_uncertain(scene: &Scene, event: &Event) -> bool {
         || struck(&Class::LongOutage)
 }
 
+fn is_of_an_invoiced_entry(scene: &Scene, event: &Event) -> bool {
+    let target = event.target.as_ref();
+    scene.server.keeps == Keeps::Entries
+        && target.is_some_and(|(_, identifier)| scene.server.has_invoiced(identifier))
+}
+
 /// Of a cancel, `until` says until when its target can be cancelled.
 fn witnessed(
     scene: &Scene,
@@ -201,6 +207,8 @@ fn witnessed(
             hold(cancel_is_late, "its target can still be cancelled")
         }
         "deadline_passed" => hold(old, "it is not too old"),
+        // An entry may be invoiced just before it is taken away.
+        "refused" if is_of_an_invoiced_entry(scene, event) => Ok(()),
         "refused" => hold(by(Class::Refused), "nothing was refused"),
         "may_exist" => {
             hold(by(Class::Refused) || old, "nothing was refused")?;

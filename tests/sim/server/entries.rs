@@ -67,8 +67,7 @@ impl Server {
             self.rule("deleted already");
             return refusal(404, "resource_not_found", "There is no such usage.");
         }
-        let invoice = self.billing.invoice_of(&taken.account, &taken.meter, taken.at);
-        if invoice.is_some_and(|invoice| invoice.billed.is_some()) {
+        if self.is_invoiced(&taken) {
             self.rule("deletion of what is invoiced");
             return refusal(409, "invalid_state_for_request", "The usage is invoiced.");
         }
@@ -78,6 +77,17 @@ impl Server {
         self.cancels.insert(id.to_owned());
         self.rule("deleted");
         Reply::of(200, shown(id, &taken))
+    }
+
+    fn is_invoiced(&self, taken: &Taken) -> bool {
+        let invoice = self.billing.invoice_of(&taken.account, &taken.meter, taken.at);
+        invoice.is_some_and(|invoice| invoice.billed.is_some())
+    }
+
+    /// Whether the entry `id` is on an invoice that is closed, and cannot be deleted.
+    pub(crate) fn has_invoiced(&self, id: &str) -> bool {
+        let standing = self.taken.get(id).and_then(|taken| taken.last());
+        standing.is_some_and(|taken| taken.cancelled_at.is_none() && self.is_invoiced(taken))
     }
 
     /// What is there under `id`, for whoever asks: this is true at once.
