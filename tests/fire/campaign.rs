@@ -38,7 +38,7 @@ const LOOKS: u64 = 10;
 const LINES: u64 = 20;
 /// Time between two looks at a level, in milliseconds.
 const LEVEL_MILLIS: u64 = 500;
-/// Nothing changes for so long, in seconds: then nothing comes any more.
+/// Nothing is acknowledged for so long, in seconds: then nothing comes any more.
 const STILL_SECONDS: u64 = 60;
 /// Time between two lines while something is waited for, in seconds.
 const SAY_SECONDS: u64 = 30;
@@ -52,7 +52,8 @@ const STOP_SECONDS: u64 = 60;
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let relay = Relay::start().await.context("cannot relay webhooks")?;
-    let provider = Provider::start(arguments.seed, &arguments.faults, &relay).await?;
+    let kind = arguments.provider;
+    let provider = Provider::start(kind, arguments.seed, &arguments.faults, &relay).await?;
     let disk = match &arguments.ledger {
         Some(_) => None,
         None => Disk::mount()?,
@@ -62,8 +63,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let ledgers = arguments.ledger.as_deref().or(disk.as_ref().map(Disk::path));
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let home = Home::new(folder.path(), ledgers, provider.address, arguments.rate)?;
-    let memory = Memory::new(arguments.seed, provider.second().await?, arguments.records);
+    let home = Home::new(folder.path(), ledgers, &provider, arguments.rate())?;
+    kind.acquaint(&home, &provider).await?;
+    let base = provider.second().await?;
+    let memory = Memory::new(kind, arguments.seed, base, arguments.records());
     let shared = Arc::new(Shared::new(arguments.seed, memory, relay));
     let home = Arc::new(home);
     let mut director = Director::new(shared.clone(), home.clone(), provider, disk);
@@ -73,7 +76,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     start_parts(&mut parts, &shared, &home, &per_tick);
     let fighting = async {
         fight(&mut director, arguments, &per_tick, began).await?;
-        rest(&mut director, began).await
+        rest(&mut director, began).await?;
+        match arguments.meddle {
+            0 => Ok(()),
+            much => kind.meddle(&director.provider, much).await,
+        }
     };
     let rested = tokio::select! {
         rested = fighting => rested,
@@ -103,6 +110,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ..Comparison::default()
     });
     let outcome = Outcome {
+        kind,
         seed: arguments.seed,
         took: began.elapsed(),
         deeds,
@@ -177,10 +185,10 @@ async fn fight(
     let (mut told, mut looked) = (0, 0);
     while director.deeds.killed < arguments.kills {
         let left = arguments.kills - director.deeds.killed;
-        let ticks = (left * arguments.life / TICK_MILLIS).max(1);
+        let ticks = (left * arguments.life() / TICK_MILLIS).max(1);
         let withheld = director.shared.memory().withheld();
         per_tick.store(withheld / usize::try_from(ticks)? + 1, Ordering::Relaxed);
-        let life = Life::draw(&mut dice, arguments.life);
+        let life = Life::draw(&mut dice, arguments.life());
         director.live(&life).await?;
         let part = |parts: u64| director.deeds.killed * parts / arguments.kills;
         if part(LINES) > told {
@@ -196,7 +204,8 @@ async fn fight(
         sleep(life.pause).await;
     }
     // Whatever was not made yet may be made now.
-    director.shared.memory().release(arguments.records);
+    let withheld = director.shared.memory().withheld();
+    director.shared.memory().release(withheld);
     Ok(())
 }
 
@@ -205,7 +214,8 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     let mut daemon = director.rest().await?;
     let shared = director.shared.clone();
     report::progress(&director.deeds, &shared, began)?;
-    still("all usage to be acknowledged", async || {
+    let facts = director.provider.kind.facts();
+    still("all usage to be acknowledged", STILL_SECONDS, async || {
         let memory = shared.memory();
         Ok((memory.is_done(), Value::from(memory.counts.acknowledged)))
     })
@@ -213,9 +223,9 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     shared.end();
     report::say("all usage is acknowledged")?;
     let home = director.home.clone();
-    still("the ledger to rest", async || {
+    still("the ledger to rest", facts.still_seconds, async || {
         let (_, status) = home.read(&["status"]).await?;
-        Ok((is_at_rest(&status), status))
+        Ok((is_at_rest(&status, facts.passing), status))
     })
     .await?;
     director.provider.calm().await?;
@@ -223,19 +233,22 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     stop(&mut daemon, director).await
 }
 
-/// Whether nothing waits any more.
-fn is_at_rest(status: &Value) -> bool {
+/// Whether nothing waits any more, nor is held for a reason that passes by itself.
+fn is_at_rest(status: &Value, passing: &[&str]) -> bool {
     let waits = |state: &Value| ["pending", "in_flight", "unknown"].iter().any(|it| state == it);
     let events = status["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let held = status["held"].as_array().map(Vec::as_slice).unwrap_or_default();
     status["records"] == status["accrued_to"]
         && status["corrections"] == status["corrected_to"]
         && status["balances_open"] == 0
         && !events.iter().any(|line| waits(&line["state"]))
+        && !held.iter().any(|line| passing.iter().any(|it| line["reason"] == *it))
 }
 
-/// Looks until the level is reached; fails when what is looked at does not change any more.
+/// Looks until the level is reached; fails when what is looked at does not change for `seconds`.
 async fn still(
     what: &str,
+    seconds: u64,
     mut look: impl AsyncFnMut() -> anyhow::Result<(bool, Value)>,
 ) -> anyhow::Result<()> {
     let mut ticks = interval(Duration::from_millis(LEVEL_MILLIS));
@@ -254,7 +267,7 @@ async fn still(
         }
         if seen != last {
             (last, changed) = (seen, Instant::now());
-        } else if changed.elapsed() > Duration::from_secs(STILL_SECONDS) {
+        } else if changed.elapsed() > Duration::from_secs(seconds) {
             bail!("waited for {what}, and nothing changes any more: {last}");
         }
     }

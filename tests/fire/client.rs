@@ -14,7 +14,7 @@ use super::fixes::Verdict;
 use super::memory::{Booked, Load, Parcel, Way};
 use super::record::Record;
 use super::shared::{Phase, Shared, TOKEN};
-use super::wire::{Answer, Connection, JSON, LINES, request};
+use super::wire::{Answer, Connection, JSON, LINES, bearer, request};
 
 /// One request in so many is cut by the client while it is sent, and as many while its answer is
 /// waited for.
@@ -34,7 +34,7 @@ enum Sent {
 /// Sends until the end.
 pub(crate) async fn run(shared: Arc<Shared>, stream: u64) {
     let mut dice = shared.dice(stream);
-    let mut bell = shared.bell();
+    let (mut bell, shown) = (shared.bell(), bearer(TOKEN));
     let mut connection: Option<(SocketAddr, Connection)> = None;
     while shared.phase() != Phase::Over {
         let Some(address) = shared.address() else {
@@ -49,10 +49,10 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: u64) {
         let bytes = match &load {
             Load::Usage(parcel) => {
                 let (kind, body) = body(shared.memory().of(parcel), &mut dice);
-                request("POST", "/v1/usage", TOKEN, kind, &body)
+                request("POST", "/v1/usage", &shown, kind, &body)
             }
             Load::Correction(correction) => {
-                request("POST", &correction.path(), TOKEN, JSON, &correction.body())
+                request("POST", &correction.path(), &shown, JSON, &correction.body())
             }
         };
         let open = connection.take().filter(|(opened, _)| *opened == address);

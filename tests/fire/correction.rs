@@ -15,8 +15,6 @@ use super::record::{Meter, Record, decimal};
 const CORRECTED_ONE_IN: u64 = 33;
 /// Sets the numbers of a record's corrections apart from those of the record.
 const SALT: u64 = 0x636f_7272_6563_7421;
-/// A correction comes at most so many acknowledged records after what it waits for, if it is soon.
-const SOON: u64 = 300;
 /// The columns of a table of corrections.
 const COLUMNS: [&str; 7] = ["source", "record", "id", "kind", "quantity", "replaces", "reason"];
 
@@ -80,9 +78,9 @@ pub(crate) struct Step {
     pub(crate) fate: Fate,
 }
 
-/// The corrections of a record, in order: mostly none. `span` is how many acknowledged records a
-/// late one waits for at most.
-pub(crate) fn script(seed: u64, record: &Record, span: u64) -> Vec<Step> {
+/// The corrections of a record, in order: mostly none. `soon` and `span` are how many acknowledged
+/// records one waits for at most that is soon, and one that is late.
+pub(crate) fn script(seed: u64, record: &Record, (soon, span): (u64, u64)) -> Vec<Step> {
     let mut dice = Dice::of(seed ^ SALT, record.number);
     if !dice.once_in(CORRECTED_ONE_IN) {
         return Vec::new();
@@ -121,7 +119,7 @@ pub(crate) fn script(seed: u64, record: &Record, span: u64) -> Vec<Step> {
         (Fate::Mistaken, ..) | (_, true, 0..2) => Moment::Early,
         (_, true, 2..4) => Moment::InDoubt,
         (_, _, 0..5) => Moment::After(0),
-        (_, _, 5..7) => Moment::After(dice.below(SOON)),
+        (_, _, 5..7) => Moment::After(dice.below(soon)),
         (_, _, _) => Moment::After(dice.below(span)),
     };
     let made = steps.into_iter().enumerate().map(|(at, (name, change, fate))| {

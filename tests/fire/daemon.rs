@@ -15,13 +15,11 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
+use super::kind::Kind;
 use super::memory::Way;
-use super::provider::WEBHOOK_SECRETS;
-use super::record::Meter;
+use super::provider::Provider;
 use super::shared::TOKEN;
 
-/// The key that the stand-in takes. No real account has it.
-const KEY: &str = "sk_test_tallydUnderFire";
 /// How long a command that reads the ledger may take, in seconds: it reads all of it.
 const COMMAND_SECONDS_MAX: u64 = 600;
 /// Most bytes of the log that are shown.
@@ -29,21 +27,23 @@ const TAIL_BYTES: usize = 2_000;
 
 /// The folder of the daemon: its config, its log, and its ledger unless that lies elsewhere.
 pub(crate) struct Home {
+    kind: Kind,
     folder: PathBuf,
     ledger: PathBuf,
     began: Instant,
 }
 
 impl Home {
-    /// One whose daemon tells the provider at `api`, and keeps its ledger in `ledgers`.
+    /// One whose daemon tells the provider, this often at most, and keeps its ledger in `ledgers`.
     pub(crate) fn new(
         folder: &Path,
         ledgers: Option<&Path>,
-        api: SocketAddr,
+        provider: &Provider,
         rate: u32,
     ) -> anyhow::Result<Self> {
+        let (kind, api) = (provider.kind, provider.address);
         let ledger = ledgers.unwrap_or(folder).join("tallyd.ledger");
-        let home = Self { folder: folder.to_owned(), ledger, began: Instant::now() };
+        let home = Self { kind, folder: folder.to_owned(), ledger, began: Instant::now() };
         let text = home.config(api, rate);
         std::fs::write(home.path().join("tallyd.toml"), text).context("cannot write the config")?;
         Ok(home)
@@ -51,6 +51,11 @@ impl Home {
 
     pub(crate) fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// Where the ledger is.
+    pub(crate) fn ledger(&self) -> &Path {
+        &self.ledger
     }
 
     /// Whether there is a ledger yet.
@@ -70,47 +75,35 @@ impl Home {
     }
 
     fn config(&self, api: SocketAddr, rate: u32) -> String {
-        let routes: String = Meter::ALL
-            .iter()
-            .map(|meter| {
-                let (name, lines) = (meter.name(), meter.route());
-                format!("[route.{name}]\nmeter = \"{name}\"\nto = \"stripe.main\"\n{lines}\n")
-            })
-            .collect();
-        let columns: String = Meter::ALL
-            .iter()
-            .map(|meter| {
-                let name = meter.name();
-                format!(
-                    "[[import.table.record]]\nmeter = \"{name}\"\ncolumn = \"{name}\"\n\
-                     id_suffix = \"-{name}\"\nwhen_empty = \"skip\"\n"
-                )
-            })
-            .collect();
+        let facts = self.kind.facts();
+        let (mut routes, mut columns) = (String::new(), String::new());
+        for meter in facts.meters {
+            let (name, lines, to) = (meter.name(), self.kind.route(*meter), facts.instance);
+            routes += &format!("[route.{name}]\nmeter = \"{name}\"\nto = \"{to}\"\n{lines}\n");
+            columns += &format!(
+                "[[import.table.record]]\nmeter = \"{name}\"\ncolumn = \"{name}\"\n\
+                 id_suffix = \"-{name}\"\nwhen_empty = \"skip\"\n"
+            );
+        }
         format!(
             "[ledger]\npath = {ledger:?}\n\
              [http]\nlisten = \"127.0.0.1:0\"\noperator_socket = {socket:?}\n\
              [[http.token]]\nsecret = {{ env = \"FIRE_TOKEN\" }}\nsources = [\"{web}\"]\n\
              [intake]\nfree_bytes_min = 1048576\n\
-             [stripe.main]\nkey = {{ env = \"FIRE_KEY\" }}\napi = \"http://{api}\"\n\
-             rate_per_second = {rate}\nattempt_timeout_seconds = 2\n\
-             backoff_first_millis = 50\nbackoff_seconds_max = 1\npause_probe_seconds = 1\n\
-             reads_per_month = 100000\nreconcile = \"* * * * *\"\n\
-             webhook_secrets = [{{ env = \"FIRE_SNAPSHOTS\" }}, {{ env = \"FIRE_THIN\" }}]\n\
-             {routes}[import.table]\n{columns}[log]\nfilter = \"warn\"\n\
+             {provider}{routes}[import.table]\n{columns}[log]\nfilter = \"warn\"\n\
              [clock]\nfollow = \"http://{api}\"\n",
             ledger = self.ledger,
             socket = self.path().join("operator.sock"),
             web = Way::Http.source(),
+            provider = self.kind.tables(api, rate),
         )
     }
 
     /// The program, with what it needs to know.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyd"));
-        let [snapshots, thin] = WEBHOOK_SECRETS;
-        command.env_clear().env("FIRE_KEY", KEY).env("FIRE_TOKEN", TOKEN);
-        command.env("FIRE_SNAPSHOTS", snapshots).env("FIRE_THIN", thin);
+        command.env_clear().env("FIRE_TOKEN", TOKEN);
+        command.envs(self.kind.facts().secrets.iter().copied());
         command.current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::chance::Dice;
 use super::correction::{Correction, Fate, Moment, Step, script};
+use super::kind::Kind;
 use super::memory::Way;
 use super::record::{Record, decimal};
 
@@ -15,8 +16,6 @@ use super::record::{Record, decimal};
 const KEPT_MAX: usize = 64;
 /// One correction in so many is one that was acknowledged before.
 const AGAIN_ONE_IN: u64 = 12;
-/// A late correction waits for one in so many of all records at most.
-const LATE_PART: usize = 5;
 
 /// What was said of a correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +48,9 @@ struct Fix {
 #[derive(Debug, Default)]
 pub(crate) struct Fixes {
     seed: u64,
+    /// How many acknowledged records a correction waits for at most, if it is soon, and if it is
+    /// late.
+    soon: u64,
     span: u64,
     /// By the record's number.
     open: BTreeMap<u64, Fix>,
@@ -66,14 +68,15 @@ pub(crate) struct Fixes {
 }
 
 impl Fixes {
-    pub(crate) fn new(seed: u64, target: usize) -> Self {
-        let span = u64::try_from(target / LATE_PART).unwrap_or(u64::MAX);
-        Self { seed, span, ..Self::default() }
+    pub(crate) fn new(kind: Kind, seed: u64, target: usize) -> Self {
+        let facts = kind.facts();
+        let span = u64::try_from(target / facts.late_part).unwrap_or(u64::MAX);
+        Self { seed, soon: facts.soon, span, ..Self::default() }
     }
 
     /// A record was made. Answers whether it has to wait for a correction that goes before it.
     pub(crate) fn made(&mut self, way: Way, record: &Record) -> bool {
-        let mut later: VecDeque<Step> = script(self.seed, record, self.span).into();
+        let mut later: VecDeque<Step> = script(self.seed, record, (self.soon, self.span)).into();
         let Some(present) = later.pop_front() else { return false };
         let is_early = present.moment == Moment::Early;
         let fix = Fix { record: *record, way, later, present, is_set: is_early };

@@ -26,8 +26,8 @@ pub(crate) struct Item {
     /// What is outstanding, in thousandths: below zero when too much is told.
     pub(crate) quantity: i128,
     reason: String,
-    /// Whether it is a balance's: then no event of it is on its way.
-    is_balance: bool,
+    /// The balance's number, if it is a balance's: then no event of it is on its way.
+    balance: Option<i64>,
     whole: Value,
 }
 
@@ -49,8 +49,9 @@ impl Held {
         for whole in list(&listed, "held") {
             let (place, quantity) = place_and(whole, "meter", "account", "quantity")?;
             let reason = text(whole, "reason").to_owned();
-            let is_balance = text(whole, "name").starts_with(BALANCE);
-            let item = Item { quantity, reason, is_balance, whole: whole.clone() };
+            let number = text(whole, "name").strip_prefix(BALANCE);
+            let balance = number.and_then(|number| number.parse().ok());
+            let item = Item { quantity, reason, balance, whole: whole.clone() };
             held.items.entry(place).or_default().push(item);
         }
         Ok(held)
@@ -65,8 +66,9 @@ impl Held {
     /// there is one.
     pub(crate) fn explains(&mut self, place: Place, reason: &'static str, quantity: i128) -> bool {
         let Some(items) = self.items.get_mut(&place) else { return false };
-        let fits =
-            |item: &Item| item.is_balance && item.reason == reason && item.quantity == quantity;
+        let fits = |item: &Item| {
+            item.balance.is_some() && item.reason == reason && item.quantity == quantity
+        };
         let Some(at) = items.iter().position(fits) else { return false };
         items.swap_remove(at);
         self.count(reason, quantity);
@@ -77,10 +79,22 @@ impl Held {
     /// together.
     pub(crate) fn waits_below_zero(&mut self, place: Place) -> i128 {
         let items = self.items.entry(place).or_default();
-        let fits =
-            |item: &mut Item| item.is_balance && item.reason == BELOW_ZERO && item.quantity < 0;
+        let fits = |item: &mut Item| {
+            item.balance.is_some() && item.reason == BELOW_ZERO && item.quantity < 0
+        };
         let taken: Vec<Item> = items.extract_if(.., fits).collect();
         taken.iter().for_each(|item| self.count(BELOW_ZERO, item.quantity));
+        taken.iter().map(|item| item.quantity).sum()
+    }
+
+    /// Takes what is held of these balances of a place for a reason; how much it is together.
+    pub(crate) fn waits(&mut self, place: Place, balances: &[i64], reason: &'static str) -> i128 {
+        let items = self.items.entry(place).or_default();
+        let fits = |item: &mut Item| {
+            item.balance.is_some_and(|number| balances.contains(&number)) && item.reason == reason
+        };
+        let taken: Vec<Item> = items.extract_if(.., fits).collect();
+        taken.iter().for_each(|item| self.count(reason, item.quantity));
         taken.iter().map(|item| item.quantity).sum()
     }
 

@@ -93,8 +93,13 @@ fn write(shared: &Shared, home: &Home, way: Way, content: &Content) -> anyhow::R
     let (name, text) = match content {
         Content::Usage(parcel) => {
             let memory = shared.memory();
-            let line = if way == Way::Table { Record::row } else { Record::json };
-            ("usage", lines(Record::row_head(), memory.of(parcel).iter().map(line).collect()))
+            let meters = memory.kind().facts().meters;
+            let line = |record: &Record| match way {
+                Way::Table => record.row(meters),
+                Way::Http | Way::Lines => record.json(),
+            };
+            let all = memory.of(parcel).iter().map(line).collect();
+            ("usage", lines(Record::row_head(meters), all))
         }
         Content::Corrections(corrections) => {
             let line = if way == Way::Table { Correction::row } else { Correction::line };

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::chance::Dice;
 use super::correction::{Correction, Fate};
 use super::fixes::{Fixes, Verdict};
+use super::kind::Kind;
 use super::record::{Place, Record};
 
 /// Acknowledged parcels that are kept, to be sent once more by a client that forgot.
@@ -80,10 +81,13 @@ pub(crate) struct Counts {
 
 /// What the client remembers.
 pub(crate) struct Memory {
+    kind: Kind,
     seed: u64,
     base: i64,
     target: usize,
     released: usize,
+    /// How many records more would have been made by now, if there were any more to make.
+    passed: usize,
     /// Records that were made for files.
     for_files: usize,
     /// By number.
@@ -103,18 +107,20 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// One that is to make `target` records in the end, of which none may be made yet.
-    pub(crate) fn new(seed: u64, base: i64, target: usize) -> Self {
+    pub(crate) fn new(kind: Kind, seed: u64, base: i64, target: usize) -> Self {
         Self {
+            kind,
             seed,
             base,
             target,
             released: 0,
+            passed: 0,
             for_files: 0,
             records: Vec::new(),
             acknowledged: Vec::new(),
             unanswered: BTreeMap::new(),
             kept: VecDeque::new(),
-            fixes: Fixes::new(seed, target),
+            fixes: Fixes::new(kind, seed, target),
             lowered: BTreeMap::new(),
             open: 0,
             counts: Counts::default(),
@@ -123,18 +129,27 @@ impl Memory {
         }
     }
 
-    /// Allows `more` records to be made.
+    /// Allows `more` records to be made; once all may be, lets corrections come as if there were
+    /// more.
     pub(crate) fn release(&mut self, more: usize) {
-        self.released = self.released.saturating_add(more).min(self.target);
+        let made = more.min(self.target - self.released);
+        self.released += made;
+        self.passed += more - made;
     }
 
-    /// Records that may not be made yet.
-    pub(crate) const fn withheld(&self) -> usize {
-        self.target.saturating_sub(self.released)
+    /// Records that may not be made yet, or would not be.
+    pub(crate) fn withheld(&self) -> usize {
+        let all = self.target * self.kind.facts().stretch;
+        all.saturating_sub(self.released + self.passed)
     }
 
     pub(crate) fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// Which provider is told.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The second in which the run began.
@@ -159,9 +174,11 @@ impl Memory {
     /// A correction to send next, if one is due.
     pub(crate) fn take_correction(&mut self, way: Way, dice: &mut Dice) -> Option<Correction> {
         // Nothing more is waited for in the end.
-        let acknowledged = match self.all_are_booked() {
+        let is_end = self.all_are_booked() && self.withheld() == 0;
+        let passed = u64::try_from(self.passed).unwrap_or(u64::MAX);
+        let acknowledged = match is_end {
             true => u64::MAX,
-            false => self.counts.acknowledged,
+            false => self.counts.acknowledged.saturating_add(passed),
         };
         self.fixes.take(way, acknowledged, dice)
     }
@@ -203,7 +220,7 @@ impl Memory {
         let until = until.min(self.target.max(first + 1));
         let mut waits = false;
         for number in numbers(&(first..until)) {
-            let record = Record::draw(self.seed, self.base, number);
+            let record = self.kind.draw(self.seed, self.base, number);
             waits |= self.fixes.made(way, &record);
             self.records.push(record);
             self.acknowledged.push(false);

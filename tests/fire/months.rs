@@ -1,13 +1,7 @@
-//! Who pays by the month. Here: which customers have a subscription, where its periods end, and,
-//! once everything is told, what each final invoice bills against what was told and used. Never
-//! here: whether what was told is what was used ([`super::compare`]). Read next:
-//! [`super::provider`].
-//!
-//! The subscriptions begin four weeks before the run, by the sandbox's clock: it is moved there
-//! before anything else starts, and everything lives by it. So all usage that the provider takes is
-//! of a period of theirs. For a third of the customers that period ended hours before the run, in
-//! the midst of their usage; for another third it ends within it. Drafts are kept open for the
-//! whole run, as real ones are for hours; afterwards the clock moves past that.
+//! Who pays by the month. Here: once everything is told, what each final invoice bills against what
+//! was told and used, and what `tallyd reconcile` says of it. Never here: who has a subscription,
+//! and what an invoice looks like ([`super::kind`]); whether what was told is what was used
+//! ([`super::compare`]). Read next: [`super::provider`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,48 +16,14 @@ use super::compare::{list, text};
 use super::daemon::Home;
 use super::memory::Memory;
 use super::provider::Provider;
-use super::record::{Meter, Place, decimal, thousandths};
+use super::record::{Place, decimal, thousandths};
 use super::shared::Shared;
 
-const HOUR: i64 = 3_600;
-const DAY: i64 = 24 * HOUR;
-/// How long before the run subscriptions begin, in seconds: longer than the oldest usage that the
-/// provider takes, and shorter than any month.
-pub(crate) const BEGUN_BEFORE: i64 = 27 * DAY + 12 * HOUR;
-/// How long before the run the earlier periods end, in seconds, and how long after its beginning
-/// the later ones do.
-const ENDED_BEFORE: i64 = 5 * HOUR;
-const ENDS_AFTER: i64 = 60;
-/// How long drafts take usage, in seconds: the longest that there is, as a run may take hours.
-pub(crate) const GRACE: i64 = 72 * HOUR;
-/// Customers with a subscription: all but each third of those that the load has at most.
-const CUSTOMERS: u64 = 400;
+const DAY: i64 = 86_400;
 /// How long a daemon may take to learn which invoices are final, in seconds.
 const LEARN_SECONDS: u64 = 300;
 /// How long before the run its oldest usage is, in seconds, of which a report is asked for.
 const REPORTED: i64 = 70 * DAY;
-
-/// Where the first period of a customer's subscription ends, in seconds from the beginning of the
-/// run; nothing where there is no subscription.
-const fn first_end(customer: u64) -> Option<i64> {
-    match customer % 3 {
-        0 => Some(ENDS_AFTER),
-        1 => Some(-ENDED_BEFORE),
-        _ => None,
-    }
-}
-
-/// Whether a customer's usage is billed by a subscription.
-pub(crate) const fn is_subscribed(place: Place) -> bool {
-    first_end(place.customer).is_some()
-}
-
-/// The customers that have a subscription, each with where its first period ends, in a run that
-/// begins at `base`.
-pub(crate) fn subscribers(base: i64) -> impl Iterator<Item = (String, i64)> {
-    let end = move |customer| Some((format!("cus_{customer}"), base + first_end(customer)?));
-    (0..CUSTOMERS).filter_map(end)
-}
 
 /// What the months came to.
 #[derive(Debug, Default)]
@@ -80,10 +40,18 @@ pub(crate) struct Months {
 }
 
 /// A line of a final invoice, in thousandths.
-struct Line {
-    place: Place,
-    span: (i64, i64),
-    billed: i128,
+pub(crate) struct Line {
+    pub(crate) place: Place,
+    pub(crate) span: (i64, i64),
+    pub(crate) billed: i128,
+}
+
+/// What final invoices bill, and what the provider was told.
+pub(crate) struct Billed {
+    pub(crate) told: Timed,
+    pub(crate) lines: Vec<Line>,
+    /// What must not be, in words.
+    pub(crate) findings: Vec<String>,
 }
 
 /// Compares what final invoices bill with what was told and used, once everything is told: in the
@@ -95,18 +63,15 @@ pub(crate) async fn conclude(
     memory: &Memory,
     (held, shared): (&BTreeSet<Place>, &Shared),
 ) -> anyhow::Result<Months> {
-    // Nothing moves yet.
-    let events = provider.events().await?;
     let mut daemon = home.start()?;
     let listening = timeout(Duration::from_secs(LEARN_SECONDS), daemon.listening()).await;
     let address = listening.context("no start for the report")??;
     ensure!(address.is_some(), "the daemon did not start for the report");
     shared.set_address(address);
-    provider.advance(GRACE + 2 * HOUR).await?;
-    let lines = final_lines(provider).await?;
-    let mut made = Months::default();
-    compare(&lines, &events, memory, held, &mut made)?;
-    report(home, memory.base(), &lines, &mut made).await?;
+    let billed = provider.kind.bill(provider).await?;
+    let mut made = Months { findings: billed.findings, ..Months::default() };
+    compare(&billed.lines, &billed.told, memory, held, &mut made);
+    report(home, memory.base(), &billed.lines, &mut made).await?;
     daemon.signal(Signal::TERM)?;
     let ended = timeout(Duration::from_secs(LEARN_SECONDS), daemon.ended()).await;
     let ended = ended.context("the daemon does not stop after the report")??;
@@ -118,28 +83,16 @@ pub(crate) async fn conclude(
 }
 
 /// Quantities at a place, in thousandths, each with its second.
-type Timed = BTreeMap<Place, Vec<(i64, i128)>>;
+pub(crate) type Timed = BTreeMap<Place, Vec<(i64, i128)>>;
 
 /// Compares the lines with what was told and used.
 fn compare(
     lines: &[Line],
-    events: &[Value],
+    told: &Timed,
     memory: &Memory,
     held: &BTreeSet<Place>,
     made: &mut Months,
-) -> anyhow::Result<()> {
-    let mut told = Timed::new();
-    for event in events.iter().filter(|event| text(event, "status/state") == "counted") {
-        let place = Place::named(text(event, "event_name"), text(event, "customer"));
-        let second = event["timestamp"].as_i64();
-        let (place, second) = place.zip(second).context("an event of nobody's")?;
-        let value = match place.meter {
-            Meter::Counted => Some(1_000),
-            Meter::Traced | Meter::Calls | Meter::Tokens => thousandths(text(event, "value")),
-        };
-        let value = value.with_context(|| format!("an event without a value: {event}"))?;
-        told.entry(place).or_default().push((second, value));
-    }
+) {
     let mut used = Timed::new();
     for record in memory.records().iter().filter(|record| !record.too_old) {
         let each = (record.second, i128::from(record.expected));
@@ -151,7 +104,7 @@ fn compare(
             let inside = all.iter().filter(|(second, _)| (span.0..span.1).contains(second));
             inside.map(|(_, value)| value).sum()
         };
-        let (told, used) = (within(&told), within(&used));
+        let (told, used) = (within(told), within(&used));
         made.lines += 1;
         // What is held back of a place is compared with its sum, which has no spans.
         let is_exact = !held.contains(place);
@@ -162,31 +115,6 @@ fn compare(
                 .push(format!("{place} {span:?}: billed {billed}, told {told}, used {used}"));
         }
     }
-    Ok(())
-}
-
-/// The lines of all final invoices.
-async fn final_lines(provider: &Provider) -> anyhow::Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    for invoice in provider.invoices().await? {
-        if invoice["status"] == "draft" {
-            continue;
-        }
-        for line in list(&invoice["lines"], "data") {
-            let meter = provider.meter_of(text(line, "pricing/price_details/price"));
-            let customer = text(&invoice, "customer").strip_prefix("cus_");
-            let customer = customer.and_then(|number| number.parse().ok());
-            let (start, end) = (&line["period"]["start"], &line["period"]["end"]);
-            let made = || {
-                let span = (start.as_i64()?, end.as_i64()?);
-                let billed = thousandths(text(line, "quantity_decimal"))?;
-                let place = Place { meter: meter?, customer: customer? };
-                Some(Line { place, span, billed })
-            };
-            lines.push(made().with_context(|| format!("a line that is not understood: {line}"))?);
-        }
-    }
-    Ok(lines)
 }
 
 /// Waits until the daemon has learned what is final, and has the real command report on everything.

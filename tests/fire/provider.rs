@@ -1,6 +1,6 @@
 //! The stand-in for the provider, a real process of its own. Here: its start, its clock, its
-//! subscriptions, its faults, its books. Never here: what they are compared with. Read next:
-//! [`super::compare`].
+//! faults, its control. Never here: what one provider has and the other has not ([`super::kind`]);
+//! what its books are compared with. Read next: [`super::compare`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,55 +11,30 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::months::{self, BEGUN_BEFORE, GRACE};
+use super::kind::Kind;
 use super::record::Meter;
 use super::relay::Relay;
-use super::wire::{Connection, FORM};
+use super::wire::Connection;
 
-/// What goes wrong with requests that bill, in basis points: one answer in ten is lost after the
-/// event was booked. The limiter's own 429 is rare here, as it makes the daemon slower for long;
-/// storms of it are made beside.
-const FAULTS: [(&str, u32); 13] = [
-    ("answer_lost", 1_000),
-    ("answer_cut", 100),
-    ("closed_before", 100),
-    ("slow_before", 20),
-    ("slow_after", 20),
-    ("error_before", 100),
-    ("error_after", 100),
-    ("pinned_error_before", 100),
-    ("pinned_error_after", 100),
-    ("conflict", 50),
-    ("lock_timeout", 100),
-    ("unavailable_html", 100),
-    ("rate_limited", 2),
-];
-/// How long slow requests wait, in milliseconds: longer than an attempt may take.
-const SLOW_MILLIS: u64 = 2_500;
 /// What goes wrong with webhooks on their way, in basis points.
 const WEBHOOK_FAULTS: [(&str, u32); 4] =
     [("lost", 2_000), ("doubled", 3_000), ("disordered", 3_000), ("late", 1_000)];
-/// The secrets by which webhooks are signed, of an endpoint for each form. They are put together
-/// here, so that no scanner takes this file for a leak.
-pub(crate) const WEBHOOK_SECRETS: [&str; 2] =
-    [concat!("wh", "sec_", "fireSnapshots0123"), concat!("wh", "sec_", "fireThin012345678")];
-/// The key that the load's own requests show.
-const OWN_KEY: &str = "sk_test_fireItself";
-/// Events that are read at once.
-const EVENTS_PAGE: usize = 5_000;
+/// What was told is read so many at once.
+const TOLD_PAGE: usize = 5_000;
 
 /// The stand-in. Dropping it ends it.
 pub(crate) struct Provider {
     process: Child,
+    pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
-    seed: u64,
+    pub(crate) seed: u64,
     /// What goes wrong, in basis points.
     rates: BTreeMap<String, u32>,
     /// The prices, each with the meter that it bills.
     prices: Vec<(String, Meter)>,
 }
 
-/// What goes wrong beside [`FAULTS`], for some seconds.
+/// What goes wrong beside the faults that are drawn, for some seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
     None,
@@ -70,95 +45,38 @@ pub(crate) enum Trouble {
 }
 
 impl Provider {
-    /// Starts one with all meters, no limits, subscriptions that began four weeks ago, webhooks
-    /// that go to `relay`, and its faults on: [`FAULTS`], and `more` in place of some of them or
+    /// Starts one with all meters, no limits, subscriptions that began weeks ago, webhooks that go
+    /// to `relay`, and its faults on: the usual ones, and `more` in place of some of them or
     /// beside.
     pub(crate) async fn start(
+        kind: Kind,
         seed: u64,
         more: &[(String, u32)],
         relay: &Relay,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyd"));
         command.args(["sandbox", "--listen", "127.0.0.1:0"]);
-        for meter in Meter::ALL {
+        for meter in kind.facts().meters {
             command.arg("--meter").arg(format!("{}:{}", meter.name(), meter.formula()));
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().context("cannot start the sandbox")?;
         let output = process.stdout.take().context("the sandbox has no output")?;
-        let line = BufReader::new(output).lines().next_line().await?.unwrap_or_default();
-        let Some(address) = line.strip_prefix("stripe http://").and_then(|at| at.parse().ok())
-        else {
-            bail!("the sandbox said {line:?}");
+        let mut output = BufReader::new(output).lines();
+        let address = loop {
+            let line = output.next_line().await?.context("the sandbox says no address")?;
+            let (name, url) = line.split_once(' ').unwrap_or_default();
+            if name == kind.facts().name {
+                let address = url.strip_prefix("http://").and_then(|at| at.parse().ok());
+                break address.with_context(|| format!("the sandbox said {line:?}"))?;
+            }
         };
-        let usual = FAULTS.map(|(kind, rate)| (kind.to_owned(), rate));
-        let rates = usual.into_iter().chain(more.iter().cloned()).collect();
-        let mut provider = Self { process, address, seed, rates, prices: Vec::new() };
-        let grace = GRACE * 1_000_000;
-        let settings = json!({ "limits": "none", "invoice_grace_micros": grace });
-        provider.post("settings", &settings).await?;
-        provider.subscribe().await?;
-        provider.announce(relay).await?;
+        let usual = kind.facts().faults.iter().map(|(fault, rate)| ((*fault).to_owned(), *rate));
+        let rates = usual.chain(more.iter().cloned()).collect();
+        let mut provider = Self { process, kind, address, seed, rates, prices: Vec::new() };
+        provider.prices = kind.prepare(&provider, relay).await?;
         provider.trouble(Trouble::None, 0).await?;
         Ok(provider)
-    }
-
-    /// Makes prices and subscriptions, and lets the four weeks pass.
-    async fn subscribe(&mut self) -> anyhow::Result<()> {
-        let known = lines(self.get("meters").await?, "meters")?;
-        for meter in Meter::ALL {
-            let named = known.iter().find(|it| it["event_name"] == meter.name());
-            let id = named.and_then(|it| it["id"].as_str()).context("a meter has no id")?;
-            let price = self
-                .create(
-                    "/v1/prices",
-                    &[
-                        ("currency", "eur"),
-                        ("product_data[name]", meter.name()),
-                        ("recurring[interval]", "month"),
-                        ("recurring[meter]", id),
-                        ("recurring[usage_type]", "metered"),
-                        ("unit_amount_decimal", "0.5"),
-                    ],
-                )
-                .await?;
-            let id = price["id"].as_str().context("a price has no id")?.to_owned();
-            self.prices.push((id, meter));
-        }
-        let base = self.second().await? + BEGUN_BEFORE;
-        let names: Vec<String> =
-            (0..self.prices.len()).map(|at| format!("items[{at}][price]")).collect();
-        for (customer, end) in months::subscribers(base) {
-            let end = end.to_string();
-            let mut form = vec![("customer", customer.as_str())];
-            form.push(("billing_cycle_anchor", &end));
-            let items = names.iter().zip(&self.prices);
-            form.extend(items.map(|(name, (price, _))| (name.as_str(), price.as_str())));
-            self.create("/v1/subscriptions", &form).await?;
-        }
-        self.post("clock", &json!({ "set_micros": base * 1_000_000 })).await?;
-        Ok(())
-    }
-
-    /// Has what happens announced by webhooks, in both forms.
-    async fn announce(&self, relay: &Relay) -> anyhow::Result<()> {
-        let url = format!("http://{}/webhooks/stripe.main", relay.address);
-        let forms = ["snapshot", "thin"].into_iter().zip(WEBHOOK_SECRETS);
-        let endpoints: Vec<Value> = forms
-            .map(|(payload, secret)| json!({ "url": url, "secrets": [secret], "payload": payload }))
-            .collect();
-        let mut faults = json!({ "seed": self.seed });
-        for (kind, rate) in WEBHOOK_FAULTS {
-            faults[kind] = rate.into();
-        }
-        self.post("webhooks", &json!({ "endpoints": endpoints, "faults": faults })).await?;
-        Ok(())
-    }
-
-    /// Asks for something to be made, by the provider's own wire.
-    async fn create(&self, path: &str, form: &[(&str, &str)]) -> anyhow::Result<Value> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        Connection::ask_as(self.address, OWN_KEY, ("POST", path), (FORM, &body)).await
     }
 
     /// The meter that a price bills.
@@ -167,26 +85,34 @@ impl Provider {
         found.map(|(_, meter)| *meter)
     }
 
-    /// Lets so many seconds pass at once.
-    pub(crate) async fn advance(&self, seconds: i64) -> anyhow::Result<()> {
-        self.post("clock", &json!({ "advance_micros": seconds * 1_000_000 })).await?;
+    /// Has what happens announced by webhooks at these endpoints, and some of that go wrong.
+    pub(crate) async fn announce(&self, endpoints: &[Value]) -> anyhow::Result<()> {
+        let mut faults = json!({ "seed": self.seed });
+        for (kind, rate) in WEBHOOK_FAULTS {
+            faults[kind] = rate.into();
+        }
+        self.post("webhooks", &json!({ "endpoints": endpoints, "faults": faults })).await?;
         Ok(())
     }
 
-    /// All invoices, newest first.
-    pub(crate) async fn invoices(&self) -> anyhow::Result<Vec<Value>> {
-        let mut all: Vec<Value> = Vec::new();
-        loop {
-            let last = all.last().and_then(|invoice| invoice["id"].as_str());
-            let after = last.map(|id| format!("&starting_after={id}")).unwrap_or_default();
-            let path = format!("/v1/invoices?limit=100{after}");
-            let page =
-                Connection::ask_as(self.address, OWN_KEY, ("GET", &path), (FORM, "")).await?;
-            all.extend(lines(page.clone(), "data")?);
-            if page["has_more"] != true {
-                return Ok(all);
-            }
-        }
+    /// Where webhooks are to go.
+    pub(crate) fn webhook_url(&self, relay: &Relay) -> String {
+        format!("http://{}/webhooks/{}", relay.address, self.kind.facts().instance)
+    }
+
+    /// Lets so many seconds pass at once.
+    pub(crate) async fn advance(&self, seconds: i64) -> anyhow::Result<()> {
+        self.move_clock(&json!({ "advance_micros": seconds * 1_000_000 })).await
+    }
+
+    /// Lets all time pass until this second.
+    pub(crate) async fn go_to(&self, second: i64) -> anyhow::Result<()> {
+        self.move_clock(&json!({ "set_micros": second * 1_000_000 })).await
+    }
+
+    async fn move_clock(&self, how: &Value) -> anyhow::Result<()> {
+        Connection::ask(self.address, "POST", "/_sandbox/clock", &how.to_string()).await?;
+        Ok(())
     }
 
     /// What became of webhooks.
@@ -194,18 +120,21 @@ impl Provider {
         self.get("webhooks").await
     }
 
-    async fn get(&self, what: &str) -> anyhow::Result<Value> {
-        Connection::ask(self.address, "GET", &format!("/_sandbox/{what}"), "").await
+    /// Asks the control for what is this provider's own.
+    pub(crate) async fn get(&self, what: &str) -> anyhow::Result<Value> {
+        let path = format!("/_sandbox/{}{what}", self.kind.facts().control);
+        Connection::ask(self.address, "GET", &path, "").await
     }
 
-    async fn post(&self, what: &str, body: &Value) -> anyhow::Result<Value> {
-        let path = format!("/_sandbox/{what}");
+    /// Has the control change what is this provider's own.
+    pub(crate) async fn post(&self, what: &str, body: &Value) -> anyhow::Result<Value> {
+        let path = format!("/_sandbox/{}{what}", self.kind.facts().control);
         Connection::ask(self.address, "POST", &path, &body.to_string()).await
     }
 
     /// The second that it is.
     pub(crate) async fn second(&self) -> anyhow::Result<i64> {
-        let clock = self.get("clock").await?;
+        let clock = Connection::ask(self.address, "GET", "/_sandbox/clock", "").await?;
         let micros = clock["now_micros"].as_i64().context("the sandbox's clock says nothing")?;
         Ok(micros / 1_000_000)
     }
@@ -216,8 +145,9 @@ impl Provider {
         // New settings count every name's attempts afresh: another seed keeps a retry from meeting
         // the same fault again.
         self.seed = self.seed.wrapping_add(1);
+        let slow = self.kind.facts().slow_millis;
         let mut faults = json!({
-            "seed": self.seed, "basis_points": self.rates, "slow_millis": SLOW_MILLIS,
+            "seed": self.seed, "basis_points": self.rates, "slow_millis": slow,
             // Cancellations as well.
             "reach": "writes",
         });
@@ -227,13 +157,13 @@ impl Provider {
             Trouble::Outage => faults["outage_until"] = json!(now + seconds),
         }
         self.post("faults", &faults).await?;
-        Ok(())
+        self.kind.forgive(self).await
     }
 
     /// Lets nothing go wrong any more.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.post("faults", &json!({})).await?;
-        Ok(())
+        self.kind.forgive(self).await
     }
 
     /// What counts: a line for each meter and customer.
@@ -241,16 +171,16 @@ impl Provider {
         lines(self.get("books").await?, "books")
     }
 
-    /// Every event that it accepted.
-    pub(crate) async fn events(&self) -> anyhow::Result<Vec<Value>> {
-        let mut events = Vec::new();
+    /// Everything that it was ever told and took.
+    pub(crate) async fn told(&self) -> anyhow::Result<Vec<Value>> {
+        let (mut all, name) = (Vec::new(), self.kind.facts().told);
         loop {
-            let query = format!("events?from={}&limit={EVENTS_PAGE}", events.len());
-            let page = lines(self.get(&query).await?, "events")?;
+            let query = format!("{name}?from={}&limit={TOLD_PAGE}", all.len());
+            let page = lines(self.get(&query).await?, name)?;
             if page.is_empty() {
-                return Ok(events);
+                return Ok(all);
             }
-            events.extend(page);
+            all.extend(page);
         }
     }
 
@@ -266,7 +196,7 @@ impl Provider {
 }
 
 /// The list of this name in a document.
-fn lines(mut document: Value, name: &str) -> anyhow::Result<Vec<Value>> {
+pub(crate) fn lines(mut document: Value, name: &str) -> anyhow::Result<Vec<Value>> {
     let Value::Array(lines) = document[name].take() else {
         bail!("the sandbox does not tell its {name}");
     };

@@ -9,29 +9,11 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
 
-use super::chance::Dice;
-
 /// One in thousandths.
 pub(crate) const WHOLE: i64 = 1_000;
 /// Most records of a run: so many have a second of their own each within the four weeks that
 /// subscriptions are old.
 pub(crate) const RECORDS_MAX: usize = 2_300_000;
-/// Customers of the meters that are told record by record: as many lanes.
-const CUSTOMERS_EACH: u64 = 400;
-/// Customers of the meters that are told in sums: few, so that many records meet in a balance.
-const CUSTOMERS_SUMMED: u64 = 40;
-/// All usage is at least this old, in seconds, so that every hour it falls in has ended.
-const AGE_MIN: i64 = 7_200;
-/// Hours and days that summed usage falls in.
-const HOURS: u64 = 12;
-const DAYS: u64 = 3;
-/// One record in so many of those that are told one by one is older than the provider takes.
-const TOO_OLD_ONE_IN: u64 = 500;
-/// How old those are, in seconds: forty days.
-const TOO_OLD_AGE: i64 = 40 * DAY;
-const HOUR: i64 = 3_600;
-const DAY: i64 = 86_400;
-
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Meter {
@@ -44,10 +26,13 @@ pub(crate) enum Meter {
     Calls,
     /// Told in sums by the day.
     Tokens,
+    /// Told in sums by the minute.
+    Bursts,
 }
 
 impl Meter {
-    pub(crate) const ALL: [Self; 4] = [Self::Traced, Self::Counted, Self::Calls, Self::Tokens];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Traced, Self::Counted, Self::Calls, Self::Tokens, Self::Bursts];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -55,6 +40,7 @@ impl Meter {
             Self::Counted => "counted",
             Self::Calls => "calls",
             Self::Tokens => "tokens",
+            Self::Bursts => "bursts",
         }
     }
 
@@ -66,17 +52,7 @@ impl Meter {
     pub(crate) const fn formula(self) -> &'static str {
         match self {
             Self::Counted => "count",
-            Self::Traced | Self::Calls | Self::Tokens => "sum",
-        }
-    }
-
-    /// The lines of its route.
-    pub(crate) const fn route(self) -> &'static str {
-        match self {
-            Self::Traced => "window = \"record\"",
-            Self::Counted => "window = \"record\"\naggregate = \"count\"",
-            Self::Calls => "window = \"1h\"\nsettle = \"3s\"",
-            Self::Tokens => "window = \"1d\"\nsettle = \"3s\"",
+            Self::Traced | Self::Calls | Self::Tokens | Self::Bursts => "sum",
         }
     }
 
@@ -84,7 +60,7 @@ impl Meter {
     pub(crate) const fn is_told_one_by_one(self) -> bool {
         match self {
             Self::Traced | Self::Counted => true,
-            Self::Calls | Self::Tokens => false,
+            Self::Calls | Self::Tokens | Self::Bursts => false,
         }
     }
 }
@@ -128,64 +104,19 @@ pub(crate) struct Record {
     pub(crate) expected: i64,
     /// Whether a correction changed it.
     pub(crate) corrected: bool,
-    /// Whether the provider will not take it any more.
+    /// Whether it is too old for the provider to take, or for any subscription to bill.
     pub(crate) too_old: bool,
 }
 
 impl Record {
-    /// The record of a number: the same whenever it is drawn again. `base` is the second in which
-    /// the run began.
-    pub(crate) fn draw(seed: u64, base: i64, number: u64) -> Self {
-        let mut dice = Dice::of(seed, number);
-        let meter = match dice.below(100) {
-            0..6 => Meter::Traced,
-            6..10 => Meter::Counted,
-            10..70 => Meter::Calls,
-            _ => Meter::Tokens,
-        };
-        let customers = if meter.is_told_one_by_one() { CUSTOMERS_EACH } else { CUSTOMERS_SUMMED };
-        let place = Place { meter, customer: dice.below(customers) };
-        let too_old = meter == Meter::Traced && dice.once_in(TOO_OLD_ONE_IN);
-        let own = signed(number);
-        let second = match meter {
-            Meter::Traced if too_old => base - TOO_OLD_AGE - own,
-            Meter::Traced | Meter::Counted => base - AGE_MIN - own,
-            Meter::Calls => base - AGE_MIN - signed(dice.below(HOURS * HOUR.unsigned_abs())),
-            Meter::Tokens => {
-                let today = base - base.rem_euclid(DAY);
-                today - 1 - signed(dice.below(DAYS * DAY.unsigned_abs()))
-            }
-        };
-        let sent = match meter {
-            Meter::Traced => (own + 1) * WHOLE,
-            Meter::Counted => signed(dice.between(1, 6)) * WHOLE,
-            Meter::Calls => signed(dice.below(5_000)),
-            Meter::Tokens => signed(dice.below(2_000_000_000)),
-        };
-        let expected = match meter {
-            Meter::Counted => WHOLE,
-            Meter::Traced | Meter::Calls | Meter::Tokens => sent,
-        };
-        Self { number, place, second, sent, expected, corrected: false, too_old }
-    }
-
     /// A correction was acknowledged: it counts with this many thousandths, or not at all.
     pub(crate) const fn correct(&mut self, counts: Option<i64>) {
         self.corrected = true;
         self.expected = match (self.place.meter, counts) {
             (_, None) => 0,
             (Meter::Counted, Some(_)) => WHOLE,
-            (Meter::Traced | Meter::Calls | Meter::Tokens, Some(quantity)) => quantity,
+            (Meter::Traced | Meter::Calls | Meter::Tokens | Meter::Bursts, Some(to)) => to,
         };
-    }
-
-    /// The number of the record that an event of a meter told record by record is of, by the
-    /// event's second.
-    pub(crate) fn named_by(place: Place, second: i64, base: i64) -> Option<u64> {
-        match place.meter {
-            Meter::Traced | Meter::Counted => u64::try_from(base - AGE_MIN - second).ok(),
-            Meter::Calls | Meter::Tokens => None,
-        }
     }
 
     /// As JSON on one line.
@@ -201,17 +132,18 @@ impl Record {
     }
 
     /// What the first line of a table says.
-    pub(crate) fn row_head() -> String {
-        let meters = Meter::ALL.map(Meter::name);
-        format!("id,time,customer,{}", meters.join(","))
+    pub(crate) fn row_head(meters: &[Meter]) -> String {
+        let names: Vec<&str> = meters.iter().map(|meter| meter.name()).collect();
+        format!("id,time,customer,{}", names.join(","))
     }
 
-    /// As a row of a table with a column for each meter, of which one is filled.
-    pub(crate) fn row(&self) -> String {
-        let cells = Meter::ALL.map(|meter| match meter == self.place.meter {
+    /// As a row of a table with a column for each of these meters, of which one is filled.
+    pub(crate) fn row(&self, meters: &[Meter]) -> String {
+        let cell = |meter: &Meter| match *meter == self.place.meter {
             true => decimal(i128::from(self.sent)),
             false => String::new(),
-        });
+        };
+        let cells: Vec<String> = meters.iter().map(cell).collect();
         format!("{},{},{},{}", self.id(), self.time(), self.place.customer_name(), cells.join(","))
     }
 
@@ -226,7 +158,7 @@ impl Record {
 }
 
 /// A number that is far below the largest.
-fn signed(number: u64) -> i64 {
+pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

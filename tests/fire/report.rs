@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::compare::Comparison;
 use super::director::Deeds;
+use super::kind::Kind;
 use super::memory::Memory;
 use super::months;
 use super::record::decimal;
@@ -44,6 +45,7 @@ pub(crate) fn progress(deeds: &Deeds, shared: &Shared, began: Instant) -> anyhow
 
 /// What a run came to.
 pub(crate) struct Outcome {
+    pub(crate) kind: Kind,
     pub(crate) seed: u64,
     pub(crate) took: Duration,
     pub(crate) deeds: Deeds,
@@ -125,14 +127,15 @@ impl Outcome {
                 ("meter events in the ledger", comparison.events_in_the_ledger),
                 ("meter events at the provider", comparison.events_at_the_provider),
                 ("… of them cancelled", comparison.events_cancelled),
-                ("records compared one by one", comparison.one_by_one),
-                ("customers' meters whose sums were compared", comparison.places),
-                ("… that differ", comparison.places_that_differ),
+            ]
+            .into_iter()
+            .chain(comparison.compared.iter().copied())
+            .chain([
                 ("lines of final invoices compared", comparison.months.lines),
                 ("… that differ", comparison.months.lines_that_differ),
                 ("… as the real command reports them", comparison.months.reported),
                 ("reports kept, the daemons' own among them", comparison.months.kept),
-            ]
+            ])
             .map(|(name, count)| (name.to_owned(), count)),
         );
         for what in ["delivered", "refused", "lost"] {
@@ -175,12 +178,9 @@ impl Outcome {
             entries.filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
         };
         let mut rows = Vec::new();
-        for (what, route) in [
-            ("attempts to tell an event", "POST /v1/billing/meter_events"),
-            ("attempts to cancel an event", "POST /v1/billing/meter_event_adjustments"),
-        ] {
+        for (what, route) in self.kind.facts().attempts {
             let answers = numbers(&self.statistics["requests"][route]);
-            rows.push((what.to_owned(), answers.iter().map(|(_, count)| count).sum()));
+            rows.push(((*what).to_owned(), answers.iter().map(|(_, count)| count).sum()));
             rows.extend(answers.into_iter().map(|(status, count)| (format!("… {status}"), count)));
         }
         let refused = self.statistics["duplicates_refused"].as_u64().unwrap_or_default();
@@ -208,7 +208,11 @@ impl fmt::Display for Outcome {
             writeln!(f, "ledger, config and log are kept in {}", folder.display())?;
         }
         match findings.len() {
-            0 => writeln!(f, "Nothing is lost, doubled or unexplained."),
+            0 => {
+                let Comparison { lost, doubled, unexplained, .. } = &self.comparison;
+                writeln!(f, "lost {lost}, doubled {doubled}, unexplained {unexplained}")?;
+                writeln!(f, "Nothing is lost, doubled or unexplained.")
+            }
             count => writeln!(f, "{count} findings."),
         }
     }

@@ -61,7 +61,9 @@ impl Shared {
 
     /// Takes the memory out, once nobody sends any more.
     pub(crate) fn take_memory(&self) -> Memory {
-        std::mem::replace(&mut *self.memory(), Memory::new(0, 0, 0))
+        let mut memory = self.memory();
+        let nothing = Memory::new(memory.kind(), 0, 0, 0);
+        std::mem::replace(&mut *memory, nothing)
     }
 
     /// Where the daemon listens, while it is believed to.

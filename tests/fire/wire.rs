@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,11 +40,21 @@ pub(crate) const LINES: &str = "application/x-ndjson";
 /// What a provider is asked in.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request with a body of some kind.
-pub(crate) fn request(method: &str, path: &str, token: &str, kind: &str, body: &str) -> Vec<u8> {
+/// What a request shows of a token.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// What a request shows of a user's name, and of a password that is empty.
+pub(crate) fn basic(user: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:")))
+}
+
+/// A request with a body of some kind, from whom `shown` proves it.
+pub(crate) fn request(method: &str, path: &str, shown: &str, kind: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "{method} {path} HTTP/1.1\r\nhost: fire\r\nauthorization: Bearer {token}\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: fire\r\nauthorization: {shown}\r\n\
          content-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
@@ -96,19 +108,19 @@ impl Connection {
         path: &str,
         body: &str,
     ) -> anyhow::Result<Value> {
-        Self::ask_as(address, "none", (method, path), (JSON, body)).await
+        Self::ask_as(address, &bearer("none"), (method, path), (JSON, body)).await
     }
 
-    /// Asks once with a token, or a key, and a body of some kind.
+    /// Asks once as somebody, with a body of some kind.
     pub(crate) async fn ask_as(
         address: SocketAddr,
-        token: &str,
+        shown: &str,
         (method, path): (&str, &str),
         (kind, body): (&str, &str),
     ) -> anyhow::Result<Value> {
         let asking = async {
             let mut connection = Self::open(address).await?;
-            connection.send(&request(method, path, token, kind, body)).await?;
+            connection.send(&request(method, path, shown, kind, body)).await?;
             connection.answer().await
         };
         let answer = asking.await.with_context(|| format!("{method} {path} was not answered"))?;
