@@ -42,6 +42,8 @@ const LEVEL_MILLIS: u64 = 500;
 const STILL_SECONDS: u64 = 60;
 /// Time between two lines while something is waited for, in seconds.
 const SAY_SECONDS: u64 = 30;
+/// Looks in a row that find nothing new before time is let pass: five seconds and more.
+const HURRY_LOOKS: u32 = 10;
 /// How long a daemon that rests may take to stop, in seconds.
 const STOP_SECONDS: u64 = 60;
 
@@ -214,7 +216,6 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     let mut daemon = director.rest().await?;
     let shared = director.shared.clone();
     report::progress(&director.deeds, &shared, began)?;
-    let facts = director.provider.kind.facts();
     still("all usage to be acknowledged", STILL_SECONDS, async || {
         let memory = shared.memory();
         Ok((memory.is_done(), Value::from(memory.counts.acknowledged)))
@@ -222,15 +223,33 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     .await?;
     shared.end();
     report::say("all usage is acknowledged")?;
-    let home = director.home.clone();
-    still("the ledger to rest", facts.still_seconds, async || {
-        let (_, status) = home.read(&["status"]).await?;
-        Ok((is_at_rest(&status, facts.passing), status))
-    })
-    .await?;
+    settle(director).await?;
     director.provider.calm().await?;
     report::say("the ledger rests; faults are off")?;
     stop(&mut daemon, director).await
+}
+
+/// Lets everything be told that can be; where nothing happens any more, by letting time pass.
+async fn settle(director: &Director) -> anyhow::Result<()> {
+    let (provider, home) = (&director.provider, director.home.clone());
+    let facts = provider.kind.facts();
+    let (mut last, mut same) = (Value::Null, 0);
+    still("the ledger to rest", facts.still_seconds, async || {
+        let (_, status) = home.read(&["status"]).await?;
+        let is_reached = is_at_rest(&status, facts.passing);
+        same = if status == last { same + 1 } else { 0 };
+        last.clone_from(&status);
+        if let Some(seconds) = facts.hurry_seconds
+            && !is_reached
+            && same == HURRY_LOOKS
+        {
+            same = 0;
+            report::say("        lets time pass")?;
+            provider.advance(seconds).await?;
+        }
+        Ok((is_reached, status))
+    })
+    .await
 }
 
 /// Whether nothing waits any more, nor is held for a reason that passes by itself.

@@ -11,8 +11,6 @@ use super::chance::Dice;
 use super::memory::Way;
 use super::record::{Meter, Record, decimal};
 
-/// One record in so many is corrected.
-const CORRECTED_ONE_IN: u64 = 33;
 /// Sets the numbers of a record's corrections apart from those of the record.
 const SALT: u64 = 0x636f_7272_6563_7421;
 /// The columns of a table of corrections.
@@ -78,11 +76,22 @@ pub(crate) struct Step {
     pub(crate) fate: Fate,
 }
 
-/// The corrections of a record, in order: mostly none. `soon` and `span` are how many acknowledged
-/// records one waits for at most that is soon, and one that is late.
-pub(crate) fn script(seed: u64, record: &Record, (soon, span): (u64, u64)) -> Vec<Step> {
+/// How corrections are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Habit {
+    /// One record in so many is corrected.
+    pub(crate) one_in: u64,
+    /// How many acknowledged records a correction waits for at most, if it is soon, and if it is
+    /// late.
+    pub(crate) soon: u64,
+    pub(crate) span: u64,
+}
+
+/// The corrections of a record, in order: mostly none.
+pub(crate) fn script(seed: u64, record: &Record, habit: Habit) -> Vec<Step> {
+    let Habit { one_in, soon, span } = habit;
     let mut dice = Dice::of(seed ^ SALT, record.number);
-    if !dice.once_in(CORRECTED_ONE_IN) {
+    if !dice.once_in(one_in) {
         return Vec::new();
     }
     let sent = record.sent;

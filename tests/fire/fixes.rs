@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::ops::Range;
 
 use super::chance::Dice;
-use super::correction::{Correction, Fate, Moment, Step, script};
+use super::correction::{Correction, Fate, Habit, Moment, Step, script};
 use super::kind::Kind;
 use super::memory::Way;
 use super::record::{Record, decimal};
@@ -48,10 +48,7 @@ struct Fix {
 #[derive(Debug, Default)]
 pub(crate) struct Fixes {
     seed: u64,
-    /// How many acknowledged records a correction waits for at most, if it is soon, and if it is
-    /// late.
-    soon: u64,
-    span: u64,
+    habit: Habit,
     /// By the record's number.
     open: BTreeMap<u64, Fix>,
     /// Numbers of records, by how many records have to be acknowledged first.
@@ -71,12 +68,13 @@ impl Fixes {
     pub(crate) fn new(kind: Kind, seed: u64, target: usize) -> Self {
         let facts = kind.facts();
         let span = u64::try_from(target / facts.late_part).unwrap_or(u64::MAX);
-        Self { seed, soon: facts.soon, span, ..Self::default() }
+        let habit = Habit { one_in: facts.corrected_one_in, soon: facts.soon, span };
+        Self { seed, habit, ..Self::default() }
     }
 
     /// A record was made. Answers whether it has to wait for a correction that goes before it.
     pub(crate) fn made(&mut self, way: Way, record: &Record) -> bool {
-        let mut later: VecDeque<Step> = script(self.seed, record, (self.soon, self.span)).into();
+        let mut later: VecDeque<Step> = script(self.seed, record, self.habit).into();
         let Some(present) = later.pop_front() else { return false };
         let is_early = present.moment == Moment::Early;
         let fix = Fix { record: *record, way, later, present, is_set: is_early };

@@ -57,10 +57,15 @@ pub(crate) struct Facts {
     pub(crate) life: u64,
     /// Records come in the first of so many parts of the fight; corrections in all of them.
     pub(crate) stretch: usize,
+    /// One record in so many is corrected.
+    pub(crate) corrected_one_in: u64,
     /// A correction comes at most so many acknowledged records after what it waits for, if it is
     /// soon; if it is late, one in so many of all records.
     pub(crate) soon: u64,
     pub(crate) late_part: usize,
+    /// By how much the clock moves when nothing changes while the ledger comes to rest, in seconds:
+    /// longer than what is asked again by itself waits. Nothing where nothing has to wait.
+    pub(crate) hurry_seconds: Option<i64>,
     /// How long nothing may change while the ledger comes to rest, in seconds.
     pub(crate) still_seconds: u64,
 }

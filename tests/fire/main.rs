@@ -21,7 +21,7 @@
 //!
 //! ```text
 //!   cargo test --test fire                                          two minutes
-//!   cargo test --test fire -- --provider chargebee                  three minutes
+//!   cargo test --test fire -- --provider chargebee                  four minutes
 //!   cargo test --release --test fire -- --kills 200 --records 1000000 --seed 1
 //! ```
 //!
@@ -74,7 +74,7 @@ struct Arguments {
     /// Decides the load, the lives and the faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long a daemon lives on average, in milliseconds: 2500, or 5000 where a Chargebee site is
+    /// How long a daemon lives on average, in milliseconds: 2500, or 4000 where a Chargebee site is
     /// told.
     #[arg(long, value_parser = clap::value_parser!(u64).range(100..))]
     life: Option<u64>,

@@ -56,12 +56,15 @@ pub(crate) const FACTS: Facts = Facts {
     // Entries leave slowly: some have to be there already when daemons are killed and records are
     // corrected.
     records: 20_000,
-    life: 5_000,
+    life: 4_000,
     stretch: 2,
-    soon: 6_000,
+    corrected_one_in: 8,
+    soon: 20_000,
     late_part: 1,
-    // What ends by itself is asked for once a minute, and a minute later where nobody answers.
-    still_seconds: 150,
+    // A daemon that was killed while it asked for a term's invoice asks again ten minutes later, and
+    // entries of that term that have to change wait for it.
+    hurry_seconds: Some(660),
+    still_seconds: 90,
 };
 
 /// Who delivers webhooks, and how that is proven.

@@ -52,8 +52,10 @@ pub(crate) const FACTS: Facts = Facts {
     records: 30_000,
     life: 2_500,
     stretch: 1,
+    corrected_one_in: 33,
     soon: 300,
     late_part: 5,
+    hurry_seconds: None,
     still_seconds: 60,
 };
 
