@@ -234,14 +234,17 @@ impl Reporter {
 
     /// Reads a total, and compares what is known of its span.
     async fn compare(&self, target: Target, outlook: &mut Outlook) -> Result<Row, LedgerError> {
-        let Target { comparand, span, asked, why, invoices } = target;
+        let Target { mut comparand, span, asked, why, invoices } = target;
         let read = match asked {
             None => Err(why),
             Some((asked, promise)) => {
                 self.read(&comparand, asked, promise, outlook).await.map_err(Some)
             }
         };
-        // What moved meanwhile may count as well: the events are read after the total.
+        // What moved meanwhile may count as well: the events, and their lane, come after the total.
+        if comparand.lane.is_none() {
+            comparand.lane = self.lane_by_now(&comparand, span).await?;
+        }
         let reach = asked.map_or(span, |(asked, _)| Window {
             start: span.start.min(asked.start),
             end: span.end.max(asked.end),
@@ -293,6 +296,17 @@ impl Reporter {
             seen,
             lacking: Vec::new(),
         })
+    }
+
+    async fn lane_by_now(
+        &self,
+        of: &Comparand,
+        range: Window,
+    ) -> Result<Option<LaneId>, LedgerError> {
+        let (account, meter) = (Some(of.account.clone()), Some(of.meter.clone()));
+        let question = Question { provider: self.settings.provider.clone(), account, meter, range };
+        let known = self.ledger.comparands(&question).await?;
+        Ok(known.into_iter().find_map(|each| each.lane))
     }
 
     /// One total; or why there is none.

@@ -1,6 +1,7 @@
 //! The whole of a run. Here: its order: the parts that send, one life after the other, the looks in
 //! between, the rest at the end. Never here: what a part does. Read next: [`super::director`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -76,14 +78,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut parts = JoinSet::new();
     let per_tick = Arc::new(AtomicUsize::new(0));
     start_parts(&mut parts, &shared, &home, &per_tick);
-    let fighting = async {
-        fight(&mut director, arguments, &per_tick, began).await?;
-        rest(&mut director, began).await?;
-        match arguments.meddle {
-            0 => Ok(()),
-            much => kind.meddle(&director.provider, much).await,
-        }
-    };
+    let fighting = fight_out(&mut director, arguments, &per_tick, began);
     let rested = tokio::select! {
         rested = fighting => rested,
         failed = failure(&mut parts, &shared) => failed,
@@ -97,11 +92,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Err(error) => Err(error),
     };
     let whole = comparison.as_ref().is_ok_and(|made| made.findings.is_empty());
-    let kept = if whole && memory.findings().0.is_empty() {
-        None
-    } else {
-        home.bring_ledger()?;
-        Some(folder.keep())
+    let kept = match whole && memory.findings().0.is_empty() {
+        true => None,
+        false => Some(kept(&home, folder)?),
     };
     let statistics = director.provider.statistics().await.unwrap_or_default();
     let webhooks = director.provider.webhooks().await.unwrap_or_default();
@@ -124,6 +117,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         memory,
     };
     Ok(outcome)
+}
+
+/// Keeps the folder for whoever looks into it, with the ledger.
+fn kept(home: &Home, folder: TempDir) -> anyhow::Result<PathBuf> {
+    home.bring_ledger()?;
+    Ok(folder.keep())
 }
 
 /// Compares everything, once the ledger rests: what is told, then what is billed.
@@ -165,6 +164,21 @@ fn start_parts(
             shared.ring();
         }
     });
+}
+
+/// Fights until the daemon was killed often enough, and lets everything be told.
+async fn fight_out(
+    director: &mut Director,
+    arguments: &Arguments,
+    per_tick: &AtomicUsize,
+    began: Instant,
+) -> anyhow::Result<()> {
+    fight(director, arguments, per_tick, began).await?;
+    rest(director, began).await?;
+    match arguments.meddle {
+        0 => Ok(()),
+        much => director.provider.kind.meddle(&director.provider, much).await,
+    }
 }
 
 /// Waits for a part to fail: none ends before the others may.

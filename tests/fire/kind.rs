@@ -51,8 +51,8 @@ pub(crate) struct Facts {
     pub(crate) attempts: &'static [(&'static str, &'static str)],
     /// Why a balance is held that is looked at again by itself.
     pub(crate) passing: &'static [&'static str],
-    /// What a run is unless it is asked for something else: its records, and how long a daemon lives
-    /// on average, in milliseconds.
+    /// What a run is unless it is asked for something else: its records, and how long a daemon
+    /// lives on average, in milliseconds.
     pub(crate) records: usize,
     pub(crate) life: u64,
     /// Records come in the first of so many parts of the fight; corrections in all of them.

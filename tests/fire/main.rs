@@ -86,12 +86,12 @@ struct Arguments {
     #[arg(long)]
     rate: Option<u32>,
     /// Another fault of the stand-in, as KIND=BASIS_POINTS. With rejected_later=100, which Stripe
-    /// has, the run has to fail: reports of what was rejected name only some of it, and totals prove the rest only
-    /// after hours.
+    /// has, the run has to fail: reports of what was rejected name only some of it, and totals
+    /// prove the rest only after hours.
     #[arg(long = "fault", value_name = "KIND=BASIS_POINTS", value_parser = fault)]
     faults: Vec<(String, u32)>,
-    /// So many entries of a Chargebee site are taken away by hand before everything is compared, and
-    /// as many entered: the run has to fail.
+    /// So many entries of a Chargebee site are taken away by hand before everything is compared,
+    /// and as many entered: the run has to fail.
     #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
     meddle: usize,
     /// Keep the ledger in this folder; its disk is then never filled.

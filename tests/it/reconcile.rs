@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use crate::support::journey::{Setting, World, provider_name, record, route};
 use crate::support::stripe::{ADJUSTMENTS, NOON, Running, event_of, pairs, start_with};
 
+mod meanwhile;
+
 const START: Timestamp = Timestamp::from_seconds(NOON);
 const HOUR: i64 = 3_600;
 /// After everything that could still land has landed, and was seen.

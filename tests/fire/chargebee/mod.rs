@@ -61,7 +61,7 @@ pub(crate) const FACTS: Facts = Facts {
     corrected_one_in: 8,
     soon: 20_000,
     late_part: 1,
-    // A daemon that was killed while it asked for a term's invoice asks again ten minutes later, and
+    // A daemon that was killed while it asked for a term's invoice asks again ten minutes later;
     // entries of that term that have to change wait for it.
     hurry_seconds: Some(660),
     still_seconds: 90,

@@ -56,9 +56,9 @@ const fn first_end(customer: u64) -> i64 {
     }
 }
 
-/// By how much the clock has to move from within the run, in seconds, until all terms with usage are
-/// over and their invoices closed: after what is pending now, the terms that go on end within a
-/// month.
+/// By how much the clock has to move from within the run, in seconds, until all terms with usage
+/// are over and their invoices closed: after what is pending now, the terms that go on end within
+/// a month.
 pub(super) const UNTIL_CLOSED: i64 = 31 * DAY + PENDING_HOURS * HOUR + 2 * HOUR;
 
 /// Makes all of it.

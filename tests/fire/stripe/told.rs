@@ -93,7 +93,8 @@ async fn accepted(home: &Home, provider: &Provider, made: &mut Comparison) -> an
 }
 
 /// Every event of the meters that are told record by record is of one record, and the events of
-/// every record come to what it counts with, but for what is held for it by name. How many records those are.
+/// every record come to what it counts with, but for what is held for it by name. How
+/// many records those are.
 fn each_record(events: &[Value], memory: &Memory, held: &mut Held, made: &mut Comparison) -> u64 {
     let mut found = vec![Found::default(); memory.records().len()];
     for event in events {
