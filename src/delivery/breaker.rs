@@ -51,30 +51,46 @@ impl Breaker {
         }
     }
 
+    /// Takes note of what one request came to, which told several events perhaps. However many they
+    /// were it is one answer, and a bad one only where none of them was told anything.
+    pub fn note_all(&mut self, outcomes: &[Outcome], now: Timestamp) {
+        let heard = outcomes.iter().find(|outcome| !is_bad(**outcome));
+        if let Some(outcome) = heard.or(outcomes.first()) {
+            self.note(*outcome, now);
+        }
+    }
+
     /// Takes note of an answer.
     pub fn note(&mut self, outcome: Outcome, now: Timestamp) {
-        match outcome {
-            Outcome::Accepted
-            | Outcome::Duplicate
-            | Outcome::Refused(_)
-            | Outcome::Busy
-            | Outcome::RateLimited
-            | Outcome::Unauthorized
-            | Outcome::WrongAccount => *self = Self::default(),
-            Outcome::NotSent | Outcome::Failed | Outcome::Unknown => {
-                self.bad_in_a_row = self.bad_in_a_row.saturating_add(1);
-                if self.bad_in_a_row < BAD_ANSWERS_MAX {
-                    return;
-                }
-                let wait_micros = match self.trial {
-                    None => TRIAL_WAIT_FIRST_MICROS,
-                    // Answers of attempts that were already out do not push the trial away.
-                    Some(trial) if trial.at > now => return,
-                    Some(trial) => (trial.wait_micros * 2).min(TRIAL_WAIT_MICROS_MAX),
-                };
-                self.trial = Some(Trial { at: now.plus_micros(wait_micros), wait_micros });
-            }
+        if !is_bad(outcome) {
+            *self = Self::default();
+            return;
         }
+        self.bad_in_a_row = self.bad_in_a_row.saturating_add(1);
+        if self.bad_in_a_row < BAD_ANSWERS_MAX {
+            return;
+        }
+        let wait_micros = match self.trial {
+            None => TRIAL_WAIT_FIRST_MICROS,
+            // Answers of attempts that were already out do not push the trial away.
+            Some(trial) if trial.at > now => return,
+            Some(trial) => (trial.wait_micros * 2).min(TRIAL_WAIT_MICROS_MAX),
+        };
+        self.trial = Some(Trial { at: now.plus_micros(wait_micros), wait_micros });
+    }
+}
+
+/// Whether it says nothing of the provider but that it may be away.
+const fn is_bad(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted
+        | Outcome::Duplicate
+        | Outcome::Refused(_)
+        | Outcome::Busy
+        | Outcome::RateLimited
+        | Outcome::Unauthorized
+        | Outcome::WrongAccount => false,
+        Outcome::NotSent | Outcome::Failed | Outcome::Unknown => true,
     }
 }
 
@@ -98,6 +114,20 @@ mod tests {
         assert_eq!(breaker.admittance(later), Admittance::Until(later.plus_seconds(2)));
         breaker.note(Outcome::Accepted, later);
         assert_eq!(breaker.admittance(later), Admittance::Open);
+    }
+
+    #[test]
+    fn a_lost_request_is_one_bad_answer_however_many_events_it_told() {
+        let mut breaker = Breaker::default();
+        for _ in 1..BAD_ANSWERS_MAX {
+            breaker.note_all(&[Outcome::Unknown; 500], NOON);
+            assert_eq!(breaker.admittance(NOON), Admittance::Open);
+        }
+        // One event that was answered shows that the provider is there.
+        breaker.note_all(&[Outcome::NotSent, Outcome::Accepted, Outcome::Unknown], NOON);
+        assert_eq!(breaker, Breaker::default());
+        breaker.note_all(&[], NOON);
+        assert_eq!(breaker, Breaker::default());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::contact::{Contacting, Readiness};
 use super::settle::{give_back, settle};
 use crate::clock::Clock;
 use crate::domain::answer::{Answer, Outcome, OutcomeKind};
+use crate::domain::event::Says;
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -63,10 +64,31 @@ pub(super) struct Lease {
     pub(super) leased_at: Timestamp,
 }
 
-/// An attempt that came to its end.
+impl Lease {
+    /// Whether other events may be told by the same request. One that failed before goes by itself:
+    /// whether the fault was its own, or that of one beside it, only its own answer tells.
+    pub(super) const fn goes_with_others(&self) -> bool {
+        match self.leased.says {
+            Says::Usage => self.leased.failures == 0,
+            Says::Cancel(_) => false,
+        }
+    }
+
+    fn request(&self) -> Request<'_> {
+        let leased = &self.leased;
+        Request {
+            says: &leased.says,
+            account: &leased.account,
+            body: &leased.body,
+            idempotency_key: &leased.idempotency_key,
+            identifier: leased.identifier.as_str(),
+        }
+    }
+}
+
+/// Attempts that came to their end together: those that one request made.
 pub(super) struct Ended {
-    pub(super) leased: Leased,
-    pub(super) answer: Answer,
+    pub(super) answered: Vec<(Leased, Answer)>,
     pub(super) at: Timestamp,
 }
 
@@ -197,54 +219,75 @@ impl Courier {
         Ok((leases.leased.into_iter().map(lease).collect(), leases.expired))
     }
 
-    /// One attempt: the stored bytes, once.
-    pub(super) async fn attempt(&self, lease: Lease) -> Ended {
-        let Lease { leased, leased_at } = lease;
-        // The process may have been stopped since the lease: then the request would land later than
-        // the ledger allows for.
-        let waited = self.clock.now().micros_since(leased_at);
-        let answer = if (0..=LEASE_WAIT_MICROS_MAX).contains(&waited) {
-            let request = Request {
-                says: &leased.says,
-                account: &leased.account,
-                body: &leased.body,
-                idempotency_key: &leased.idempotency_key,
-                identifier: leased.identifier.as_str(),
-            };
-            self.provider.send(request).await
-        } else {
-            Answer::bare(Outcome::NotSent, "leased too long ago to be sent")
-        };
-        Ended { leased, answer, at: self.clock.now() }
+    /// How many events one request may tell.
+    pub(super) fn batch_max(&self) -> usize {
+        usize::try_from(self.provider.batch_max()).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Takes note of an answer for what is common to all events; answers why the provider must be
+    /// One attempt of each of a batch, by one request: the stored bytes, once.
+    pub(super) async fn attempt(&self, batch: Vec<Lease>) -> Ended {
+        // The process may have been stopped since the lease: then the request would land later than
+        // the ledger allows for.
+        let now = self.clock.now();
+        let fresh = |lease: &Lease| {
+            (0..=LEASE_WAIT_MICROS_MAX).contains(&now.micros_since(lease.leased_at))
+        };
+        let (fresh, old): (Vec<Lease>, Vec<Lease>) = batch.into_iter().partition(fresh);
+        let answers = self.send(&fresh).await;
+        let late = || Answer::bare(Outcome::NotSent, "leased too long ago to be sent");
+        let sent = fresh.into_iter().map(|lease| lease.leased).zip(answers);
+        let unsent = old.into_iter().map(|lease| (lease.leased, late()));
+        Ended { answered: sent.chain(unsent).collect(), at: self.clock.now() }
+    }
+
+    /// Sends what is leased, by one request; an answer for each.
+    async fn send(&self, leases: &[Lease]) -> Vec<Answer> {
+        match leases {
+            [] => Vec::new(),
+            [only] => vec![self.provider.send(only.request()).await],
+            several => {
+                let requests: Vec<Request<'_>> = several.iter().map(Lease::request).collect();
+                let mut answers = self.provider.send_batch(&requests).await;
+                // What was sent and is not spoken of may be there.
+                let unsaid = || Answer::bare(Outcome::Unknown, "no answer was told for it");
+                answers.resize_with(requests.len(), unsaid);
+                answers
+            }
+        }
+    }
+
+    /// Takes note of answers for what is common to all events; answers why the provider must be
     /// paused, if so.
     fn note(&self, ended: &Ended, now_nanos: u64) -> Option<String> {
         let mut state = self.state();
-        (self.observer)(ended.answer.outcome.kind());
-        state.breaker.note(ended.answer.outcome, ended.at);
-        if let Some(provider_at) = ended.answer.provider_at
-            && state.clock.is_none_or(|reading| reading.provider_at <= provider_at)
-        {
-            state.clock = Some(ClockReading { provider_at, local_at: ended.at });
-        }
-        let said = ended.answer.message.as_deref().unwrap_or_default();
-        match ended.answer.outcome {
-            Outcome::RateLimited => {
-                state.budget.rate_limited(now_nanos, ended.answer.retry_after_seconds);
-                None
+        let outcomes: Vec<Outcome> =
+            ended.answered.iter().map(|(_, answer)| answer.outcome).collect();
+        state.breaker.note_all(&outcomes, ended.at);
+        let mut pause = None;
+        for (_, answer) in &ended.answered {
+            (self.observer)(answer.outcome.kind());
+            if let Some(provider_at) = answer.provider_at
+                && state.clock.is_none_or(|reading| reading.provider_at <= provider_at)
+            {
+                state.clock = Some(ClockReading { provider_at, local_at: ended.at });
             }
-            Outcome::Unauthorized => Some(format!("the key is not accepted: {said}")),
-            Outcome::WrongAccount => Some(format!("another account answered: {said}")),
-            Outcome::Accepted
-            | Outcome::Duplicate
-            | Outcome::Refused(_)
-            | Outcome::Busy
-            | Outcome::NotSent
-            | Outcome::Failed
-            | Outcome::Unknown => None,
+            let said = answer.message.as_deref().unwrap_or_default();
+            match answer.outcome {
+                Outcome::RateLimited => {
+                    state.budget.rate_limited(now_nanos, answer.retry_after_seconds);
+                }
+                Outcome::Unauthorized => pause = Some(format!("the key is not accepted: {said}")),
+                Outcome::WrongAccount => pause = Some(format!("another account answered: {said}")),
+                Outcome::Accepted
+                | Outcome::Duplicate
+                | Outcome::Refused(_)
+                | Outcome::Busy
+                | Outcome::NotSent
+                | Outcome::Failed
+                | Outcome::Unknown => {}
+            }
         }
+        pause
     }
 
     /// Decides what becomes of ended attempts: to be recorded with [`Self::record`].
@@ -254,13 +297,14 @@ impl Courier {
             if let Some(reason) = self.note(&each, now_nanos) {
                 judged.pause = Some(reason);
             }
-            let Ended { leased, answer, at } = each;
-            let settlement = settle(&leased, answer, &self.settings, at);
-            if let Some((reason, detail)) = &settlement.hold {
-                let identifier = leased.identifier.as_str();
-                tracing::warn!(identifier, %reason, detail, "held");
+            for (leased, answer) in each.answered {
+                let settlement = settle(&leased, answer, &self.settings, each.at);
+                if let Some((reason, detail)) = &settlement.hold {
+                    let identifier = leased.identifier.as_str();
+                    tracing::warn!(identifier, %reason, detail, "held");
+                }
+                judged.settlements.push(settlement);
             }
-            judged.settlements.push(settlement);
         }
         judged
     }
@@ -316,7 +360,9 @@ impl Service for Courier {
     /// the three (see [`super::pipeline`]).
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
         let limit = match self.readiness(now).await? {
-            Readiness::Open(limit) => limit,
+            // An absent provider is tried with one event.
+            Readiness::Open(_) if self.is_on_trial(now) => 1,
+            Readiness::Open(requests) => requests.saturating_mul(self.provider.batch_max().max(1)),
             Readiness::Wait(at) => return Ok(Step { wake_at: Some(at), ..Step::default() }),
         };
         let now_nanos = u64::try_from(now.micros()).unwrap_or_default().saturating_mul(1_000);
@@ -336,10 +382,12 @@ impl Service for Courier {
             return Ok(Step { counts: vec![("expired", expired)], more: expired > 0, wake_at });
         }
         let full = leases.len() >= usize::try_from(permits).unwrap_or(usize::MAX);
-        let sending: FuturesUnordered<_> =
-            leases.into_iter().map(|lease| self.attempt(lease)).collect();
+        let sent = u64::try_from(leases.len()).unwrap_or(u64::MAX);
+        let sending: FuturesUnordered<_> = batches(leases, self.batch_max())
+            .into_iter()
+            .map(|batch| self.attempt(batch))
+            .collect();
         let ended: Vec<Ended> = sending.collect().await;
-        let sent = u64::try_from(ended.len()).unwrap_or(u64::MAX);
         let judged = self.judge(ended, now_nanos);
         self.record(&judged, self.clock.now()).await?;
         let next = self.ledger.next_attempt_at(&self.settings.provider).await?;
@@ -354,6 +402,24 @@ impl Service for Courier {
             wake_at,
         })
     }
+}
+
+/// The leases, in their order, as requests tell them: `most` to one, and by itself what does not go
+/// with others.
+fn batches(leases: Vec<Lease>, most: usize) -> Vec<Vec<Lease>> {
+    let mut batches: Vec<Vec<Lease>> = Vec::new();
+    for lease in leases {
+        match batches.last_mut() {
+            Some(batch) if batch.len() < most && takes(batch, &lease) => batch.push(lease),
+            Some(_) | None => batches.push(vec![lease]),
+        }
+    }
+    batches
+}
+
+/// Whether what is gathered for a request takes `lease` too.
+pub(super) fn takes(batch: &[Lease], lease: &Lease) -> bool {
+    lease.goes_with_others() && batch.iter().all(Lease::goes_with_others)
 }
 
 /// Whole microseconds that cover `nanos`.

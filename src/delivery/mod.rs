@@ -40,7 +40,7 @@ pub const FREE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// time: the provider's current second passes.
 pub const LIMITED_PAUSE_SECONDS: u32 = 1;
 
-/// A number of requests in a time.
+/// A number of requests in a time; of events, where one request tells several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many; none counts as one.
@@ -69,7 +69,7 @@ impl Rate {
 pub struct Settings {
     /// The provider instance.
     pub provider: ProviderName,
-    /// Most requests that the provider shall see.
+    /// Most requests that the provider shall see, or events, where one request tells several.
     pub rate: Rate,
     /// How long nothing is sent, in seconds, after the provider's limiter spoke and named no time.
     pub limited_pause_seconds: u32,

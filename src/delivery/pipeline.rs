@@ -3,7 +3,8 @@
 //!
 //! Stop-and-wait would leave the quota unused while the ledger writes. So leases are taken a little
 //! ahead of the budget, answers are recorded in batches, and neither waits for the other; all of it
-//! in one task, so that nothing is shared but the ledger.
+//! in one task, so that nothing is shared but the ledger. Where one request tells several events,
+//! what the budget let go is gathered for a moment.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::contact::Readiness;
-use super::courier::{Courier, Ended, Judged, LEASE_WAIT_MICROS_MAX, Lease};
+use super::courier::{Courier, Ended, Judged, LEASE_WAIT_MICROS_MAX, Lease, takes};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::service::{Bell, FAILURE_SECONDS, IDLE_SECONDS_MAX, StepError};
@@ -34,6 +35,11 @@ const ANSWERS_MILLIS_MAX: u64 = 10;
 /// they would only be given back.
 const CLOSED_NANOS_MIN: u64 = 1_000_000_000;
 
+/// Longest time that an event waits for others to be told with it, in milliseconds: with a hundred
+/// events a second a request tells twenty-five. What the budget let go at its own pace arrives this
+/// much closer together at most, which its spacing has room for within a minute.
+const GATHERING_MILLIS_MAX: u64 = 250;
+
 type Bookkeeping<'a> = Pin<Box<dyn Future<Output = Result<Book, LedgerError>> + Send + 'a>>;
 type Sending<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send + 'a>>>;
 
@@ -50,6 +56,9 @@ struct Pipeline<'a> {
     courier: &'a Courier,
     started: Instant,
     queue: VecDeque<Lease>,
+    /// What the budget let go, and waits for others to be told by the same request.
+    gathered: Vec<Lease>,
+    gathered_since: Option<Instant>,
     sending: Sending<'a>,
     /// Judged as it came in, and waiting for a batch worth recording.
     judged: Judged,
@@ -87,6 +96,8 @@ impl Courier {
             courier: self,
             started,
             queue: VecDeque::new(),
+            gathered: Vec::new(),
+            gathered_since: None,
             sending: FuturesUnordered::new(),
             judged: Judged::default(),
             judged_since: None,
@@ -141,14 +152,46 @@ impl<'a> Pipeline<'a> {
         wake
     }
 
-    /// Sends what is leased, as the budget allows; answers when it allows more.
+    /// Sends what is leased, as the budget allows; answers when it allows more, or when what was
+    /// gathered has waited long enough.
     fn send(&mut self, now: Instant) -> Option<Instant> {
         self.give_back();
+        let allowed_at = self.gather(now);
+        let Some(since) = self.gathered_since else { return allowed_at };
+        if self.book_at > now {
+            return allowed_at;
+        }
+        if self.closed_until > now {
+            // The provider asked for a pause meanwhile: what was let go before it keeps it too.
+            for lease in std::mem::take(&mut self.gathered).into_iter().rev() {
+                self.queue.push_front(lease);
+            }
+            self.gathered_since = None;
+            return allowed_at;
+        }
+        let at = since + Duration::from_millis(GATHERING_MILLIS_MAX);
+        if self.queue.is_empty() || at <= now {
+            self.send_gathered();
+            return allowed_at;
+        }
+        Some(allowed_at.map_or(at, |allowed| allowed.min(at)))
+    }
+
+    /// Takes what is leased into requests, as the budget allows, and sends each that is full;
+    /// answers when it allows more.
+    fn gather(&mut self, now: Instant) -> Option<Instant> {
         let concurrency = usize::try_from(self.courier.settings.concurrency).unwrap_or(usize::MAX);
+        let most = self.courier.batch_max();
         while !self.queue.is_empty() && self.sending.len() < concurrency {
             if self.book_at > now {
                 // The ledger just failed: no answer could be recorded.
                 return Some(self.book_at);
+            }
+            if self.queue.front().is_some_and(|lease| !takes(&self.gathered, lease)) {
+                self.send_gathered();
+                if self.sending.len() >= concurrency {
+                    return None;
+                }
             }
             let taken = self.courier.state().budget.try_take(self.nanos(now));
             match taken {
@@ -162,13 +205,26 @@ impl<'a> Pipeline<'a> {
                 }
             }
             if let Some(lease) = self.queue.pop_front() {
-                self.sending.push(Box::pin(self.courier.attempt(lease)));
+                self.gathered_since.get_or_insert(now);
+                self.gathered.push(lease);
+            }
+            if self.gathered.len() >= most {
+                self.send_gathered();
             }
             if self.queue.is_empty() {
                 self.leases_most = (self.leases_most * 2).min(LEASES_MAX);
             }
         }
         None
+    }
+
+    /// Sends what was gathered, by one request.
+    fn send_gathered(&mut self) {
+        self.gathered_since = None;
+        let batch = std::mem::take(&mut self.gathered);
+        if !batch.is_empty() {
+            self.sending.push(Box::pin(self.courier.attempt(batch)));
+        }
     }
 
     /// Gives back what is leased and should not be sent: all of it once the provider is paused or
@@ -181,7 +237,7 @@ impl<'a> Pipeline<'a> {
         let pausing =
             self.judged.pause.is_some() || self.unrecorded.as_ref().is_some_and(Judged::pauses);
         let unsent: Vec<Lease> = if pausing || !self.courier.may_send(self.sending.len(), now) {
-            self.queue.drain(..).collect()
+            self.unsent()
         } else {
             let count = self.queue.iter().take_while(|lease| old(lease)).count();
             if count > 0 {
@@ -193,6 +249,12 @@ impl<'a> Pipeline<'a> {
             let judged = self.courier.judge_unsent(unsent, "not sent in time", now);
             self.keep(judged);
         }
+    }
+
+    /// Takes all that is leased and was not sent.
+    fn unsent(&mut self) -> Vec<Lease> {
+        self.gathered_since = None;
+        self.gathered.drain(..).chain(self.queue.drain(..)).collect()
     }
 
     /// Keeps what was judged for the next batch.
@@ -213,7 +275,8 @@ impl<'a> Pipeline<'a> {
     }
 
     fn wants_leases(&self) -> bool {
-        let busy = !self.queue.is_empty() || !self.sending.is_empty();
+        let waiting = !self.queue.is_empty() || !self.gathered.is_empty();
+        let busy = waiting || !self.sending.is_empty();
         if self.judged.pauses() {
             return false;
         }
@@ -323,7 +386,7 @@ impl<'a> Pipeline<'a> {
             let result = book.await;
             self.booked(result)?;
         }
-        let unsent: Vec<Lease> = self.queue.drain(..).collect();
+        let unsent = self.unsent();
         if !unsent.is_empty() {
             let judged = courier.judge_unsent(unsent, "not sent before the stop", now);
             courier.record(&judged, now).await?;

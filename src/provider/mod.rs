@@ -342,6 +342,24 @@ pub trait Provider: Send + Sync {
     /// Sends one attempt, once, and says what came of it.
     async fn send(&self, request: Request<'_>) -> Answer;
 
+    /// Most events of usage that one request tells; one where each needs a request of its own. A
+    /// cancellation always has its own, and so has an event that failed before.
+    fn batch_max(&self) -> u32 {
+        1
+    }
+
+    /// Sends one attempt of each of several events of usage, no more than [`Self::batch_max`], once
+    /// and by one request; says what came of each, in their order. Each event's stored bytes go
+    /// unchanged. What concerns the request as a whole is every event's answer: one that was lost
+    /// makes all of them unknown.
+    async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.send(request.clone()).await);
+        }
+        answers
+    }
+
     /// Reads what the provider has counted of `account` at `meter` in `span`: one total, or one for
     /// each UTC day or hour of it. The bounds of `span` lie on multiples of
     /// [`ReadBack::grain_micros`], on whole hours or on UTC midnights, as `grouping` has it. A

@@ -23,6 +23,8 @@ mod provider_conformance;
 mod provider_chargebee;
 /// Stripe's room at its edge, beside that list: what its own answers mean.
 mod provider_stripe;
+/// Events that one request tells together.
+mod batches;
 /// What is held, and decided by people.
 mod holds;
 /// Backups, and ledgers that are not the one usage was sent from.

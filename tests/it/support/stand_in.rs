@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -37,6 +37,9 @@ type Script<T> = Box<dyn Fn(usize) -> BoxFuture<'static, T> + Send + Sync>;
 pub(crate) struct StandIn {
     pub(crate) contacts: AtomicUsize,
     pub(crate) sent: AtomicUsize,
+    /// How many events each request told.
+    requests: Mutex<Vec<usize>>,
+    batch_max: u32,
     on_contact: Script<Result<Contact, Answer>>,
     on_send: Script<Answer>,
 }
@@ -49,9 +52,23 @@ impl StandIn {
         + 'static,
         on_send: impl Fn(usize) -> BoxFuture<'static, Answer> + Send + Sync + 'static,
     ) -> Arc<Self> {
+        Self::telling(1, on_contact, on_send)
+    }
+
+    /// The same, which is told up to `batch_max` events by one request; each is answered by itself.
+    pub(crate) fn telling(
+        batch_max: u32,
+        on_contact: impl Fn(usize) -> BoxFuture<'static, Result<Contact, Answer>>
+        + Send
+        + Sync
+        + 'static,
+        on_send: impl Fn(usize) -> BoxFuture<'static, Answer> + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             contacts: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
+            requests: Mutex::default(),
+            batch_max,
             on_contact: Box::new(on_contact),
             on_send: Box::new(on_send),
         })
@@ -59,6 +76,11 @@ impl StandIn {
 
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::SeqCst)
+    }
+
+    /// How many events each request told, in their order.
+    pub(crate) fn requests(&self) -> Vec<usize> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
@@ -132,7 +154,21 @@ impl Provider for StandIn {
     }
 
     async fn send(&self, _request: Request<'_>) -> Answer {
+        self.requests.lock().unwrap().push(1);
         (self.on_send)(self.sent.fetch_add(1, Ordering::SeqCst)).await
+    }
+
+    fn batch_max(&self) -> u32 {
+        self.batch_max
+    }
+
+    async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
+        self.requests.lock().unwrap().push(requests.len());
+        let mut answers = Vec::new();
+        for _ in requests {
+            answers.push((self.on_send)(self.sent.fetch_add(1, Ordering::SeqCst)).await);
+        }
+        answers
     }
 
     async fn read_totals(
