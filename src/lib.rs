@@ -51,6 +51,8 @@
 //! - Encode, persist, send: an event's bytes and its identifier are made when it is posted.
 //!   Delivery
 //!   sends those bytes, however often.
+//! - Where a provider takes several events by one request, each keeps its bytes and has an answer
+//!   of its own; a lost answer is every event's.
 //! - The intent to send is on disk before a byte leaves. An attempt without a definite answer is
 //!   `unknown`, goes first, with the same identifier, and only inside the provider's dedupe window
 //!   less a margin, measured on the provider's clock.

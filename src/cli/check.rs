@@ -9,7 +9,9 @@ use super::exit::Exit;
 use super::outlook::{Limits, RECENT_DAYS, minutes, outlook};
 use super::{page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
-use crate::config::{Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe};
+use crate::config::{
+    Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe, UsageEvents,
+};
 use crate::daemon::Time;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::MICROS_PER_DAY;
@@ -100,6 +102,9 @@ fn describe(out: &mut dyn Write, config: &Config, outlook: &[String]) -> io::Res
     for line in outlook {
         writeln!(out, "{line}")?;
     }
+    for each in &config.usage_events {
+        writeln!(out, "{}", event_site(each))?;
+    }
     for each in &config.routes {
         writeln!(out, "{}", route(each))?;
     }
@@ -164,6 +169,20 @@ fn site(site: &Chargebee, routes: &[Route]) -> String {
          day of {SUBSCRIPTIONS_SHOWN} subscriptions, {prices} each, {day}; {decimals} digits after \
          the point, {usages} usages in a subscription's life{widened}; pending \
          invoices close {hours} h after their date{webhooks}{reports}"
+    )
+}
+
+fn event_site(site: &UsageEvents) -> String {
+    let settings = &site.provider;
+    let features =
+        words::counted(i64::try_from(settings.features.len()).unwrap_or(i64::MAX), "feature");
+    let reports = reports(site.reports.as_ref());
+    let (most, rate) = (site.delivery.concurrency, site.delivery.rate.requests);
+    let (name, ingest, api) = (&settings.name, &settings.ingest, &settings.api);
+    format!(
+        "provider {name}: told by events at {ingest} and read at {api}, at most {most} requests \
+         at once and {rate} events a minute; {features} declared; its bills are not \
+         followed{reports}"
     )
 }
 

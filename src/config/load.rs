@@ -122,6 +122,7 @@ pub fn load_text(
         intake: settings.intake,
         stripe: settings.stripe,
         chargebee: settings.chargebee,
+        usage_events: settings.usage_events,
         routes: settings.routes,
         imports: settings.imports,
         telemetry: settings.telemetry,

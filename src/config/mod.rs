@@ -46,8 +46,10 @@ pub struct Config {
     pub intake: intake::Settings,
     /// Each Stripe account, in the order of the names.
     pub stripe: Vec<Stripe>,
-    /// Each Chargebee site, in the order of the names.
+    /// Each Chargebee site that meters by usages, in the order of the names.
     pub chargebee: Vec<Chargebee>,
+    /// Each Chargebee site that meters by usage events, likewise.
+    pub usage_events: Vec<UsageEvents>,
     /// The routes, in the order of the names.
     pub routes: Vec<Route>,
     /// How files become records, in the order of the names.
@@ -79,8 +81,10 @@ pub struct Account<P> {
 
 /// A Stripe account.
 pub type Stripe = Account<provider::stripe::settings::Settings>;
-/// A Chargebee site.
+/// A Chargebee site that meters by usages.
 pub type Chargebee = Account<provider::chargebee::settings::Settings>;
+/// A Chargebee site that meters by usage events.
+pub type UsageEvents = Account<provider::chargebee::usage_events::settings::Settings>;
 
 /// Reports that are made by themselves.
 #[derive(Clone, Debug)]

@@ -110,6 +110,7 @@ tables! {
         key: Key<Secret>,
         site: Key<String>,
         api: Key<String>,
+        mode: Key<String>,
         decimals: Key<i64>,
         usages_max: Key<i64>,
         near_usages_max: Key<String>,
@@ -126,10 +127,15 @@ tables! {
         reconcile: Key<String>,
         heal: Key<String>,
         item_price: Named<ItemPrice>,
+        feature: Named<Feature>,
     }
     /// `[chargebee.NAME.item_price.ID]`
     ItemPrice {
         aggregation: Key<String>,
+    }
+    /// `[chargebee.NAME.feature.ID]`
+    Feature {
+        property: Key<String>,
     }
     /// `[route.NAME]`
     Route {

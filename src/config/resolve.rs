@@ -9,7 +9,7 @@ use std::path::Path;
 use super::finding::Findings;
 use super::load::Overrides;
 use super::problem::Problem;
-use super::{Chargebee, SecretPolicy, Stripe, raw};
+use super::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
 use crate::accrual::route::Route;
 use crate::intake::import::Mapping;
 use crate::schedule::Schedule;
@@ -24,6 +24,8 @@ mod import;
 mod pace;
 mod account;
 mod site;
+mod event_site;
+mod event_route;
 mod clock;
 mod http;
 
@@ -51,6 +53,7 @@ pub(super) struct Resolved {
     pub(super) intake: intake::Settings,
     pub(super) stripe: Vec<Stripe>,
     pub(super) chargebee: Vec<Chargebee>,
+    pub(super) usage_events: Vec<UsageEvents>,
     pub(super) routes: Vec<Route>,
     pub(super) imports: Vec<Mapping>,
     pub(super) telemetry: telemetry::Settings,
@@ -71,7 +74,8 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
     let chargebee = site::sites(&file.chargebee, intake.free_bytes_min, given, found);
-    let follow = clock::follow(file, &stripe, &chargebee, given, found);
+    let usage_events = event_site::sites(&file.chargebee, intake.free_bytes_min, given, found);
+    let follow = clock::follow(file, &stripe, (&chargebee, &usage_events), given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
         store,
@@ -83,6 +87,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         intake,
         stripe,
         chargebee,
+        usage_events,
         routes,
         imports,
         telemetry,

@@ -7,6 +7,7 @@ use crate::config::{Account, Config, Reports};
 use crate::domain::names::ProviderName;
 use crate::provider::Provider;
 use crate::provider::billing::BillingReader;
+use crate::provider::chargebee::usage_events::UsageEvents;
 use crate::provider::chargebee::{self, Chargebee};
 use crate::provider::documents::UsageDocuments;
 use crate::provider::stripe::{self, Stripe};
@@ -74,6 +75,10 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
         let chargebee = Arc::new(Chargebee::new(site.provider.clone())?);
         let instance = Instance::of(chargebee.clone(), Some(chargebee.clone()), site);
         all.push(Instance { documents: Some(chargebee), ..instance });
+    }
+    for site in &config.usage_events {
+        // Its bills are not followed; the room says why.
+        all.push(Instance::of(Arc::new(UsageEvents::new(site.provider.clone())?), None, site));
     }
     Ok(all)
 }

@@ -169,7 +169,7 @@ impl Poster {
         let encoded = self
             .provider
             .encode(&balance.key.meter, &balance.key.account, &intent)
-            .map_err(|error| CannotTell { reason: HoldReason::NoMeter, why: error.to_string() })?;
+            .map_err(|error| CannotTell { reason: error.reason(), why: error.to_string() })?;
         Ok(EncodedEvent {
             intent,
             target,

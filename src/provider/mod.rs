@@ -19,8 +19,8 @@
 //! * **one write**: An attempt MUST make exactly one request that writes, whatever it is answered,
 //!   and may ask beside it only what an answer means.
 //! * **stored bytes**: The stored bytes MUST be sent unchanged.
-//! * **stored key**: The idempotency key of the attempt MUST go with it, and the same one with a
-//!   retry that has the same.
+//! * **stored key**: Where the provider knows idempotency keys, that of the attempt MUST go with
+//!   it, and the same one with a retry that has the same.
 //! * **redirect**: A redirect MUST NOT be followed, and comes to `Unknown`.
 //! * **not sent**: A request that never left, for want of a name, a connection, TLS or a sound
 //!   header, MUST come to `NotSent`.
@@ -208,6 +208,29 @@ pub enum EncodeError {
     /// The meter was neither learned nor declared.
     #[error("the meter \"{0}\" is not known: it was neither found at the provider nor declared")]
     UnknownMeter(ProviderMeter),
+    /// The provider takes no account of such a length.
+    #[error("the account \"{account}\" is longer than the {most} characters that an event takes")]
+    AccountTooLong {
+        /// The account.
+        account: AccountName,
+        /// How many characters it takes.
+        most: usize,
+    },
+    /// The meter's events cannot be cancelled, and its capabilities say so.
+    #[error("events of the meter \"{0}\" are never cancelled")]
+    NeverCancelled(ProviderMeter),
+}
+
+impl EncodeError {
+    /// What the balance is held for.
+    #[must_use]
+    pub const fn reason(&self) -> HoldReason {
+        match self {
+            Self::UnknownMeter(_) => HoldReason::NoMeter,
+            Self::AccountTooLong { .. } => HoldReason::MeterMismatch,
+            Self::NeverCancelled(_) => HoldReason::CannotLower,
+        }
+    }
 }
 
 /// One attempt, as it is sent.

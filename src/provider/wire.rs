@@ -28,6 +28,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const IDLE_CONNECTIONS_MAX: usize = 200;
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF-8");
 const USER_AGENT: &str = concat!("tallyd/", env!("CARGO_PKG_VERSION"));
 
 /// Takes every secret of a provider's out of a text.
@@ -48,12 +49,20 @@ pub struct Call<'a> {
     pub method: Method,
     /// The path behind the API's address, with its query.
     pub path: String,
-    /// The form, where there is one.
-    pub body: Option<Vec<u8>>,
+    /// What goes along, where something does.
+    pub body: Option<Body>,
     /// The header that makes it safe to repeat, and its value.
     pub idempotency_key: Option<(&'static str, &'a str)>,
     /// Largest answer that is read, in bytes.
     pub answer_bytes_max: usize,
+}
+
+/// What goes along with a request.
+pub enum Body {
+    /// A form.
+    Form(Vec<u8>),
+    /// A JSON document.
+    Json(Vec<u8>),
 }
 
 /// An answer as it came.
@@ -147,8 +156,10 @@ impl Wire {
     /// An answer of our own, when none came.
     pub async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
         let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
-        if let Some(body) = call.body {
-            request = request.header(CONTENT_TYPE, FORM).body(body);
+        match call.body {
+            Some(Body::Form(form)) => request = request.header(CONTENT_TYPE, FORM).body(form),
+            Some(Body::Json(json)) => request = request.header(CONTENT_TYPE, JSON).body(json),
+            None => {}
         }
         if let Some(user) = &self.user {
             request = request.basic_auth(user.expose_secret(), Some(""));

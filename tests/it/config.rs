@@ -5,6 +5,7 @@ use std::path::Path;
 use tallyd::config::{Config, Outside, Overrides, Problems, SecretPolicy, load_text};
 
 mod clock;
+mod events;
 mod example;
 mod refusals;
 mod routes;

@@ -1,10 +1,12 @@
 //! What every provider's room MUST do: one list, written once, and shown of each room. Here: the
-//! list, and which test shows what. Never here: one provider's wire ([`stripe`], [`chargebee`]),
-//! or what a single room does beside the list (`provider_stripe`, `provider_chargebee`). Read next:
-//! [`subject`].
+//! list, and which test shows what. Never here: one provider's wire ([`stripe`], [`chargebee`],
+//! [`usage_events`]), or what a single room does beside the list (`provider_stripe`,
+//! `provider_chargebee`). Read next: [`subject`].
 //!
 //! The sentences stand in the documentation of `tallyd::provider`; this list has their names, and
-//! is held to it. A further room writes one file, a [`subject::Subject`], and its line below.
+//! is held to it. What a room cannot be asked for it names itself, with the reason
+//! ([`subject::Subject::lacks`]). A further room writes one file, a [`subject::Subject`], and its
+//! line below.
 
 #![expect(clippy::unwrap_used, reason = "what a test prepares has to be there")]
 
@@ -19,11 +21,12 @@ mod noticing;
 mod billing;
 mod stripe;
 mod chargebee;
+mod usage_events;
 
 use subject::{Subject, Trial};
 
 /// Every room there is.
-const SUBJECTS: &[&dyn Subject] = &[&stripe::Account, &chargebee::Site];
+const SUBJECTS: &[&dyn Subject] = &[&stripe::Account, &chargebee::Site, &usage_events::Site];
 
 /// The list: a MUST, its name in the documentation, and the sentence that its test proves.
 macro_rules! each_must {
@@ -95,6 +98,9 @@ each_must!(declare);
 
 fn show(must: Must, subject: &'static dyn Subject) {
     let trial = &Trial { subject, must: must.name() };
+    if subject.lacks().iter().any(|(lacking, _)| *lacking == must.name()) {
+        return;
+    }
     match must {
         Must::KnownMeter => promising::known_meter(trial),
         Must::PureEncode => promising::pure_encode(trial),
@@ -190,7 +196,19 @@ fn every_room_of_a_provider_is_shown_to_do_what_it_must() {
     rooms.sort();
     let mut shown: Vec<&str> = SUBJECTS.iter().map(|subject| subject.room()).collect();
     shown.sort_unstable();
+    // One room has two ways.
+    shown.dedup();
     assert_eq!(rooms, shown);
+}
+
+#[test]
+fn what_a_room_cannot_be_asked_for_is_a_must_and_has_a_reason() {
+    for subject in SUBJECTS {
+        for (lacking, why) in subject.lacks() {
+            assert!(Must::ALL.iter().any(|must| must.name() == *lacking), "{lacking}");
+            assert!(why.split(' ').count() > 3, "{lacking}: {why}");
+        }
+    }
 }
 
 /// A test of each MUST for one room.
@@ -209,3 +227,4 @@ macro_rules! tests_of {
 
 each_must!(tests_of of_stripe super::stripe::Account);
 each_must!(tests_of of_chargebee super::chargebee::Site);
+each_must!(tests_of of_usage_events super::usage_events::Site);

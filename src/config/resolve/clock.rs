@@ -8,7 +8,7 @@ use super::Given;
 use super::account::{is_loopback, is_test_key, plain_host};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
-use crate::config::{Chargebee, SecretPolicy, Stripe, raw};
+use crate::config::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
 
 /// The key of the one setting here, as problems name it.
 const KEY: &str = "clock.follow";
@@ -20,7 +20,7 @@ const KEY: &str = "clock.follow";
 pub(super) fn follow(
     file: &raw::File,
     stripe: &[Stripe],
-    sites: &[Chargebee],
+    (usages, events): (&[Chargebee], &[UsageEvents]),
     given: &Given<'_>,
     found: &mut Findings,
 ) -> Option<String> {
@@ -34,8 +34,11 @@ pub(super) fn follow(
         found.error(Problem::at(field.span(), title).label(label).help(help));
         return None;
     }
-    for site in sites.iter().filter(|site| site.provider.is_at_chargebee()) {
-        let name = &site.provider.name;
+    let usages = usages.iter().map(|site| &site.provider);
+    let usages = usages.filter(|site| site.is_at_chargebee()).map(|site| &site.name);
+    let events = events.iter().map(|site| &site.provider);
+    let events = events.filter(|site| site.is_at_chargebee()).map(|site| &site.name);
+    for name in usages.chain(events) {
         let own = |key: &&Spanned<String>| name.as_str() == format!("chargebee.{}", key.get_ref());
         let Some((key, raw)) = file.chargebee.iter().find(|(key, _)| own(key)) else { continue };
         let title = format!("`{KEY}` is set, and `{name}` is told at Chargebee itself");

@@ -6,6 +6,8 @@ use toml::Spanned;
 
 use super::account::FORMULAS;
 use super::collision::collisions;
+use super::event_route::against_feature;
+use super::site::Mode;
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
 use crate::config::field::{Table, decimal, name, required, seconds, word};
 use crate::config::finding::Findings;
@@ -61,7 +63,7 @@ pub(super) fn routes(
         let table = Table { path: format!("route.{}", key.get_ref()), span: key.span() };
         if let Some(route) = route(&table, key, raw, file, found) {
             against_meter(&table, raw, &route, file, found);
-            against_item_price(raw, &route, file, found);
+            against_site(&table, raw, &route, file, found);
             all.push((route, key.span()));
         }
     }
@@ -79,7 +81,7 @@ fn route(
     let own = name("the route's name", key.get_ref(), key.span(), RouteName::new, found);
     let meter = meter(table, raw, found);
     let provider = provider(table, raw, file, found);
-    let keeps_entries = raw.to.as_ref().is_some_and(|to| to.get_ref().starts_with(CHARGEBEE));
+    let keeps_entries = raw.to.as_ref().is_some_and(|to| is_told_usages(to.get_ref(), file));
     let event = event(table, raw, found);
     let aggregate =
         word(&table.key("aggregate"), &raw.aggregate, &AGGREGATES, route::AGGREGATE, found);
@@ -307,13 +309,44 @@ fn lasts(raw: &raw::Route, route: &Route, site: &raw::Chargebee, found: &mut Fin
     }
 }
 
-/// A route to a Chargebee site has to name an item price that is declared there, and its
-/// corrections cannot be told as quantities below zero.
-fn against_item_price(raw: &raw::Route, route: &Route, file: &raw::File, found: &mut Findings) {
+/// The Chargebee site of this name.
+fn site_of<'f>(
+    provider: &str,
+    file: &'f raw::File,
+) -> Option<(&'f Spanned<String>, &'f raw::Chargebee)> {
     let mut sites = file.chargebee.iter();
-    let site =
-        sites.find(|(key, _)| format!("{CHARGEBEE}{}", key.get_ref()) == route.provider.as_str());
-    let Some((site_key, site)) = site else { return };
+    sites.find(|(key, _)| format!("{CHARGEBEE}{}", key.get_ref()) == provider)
+}
+
+/// Whether a Chargebee site meters by usages, as far as one of this name is there.
+fn is_told_usages(provider: &str, file: &raw::File) -> bool {
+    let mode = site_of(provider, file).map(|(_, site)| Mode::of(site));
+    provider.starts_with(CHARGEBEE) && mode != Some(Mode::UsageEvents)
+}
+
+/// A route to a Chargebee site has to fit how that meters.
+fn against_site(
+    table: &Table,
+    raw: &raw::Route,
+    route: &Route,
+    file: &raw::File,
+    found: &mut Findings,
+) {
+    let Some(site) = site_of(route.provider.as_str(), file) else { return };
+    match Mode::of(site.1) {
+        Mode::Usages => against_item_price(raw, route, site, found),
+        Mode::UsageEvents => against_feature(table, raw, route, site, found),
+    }
+}
+
+/// A route to a site that meters by usages has to name an item price that is declared there, and
+/// its corrections cannot be told as quantities below zero.
+fn against_item_price(
+    raw: &raw::Route,
+    route: &Route,
+    (site_key, site): (&Spanned<String>, &raw::Chargebee),
+    found: &mut Findings,
+) {
     let declared: Vec<&str> = site.item_price.keys().map(|key| key.get_ref().as_str()).collect();
     let meter = route.provider_meter.as_str();
     if !declared.contains(&meter)

@@ -1,5 +1,6 @@
-//! `[chargebee.NAME]`. Here: a Chargebee site, the item prices that usage is told for, and how it
-//! is delivered to. Never here: whether Chargebee agrees. Read next: `http`.
+//! `[chargebee.NAME]`. Here: a Chargebee site that meters by usages, the item prices that usage is
+//! told for, and how it is delivered to. Never here: a site that meters by events (see
+//! `event_site`), whether Chargebee agrees. Read next: `event_site`.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use toml::Spanned;
@@ -35,6 +36,28 @@ const READS_PER_MONTH_MAX: i64 = 100 * 60 * 24 * 30;
 /// Most usages of a subscription's life that can be set: one a minute for two years.
 const USAGES_MAX: i64 = 1_000_000;
 
+/// How a site meters, in the words of the file.
+const MODES: [(&str, Mode); 2] = [("usages", Mode::Usages), ("usage_events", Mode::UsageEvents)];
+
+/// How a site meters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// By quantities that are entered.
+    Usages,
+    /// By events.
+    UsageEvents,
+}
+
+impl Mode {
+    /// The mode of a site, as far as the file says it; a word that nobody knows is none's fault
+    /// here.
+    pub(super) fn of(raw: &raw::Chargebee) -> Self {
+        let said = raw.mode.as_ref().map(|mode| mode.get_ref().as_str());
+        let known = MODES.iter().find(|(word, _)| said == Some(word));
+        known.map_or(Self::Usages, |(_, mode)| *mode)
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Aggregation {
     Sum,
@@ -59,11 +82,27 @@ pub(super) fn sites(
     let mut all = Vec::new();
     for (key, raw) in sites {
         let table = Table { path: format!("chargebee.{}", key.get_ref()), span: key.span() };
+        word(&table.key("mode"), &raw.mode, &MODES, Mode::Usages, found);
+        if Mode::of(raw) != Mode::Usages {
+            continue;
+        }
         let own = name("the site's name", &table.path, key.span(), ProviderName::new, found);
         let Some(own) = own else { continue };
+        no_features(&table, raw, found);
         all.push(site(&table, own, raw, free_bytes_min, given, found));
     }
     all
+}
+
+/// Refuses features where item prices are told.
+fn no_features(table: &Table, raw: &raw::Chargebee, found: &mut Findings) {
+    for key in raw.feature.keys() {
+        let path = table.key(&format!("feature.{}", key.get_ref()));
+        let title = format!("`{path}` is a feature, and `{}` meters by usages", table.path);
+        let label = "it would be told nothing";
+        let help = "set `mode = \"usage_events\"` there, or declare the item price instead";
+        found.error(Problem::at(key.span(), title).label(label).help(help));
+    }
 }
 
 fn site(
@@ -125,6 +164,13 @@ struct Numbers {
     reads_per_month: u32,
 }
 
+/// Readings in any 30 days.
+pub(super) fn reads_per_month(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> u32 {
+    let otherwise = "readings would take the minute's requests from what is to be told";
+    let bound = Whole::new(table.key("reads_per_month"), 0, READS_PER_MONTH_MAX, otherwise);
+    bound.read(&raw.reads_per_month, chargebee::READS_PER_MONTH, found)
+}
+
 fn numbers(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> Numbers {
     let bound = |key: &str, most, otherwise| Whole::new(table.key(key), 0, most, otherwise);
     let decimals = bound(
@@ -151,12 +197,7 @@ fn numbers(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> Numbers
         chargebee::RATE_PER_MINUTE,
         found,
     );
-    let reads_per_month = bound(
-        "reads_per_month",
-        READS_PER_MONTH_MAX,
-        "readings would take the minute's requests from what is to be told",
-    )
-    .read(&raw.reads_per_month, chargebee::READS_PER_MONTH, found);
+    let reads_per_month = reads_per_month(table, raw, found);
     Numbers { decimals, usages_max, invoices_close_after_hours, rate, reads_per_month }
 }
 
@@ -184,7 +225,7 @@ fn widened_from(
 }
 
 /// The site's name: what stands before `.chargebee.com`.
-fn site_name(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> String {
+pub(super) fn site_name(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> String {
     let otherwise = "it is not clear whom to tell";
     let field = required(table, "site", &raw.site, otherwise, "\"acme-test\"", found);
     let Some(field) = field else { return String::new() };
@@ -200,7 +241,7 @@ fn site_name(table: &Table, raw: &raw::Chargebee, found: &mut Findings) -> Strin
 }
 
 /// The API's address: the site's own, or that of a stand-in on this host.
-fn api(table: &Table, raw: &raw::Chargebee, site: &str, found: &mut Findings) -> String {
+pub(super) fn api(table: &Table, raw: &raw::Chargebee, site: &str, found: &mut Findings) -> String {
     let own = chargebee::api_of(site);
     let Some(field) = &raw.api else { return own };
     let text = field.get_ref().strip_suffix('/').unwrap_or(field.get_ref());
@@ -227,7 +268,7 @@ fn api(table: &Table, raw: &raw::Chargebee, site: &str, found: &mut Findings) ->
     own
 }
 
-fn key(
+pub(super) fn key(
     table: &Table,
     raw: &raw::Chargebee,
     site: &str,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::BuildError;
@@ -13,16 +14,19 @@ use super::classify::{self, Verdict};
 use super::encode::Usage;
 use super::objects;
 use super::pace::Pace;
-use super::settings::{Settings, api_of};
+use super::usage_events::summaries::{self, Summaries};
 use super::usages::{self, Listing};
 use crate::domain::answer::{Answer, Outcome};
-use crate::domain::names::AccountName;
+use crate::domain::names::{AccountName, ProviderName};
 use crate::domain::time::Timestamp;
 use crate::provider::Total;
-use crate::provider::wire::{self, Call, Received, Wire};
+use crate::provider::wire::{self, Body, Call, Received, Wire};
 
 /// Largest answer about one usage that is read, in bytes: real ones have under a thousand.
 const USAGE_BYTES_MAX: usize = 64 * 1024;
+/// Largest answer about usage events that is read, in bytes: five hundred that failed, each with
+/// two kibibytes of what it was and why.
+const FAILURES_BYTES_MAX: usize = 1024 * 1024;
 /// Largest other answer that is read, in bytes: a page of 100 invoices, each with 100 lines of half
 /// a kibibyte and what is told of their taxes, discounts and payments.
 const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -30,6 +34,66 @@ const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The header of the key that replays an answer, for half an hour.
 /// <https://apidocs.chargebee.com/docs/api/v1/idempotency>
 const IDEMPOTENCY_KEY: &str = "chargebee-idempotency-key";
+
+/// What a site is reached by.
+#[derive(Clone)]
+pub struct Access<'a> {
+    /// The provider instance's name.
+    pub name: &'a ProviderName,
+    /// The address that is called, without a slash at its end.
+    pub api: &'a str,
+    /// The site's own such address, the only one that a live key goes to.
+    pub own: String,
+    /// Whether the site moves money.
+    pub livemode: bool,
+    /// The API key.
+    pub key: &'a SecretString,
+    /// Requests a minute that readings keep to, together with what is told at the same address.
+    pub rate_per_minute: u32,
+    /// How long one request may take, in milliseconds.
+    pub timeout_millis: u32,
+}
+
+impl Access<'_> {
+    /// The way there; nothing is sent yet.
+    fn wire(&self) -> Result<Wire, BuildError> {
+        wire::check_address(self.api, self.livemode, |api| api == self.own)
+            .map_err(|why| BuildError::Api(self.name.clone(), why))?;
+        let (headers, millis) = (HeaderMap::new(), self.timeout_millis);
+        let wire = Wire::new(self.api, headers, millis, classify::redacted)
+            .map_err(|why| BuildError::Http(self.name.clone(), why))?;
+        Ok(wire.by(self.key.clone()))
+    }
+}
+
+/// A connection to the host that takes a site's usage events, with its key.
+pub struct Ingest(Wire);
+
+impl Ingest {
+    /// Makes ready to call; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the key must not be sent to the address, or no HTTP client can be made.
+    pub fn new(access: &Access<'_>) -> Result<Self, BuildError> {
+        access.wire().map(Self)
+    }
+
+    /// Sends stored events to `path`, once.
+    ///
+    /// # Errors
+    /// An answer of our own, when none came.
+    pub async fn tell(&self, path: &str, body: Vec<u8>) -> Result<Received, Box<Answer>> {
+        self.0
+            .call(Call {
+                method: Method::POST,
+                path: path.to_owned(),
+                body: Some(Body::Json(body)),
+                idempotency_key: None,
+                answer_bytes_max: FAILURES_BYTES_MAX,
+            })
+            .await
+    }
+}
 
 /// A connection to a site, with its key.
 pub struct Client {
@@ -44,16 +108,9 @@ impl Client {
     ///
     /// # Errors
     /// When the key must not be sent to the address, or no HTTP client can be made.
-    pub fn new(settings: &Settings) -> Result<Self, BuildError> {
-        let own = api_of(&settings.site);
-        wire::check_address(&settings.api, settings.livemode(), |api| api == own)
-            .map_err(|why| BuildError::Api(settings.name.clone(), why))?;
-        let (headers, millis) = (HeaderMap::new(), settings.timeout_millis);
-        let wire = Wire::new(&settings.api, headers, millis, classify::redacted)
-            .map_err(|why| BuildError::Http(settings.name.clone(), why))?
-            .by(settings.key.clone());
-        let pace = Mutex::new(Pace::new(settings.rate_per_minute));
-        Ok(Self { wire, pace, made_at: Instant::now() })
+    pub fn new(access: &Access<'_>) -> Result<Self, BuildError> {
+        let pace = Mutex::new(Pace::new(access.rate_per_minute));
+        Ok(Self { wire: access.wire()?, pace, made_at: Instant::now() })
     }
 
     /// Sends a stored usage, unchanged, once; what is refused is asked for by its id.
@@ -122,7 +179,7 @@ impl Client {
             .call(Call {
                 method: Method::POST,
                 path: "/usages/pdf".to_owned(),
-                body: Some(body.to_vec()),
+                body: Some(Body::Form(body.to_vec())),
                 idempotency_key: None,
                 answer_bytes_max: USAGE_BYTES_MAX,
             })
@@ -154,7 +211,7 @@ impl Client {
             .call(Call {
                 method: Method::POST,
                 path,
-                body: Some(body.to_vec()),
+                body: Some(Body::Form(body.to_vec())),
                 idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
                 answer_bytes_max: USAGE_BYTES_MAX,
             })
@@ -244,13 +301,33 @@ impl<'a> Inquiry<'a> {
         Err(unread("the list of usages has no end".to_owned()))
     }
 
-    /// Asks for any usage at all: whether the key and the site take such questions, and what time
-    /// it is there.
+    /// The totals that `summaries` asks for, of `subscription`.
+    ///
+    /// # Errors
+    /// The answer, when it is no page of them, or the pages have no end.
+    pub async fn summaries(
+        &mut self,
+        subscription: &AccountName,
+        mut summaries: Summaries<'_>,
+    ) -> Result<Vec<Total>, Box<Answer>> {
+        let unread = |why: String| Box::new(Answer::bare(Outcome::Unknown, why));
+        let path = path(&["subscriptions", subscription.as_str(), "usage_summary"]);
+        for _ in 0..summaries::PAGES_MAX {
+            let body = self.get(&format!("{path}?{}", summaries.query())).await?;
+            if !summaries.take(&body).map_err(unread)? {
+                return Ok(summaries.totals());
+            }
+        }
+        Err(unread("the usage summary has no end".to_owned()))
+    }
+
+    /// Asks for one row of the list at `path`, whichever: whether the key and the site take such
+    /// questions, and what time it is there.
     ///
     /// # Errors
     /// The answer, when it is no list.
-    pub async fn greet(&mut self) -> Result<Option<Timestamp>, Box<Answer>> {
-        let body = self.get("/usages?limit=1").await?;
+    pub async fn greet(&mut self, path: &str) -> Result<Option<Timestamp>, Box<Answer>> {
+        let body = self.get(path).await?;
         // Whoever stands in between may welcome everybody with a page of their own.
         let unread = |why: String| Box::new(Answer::bare(Outcome::Unknown, why));
         objects::list(&body, None).map_err(unread)?;

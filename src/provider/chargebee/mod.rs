@@ -1,6 +1,6 @@
 //! Chargebee's room. Here: what the rest of the program sees of a Chargebee site that meters by
-//! usages. Never here: when to send, or what an answer leads to. Read next: [`settings`], then down
-//! the list.
+//! usages; one that meters by events is seen through [`usage_events`]. Never here: when to send, or
+//! what an answer leads to. Read next: [`settings`], then down the list.
 //!
 //! A usage is made in [`encode`], leaves through [`client`], and its answer is read in
 //! [`classify`]. What Chargebee promises stands in [`promises`]; what it holds is listed and added
@@ -42,11 +42,15 @@ pub mod download;
 pub mod documents;
 pub mod pace;
 pub mod client;
+pub mod usage_events;
 
-use client::{Client, Inquiry};
+use client::{Access, Client, Inquiry};
 use settings::Settings;
 use usages::Listing;
 use webhooks::ProtectedNotices;
+
+/// Asks for any usage at all: whether the key and the site take such questions.
+const GREETING: &str = "/usages?limit=1";
 
 /// Why a Chargebee site cannot be worked with as it is set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,20 +85,33 @@ impl Chargebee {
     /// # Errors
     /// When the key is for the other kind of site, or must not be sent to the address that is set.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        // Keys are reported to begin with what they are for; one that begins otherwise may be of
-        // another form.
-        let key = settings.key.expose_secret();
-        let contrary = if settings.livemode() { ("test_", "test") } else { ("live_", "live") };
-        if key.starts_with(contrary.0) {
-            return Err(BuildError::Key(settings.name.clone(), contrary.1));
-        }
-        let client = Client::new(&settings)?;
+        let livemode = settings.livemode();
+        check_key(&settings.name, settings.key.expose_secret(), livemode)?;
+        let client = Client::new(&Access {
+            name: &settings.name,
+            api: &settings.api,
+            own: settings::api_of(&settings.site),
+            livemode,
+            key: &settings.key,
+            rate_per_minute: settings.rate_per_minute,
+            timeout_millis: settings.timeout_millis,
+        })?;
         Ok(Self { settings, client })
     }
 
     fn is_known(&self, meter: &ProviderMeter) -> bool {
         self.settings.item_prices.contains(meter)
     }
+}
+
+/// Refuses a key of the other kind of site. Keys are reported to begin with what they are for; one
+/// that begins otherwise may be of another form.
+fn check_key(name: &ProviderName, key: &str, livemode: bool) -> Result<(), BuildError> {
+    let contrary = if livemode { ("test_", "test") } else { ("live_", "live") };
+    if key.starts_with(contrary.0) {
+        return Err(BuildError::Key(name.clone(), contrary.1));
+    }
+    Ok(())
 }
 
 /// An item price as it is pinned: it has neither payload keys nor an id of its own beside its name.
@@ -159,7 +176,11 @@ impl Provider for Chargebee {
         match says {
             Says::Usage => match encode::read(body) {
                 Some(sent) => self.client.create(account, (&sent, body), idempotency_key).await,
-                None => Answer::bare(Outcome::NotSent, "the stored bytes are no usage"),
+                // As after a change of the way in which the site meters: they will never be taken.
+                None => {
+                    let refused = Outcome::Refused(HoldReason::MeterMismatch);
+                    Answer::bare(refused, "the stored bytes are no usage")
+                }
             },
             Says::Cancel(target) => {
                 self.client.delete(account, (target.as_str(), body), idempotency_key).await
@@ -187,7 +208,8 @@ impl Provider for Chargebee {
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {
-        let provider_at = Inquiry::new(&self.client).greet().await.map_err(|answer| *answer)?;
+        let provider_at =
+            Inquiry::new(&self.client).greet(GREETING).await.map_err(|answer| *answer)?;
         let (account, livemode) = (Some(self.settings.site.clone()), self.settings.livemode());
         Ok(Contact {
             account: AccountPin { account, livemode },

@@ -22,7 +22,7 @@ use super::summaries::{self, NoTotals, Read, Rows};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::time::Timestamp;
 use crate::provider::Total;
-use crate::provider::wire::{self, Call, Wire};
+use crate::provider::wire::{self, Body, Call, Wire};
 
 /// Largest answer to a meter event that is read, in bytes: real ones have under a thousand.
 const EVENT_ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -80,7 +80,7 @@ impl Client {
         self.call(Call {
             method: Method::POST,
             path: path.to_owned(),
-            body: Some(body.to_vec()),
+            body: Some(Body::Form(body.to_vec())),
             idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
             answer_bytes_max: EVENT_ANSWER_BYTES_MAX,
         })
@@ -144,7 +144,7 @@ impl StripeClient for Reading<'_> {
         let call = Call {
             method,
             path,
-            body: request.body.map(String::into_bytes),
+            body: request.body.map(|form| Body::Form(form.into_bytes())),
             idempotency_key: key.as_ref().map(|key| (IDEMPOTENCY_KEY, key.as_str())),
             answer_bytes_max: READING_BYTES_MAX,
         };

@@ -39,10 +39,10 @@ fn read(text: &str) -> Config {
 /// Everything in a config but the text it was read from.
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
-    let Config { stripe, chargebee, routes, imports, telemetry, follow, .. } = config;
+    let Config { stripe, chargebee, usage_events, routes, imports, telemetry, follow, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
-         {chargebee:#?} {routes:#?} {imports:#?} {telemetry:#?} {follow:?}"
+         {chargebee:#?} {usage_events:#?} {routes:#?} {imports:#?} {telemetry:#?} {follow:?}"
     )
 }
 
@@ -56,6 +56,7 @@ fn the_example_with_all_its_examples_is_a_config_without_warnings() {
     let config = read(&uncommented(|_| true));
     assert!(config.warnings.is_empty(), "{}", config.warnings);
     assert_eq!((config.stripe.len(), config.chargebee.len()), (1, 1));
+    assert_eq!(config.usage_events.len(), 1);
     assert_eq!((config.routes.len(), config.imports.len()), (1, 1));
 }
 
@@ -90,6 +91,7 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         "stripe.main.meter.api_requests",
         "chargebee.main",
         "chargebee.main.item_price.api-requests-EUR",
+        "chargebee.metered.feature.api-calls",
         "route.requests",
         "import.access",
         "[import.access.record]",
@@ -104,7 +106,8 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         // clock is followed, which no config with a live key may say.
         let mut shown = keys_shown(table);
         shown.extend(
-            ["token", "meter", "item_price", "record", "span", "follow"].map(str::to_owned),
+            ["token", "meter", "item_price", "feature", "record", "span", "follow"]
+                .map(str::to_owned),
         );
         let missing: Vec<&String> = known.difference(&shown).collect();
         assert!(!known.is_empty() && missing.is_empty(), "[{table}] lacks {missing:?}");

@@ -26,11 +26,11 @@ fn invoice() -> InvoiceId {
 pub(super) fn nothing_there(trial: &Trial) {
     let exchange = [vec![trial.subject.missing()], trial.subject.after_subscription()].concat();
     let (found, _) = trial
-        .asked(&exchange, async |made: &Made| made.billing.subscription(&subscription()).await);
+        .asked(&exchange, async |made: &Made| made.billing().subscription(&subscription()).await);
     let nothing = found.as_ref().is_ok_and(|asked| asked.value.is_none());
     trial.holds(nothing, &found);
     let (found, record) = trial.asked(&[trial.subject.missing()], async |made: &Made| {
-        made.billing.invoice(&invoice()).await
+        made.billing().invoice(&invoice()).await
     });
     let nothing = found.as_ref().is_ok_and(|asked| asked.value.is_none() && asked.calls == 1);
     trial.holds(nothing, (&found, record));
@@ -48,20 +48,20 @@ pub(super) fn another_object(trial: &Trial) {
     let other = subject.wrapped("subscription", subject.subscription("sub_2"));
     let exchange = [vec![other], subject.after_subscription()].concat();
     let (found, _) = trial
-        .asked(&exchange, async |made: &Made| made.billing.subscription(&subscription()).await);
+        .asked(&exchange, async |made: &Made| made.billing().subscription(&subscription()).await);
     trial.holds(is_unknown(&found), found);
     let other = subject.wrapped("invoice", subject.invoice("in_2"));
     let exchange = [vec![other], subject.after_invoice()].concat();
     let (found, _) =
-        trial.asked(&exchange, async |made: &Made| made.billing.invoice(&invoice()).await);
+        trial.asked(&exchange, async |made: &Made| made.billing().invoice(&invoice()).await);
     trial.holds(is_unknown(&found), found);
     let body = subject.wrapped("something", json!({"id": SUBSCRIPTION}));
     let (found, _) = trial.asked(std::slice::from_ref(&body), async |made: &Made| {
-        made.billing.subscription(&subscription()).await
+        made.billing().subscription(&subscription()).await
     });
     trial.holds(is_unknown(&found), found);
     let (found, _) =
-        trial.asked(&[body], async |made: &Made| made.billing.invoice(&invoice()).await);
+        trial.asked(&[body], async |made: &Made| made.billing().invoice(&invoice()).await);
     trial.holds(is_unknown(&found), found);
 }
 
@@ -72,17 +72,17 @@ pub(super) fn circle(trial: &Trial) {
     let subscriptions =
         subject.list(&[row("subscription", subject.subscription(PAGE))], Some(PAGE));
     let (found, _) = trial.asked(&[subscriptions], async |made: &Made| {
-        made.billing.subscriptions(None, Some(PAGE)).await
+        made.billing().subscriptions(None, Some(PAGE)).await
     });
     trial.holds(is_unknown(&found), found);
     let invoices = subject.list(&[row("invoice", subject.invoice(PAGE))], Some(PAGE));
     let (found, _) = trial
-        .asked(&[invoices], async |made: &Made| made.billing.invoices(since, Some(PAGE)).await);
+        .asked(&[invoices], async |made: &Made| made.billing().invoices(since, Some(PAGE)).await);
     trial.holds(is_unknown(&found), found);
     let events = subject.list(&[row("event", json!({"id": FEED_PAGE}))], Some(FEED_PAGE));
     let feed = FeedName::new(subject.feed()).unwrap();
     let (found, _) = trial.asked(&[events], async |made: &Made| {
-        made.billing.feed_page(&feed, since, Some(FEED_PAGE)).await
+        made.billing().feed_page(&feed, since, Some(FEED_PAGE)).await
     });
     trial.holds(is_unknown(&found), found);
 }
@@ -98,7 +98,7 @@ pub(super) fn odd_row(trial: &Trial) {
         row("subscription", subject.subscription(SUBSCRIPTION)),
     ];
     let (found, _) = trial.asked(&[subject.list(&rows, None)], async |made: &Made| {
-        made.billing.subscriptions(None, None).await
+        made.billing().subscriptions(None, None).await
     });
     let read = found.as_ref().is_ok_and(|asked| {
         let ids: Vec<&str> = asked.value.items.iter().map(|each| each.id.as_str()).collect();
@@ -110,7 +110,7 @@ pub(super) fn odd_row(trial: &Trial) {
     let rows = [row("invoice", odd), row("invoice", subject.invoice(INVOICE))];
     let exchange = [vec![subject.list(&rows, None)], subject.after_invoice()].concat();
     let (found, _) = trial.asked(&exchange, async |made: &Made| {
-        made.billing.invoices(Timestamp::from_seconds(MIDNIGHT), None).await
+        made.billing().invoices(Timestamp::from_seconds(MIDNIGHT), None).await
     });
     let read = found.as_ref().is_ok_and(|asked| {
         let ids: Vec<&str> = asked.value.items.iter().map(|each| each.id.as_str()).collect();

@@ -134,7 +134,7 @@ impl Subject for Site {
         let site = Chargebee::new(settings(access)).map_err(|error| error.to_string())?;
         let shown = format!("{site:?}");
         let site = Arc::new(site);
-        Ok(Made { provider: site.clone(), billing: site, shown })
+        Ok(Made { provider: site.clone(), billing: Some(site), shown })
     }
 
     fn shown_settings(&self, access: &Access) -> String {

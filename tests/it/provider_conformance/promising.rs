@@ -1,7 +1,7 @@
 //! What a room says of a meter, and the bytes that it makes. Here: the MUSTs before anything is
 //! sent. Never here: a wire. Read next: [`super::sending`].
 
-use tallyd::domain::event::{Identifier, Says};
+use tallyd::domain::event::Says;
 use tallyd::domain::names::ProviderMeter;
 use tallyd::provider::EncodeError;
 
@@ -26,7 +26,7 @@ pub(super) fn known_meter(trial: &Trial) {
 pub(super) fn pure_encode(trial: &Trial) {
     let (first, second) = (trial.idle().provider, trial.idle().provider);
     let (meter, account) = (trial.meter(), trial.account());
-    for says in [Says::Usage, Says::Cancel(Identifier::stored(TARGET))] {
+    for says in trial.subject.tellings().into_iter().map(|telling| telling.says) {
         let intent = intent(says.clone(), "12.50");
         let made = first.encode(&meter, &account, &intent).unwrap();
         // By itself again, and by a room that was made later.
@@ -55,13 +55,14 @@ pub(super) fn named_meter(trial: &Trial) {
 
 pub(super) fn named_event(trial: &Trial) {
     let provider = trial.idle().provider;
-    for (says, name, not) in [
-        (Says::Usage, IDENTIFIER, TARGET),
-        (Says::Cancel(Identifier::stored(TARGET)), TARGET, IDENTIFIER),
-    ] {
+    for says in trial.subject.tellings().into_iter().map(|telling| telling.says) {
+        let (name, not) = match &says {
+            Says::Usage => (trial.subject.named(IDENTIFIER), trial.subject.named(TARGET)),
+            Says::Cancel(target) => (target.as_str().to_owned(), IDENTIFIER.to_owned()),
+        };
         let intent = intent(says, "1");
         let bytes = provider.encode(&trial.meter(), &trial.account(), &intent).unwrap().body;
         let text = String::from_utf8(bytes).unwrap();
-        trial.holds(text.contains(name) && !text.contains(not), text);
+        trial.holds(text.contains(&name) && !text.contains(&not), text);
     }
 }

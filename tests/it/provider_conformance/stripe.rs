@@ -163,7 +163,7 @@ impl Subject for Account {
         let stripe = Stripe::new(&settings(access)).map_err(|error| error.to_string())?;
         let shown = format!("{stripe:?}");
         let stripe = Arc::new(stripe);
-        Ok(Made { provider: stripe.clone(), billing: stripe, shown })
+        Ok(Made { provider: stripe.clone(), billing: Some(stripe), shown })
     }
 
     fn shown_settings(&self, access: &Access) -> String {

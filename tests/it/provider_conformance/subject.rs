@@ -65,7 +65,8 @@ impl Access {
 /// A room that was made.
 pub(super) struct Made {
     pub(super) provider: Arc<dyn Provider>,
-    pub(super) billing: Arc<dyn BillingReader>,
+    /// What reads how it bills, where that is followed.
+    pub(super) billing: Option<Arc<dyn BillingReader>>,
     /// Its text for debugging.
     pub(super) shown: String,
 }
@@ -128,6 +129,21 @@ pub(super) trait Subject: Sync {
     /// The name of the header that an attempt's key goes in.
     fn idempotency_header(&self) -> &'static str;
 
+    /// The MUSTs that it cannot be asked for, by their names, and why not.
+    fn lacks(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// What the bytes of usage name the event of this identifier by.
+    fn named(&self, identifier: &str) -> String {
+        identifier.to_owned()
+    }
+
+    /// What is told, as a header says it.
+    fn content_type(&self) -> &'static str {
+        "application/x-www-form-urlencoded"
+    }
+
     /// What is told, with the stored bytes of each.
     fn tellings(&self) -> Vec<Telling>;
 
@@ -185,6 +201,13 @@ pub(super) trait Subject: Sync {
 
     /// The name of a feed.
     fn feed(&self) -> &'static str;
+}
+
+impl Made {
+    /// What reads how it bills.
+    pub(super) fn billing(&self) -> &dyn BillingReader {
+        self.billing.as_deref().expect("its bills are followed, or it lacks this MUST")
+    }
 }
 
 /// One MUST, tried on one room.

@@ -50,6 +50,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "intake::import",
             "provider::stripe::settings",
             "provider::chargebee::settings",
+            "provider::chargebee::usage_events::settings",
             "reconcile::*",
             "store::*",
             "telemetry::*",
