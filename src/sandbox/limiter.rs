@@ -49,6 +49,19 @@ impl Limiter {
         self.window_micros.saturating_sub(now.micros_since(oldest)).max(1)
     }
 
+    /// How long until `count` more may pass together, in microseconds: zero when they may now. More
+    /// than the limit never may, and wait for as long as a window.
+    pub(super) fn wait_for_micros(&mut self, count: usize, now: Timestamp) -> i64 {
+        let Some(limit) = self.limit else { return 0 };
+        self.forget_old(now);
+        let over = (self.admitted.len() + count).saturating_sub(limit);
+        if over == 0 {
+            return 0;
+        }
+        let last = self.admitted.get(over - 1).copied().unwrap_or(now);
+        self.window_micros.saturating_sub(now.micros_since(last)).max(1)
+    }
+
     fn forget_old(&mut self, now: Timestamp) {
         while let Some(oldest) = self.admitted.front() {
             // An instant ahead of now means that the base clock was set back: start afresh.

@@ -6,6 +6,7 @@ mod crash;
 mod disk;
 mod door;
 mod entries;
+mod events;
 mod exits;
 mod following;
 mod pause;

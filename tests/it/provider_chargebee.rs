@@ -20,6 +20,7 @@ use crate::support::chargebee::{DAY, MINUTE, Running, START, start, start_with};
 
 mod billing;
 mod documents;
+mod events;
 mod rooms;
 mod terms;
 mod windows;

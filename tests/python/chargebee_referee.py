@@ -7,6 +7,7 @@ the subscription "sub" to the plan "basic" and the metered price "calls".
 import base64
 import http.server
 import json
+import os
 import queue
 import sys
 import threading
@@ -118,6 +119,55 @@ def check_retries():
         lambda: patient.Usage.create("sub", once),
     )
     assert site.Usage.retrieve("sub", {"id": "blind"}).usage.quantity == "1000"
+
+
+def check_usage_events():
+    """Events go to a sub-domain, which a proxy leads here without a name server."""
+    control("chargebee/features", {"id": "api-calls", "property": "calls"})
+
+    def event(name, calls, at=NOW):
+        return dict(
+            deduplication_id=name,
+            subscription_id="sub",
+            usage_timestamp=at * 1000,
+            properties={"calls": calls, "region": "eu"},
+        )
+
+    os.environ["HTTP_PROXY"] = URL
+    try:
+        for _ in range(2):
+            made = site.UsageEvent.create(event("one", 2)).usage_event
+            assert (made.deduplication_id, made.usage_timestamp) == ("one", NOW * 1000), made
+            assert made.properties["calls"] == 2, made
+        old = event("old", 5, NOW - 13 * 3600)
+        taken = site.UsageEvent.batch_ingest({"events": [event("two", 0.5), old]})
+        [failed] = taken.failed_events
+        assert taken.batch_id and failed["deduplication_id"] == "old", taken
+        refused(
+            chargebee.InvalidRequestError,
+            400,
+            "param_wrong_value",
+            lambda: site.UsageEvent.create(old),
+        )
+        refused(
+            chargebee.UbbBatchIngestionInvalidRequestError,
+            400,
+            "invalid_request",
+            lambda: site.UsageEvent.batch_ingest({"events": []}),
+        )
+    finally:
+        del os.environ["HTTP_PROXY"]
+    params = {
+        "feature_id": "api-calls",
+        "timeframe_start": NOW - 3600,
+        "timeframe_end": NOW + 3600,
+    }
+    summary = site.UsageSummary.retrieve_usage_summary_for_subscription
+    [row] = summary("sub", params).list
+    found = row.usage_summary
+    assert (found.aggregated_value, found.feature_id) == ("2.5", "api-calls"), found
+    hours = summary("sub", dict(params, window_size="hour")).list
+    assert [row.usage_summary.aggregated_value for row in hours] == ["0", "2.5"], hours
 
 
 def check_error_classes():
@@ -265,6 +315,7 @@ def main():
     check_usages()
     check_idempotency()
     check_retries()
+    check_usage_events()
     check_error_classes()
     check_lists()
     # These move the clock, so they come last.

@@ -4,10 +4,12 @@
 //! | request | body | answer |
 //! |---|---|---|
 //! | `GET books` | | `{"books":[{"subscription","item_price","total","usages"}]}` |
+//! | `GET event_books` | | `{"event_books":[{"subscription","feature","total","events"}]}` |
 //! | `GET usages` | `?from=&limit=` | `{"usages":[{"id","quantity","fate",…}]}` |
 //! | `GET statistics` | | [`super::Statistics`] |
 //! | `GET`, `POST faults` | [`Faults`] | the faults now set |
 //! | `POST item_prices` | [`NewItemPrice`] | `{}` |
+//! | `POST features` | [`NewFeature`] | `{}` |
 //! | `POST subscriptions` | [`NewSubscription`] | `{}` |
 //! | `POST changes` | `{"subscription","change":`[`Change`]`}` | `{}` |
 //! | `POST settings` | [`Changes`]: each part may be absent | what was set |
@@ -24,6 +26,7 @@ use serde_json::json;
 use super::catalog::NewItemPrice;
 use super::changes::Change;
 use super::handle::ChargebeeHandle;
+use super::ingest::NewFeature;
 use super::settings::Limits;
 use super::subscriptions::NewSubscription;
 use super::webhooks::WebhookSettings;
@@ -75,6 +78,7 @@ pub(in crate::sandbox) fn read(
 ) -> Result<Answer, Answer> {
     match name {
         "books" => Ok(ok(&json!({ "books": handle.books() }))),
+        "event_books" => Ok(ok(&json!({ "event_books": handle.event_books() }))),
         "usages" => {
             let (from, until) = places(query)?;
             Ok(ok(&json!({ "usages": handle.usages_between(from, until) })))
@@ -97,6 +101,10 @@ pub(in crate::sandbox) fn change(
         "item_prices" => {
             let new: NewItemPrice = parse(body)?;
             handle.create_item_price(new).map_err(wrong)?;
+        }
+        "features" => {
+            let new: NewFeature = parse(body)?;
+            handle.create_feature(new).map_err(wrong)?;
         }
         "subscriptions" => {
             let new: NewSubscription = parse(body)?;

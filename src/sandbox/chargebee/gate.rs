@@ -7,6 +7,7 @@ use std::sync::MutexGuard;
 use super::auth::authenticate;
 use super::documents;
 use super::form::Params;
+use super::ingest;
 use super::operation::{Operation, Route};
 use super::refusal::{Refusal, Reply};
 use super::settings::{Settings, check_pending};
@@ -62,6 +63,8 @@ enum Work {
 pub(in crate::sandbox) struct Chargebee {
     pub(super) site: Site,
     pub(super) limiter: Limiter,
+    /// Counts the events that the ingest host takes.
+    events_limiter: Limiter,
     /// Counts what is asked while the limiter refuses.
     pub(super) hammering: Limiter,
     pub(super) is_blocked: bool,
@@ -98,10 +101,11 @@ impl Chargebee {
         let item_prices = std::mem::take(&mut settings.item_prices);
         let webhooks = std::mem::take(&mut settings.webhooks);
         webhooks.check().map_err(crate::sandbox::Error::Webhooks)?;
-        let limits = settings.limits;
+        let (limits, events_per_minute) = (settings.limits, settings.events_per_minute);
         let mut chargebee = Self {
             site: Site::new(settings),
             limiter: Limiter::new(limits.per_minute, MICROS_PER_MINUTE),
+            events_limiter: Limiter::new(events_per_minute, MICROS_PER_MINUTE),
             hammering: Limiter::new(Some(HAMMERING_MAX), MICROS_PER_MINUTE),
             is_blocked: false,
             asked_while_limited: 0,
@@ -127,7 +131,7 @@ impl Chargebee {
 
     fn is_in_reach(&self, route: &Route, request: &Request) -> bool {
         match self.dice.faults.reach {
-            Reach::MeterEvents => matches!(route, Route::CreateUsage(_)),
+            Reach::MeterEvents => matches!(route, Route::CreateUsage(_)) || route.is_of_ingest(),
             Reach::Writes => request.method != hyper::Method::GET,
             Reach::Everything => true,
         }
@@ -135,11 +139,16 @@ impl Chargebee {
 
     /// Draws by the usage's id where there is one, so that the draw does not depend on the order in
     /// which requests happen to arrive; by the route otherwise.
-    fn roll(&mut self, route: &'static str, params: &Params) -> Option<FaultKind> {
+    fn roll(&mut self, route: &Route, params: &Params, request: &Request) -> Option<FaultKind> {
         if self.dice.is_idle() {
             return None;
         }
-        self.dice.roll(&format!("{route}\n{}", params.peek("id").unwrap_or_default()))
+        let name = if route.is_of_ingest() {
+            ingest::weigh(&request.body).1
+        } else {
+            params.peek("id").unwrap_or_default().to_owned()
+        };
+        self.dice.roll(&format!("{}\n{name}", route.name()))
     }
 
     /// The checks at the door; their order is ours, as far as Chargebee's is unconfirmed.
@@ -153,11 +162,15 @@ impl Chargebee {
         now: Timestamp,
     ) -> Result<Work, Refusal> {
         authenticate(&self.site.settings.keys, request)?;
-        self.limit(is_storm, now)?;
+        if route.is_of_ingest() {
+            self.limit_events(ingest::weigh(&request.body).0, is_storm, now)?;
+        } else {
+            self.limit(is_storm, now)?;
+        }
         if let Some(reply) = self.fault_at_the_door(admitted.fault) {
             return Ok(Work::Answer(reply));
         }
-        check_content_type(request)?;
+        check_content_type(request, &route)?;
         let mut fingerprint = [0; 32];
         if let Some(key) = &admitted.key {
             if key.is_empty() || key.chars().count() > KEY_LENGTH_MAX {
@@ -176,7 +189,7 @@ impl Chargebee {
                 }
             }
         }
-        let operation = Operation::read(route, params, &request.method, &request.path)?;
+        let operation = Operation::read(route, params, request)?;
         admitted.lock = self.lock(&operation)?;
         if let Some(key) = &admitted.key {
             self.pins.occupy(key, fingerprint);
@@ -211,6 +224,31 @@ impl Chargebee {
         }
         self.limiter.admit(now);
         self.busiest.count(now);
+        Ok(())
+    }
+
+    /// The ingest host counts events. Whoever is refused meanwhile is not blocked there.
+    fn limit_events(
+        &mut self,
+        events: usize,
+        is_storm: bool,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if self.is_blocked {
+            return Err(Refusal::blocked());
+        }
+        if is_storm {
+            self.counters.count_fault("storm");
+            return Err(Refusal::rate_limited(Some(INJECTED_RETRY_AFTER_SECONDS)));
+        }
+        let wait = self.events_limiter.wait_for_micros(events, now);
+        if wait > 0 {
+            let seconds = wait.saturating_add(MICROS_PER_SECOND - 1) / MICROS_PER_SECOND;
+            return Err(Refusal::rate_limited(Some(seconds)));
+        }
+        for _ in 0..events {
+            self.events_limiter.admit(now);
+        }
         Ok(())
     }
 
@@ -312,17 +350,19 @@ impl StandIn for Chargebee {
             self.counters.count_request(name, CLOSED);
             return Admission::Refused(Delivery::Closed);
         }
-        let params = Params::parse(request.query.as_bytes(), &request.body);
+        // What the ingest host takes is no form.
+        let form: &[u8] = if route.is_of_ingest() { &[] } else { &request.body };
+        let params = Params::parse(request.query.as_bytes(), form);
         let is_in_reach = self.is_in_reach(&route, request);
-        let fault = if is_in_reach { self.roll(name, &params) } else { None };
+        let fault = if is_in_reach { self.roll(&route, &params, request) } else { None };
         if fault == Some(FaultKind::ClosedBefore) {
             self.counters.count_fault(FaultKind::ClosedBefore.name());
             self.counters.count_request(name, CLOSED);
             return Admission::Refused(Delivery::Closed);
         }
-        // Keys mean nothing on reads.
-        let is_post = request.method == hyper::Method::POST;
-        let key = request.header("chargebee-idempotency-key").filter(|_| is_post);
+        // Keys mean nothing on reads, nor to the ingest host.
+        let has_keys = request.method == hyper::Method::POST && !route.is_of_ingest();
+        let key = request.header("chargebee-idempotency-key").filter(|_| has_keys);
         let mut admitted = Admitted {
             route: name,
             work: Work::Answer(Refusal::internal().reply()),
@@ -384,14 +424,16 @@ impl StandIn for Chargebee {
     }
 }
 
-/// The API takes forms. A JSON body would parse as one odd parameter, and the message would
-/// mislead.
-fn check_content_type(request: &Request) -> Result<(), Refusal> {
+/// The API takes forms: a JSON body would parse as one odd parameter, and the message would
+/// mislead. The ingest host takes JSON, which is what Chargebee's own clients send.
+fn check_content_type(request: &Request, route: &Route) -> Result<(), Refusal> {
     let kind = request.header("content-type").unwrap_or_default();
-    if request.body.is_empty() || kind.starts_with("application/x-www-form-urlencoded") {
+    let wanted =
+        if route.is_of_ingest() { "application/json" } else { "application/x-www-form-urlencoded" };
+    if request.body.is_empty() || kind.starts_with(wanted) {
         return Ok(());
     }
-    let message = format!("The body must be application/x-www-form-urlencoded, and is {kind:?}");
+    let message = format!("The body must be {wanted}, and is {kind:?}");
     Err(Refusal::invalid(message))
 }
 

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method};
 use super::books::{BookLine, UsageLine};
 use super::catalog::NewItemPrice;
 use super::changes::{CancelAt, Change};
+use super::ingest::{EventLine, NewFeature};
 use super::operation::NewUsage;
 use super::settings::{Keys, Limits};
 use super::statistics::Statistics;
@@ -60,6 +61,20 @@ impl ChargebeeHandle {
     pub fn create_item_price(&self, new: NewItemPrice) -> Result<(), String> {
         let now = self.now();
         self.0.chargebee().create_item_price(new, now)
+    }
+
+    /// Creates a metered feature, which adds a property of usage events up.
+    ///
+    /// # Errors
+    /// It makes no sense, or is there already.
+    pub fn create_feature(&self, new: NewFeature) -> Result<(), String> {
+        self.0.chargebee().create_feature(new)
+    }
+
+    /// What usage events come to, per subscription and feature.
+    #[must_use]
+    pub fn event_books(&self) -> Vec<EventLine> {
+        self.0.chargebee().event_books()
     }
 
     /// Creates a subscription, and its customer with the first.

@@ -2,9 +2,11 @@
 //! from Chargebee's published rules. Never here: code of `provider`, or a float.
 //! Read next: `gate`.
 //!
-//! A request passes, in this order: authentication, the rate limiters, the idempotency key, its
-//! parameters, the lock of its subscription; only then is it carried out. Where Chargebee's own
-//! behaviour is unconfirmed the code says so, and takes the side that finds a client out.
+//! A site meters by usages, or by usage events, which its ingest host takes; both are here at one
+//! address. A request passes, in this order: authentication, the rate limiters, the idempotency
+//! key, its parameters, the lock of its subscription; only then is it carried out. Where
+//! Chargebee's own behaviour is unconfirmed the code says so, and takes the side that finds a
+//! client out.
 //!
 //! By itself, as its clock goes by, the site begins and ends terms, makes pending invoices and
 //! closes them; all of that is told of. What a person does in the provider's own pages, the handle
@@ -21,6 +23,7 @@ mod events;
 mod form;
 mod gate;
 mod handle;
+mod ingest;
 mod invoices;
 mod operation;
 mod outside;
@@ -41,6 +44,7 @@ pub use books::{BookLine, Fate, UsageLine};
 pub use catalog::{Aggregation, ItemType, NewItemPrice};
 pub use changes::{CancelAt, Change};
 pub use handle::ChargebeeHandle;
+pub use ingest::{EventLine, NewFeature};
 pub use settings::{
     DOWNLOADS_VALID_DEFAULT, Keys, Limits, PENDING_DEFAULT, PENDING_MAX, Settings,
     USAGES_MAX_DEFAULT,

@@ -5,9 +5,11 @@ use hyper::Method;
 
 use super::documents;
 use super::form::Params;
+use super::ingest::{self, Asked, Sent};
 use super::quantity;
 use super::query::{By, Query, Shape};
 use super::refusal::Refusal;
+use crate::sandbox::wire::Request;
 
 /// The longest id, in characters: Chargebee's own limit.
 pub(super) const ID_LENGTH_MAX: usize = 100;
@@ -143,6 +145,9 @@ pub(super) enum Route {
     ChangeInvoice(String, InvoiceAct),
     ListEvents,
     RetrieveEvent(String),
+    IngestOne,
+    IngestSeveral,
+    UsageSummary(String),
     /// The path is known, and not by this method.
     WrongMethod,
     Unknown,
@@ -161,6 +166,9 @@ impl Route {
             ["subscriptions", id, "usages"] if post => (true, Self::CreateUsage(decoded(id))),
             ["subscriptions", id, "usages"] => (get, Self::RetrieveUsage(decoded(id))),
             ["subscriptions", id, "delete_usage"] => (post, Self::DeleteUsage(decoded(id))),
+            ["subscriptions", id, "usage_summary"] => (get, Self::UsageSummary(decoded(id))),
+            ["usage_events"] => (post, Self::IngestOne),
+            ["batch", "usage_events"] => (post, Self::IngestSeveral),
             ["items"] => (get, Self::ListItems),
             ["items", id] => (get, Self::RetrieveItem(decoded(id))),
             ["item_prices"] => (get, Self::ListItemPrices),
@@ -202,9 +210,17 @@ impl Route {
             Self::ChangeInvoice(_, InvoiceAct::SyncUsages) => "POST /invoices/{id}/sync_usages",
             Self::ListEvents => "GET /events",
             Self::RetrieveEvent(_) => "GET /events/{id}",
+            Self::IngestOne => "POST /usage_events",
+            Self::IngestSeveral => "POST /batch/usage_events",
+            Self::UsageSummary(_) => "GET /subscriptions/{id}/usage_summary",
             Self::WrongMethod => "wrong method",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Whether it is the ingest host's: that takes JSON, and has a limit of its own.
+    pub(super) const fn is_of_ingest(&self) -> bool {
+        matches!(self, Self::IngestOne | Self::IngestSeveral)
     }
 }
 
@@ -272,15 +288,18 @@ pub(super) enum Operation {
     ChangeInvoice(String, InvoiceAct),
     ListEvents(Query),
     RetrieveEvent(String),
+    IngestOne(Sent),
+    IngestSeveral(Vec<Sent>),
+    /// Of the subscription of this id.
+    UsageSummary(String, Asked),
 }
 
 impl Operation {
-    /// Reads what `route` asks for. The method and the path are only for messages.
+    /// Reads what `route` asks for. Of the request itself, only the ingest host reads the body.
     pub(super) fn read(
         route: Route,
         mut params: Params,
-        method: &Method,
-        path: &str,
+        request: &Request,
     ) -> Result<Self, Refusal> {
         let read = &mut params;
         let operation = match route {
@@ -308,8 +327,11 @@ impl Operation {
             }
             Route::ListEvents => Self::ListEvents(Query::read(read, &EVENTS)?),
             Route::RetrieveEvent(id) => Self::RetrieveEvent(id),
-            Route::WrongMethod => return Err(Refusal::wrong_method(method.as_str())),
-            Route::Unknown => return Err(Refusal::no_route(path)),
+            Route::IngestOne => Self::IngestOne(ingest::one(&request.body)?),
+            Route::IngestSeveral => Self::IngestSeveral(ingest::several(&request.body)?),
+            Route::UsageSummary(id) => Self::UsageSummary(id, ingest::asked(read)?),
+            Route::WrongMethod => return Err(Refusal::wrong_method(request.method.as_str())),
+            Route::Unknown => return Err(Refusal::no_route(&request.path)),
         };
         params.finish()?;
         Ok(operation)
@@ -318,7 +340,11 @@ impl Operation {
     /// Whether it may change something.
     pub(super) const fn is_write(&self) -> bool {
         match self {
-            Self::CreateUsage(_) | Self::DeleteUsage { .. } | Self::ChangeInvoice(..) => true,
+            Self::CreateUsage(_)
+            | Self::DeleteUsage { .. }
+            | Self::ChangeInvoice(..)
+            | Self::IngestOne(_)
+            | Self::IngestSeveral(_) => true,
             // It makes a file, which changes nothing of what is billed.
             Self::UsagePdf(_)
             | Self::RetrieveUsage { .. }
@@ -332,6 +358,7 @@ impl Operation {
             | Self::Configurations
             | Self::ListInvoices(_)
             | Self::RetrieveInvoice(..)
+            | Self::UsageSummary(..)
             | Self::ListEvents(_)
             | Self::RetrieveEvent(_) => false,
         }
@@ -356,6 +383,9 @@ impl Operation {
             | Self::Configurations
             | Self::ListInvoices(_)
             | Self::RetrieveInvoice(..)
+            | Self::IngestOne(_)
+            | Self::IngestSeveral(_)
+            | Self::UsageSummary(..)
             | Self::ListEvents(_)
             | Self::RetrieveEvent(_) => false,
         }

@@ -8,6 +8,7 @@ use super::books::{BookLine, UsageLine};
 use super::catalog::NewItemPrice;
 use super::changes::Change;
 use super::gate::{Chargebee, check_faults};
+use super::ingest::{EventLine, NewFeature};
 use super::operation::NewUsage;
 use super::refusal::Refusal;
 use super::settings::{Keys, Limits, Settings, check_pending};
@@ -71,6 +72,14 @@ impl Chargebee {
         now: Timestamp,
     ) -> Result<(), String> {
         self.site.create_item_price(new, now).map_err(|refusal| words(&refusal))
+    }
+
+    pub(in crate::sandbox) fn create_feature(&mut self, new: NewFeature) -> Result<(), String> {
+        self.site.create_feature(new)
+    }
+
+    pub(in crate::sandbox) fn event_books(&self) -> Vec<EventLine> {
+        self.site.event_lines()
     }
 
     pub(in crate::sandbox) fn subscribe(

@@ -73,6 +73,13 @@ impl Refusal {
         Self::new(400, "invalid_request", "param_wrong_value", message).param(param)
     }
 
+    /// A whole batch of events that cannot be taken. The type is known from Chargebee's own
+    /// clients, its code is our reading.
+    pub(super) fn batch(message: impl Into<String>) -> Self {
+        let kind = "ubb_batch_ingestion_invalid_request";
+        Self::new(400, kind, "invalid_request", message.into())
+    }
+
     /// Something of this kind is there already. For a second usage in one second, and for an id
     /// that was used before, the code is our reading: Chargebee documents none.
     pub(super) fn duplicate(param: &str, message: impl Into<String>) -> Self {
@@ -160,6 +167,17 @@ impl Refusal {
 
     pub(super) const fn is_duplicate(&self) -> bool {
         matches!(self.code.as_bytes(), b"duplicate_entry")
+    }
+
+    /// What is told of it inside an answer about many.
+    pub(super) fn particulars(&self) -> Map<String, Value> {
+        let mut told = Map::new();
+        told.insert("api_error_code".to_owned(), Value::from(self.code));
+        told.insert("message".to_owned(), Value::from(self.message.as_str()));
+        if let Some(param) = &self.param {
+            told.insert("param".to_owned(), Value::from(param.as_str()));
+        }
+        told
     }
 
     /// The error as it is sent, with the fields of the old form beside the new ones.

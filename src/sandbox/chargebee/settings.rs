@@ -24,6 +24,9 @@ pub const PENDING_MAX: Duration = Duration::from_secs(50 * 24 * 60 * 60);
 /// Requests a minute of a test site, and of a live one in the smallest plan.
 const PER_MINUTE_DEFAULT: u32 = 150;
 
+/// Usage events a minute: Chargebee's own limit.
+const EVENTS_PER_MINUTE_DEFAULT: u32 = 10_000;
+
 /// Requests at once. Older documents say 50 reads and 100 writes, newer ones name no number; this
 /// is the strict side.
 const CONCURRENT_DEFAULT: u32 = 10;
@@ -46,6 +49,9 @@ pub struct Settings {
     pub keys: Keys,
     /// The rate limits. Default: those of a test site.
     pub limits: Limits,
+    /// Usage events that the ingest host takes in any one minute of the sandbox's clock; nothing
+    /// for no limit. Default: Chargebee's own 10,000.
+    pub events_per_minute: Option<u32>,
     /// How long a write takes, in real time. Its subscription stays locked meanwhile, which is what
     /// finds out a client that sends two at a time. Default: none.
     pub latency: Duration,
@@ -83,6 +89,7 @@ impl Default for Settings {
             site: "tallyd-test".to_owned(),
             keys: Keys::AnyTest,
             limits: Limits::SITE,
+            events_per_minute: Some(EVENTS_PER_MINUTE_DEFAULT),
             latency: Duration::ZERO,
             list_lag: Duration::ZERO,
             usages_enabled: true,

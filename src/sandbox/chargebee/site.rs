@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::catalog::{CURRENCY, Catalog};
 use super::documents::Files;
 use super::events::{Cause, EventType, Events};
+use super::ingest;
 use super::invoices::Invoices;
 use super::operation::{NewUsage, Operation};
 use super::quantity;
@@ -59,6 +60,10 @@ pub(super) struct Site {
     pub(super) events: Events,
     pub(super) webhooks: Webhooks,
     pub(super) files: Files,
+    /// Usage events, and the features that add them up.
+    pub(super) ingested: ingest::Events,
+    /// Batches of them that were taken so far.
+    pub(super) batches: u64,
     /// Where the stand-in is reached, without a slash at its end.
     pub(super) address: String,
     customers: HashMap<String, Customer>,
@@ -76,6 +81,8 @@ impl Site {
             events: Events::default(),
             webhooks: Webhooks::default(),
             files: Files::default(),
+            ingested: ingest::Events::default(),
+            batches: 0,
             address: String::new(),
             customers: HashMap::new(),
             version: 0,
@@ -191,6 +198,9 @@ impl Site {
                 Ok(json!({ "invoice": self.invoice(place, *lines)? }))
             }
             Operation::ChangeInvoice(id, act) => self.change_invoice(id, *act, now),
+            Operation::IngestOne(sent) => self.ingest_one(sent, now),
+            Operation::IngestSeveral(sent) => Ok(self.ingest_several(sent, now)),
+            Operation::UsageSummary(id, asked) => self.summarize(id, asked, now),
             Operation::ListEvents(query) => {
                 let rows = query.page(self.events.all());
                 Ok(listed("event", rows, |row| row.object()))
@@ -220,6 +230,9 @@ impl Site {
             | Operation::Configurations
             | Operation::ListInvoices(_)
             | Operation::RetrieveInvoice(..)
+            | Operation::IngestOne(_)
+            | Operation::IngestSeveral(_)
+            | Operation::UsageSummary(..)
             | Operation::ListEvents(_)
             | Operation::RetrieveEvent(_) => None,
         }

@@ -38,9 +38,9 @@ pub(super) struct World {
     pub(super) ledger: Arc<SqliteLedger>,
     accruer: Accruer,
     rooms: Vec<Box<dyn Service>>,
-    settler: Settler,
+    pub(super) settler: Settler,
     listener: Option<Listener>,
-    clock: Arc<ManualClock>,
+    pub(super) clock: Arc<ManualClock>,
     pub(super) sandbox: Running,
     _folder: tempfile::TempDir,
 }
@@ -87,13 +87,23 @@ impl World {
     }
 
     pub(super) async fn open(sandbox: Running, rate: Rate) -> Self {
+        let provider: Arc<dyn Provider> = chargebee(&sandbox);
+        Self::of(sandbox, provider, rate, WindowRule::Day).await
+    }
+
+    /// A run that is told to `provider`, in windows of this length.
+    pub(super) async fn of(
+        sandbox: Running,
+        provider: Arc<dyn Provider>,
+        rate: Rate,
+        window: WindowRule,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(START)));
         let store =
             tallyd::store::Settings { path: folder.path().join("ledger"), cache_kib: 2_048 };
         let ledger = Arc::new(SqliteLedger::open(&store, "a test", clock.now()).await.unwrap());
-        let provider: Arc<dyn Provider> = chargebee(&sandbox);
-        let accruer = accruer(&ledger, WindowRule::Day, clock.now()).await;
+        let accruer = accruer(&ledger, window, clock.now()).await;
         let poster = Poster::new(provider_name(), ledger.clone(), provider.clone());
         let delivery = delivery::Settings {
             provider: provider_name(),
@@ -241,7 +251,7 @@ impl World {
         said
     }
 
-    async fn states(&self) -> Vec<(String, i64)> {
+    pub(super) async fn states(&self) -> Vec<(String, i64)> {
         let status = self.ledger.status().await.unwrap();
         status.events.into_iter().map(|(_, state, count)| (state, count)).collect()
     }

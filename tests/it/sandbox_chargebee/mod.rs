@@ -7,6 +7,7 @@ mod door;
 mod events;
 mod faults;
 mod idempotency;
+mod ingest;
 mod invoices;
 mod lists;
 mod referee;

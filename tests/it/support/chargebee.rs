@@ -85,6 +85,15 @@ pub(crate) fn usages_of(subscription: &str) -> String {
     format!("/subscriptions/{subscription}/usages")
 }
 
+/// The headers of a request that is asked without a connection.
+pub(crate) fn headers(pairs: &[(&'static str, &'static str)]) -> reqwest::header::HeaderMap {
+    let header = |(name, value): &(&'static str, &'static str)| {
+        let name = reqwest::header::HeaderName::from_static(name);
+        (name, reqwest::header::HeaderValue::from_static(value))
+    };
+    pairs.iter().map(header).collect()
+}
+
 /// The error code of an answer.
 pub(crate) fn code(reply: &Reply) -> &str {
     reply.body["api_error_code"].as_str().unwrap_or_default()
@@ -134,6 +143,25 @@ impl Running {
 
     pub(crate) async fn post(&self, path: &str, pairs: &Pairs) -> Reply {
         self.ask(Method::POST, path, pairs, &[]).await.expect("an answer")
+    }
+
+    /// Sends a JSON document, as the ingest host takes it.
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Reply {
+        let request = self
+            .client
+            .post(format!("{}{API}{path}", self.url))
+            .header("authorization", BASIC)
+            .header("content-type", "application/json;charset=UTF-8")
+            .body(body.to_string());
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("its body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if body != Value::Null {
+            let checked = openapi::chargebee().check_response("POST", path, status, &body);
+            checked.expect("the answer fits the schema");
+        }
+        Reply { status, headers, text, body }
     }
 
     pub(crate) async fn post_with_key(&self, path: &str, pairs: &Pairs, key: &str) -> Reply {
