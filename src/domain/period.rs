@@ -171,26 +171,36 @@ pub fn learn_invoice(
 /// has no line of what was not used. It has to be known by then which term the subscription is in.
 #[must_use]
 pub fn learn_unused(mut known: Vec<Period>, term: &BilledTerm, invoice: &Invoice) -> Vec<Period> {
-    for period in unused(&mut known, term, invoice) {
+    let of_lines = || invoice.lines.iter().filter(|line| line.subscription == term.subscription);
+    let within = |end: &Timestamp| {
+        (0..TERM_BILLED_WITHIN_MICROS).contains(&term.billed_at.micros_since(*end))
+    };
+    let last = of_lines().map(|line| line.period.end).max();
+    let last = last.or_else(|| known.iter().map(|period| period.span.end).filter(within).max());
+    // A draft may have been read before it had the line that tells its term: what it was taken for
+    // then is as if no draft of it had been seen.
+    for period in &mut known {
+        let is_its = period.invoice.as_ref() == Some(&invoice.id) && period.closed_at.is_none();
+        let has_line =
+            || of_lines().any(|line| line.meter == period.meter && line.period == period.span);
+        if is_its && Some(period.span.end) != last && !has_line() {
+            *period = Period::expected(period.meter.clone(), period.span);
+        }
+    }
+    for period in unused(&mut known, last, invoice) {
         state(period, invoice, Quantity::zero());
     }
     known
 }
 
-/// The open periods that an invoice over `term` bills without having a line of them: those that end
-/// where its lines do. One without a line tells no end: it is taken to be over the last that ended
-/// before it was made.
+/// The open periods that an invoice over a term bills without having a line of them: those that end
+/// where its lines do, at `last`. One without a line tells no end: it is taken to be over the last
+/// that ended before it was made.
 fn unused<'a>(
     known: &'a mut [Period],
-    term: &BilledTerm,
+    last: Option<Timestamp>,
     invoice: &'a Invoice,
 ) -> impl Iterator<Item = &'a mut Period> {
-    let of_lines = invoice.lines.iter().filter(|line| line.subscription == term.subscription);
-    let within = |end: &Timestamp| {
-        (0..TERM_BILLED_WITHIN_MICROS).contains(&term.billed_at.micros_since(*end))
-    };
-    let last = of_lines.map(|line| line.period.end).max();
-    let last = last.or_else(|| known.iter().map(|period| period.span.end).filter(within).max());
     let closes_at = invoice.finalizes_at;
     known.iter_mut().filter(move |period| {
         // Of two drafts that may be its own, the one that is closed sooner counts.

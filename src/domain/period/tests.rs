@@ -208,6 +208,16 @@ fn an_invoice_without_a_line_is_over_the_term_that_ended_just_before_and_gives_w
     let right = bill(mistaken, &name(), &first);
     assert_eq!(said(&right), "calls 0-100 billed 5");
     assert_eq!(bill(right.clone(), &name(), &second), right);
+    // A draft may get its line later: what it was taken for before is not seen any more.
+    let terms = |draft: &Invoice, known| bill(learn(known, 100, 101), &name(), draft);
+    let empty = over_term("d1", InvoiceStatus::Draft, 101, &[]);
+    let taken = bill(learn(Vec::new(), 0, 100), &name(), &empty);
+    assert_eq!(said(&taken), "calls 0-100 until 103");
+    let known = bill(learn(taken, 100, 101), &name(), &empty);
+    assert_eq!(said(&known), "calls 0-100, calls 100-101 until 103");
+    let filled = over_term("d1", InvoiceStatus::Draft, 101, &[("calls", 100, 101, "5")]);
+    let taken = bill(learn(Vec::new(), 0, 100), &name(), &empty);
+    assert_eq!(said(&terms(&filled, taken)), "calls 0-100, calls 100-101 until 103");
     // Of two drafts, the one that is closed sooner counts.
     let draft = |id, until| over_term(id, InvoiceStatus::Draft, until, &[]);
     let known = bill(learn(Vec::new(), 0, 100), &name(), &draft("d1", 100));
