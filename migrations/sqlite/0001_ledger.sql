@@ -194,6 +194,7 @@ CREATE TABLE booking (
   CONSTRAINT booking_cause_form CHECK ((cause = 'record') = (cause_id = 0))
 ) STRICT;
 CREATE INDEX booking_balance ON booking (balance_id, id);
+CREATE INDEX booking_transfer ON booking (balance_id) WHERE cause = 'transfer';
 
 CREATE TRIGGER booking_never_changes BEFORE UPDATE ON booking
 BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;

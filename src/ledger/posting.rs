@@ -66,6 +66,20 @@ pub struct DueBalance {
     /// Where the provider keeps entries, the seconds of its window at which its account and meter
     /// ever had one, whichever balance that is of.
     pub seconds_taken: BTreeSet<i64>,
+    /// Whether usage that it was given by other balances is still told by theirs.
+    pub still_told: StillTold,
+}
+
+/// Whether usage that a balance was given is still told by events of those that gave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StillTold {
+    /// It is not.
+    #[default]
+    No,
+    /// It is, and is being taken back.
+    Going,
+    /// It is, and why it stays is held.
+    Held,
 }
 
 /// An event to be stored: what it says, and the bytes that say it.

@@ -4,7 +4,8 @@
 //!
 //! An entry cannot be changed. Where less should be there, entries that hold it are taken away, and
 //! what should have stayed is entered anew: but only once it is certain that they are gone, or both
-//! would be billed. Until then less is there than should be, never more.
+//! would be billed. Until then less is there than should be, never more. The same holds where usage
+//! went to another balance, as a bound of its window was learned late.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{
     MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp, Window,
 };
-use crate::ledger::posting::{DueBalance, PostedEvent};
+use crate::ledger::posting::{DueBalance, PostedEvent, StillTold};
 
 /// How long a balance waits whose account takes no more entries, before it is looked at again, in
 /// microseconds: an hour. A person has to have the limit raised, and to set it.
@@ -29,6 +30,9 @@ const ENTRIES_WAIT_MICROS: i64 = MICROS_PER_HOUR;
 const ANEW_MICROS: i64 = MICROS_PER_HOUR;
 /// How long after the end of a period its draft is waited for, in microseconds: ten minutes.
 const DRAFT_MICROS: i64 = 10 * MICROS_PER_MINUTE;
+/// How long a balance waits for entries of another one to be taken away, before it is looked at
+/// again, in microseconds: a minute, in which a deletion is answered as a rule.
+const OTHERS_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
 
 /// The plan of a meter that keeps entries.
 pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
@@ -40,7 +44,7 @@ pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     }
     if rest.is_negative() {
         take_away(due, &rest, rules, &mut plan);
-    } else if !is_taking_away(due, &plan) {
+    } else if !is_taking_away(due, &plan) && !plan.waits_for_others(&rest, due, rules) {
         enter(due, &rest, rules, &mut plan);
     }
     plan
@@ -164,6 +168,24 @@ fn take_away(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Pl
 }
 
 impl Plan {
+    /// Waits, or holds `rest`, while usage in it is still said by entries of balances that gave it;
+    /// whether it does.
+    fn waits_for_others(&mut self, rest: &Quantity, due: &DueBalance, rules: &Rules<'_>) -> bool {
+        match due.still_told {
+            StillTold::No => return false,
+            StillTold::Going => {}
+            StillTold::Held => {
+                let why = format!(
+                    "{rest} is outstanding, and some of it was told in a window that a bound has \
+                     cut since: it would be billed twice, as what was told there is held"
+                );
+                self.hold((HoldReason::CannotLower, why));
+            }
+        }
+        self.wait_until = Some(rules.now.plus_micros(OTHERS_WAIT_MICROS));
+        true
+    }
+
     /// Waits, or holds `rest`, if its bill may be closed before what should stay is entered anew;
     /// whether it does.
     fn lacks_time(&mut self, rest: &Quantity, due: &DueBalance, rules: &Rules<'_>) -> bool {

@@ -14,7 +14,7 @@ use facts::{meter_pin, provider_facts};
 use super::moves::ring_balances;
 use super::posting::{billing, refresh_lanes};
 use super::{SqliteLedger, begin, commit, sql};
-use crate::domain::event::{EventId, Identifier, Says};
+use crate::domain::event::{EventId, EventKind, Identifier, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::{Billing, BillingStanding};
 use crate::domain::provider_facts::{AccountPin, ClockReading, Lanes, MeterPin, Span};
@@ -269,6 +269,8 @@ impl Candidate {
             BillingStanding::Unlearned(_) | BillingStanding::Idle(_) if self.leased.ambiguous => {
                 None
             }
+            // What is taken away there is on no bill.
+            BillingStanding::Idle(_) if self.leased.says.kind() == EventKind::Cancel => None,
             BillingStanding::Idle(at) => {
                 let why = format!("nothing of what was used since {at} is billed");
                 Some((HoldReason::NoPeriod, why))

@@ -21,7 +21,9 @@ use crate::domain::record::Position;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::posting::{DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored};
+use crate::ledger::posting::{
+    DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored, StillTold,
+};
 use crate::store::codec::{Columns, ledger_error};
 
 #[async_trait]
@@ -57,6 +59,7 @@ impl PostingLedger for SqliteLedger {
                     billing: Billing { next: next_period(row)?, ..billing(row)? },
                     spans_bound: row.flag("spans_bound")?,
                     seconds_taken: BTreeSet::new(),
+                    still_told: StillTold::No,
                 })
             })
             .collect::<Result<_, LedgerError>>()?;
@@ -79,7 +82,9 @@ impl PostingLedger for SqliteLedger {
         for row in rows {
             taken.entry(row.integer("balance_id")?).or_default().insert(row.integer("second")?);
         }
+        let still_told = still_told(&mut reader, &ids).await?;
         for each in &mut due {
+            each.still_told = still_told.get(&each.balance.id.0).copied().unwrap_or_default();
             each.events = events.remove(&each.balance.id.0).unwrap_or_default();
             each.seconds_taken = taken.remove(&each.balance.id.0).unwrap_or_default();
         }
@@ -203,6 +208,31 @@ pub(super) fn billing(row: &SqliteRow) -> Result<Billing, LedgerError> {
 fn next_period(row: &SqliteRow) -> Result<Option<Window>, LedgerError> {
     let (start, end) = (row.maybe_time("next_start")?, row.maybe_time("next_end")?);
     Ok(start.zip(end).map(|(start, end)| Window { start, end }))
+}
+
+/// Of which balances usage that they were given is still told by others.
+async fn still_told(
+    reader: &mut SqliteConnection,
+    balances: &[i64],
+) -> Result<HashMap<i64, StillTold>, LedgerError> {
+    let rows = sqlx::query(sql!("still_told"))
+        .bind(json!(balances).to_string())
+        .fetch_all(reader)
+        .await
+        .map_err(ledger_error)?;
+    let mut told: HashMap<i64, StillTold> = HashMap::new();
+    for row in rows {
+        let too_much = row.quantity("accrued")? < row.quantity("told")?;
+        let held = row.flag("held")? || (too_much && row.flag("rest_held")?);
+        let still = match (held, too_much || row.flag("going")?) {
+            (true, _) => StillTold::Held,
+            (false, true) => StillTold::Going,
+            (false, false) => StillTold::No,
+        };
+        let of = told.entry(row.integer("balance_id")?).or_default();
+        *of = still.max(*of);
+    }
+    Ok(told)
 }
 
 fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {

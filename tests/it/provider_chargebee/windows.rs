@@ -10,6 +10,7 @@ use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::report::{Comparand, ReportLedger as _};
 use tallyd::reconcile::parts::parts;
+use tallyd::sandbox::chargebee::Fate;
 
 use super::rooms::{QUICK, World, held};
 use super::{HOUR, meter, provider_name};
@@ -98,6 +99,12 @@ async fn what_was_told_across_a_bound_that_is_learned_later_is_taken_away_and_to
     world.follow();
     world.run_until(START + 2 * DAY).await;
     assert_eq!(world.sandbox.books(), ["sub calls 7 1"]);
+    // Nothing bills what is dated into the pause, and it is gone all the same.
+    let there = world.sandbox.handle.usages();
+    let left = there.iter().filter(|usage| usage.fate != Fate::Deleted);
+    let dated: Vec<i64> = left.map(|usage| usage.usage_date - START).collect();
+    assert_eq!(dated, [2 * HOUR]);
+    assert_eq!(held(&world).await, ["sub 5 no_period"]);
 }
 
 #[tokio::test]

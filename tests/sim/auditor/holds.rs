@@ -68,6 +68,8 @@ impl Auditor {
         let rest = *accrued - balance.told + refused;
         let why = match reason.as_str() {
             _ if rest == Amount::ZERO => "all is told",
+            // It waits for another one, whose entries still say some of it.
+            "cannot_lower" if rest > Amount::ZERO && self.was_given_some(balance) => return Ok(()),
             "below_zero" | "correction_policy" | "cannot_lower" if rest > Amount::ZERO => {
                 "nothing is to be taken back"
             }
@@ -123,6 +125,16 @@ impl Auditor {
                 && (period.start..period.end).contains(&at)
         });
         here.any(|period| period.closed_at.is_some()) || !is_idle(read, account, at)
+    }
+
+    /// Whether usage may have come to a balance from another one of its place.
+    fn was_given_some(&self, balance: &Balance) -> bool {
+        let (meter, account, _) = &self.balances[&balance.id];
+        let mut givers = self.parted.iter().filter(|giver| **giver != balance.id);
+        givers.any(|giver| {
+            let (of, to, _) = &self.balances[giver];
+            (of, to) == (meter, account)
+        })
     }
 
     /// Entries that the account of a balance was told, whatever became of them.
