@@ -7,14 +7,13 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::Given;
-use super::pace::Pace;
-use super::site::{Mode, api, key, reads_per_month, site_name};
+use super::site::{Mode, api, key, meter, pace, reads_per_month, site_name};
 use crate::config::field::{Table, Whole, name, required};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::{UsageEvents, raw};
 use crate::delivery::{self, Rate};
-use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::names::ProviderName;
 use crate::provider::chargebee::settings as chargebee;
 use crate::provider::chargebee::usage_events::settings::{self as events, Feature};
 use crate::reconcile;
@@ -49,15 +48,7 @@ fn site(
     // A stand-in takes events where it answers everything else.
     let is_own = api == chargebee::api_of(&site);
     let ingest = if is_own { events::ingest_of(&site) } else { api.clone() };
-    let pace = Pace {
-        concurrency: (&raw.concurrency, chargebee::CONCURRENCY),
-        attempt_timeout_seconds: &raw.attempt_timeout_seconds,
-        backoff_first_millis: &raw.backoff_first_millis,
-        backoff_seconds_max: &raw.backoff_seconds_max,
-        pause_probe_seconds: &raw.pause_probe_seconds,
-        reconcile: &raw.reconcile,
-        heal: &raw.heal,
-    };
+    let pace = pace(raw);
     let otherwise = "nothing would be told, or the host refuse most of it";
     let most = events::RATE_PER_MINUTE_MAX;
     let rate = Whole::new(table.key("rate_per_minute"), 1, most, otherwise).read(
@@ -131,14 +122,7 @@ fn feature(
 ) -> Option<Feature> {
     let path = table.key(&format!("feature.{}", key.get_ref()));
     let inner = Table { path, span: key.span() };
-    let id = name("the feature's id", key.get_ref(), key.span(), ProviderMeter::new, found);
-    if key.get_ref().chars().count() > events::FEATURE_CHARS_MAX {
-        let most = events::FEATURE_CHARS_MAX;
-        let title = format!("the feature's id is longer than {most} characters");
-        let label = "no feature at Chargebee has an id as long";
-        let help = "copy the id of the feature from Chargebee";
-        found.error(Problem::at(key.span(), title).label(label).help(help));
-    }
+    let id = meter("feature", key, events::FEATURE_CHARS_MAX, found);
     // No answer tells it, and a meter passes over an event without its property.
     let otherwise = "its meter would find nothing to add up, and bill nothing";
     let field = required(&inner, "property", &raw.property, otherwise, "\"calls\"", found)?;

@@ -117,15 +117,7 @@ fn site(
     let api = api(table, raw, &site, found);
     let Numbers { decimals, usages_max, invoices_close_after_hours, rate, reads_per_month } =
         numbers(table, raw, found);
-    let pace = Pace {
-        concurrency: (&raw.concurrency, chargebee::CONCURRENCY),
-        attempt_timeout_seconds: &raw.attempt_timeout_seconds,
-        backoff_first_millis: &raw.backoff_first_millis,
-        backoff_seconds_max: &raw.backoff_seconds_max,
-        pause_probe_seconds: &raw.pause_probe_seconds,
-        reconcile: &raw.reconcile,
-        heal: &raw.heal,
-    };
+    let pace = pace(raw);
     let paced = (own.clone(), Rate::per_minute(rate));
     let delivery = delivery::Settings {
         limited_pause_seconds: chargebee::LIMITED_PAUSE_SECONDS,
@@ -162,6 +154,19 @@ struct Numbers {
     invoices_close_after_hours: u32,
     rate: u32,
     reads_per_month: u32,
+}
+
+/// How a site is told, whichever way it meters.
+pub(super) fn pace(raw: &raw::Chargebee) -> Pace<'_> {
+    Pace {
+        concurrency: (&raw.concurrency, chargebee::CONCURRENCY),
+        attempt_timeout_seconds: &raw.attempt_timeout_seconds,
+        backoff_first_millis: &raw.backoff_first_millis,
+        backoff_seconds_max: &raw.backoff_seconds_max,
+        pause_probe_seconds: &raw.pause_probe_seconds,
+        reconcile: &raw.reconcile,
+        heal: &raw.heal,
+    }
 }
 
 /// Readings in any 30 days.
@@ -250,7 +255,7 @@ pub(super) fn api(table: &Table, raw: &raw::Chargebee, site: &str, found: &mut F
     }
     let host = text.strip_prefix("http://").and_then(|rest| rest.strip_suffix(chargebee::API_PATH));
     let is_here = host.is_some_and(|host| plain_host(host) && is_loopback(host));
-    if is_here && site.ends_with(chargebee::TEST_SITE_SUFFIX) {
+    if is_here && !chargebee::is_live(site) {
         return text.to_owned();
     }
     if is_here {
@@ -284,11 +289,8 @@ pub(super) fn key(
             return SecretString::from(String::new());
         }
     }
-    let (contrary, kind) = if site.ends_with(chargebee::TEST_SITE_SUFFIX) {
-        ("live_", "test")
-    } else {
-        ("test_", "live")
-    };
+    let (contrary, kind) =
+        if chargebee::is_live(site) { ("test_", "live") } else { ("live_", "test") };
     if key.expose_secret().starts_with(contrary) {
         let title = format!("`{}` is no key of a {kind} site, and `site` is one", table.key("key"));
         let label = "Chargebee would refuse every request";
@@ -335,6 +337,24 @@ fn webhooks(
     Some(Password { user, password })
 }
 
+/// The id of what a site charges for, such as an item price.
+pub(super) fn meter(
+    what: &str,
+    key: &Spanned<String>,
+    most: usize,
+    found: &mut Findings,
+) -> Option<ProviderMeter> {
+    let is_id = format!("the {what}'s id");
+    let meter = name(&is_id, key.get_ref(), key.span(), ProviderMeter::new, found);
+    if key.get_ref().chars().count() > most {
+        let title = format!("{is_id} is longer than {most} characters");
+        let label = format!("no {what} at Chargebee has an id as long");
+        let help = format!("copy the id of the {what} from Chargebee");
+        found.error(Problem::at(key.span(), title).label(label).help(help));
+    }
+    meter
+}
+
 fn item_price(
     table: &Table,
     key: &Spanned<String>,
@@ -343,14 +363,7 @@ fn item_price(
 ) -> Option<ProviderMeter> {
     let path = table.key(&format!("item_price.{}", key.get_ref()));
     let inner = Table { path, span: key.span() };
-    let meter = name("the item price's id", key.get_ref(), key.span(), ProviderMeter::new, found);
-    if key.get_ref().chars().count() > chargebee::ITEM_PRICE_CHARS_MAX {
-        let most = chargebee::ITEM_PRICE_CHARS_MAX;
-        let title = format!("the item price's id is longer than {most} characters");
-        let label = "no item price at Chargebee has an id as long";
-        let help = "copy the id of the item price from Chargebee";
-        found.error(Problem::at(key.span(), title).label(label).help(help));
-    }
+    let meter = meter("item price", key, chargebee::ITEM_PRICE_CHARS_MAX, found);
     // No answer tells it, and deltas that were taken for totals would bill the last of them alone.
     let otherwise = "no answer of Chargebee's tells it, and the bill depends on it";
     let field = required(&inner, "aggregation", &raw.aggregation, otherwise, "\"sum\"", found)?;

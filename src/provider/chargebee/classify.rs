@@ -247,13 +247,13 @@ fn reason(error: &Error) -> HoldReason {
 }
 
 /// A yes.
-fn done(received: &Received) -> Answer {
+pub(super) fn done(received: &Received) -> Answer {
     Answer { provider_at: received.provider_at(), ..received.answer(Outcome::Accepted) }
 }
 
 /// A yes that is not one.
-fn unreadable(received: &Received, why: &str) -> Answer {
-    let message = Some(cut(format!("answered 200, but {why}")));
+pub(super) fn unreadable(received: &Received, why: &str) -> Answer {
+    let message = Some(cut(format!("answered {}, but {why}", received.status)));
     Answer { message, ..received.answer(Outcome::Unknown) }
 }
 

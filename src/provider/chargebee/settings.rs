@@ -10,7 +10,7 @@ pub const HOST_SUFFIX: &str = ".chargebee.com";
 /// The path of the API.
 pub const API_PATH: &str = "/api/v2";
 /// What the name of a test site ends with: its hosts are `{site}-test.chargebee.com`.
-pub const TEST_SITE_SUFFIX: &str = "-test";
+const TEST_SITE_SUFFIX: &str = "-test";
 
 /// Requests a minute, when the operator set none. Every test site, and a live one of the smallest
 /// plan, serves 150 in any minute; a third is left to its other users, to readings and to people.
@@ -88,7 +88,7 @@ impl Settings {
     /// Whether the site moves money.
     #[must_use]
     pub fn livemode(&self) -> bool {
-        !self.site.ends_with(TEST_SITE_SUFFIX)
+        is_live(&self.site)
     }
 
     /// Whether it is told at the site's own address, and not at a stand-in.
@@ -96,6 +96,12 @@ impl Settings {
     pub fn is_at_chargebee(&self) -> bool {
         self.api == api_of(&self.site)
     }
+}
+
+/// Whether a site moves money.
+#[must_use]
+pub fn is_live(site: &str) -> bool {
+    !site.ends_with(TEST_SITE_SUFFIX)
 }
 
 /// The API of a site, at Chargebee itself. The region is not in it.

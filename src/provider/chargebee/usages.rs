@@ -17,7 +17,36 @@ use crate::provider::{Grouping, Total};
 pub const PAGES_MAX: usize = 200;
 /// Most parts that a span is read in: more than the hours of a year, which is the longest term of
 /// nearly every subscription. Each usage looks for its part among them.
-const PARTS_MAX: i64 = 10_000;
+pub const PARTS_MAX: i64 = 10_000;
+
+/// The parts that a total of `span` is told in, as `grouping` has it, with nothing in them yet.
+///
+/// # Errors
+/// A sentence, when `span` does not lie on the boundaries of its grouping, or has too many parts.
+pub fn parts_of(span: Window, grouping: Grouping) -> Result<Vec<Total>, String> {
+    let (grain, boundary) = match grouping {
+        Grouping::Whole => (READ_BACK.grain_micros, "second"),
+        Grouping::Day => (MICROS_PER_DAY, "midnight"),
+        Grouping::Hour => (MICROS_PER_HOUR, "hour"),
+    };
+    let aligned = |at: Timestamp| at.floor_to(grain) == at;
+    if span.start >= span.end || !aligned(span.start) || !aligned(span.end) {
+        return Err(format!("the span {span} does not begin and end on a UTC {boundary}"));
+    }
+    let length = match grouping {
+        Grouping::Whole => span.end.micros_since(span.start),
+        Grouping::Day | Grouping::Hour => grain,
+    };
+    let count = span.end.micros_since(span.start) / length;
+    if count > PARTS_MAX {
+        return Err(format!("the span {span} has {count} parts, more than {PARTS_MAX}"));
+    }
+    let part = |number: i64| {
+        let start = span.start.plus_micros(number * length);
+        Total { span: Window { start, end: start.plus_micros(length) }, quantity: Quantity::zero() }
+    };
+    Ok((0..count).map(part).collect())
+}
 
 /// A list of usages while it is read, page by page.
 #[derive(Debug)]
@@ -42,30 +71,7 @@ impl<'a> Listing<'a> {
         span: Window,
         grouping: Grouping,
     ) -> Result<Self, String> {
-        let (grain, boundary) = match grouping {
-            Grouping::Whole => (READ_BACK.grain_micros, "second"),
-            Grouping::Day => (MICROS_PER_DAY, "midnight"),
-            Grouping::Hour => (MICROS_PER_HOUR, "hour"),
-        };
-        let aligned = |at: Timestamp| at.floor_to(grain) == at;
-        if span.start >= span.end || !aligned(span.start) || !aligned(span.end) {
-            return Err(format!("the span {span} does not begin and end on a UTC {boundary}"));
-        }
-        let length = match grouping {
-            Grouping::Whole => span.end.micros_since(span.start),
-            Grouping::Day | Grouping::Hour => grain,
-        };
-        let count = span.end.micros_since(span.start) / length;
-        if count > PARTS_MAX {
-            return Err(format!("the span {span} has {count} parts, more than {PARTS_MAX}"));
-        }
-        let mut parts = Vec::new();
-        let mut start = span.start;
-        while start < span.end {
-            let end = start.plus_micros(length);
-            parts.push(Total { span: Window { start, end }, quantity: Quantity::zero() });
-            start = end;
-        }
+        let parts = parts_of(span, grouping)?;
         Ok(Self { meter, account, span, parts, next: None })
     }
 

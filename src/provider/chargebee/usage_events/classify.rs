@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::encode::Identity;
 use crate::domain::answer::{Answer, Outcome, cut};
 use crate::domain::state::HoldReason;
-use crate::provider::chargebee::classify;
+use crate::provider::chargebee::classify::{self, done, unreadable};
 use crate::provider::wire::Received;
 
 /// A yes to one event.
@@ -192,17 +192,6 @@ fn read<'a, T: Deserialize<'a>>(received: &'a Received) -> Result<T, Cow<'a, str
     }
     serde_json::from_slice(&received.body)
         .map_err(|_| Cow::Borrowed("the body is no answer about usage events"))
-}
-
-/// A yes.
-fn done(received: &Received) -> Answer {
-    Answer { provider_at: received.provider_at(), ..received.answer(Outcome::Accepted) }
-}
-
-/// A yes that is not one.
-fn unreadable(received: &Received, why: &str) -> Answer {
-    let message = Some(cut(format!("answered {}, but {why}", received.status)));
-    Answer { message, ..received.answer(Outcome::Unknown) }
 }
 
 #[cfg(test)]

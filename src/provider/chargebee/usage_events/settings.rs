@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::time::MICROS_PER_HOUR;
-use crate::provider::chargebee::settings::{API_PATH, TEST_SITE_SUFFIX, api_of};
+use crate::provider::chargebee::settings::{API_PATH, api_of, is_live};
 
 /// What the address of the host that takes events ends with.
 /// <https://apidocs.chargebee.com/docs/api/usage_events>
@@ -65,7 +65,7 @@ impl Settings {
     /// Whether the site moves money.
     #[must_use]
     pub fn livemode(&self) -> bool {
-        !self.site.ends_with(TEST_SITE_SUFFIX)
+        is_live(&self.site)
     }
 
     /// Whether it is told at the site's own address, and not at a stand-in.

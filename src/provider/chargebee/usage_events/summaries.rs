@@ -7,19 +7,16 @@
 
 use serde::Deserialize;
 
-use super::promises::READ_BACK;
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::quantity::Quantity;
-use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp, Window};
+use crate::domain::time::Window;
 use crate::provider::chargebee::objects;
+use crate::provider::chargebee::usages::parts_of;
 use crate::provider::{Grouping, Total};
 
-/// Most pages that are read for one span: more than [`PARTS_MAX`] fill. A list without an end is a
-/// fault.
+/// Most pages that are read for one span: more than the parts of one fill. A list without an end is
+/// a fault.
 pub const PAGES_MAX: usize = 200;
-/// Most parts that a span is read in: more than the hours of a year, which is the longest term of
-/// nearly every subscription.
-const PARTS_MAX: i64 = 10_000;
 
 /// A row of a page.
 #[derive(Deserialize)]
@@ -61,29 +58,7 @@ impl<'a> Summaries<'a> {
         span: Window,
         grouping: Grouping,
     ) -> Result<Self, String> {
-        let (grain, boundary) = match grouping {
-            Grouping::Whole => (READ_BACK.grain_micros, "second"),
-            Grouping::Day => (MICROS_PER_DAY, "midnight"),
-            Grouping::Hour => (MICROS_PER_HOUR, "hour"),
-        };
-        let aligned = |at: Timestamp| at.floor_to(grain) == at;
-        if span.start >= span.end || !aligned(span.start) || !aligned(span.end) {
-            return Err(format!("the span {span} does not begin and end on a UTC {boundary}"));
-        }
-        let length = match grouping {
-            Grouping::Whole => span.end.micros_since(span.start),
-            Grouping::Day | Grouping::Hour => grain,
-        };
-        let count = span.end.micros_since(span.start) / length;
-        if count > PARTS_MAX {
-            return Err(format!("the span {span} has {count} parts, more than {PARTS_MAX}"));
-        }
-        let part = |number: i64| {
-            let start = span.start.plus_micros(number * length);
-            let span = Window { start, end: start.plus_micros(length) };
-            (Total { span, quantity: Quantity::zero() }, false)
-        };
-        let parts = (0..count).map(part).collect();
+        let parts = parts_of(span, grouping)?.into_iter().map(|part| (part, false)).collect();
         Ok(Self { feature, account, span, grouping, parts, next: None })
     }
 
@@ -153,6 +128,8 @@ impl<'a> Summaries<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
+    use crate::provider::chargebee::usages::PARTS_MAX;
 
     const DAY: Timestamp = Timestamp::from_seconds(20_717 * 86_400);
 
