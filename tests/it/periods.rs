@@ -257,6 +257,16 @@ async fn late_usage_is_carried_into_the_period_that_is_open_where_the_route_says
 }
 
 #[tokio::test]
+async fn what_is_carried_into_a_balance_that_is_posted_in_the_same_moment_is_told_too() {
+    let stage = late_usage(LatePolicy::NextPeriod).await;
+    stage.cancel("more").await;
+    stage.book("later", 21).await;
+    stage.world.accruer_and_poster().await;
+    stage.until(93).await;
+    assert_eq!(stage.counting(), told(&[(10, "5"), (30, "3"), (30, "7")]));
+}
+
+#[tokio::test]
 async fn what_cannot_be_told_from_what_was_told_is_not_carried_but_held() {
     let policies = Policies { late: LatePolicy::NextPeriod, ..Policies::default() };
     let stage = Stage::with(Route { policies, ..route("calls") }).await;

@@ -156,34 +156,10 @@ impl PostingLedger for SqliteLedger {
         }
         posted.voided = count(moves.len());
         posted.events = insert_events(&mut transaction, &current, &present, now).await?;
+        // What is carried below rings the balance that it comes to, which may be of this batch too.
+        tell(&mut transaction, &current, &present).await?;
         let uncarried = leave_behind(&mut transaction, &current, &present, now).await?;
         posted.held = hold(&mut transaction, &current, &uncarried, now).await?;
-        let told: Vec<Value> = current
-            .iter()
-            .map(|posting| {
-                let before = &present[&posting.balance.0];
-                let said: Quantity =
-                    posting.events.iter().map(|event| &event.intent.quantity).sum();
-                let told = &before.told + &said;
-                let told_to =
-                    if posting.events.is_empty() { before.told_to } else { before.booked_to };
-                let uncovered = posting.events.iter().filter_map(|event| event.uncovers).min();
-                let told_to = uncovered.map_or(told_to, |from| told_to.min(from));
-                json!([
-                    posting.balance.0,
-                    told.to_string(),
-                    told_to,
-                    posting.events.len(),
-                    posting.due_at.map(Timestamp::micros),
-                    posting.finer.to_string(),
-                ])
-            })
-            .collect();
-        sqlx::query(sql!("balances_tell"))
-            .bind(Value::from(told).to_string())
-            .execute(&mut *transaction)
-            .await
-            .map_err(ledger_error)?;
         commit(transaction).await?;
         Ok(posted)
     }
@@ -396,6 +372,39 @@ async fn insert_events(
         inserted.iter().map(|row| row.integer("lane_id")).collect::<Result<_, _>>()?;
     refresh_lanes(connection, &lanes).await?;
     Ok(count)
+}
+
+/// Keeps of each balance what it was told now, and when posting looks at it next.
+async fn tell(
+    connection: &mut SqliteConnection,
+    postings: &[&Posting],
+    present: &BTreeMap<i64, Present>,
+) -> Result<(), LedgerError> {
+    let told: Vec<Value> = postings
+        .iter()
+        .map(|posting| {
+            let before = &present[&posting.balance.0];
+            let said: Quantity = posting.events.iter().map(|event| &event.intent.quantity).sum();
+            let told = &before.told + &said;
+            let told_to = if posting.events.is_empty() { before.told_to } else { before.booked_to };
+            let uncovered = posting.events.iter().filter_map(|event| event.uncovers).min();
+            let told_to = uncovered.map_or(told_to, |from| told_to.min(from));
+            json!([
+                posting.balance.0,
+                told.to_string(),
+                told_to,
+                posting.events.len(),
+                posting.due_at.map(Timestamp::micros),
+                posting.finer.to_string(),
+            ])
+        })
+        .collect();
+    sqlx::query(sql!("balances_tell"))
+        .bind(Value::from(told).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
 }
 
 /// Carries into an open period, or writes off, what no event covers. Answers for which balances

@@ -223,7 +223,8 @@ fn witnessed(
         "refused" if is_of_an_invoiced_entry(scene, event) => Ok(()),
         "refused" => hold(by(Class::Refused), "nothing was refused"),
         "may_exist" => {
-            hold(by(Class::Refused) || old, "nothing was refused")?;
+            let refused = by(Class::Refused) || is_of_an_invoiced_entry(scene, event);
+            hold(refused || old, "nothing was refused")?;
             hold(is_uncertain(scene, event), "every attempt had a definite answer")
         }
         "disproved" => hold(
