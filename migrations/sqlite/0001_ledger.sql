@@ -166,6 +166,10 @@ CREATE TABLE balance (
   due_at INTEGER,
   -- What posting left untold last, as it is finer than the provider takes.
   finer TEXT NOT NULL,
+  -- How what its records stand for comes to what it accrued: all together, the newest, the largest.
+  fold TEXT NOT NULL CONSTRAINT balance_folds CHECK (fold IN ('sum', 'last', 'max')),
+  -- Whether any record counts in it, though that be with nothing; not kept of sums.
+  reads INTEGER NOT NULL CONSTRAINT balance_reads_form CHECK (reads IN (0, 1)),
   CONSTRAINT balance_is_its_destination
     UNIQUE (destination_id, account, window_start, window_end, record_position, dimensions),
   CONSTRAINT balance_window_form CHECK (window_start < window_end)

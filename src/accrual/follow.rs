@@ -8,7 +8,8 @@
 
 use super::route::Transform;
 use crate::domain::balance::BalanceKey;
-use crate::domain::correction::{Cause, Change, CorrectionId, Effect, fold};
+use crate::domain::correction::{Cause, Change, CorrectionId, Effect, Standing, fold};
+use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Timestamp;
 use crate::ledger::accrual::{Booking, JournalRecord, RouteVersionId};
@@ -64,7 +65,11 @@ pub fn follow(
             let transform = &booked.transform;
             let change = &transform.contribution(to) - &transform.contribution(from);
             let cause = (Cause::Correction, id.0);
-            if change.is_zero() || here().any(|line| line.cause == cause) {
+            // A reading of nothing counts, and does no longer once it is cancelled.
+            let ends_nothing =
+                transform.aggregate.fold() == Fold::Last && *to == Standing::Cancelled;
+            let says_nothing = change.is_zero() && !ends_nothing;
+            if says_nothing || here().any(|line| line.cause == cause) {
                 continue;
             }
             missing.push(line(entry, booked, home, change.clone(), cause, now));
@@ -95,6 +100,7 @@ fn line(
         position: entry.position,
         route: booked.route,
         balance: home.clone(),
+        fold: booked.transform.aggregate.fold(),
         quantity,
         cause,
         occurred_at: entry.record.occurred_at,

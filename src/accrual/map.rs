@@ -155,6 +155,7 @@ fn booking(
     Booking {
         position: entry.position,
         route: version,
+        fold: route.aggregate.fold(),
         quantity: route.contribution(record),
         cause: (Cause::Record, 0),
         occurred_at: record.occurred_at,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::correction::{CorrectionPolicy, Standing};
+use crate::domain::fold::Fold;
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::period::LatePolicy;
 use crate::domain::policies::Policies;
@@ -15,7 +16,7 @@ use crate::ledger::accrual::RouteDefinition;
 /// The span summed when the operator set none: fine enough for any invoice, and a few hundred
 /// events a customer and month.
 pub const WINDOW: WindowRule = WindowRule::Hour;
-/// What a record adds when the operator set nothing.
+/// What the records of a window come to when the operator set nothing.
 pub const AGGREGATE: Aggregate = Aggregate::Sum;
 /// How long after a window's end it is posted, in microseconds, when the operator set none: sources
 /// that report every minute have then been heard several times.
@@ -41,13 +42,17 @@ pub enum WindowRule {
     Day,
 }
 
-/// What a record adds to its balance.
+/// What the records of a window come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregate {
-    /// Its quantity, scaled.
+    /// Their quantities, scaled, added up.
     Sum,
-    /// One.
+    /// How many they are.
     Count,
+    /// The newest one's quantity, scaled: of readings of a level.
+    Last,
+    /// The largest of their quantities, scaled: the peak of a level.
+    Max,
 }
 
 /// How a customer's account at the provider is found.
@@ -77,7 +82,7 @@ pub struct Route {
     pub provider_meter: ProviderMeter,
     /// The span summed.
     pub window: WindowRule,
-    /// What a record adds.
+    /// What the records of a window come to.
     pub aggregate: Aggregate,
     /// What a quantity is multiplied with: exact.
     pub scale: Quantity,
@@ -124,6 +129,18 @@ impl Aggregate {
         match self {
             Self::Sum => "sum",
             Self::Count => "count",
+            Self::Last => "last",
+            Self::Max => "max",
+        }
+    }
+
+    /// How what its records stand for comes to what their balance accrues.
+    #[must_use]
+    pub const fn fold(self) -> Fold {
+        match self {
+            Self::Sum | Self::Count => Fold::Sum,
+            Self::Last => Fold::Last,
+            Self::Max => Fold::Max,
         }
     }
 }
@@ -132,7 +149,7 @@ impl Aggregate {
 /// know of the route version that booked its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transform {
-    /// What a record adds.
+    /// What the records of a window come to.
     pub aggregate: Aggregate,
     /// What a quantity is multiplied with.
     pub scale: Quantity,
@@ -141,13 +158,18 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// What a record that counts so adds to its balance.
+    /// What a record that counts so stands for in its balance.
     #[must_use]
     pub fn contribution(&self, standing: &Standing) -> Quantity {
         match (standing, self.aggregate) {
-            (Standing::Cancelled, Aggregate::Sum | Aggregate::Count) => Quantity::zero(),
-            (Standing::Counts(quantity), Aggregate::Sum) => quantity * &self.scale,
+            (
+                Standing::Cancelled,
+                Aggregate::Sum | Aggregate::Count | Aggregate::Last | Aggregate::Max,
+            ) => Quantity::zero(),
             (Standing::Counts(_), Aggregate::Count) => Quantity::one(),
+            (Standing::Counts(quantity), Aggregate::Sum | Aggregate::Last | Aggregate::Max) => {
+                quantity * &self.scale
+            }
         }
     }
 
@@ -158,6 +180,8 @@ impl Transform {
         let aggregate = match definition.get("aggregate")?.as_str()? {
             "sum" => Aggregate::Sum,
             "count" => Aggregate::Count,
+            "last" => Aggregate::Last,
+            "max" => Aggregate::Max,
             _ => return None,
         };
         let scale = Quantity::parse_unbounded(definition.get("scale")?.as_str()?).ok()?;
@@ -185,7 +209,7 @@ impl Route {
             })
     }
 
-    /// What `record` adds to its balance.
+    /// What `record` stands for in its balance.
     #[must_use]
     pub fn contribution(&self, record: &UsageRecord) -> Quantity {
         self.transform().contribution(&Standing::Counts(record.quantity.clone()))

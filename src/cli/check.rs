@@ -248,6 +248,14 @@ const fn told_as(route: &Route) -> &'static str {
         (Aggregate::Count, WindowRule::Minute) => "number of records of each minute",
         (Aggregate::Count, WindowRule::Hour) => "hourly number of records",
         (Aggregate::Count, WindowRule::Day) => "daily number of records",
+        (Aggregate::Last, WindowRule::Record) => "each reading by itself",
+        (Aggregate::Last, WindowRule::Minute) => "the last reading of each minute",
+        (Aggregate::Last, WindowRule::Hour) => "the last reading of each hour",
+        (Aggregate::Last, WindowRule::Day) => "the last reading of each day",
+        (Aggregate::Max, WindowRule::Record) => "each reading by itself",
+        (Aggregate::Max, WindowRule::Minute) => "the highest reading of each minute",
+        (Aggregate::Max, WindowRule::Hour) => "the highest reading of each hour",
+        (Aggregate::Max, WindowRule::Day) => "the highest reading of each day",
     }
 }
 

@@ -26,6 +26,7 @@ mod account;
 mod site;
 mod event_site;
 mod event_route;
+mod level_route;
 mod clock;
 mod http;
 

@@ -70,6 +70,9 @@ pub struct Balance {
     pub told_to: i64,
     /// How many events it ever had: the next one's ordinal.
     pub events: i64,
+    /// Whether any record counts in what it accrued: a newest value of nothing is one, and says
+    /// something; no value says nothing. Not kept of sums.
+    pub reads: bool,
     /// Counts its changes, so that a plan made from an older reading is not applied.
     pub version: i64,
 }

@@ -26,6 +26,7 @@ pub mod record;
 pub mod correction;
 pub mod resolution;
 pub mod write_off;
+pub mod fold;
 pub mod balance;
 pub mod entries;
 pub mod event;

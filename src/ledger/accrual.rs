@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::LedgerError;
 use crate::domain::balance::{BalanceKey, Place};
 use crate::domain::correction::{Cause, Change, CorrectionId};
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
@@ -57,7 +58,10 @@ pub struct Booking {
     pub route: RouteVersionId,
     /// The balance's key; the balance is made when it is not there yet.
     pub balance: BalanceKey,
-    /// What it adds to the balance: for a record, its quantity after the route's scale.
+    /// How the balance comes to what it accrues; one that is there already stays as it was made.
+    pub fold: Fold,
+    /// What it adds to what the record stands for there: for a record, its quantity after the
+    /// route's scale.
     pub quantity: Quantity,
     /// Why it is made, and the number of the correction; 0 for the record itself.
     pub cause: (Cause, i64),

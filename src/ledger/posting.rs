@@ -100,6 +100,8 @@ pub struct EncodedEvent {
     /// Where the provider keeps entries, the second that it is entered at: no other entry of its
     /// lane ever has the same.
     pub second: Option<i64>,
+    /// It covers the bookings after this one, where those are not just what nothing covers yet.
+    pub covers_from: Option<i64>,
     /// What it takes away is told anew from the bookings after this one.
     pub uncovers: Option<i64>,
 }

@@ -19,6 +19,7 @@ use crate::ledger::posting::{Carry, DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
 
 mod entry;
+mod level;
 mod lower;
 mod total;
 
@@ -172,6 +173,7 @@ pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
         ToldAs::Delta => by_change(due, rules, lower::by_cancel_or_negative),
         ToldAs::EachRecord => by_record(due, rules),
         ToldAs::Entry => entry::by_entry(due, rules),
+        ToldAs::Level => level::by_level(due, rules),
         ToldAs::Total => total::by_total(due, rules, total::Time::OfTheWindow),
         ToldAs::Last => total::by_total(due, rules, total::Time::AfterTheLast),
     }

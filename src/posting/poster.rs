@@ -154,7 +154,12 @@ impl Poster {
                 return Err(CannotTell { reason: HoldReason::MeterMismatch, why });
             }
         };
-        let is_entry = capabilities.told_as == ToldAs::Entry;
+        let (is_entry, covers_from) = match capabilities.told_as {
+            ToldAs::Entry => (true, None),
+            // It says all of its window, also what another one said before.
+            ToldAs::Level => (true, target.is_none().then_some(0)),
+            ToldAs::Delta | ToldAs::EachRecord | ToldAs::Total | ToldAs::Last => (false, None),
+        };
         let second = (is_entry && target.is_none()).then(|| occurred_at.seconds());
         let taken_away = due.events.iter().find(|event| is_entry && Some(event.id) == target);
         let uncovers = taken_away.map(|event| event.covers_from);
@@ -178,6 +183,7 @@ impl Poster {
             deadline_at,
             not_before: now,
             second,
+            covers_from,
             uncovers,
         })
     }

@@ -92,6 +92,7 @@ use async_trait::async_trait;
 
 use crate::domain::answer::Answer;
 use crate::domain::event::{EventIntent, Says};
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::notice::Notice;
 use crate::domain::provider_facts::{AccountPin, Lanes, MeterPin};
@@ -114,8 +115,11 @@ pub enum ToldAs {
     Delta,
     /// Each record is an event of its own, and only their number counts.
     EachRecord,
-    /// Each event is an entry that can be taken away and made anew.
+    /// Each event is an entry that can be taken away and made anew, and all of them add up.
     Entry,
+    /// As [`Self::Entry`], and of all entries the newest or the largest one counts: one of them
+    /// says all that its window came to.
+    Level,
     /// Each event says the new total of its window, and overwrites the last.
     Total,
     /// As [`Self::Total`], and by their times the last event counts.
@@ -129,6 +133,8 @@ pub enum ToldAs {
 pub struct Capabilities {
     /// How the meter is told.
     pub told_as: ToldAs,
+    /// How the events of a period come to what is billed of it.
+    pub bills: Fold,
     /// How far in the past, in microseconds, an event's time may lie.
     pub accepts_past_micros: i64,
     /// How much of that is left unused.

@@ -13,10 +13,11 @@ use std::ops::RangeInclusive;
 use super::explain::{Share, is_young, share};
 use super::suspects::{SINGLES_MAX, sets};
 use crate::domain::drift::{DriftKind, Role};
+use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::resolution::{ItemKind, ItemName};
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::{Timestamp, Window};
+use crate::domain::time::{MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::reconcile::{LaneEvent, Standing};
 use crate::ledger::report::{Found, Outstanding, Suspect};
 use crate::provider::ReadBack;
@@ -49,6 +50,40 @@ impl Bracket {
             }
         }
         Self { low, high }
+    }
+
+    /// The bracket of what is billed of a period with these events.
+    fn of_bill(events: &[LaneEvent], bills: Fold) -> Self {
+        let mut counting: Vec<(&LaneEvent, Share)> = events
+            .iter()
+            .map(|event| (event, share(event)))
+            .filter(|(_, share)| *share != Share::Nothing)
+            .collect();
+        let quantity = |(event, _): &(&LaneEvent, Share)| event.quantity.clone();
+        let is_certain = |(_, share): &(&LaneEvent, Share)| *share == Share::All;
+        match bills {
+            Fold::Sum => Self::of(events),
+            Fold::Max => {
+                let certain = counting.iter().filter(|each| is_certain(each));
+                Self {
+                    low: certain.map(quantity).max().unwrap_or_default(),
+                    high: counting.iter().map(quantity).max().unwrap_or_default(),
+                }
+            }
+            Fold::Last => {
+                counting.sort_by_key(|(event, _)| std::cmp::Reverse(event.occurred_at));
+                // The newest that certainly counts, or else nothing; and all newer ones that may.
+                let certain = counting.iter().position(is_certain);
+                let newer = counting.iter().take(certain.map_or(counting.len(), |place| place + 1));
+                let mut values: Vec<Quantity> = newer.map(quantity).collect();
+                values.extend(certain.is_none().then(Quantity::zero));
+                let (low, high) = (values.iter().min(), values.iter().max());
+                Self {
+                    low: low.cloned().unwrap_or_default(),
+                    high: high.cloned().unwrap_or_default(),
+                }
+            }
+        }
     }
 
     /// Whether a total lies inside.
@@ -139,18 +174,19 @@ pub fn of_total(compared: &Compared<'_>, promise: &ReadBack) -> Option<Found> {
 }
 
 /// How an invoice's quantity differs from what its period holds, if it does: from the provider's
-/// `total` of exactly that period, where there is one; else from what the events make possible.
+/// `total` of exactly that period, where there is one and it is what is billed; else from what the
+/// events make possible.
 #[must_use]
 pub fn of_invoice(
-    billed: &Quantity,
-    invoice: &str,
+    (billed, invoice): (&Quantity, &str),
     total: Option<&Quantity>,
-    events: &[LaneEvent],
+    (events, bills): (&[LaneEvent], Fold),
     digits_max: u32,
 ) -> Option<Found> {
+    let total = total.filter(|_| bills == Fold::Sum);
     let bracket = match total {
         Some(total) => Bracket { low: total.clone(), high: total.clone() },
-        None => Bracket::of(events),
+        None => Bracket::of_bill(events, bills),
     };
     let due = bracket.billable();
     if due.contains(billed) {
@@ -159,11 +195,28 @@ pub fn of_invoice(
     let nearest = if *billed < due.low { &due.low } else { &due.high };
     let who = if total.is_some() { "the provider counts" } else { "the ledger told" };
     let detail = format!("the invoice {invoice} bills {billed}, and {who} {}", bracket.said());
-    let suspects = Search::of(billed, &bracket, events, digits_max)
-        .map(|search| search.suspects(events))
-        .unwrap_or_default();
+    let suspects = match bills {
+        Fold::Sum => Search::of(billed, &bracket, events, digits_max)
+            .map(|search| search.suspects(events))
+            .unwrap_or_default(),
+        // What counts is one of them: no set of them makes a difference up.
+        Fold::Last | Fold::Max => Vec::new(),
+    };
     let quantity = (billed - nearest).magnitude();
     Some(Found { kind: DriftKind::Unbilled, quantity, detail, suspects })
+}
+
+/// That a total could not be read, beside what may have been told.
+#[must_use]
+pub fn unread(why: &str, span: Window, events: &[LaneEvent]) -> Option<Found> {
+    let nothing = ReadBack {
+        lag_micros: 0,
+        landing_micros: 0,
+        grain_micros: MICROS_PER_MINUTE,
+        digits_max: 0,
+    };
+    let read_at = span.end;
+    of_total(&Compared { span, total: Err(why), events, read_at, bounded: true }, &nothing)
 }
 
 /// What the provider said yes to and does not count, as settlement proved.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::calendar::{hull, uncovered};
-use super::drift::{Bracket, Compared, disproved, late, of_invoice, of_total};
+use super::drift::{Bracket, Compared, disproved, late, of_invoice, of_total, unread};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen};
 use super::keeper::{KeepError, Keeper};
 use super::line::{Report, Row, Seen, by_total, days_of, explain_by_days, named, unmapped};
@@ -19,7 +19,8 @@ use super::remedy::disprove;
 use super::span::calls;
 use crate::clock::Clock;
 use crate::domain::drift::DriftKind;
-use crate::domain::names::ProviderName;
+use crate::domain::fold::Fold;
+use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
 use crate::domain::reading::{FindingKind, Grouping};
@@ -171,8 +172,13 @@ impl Reporter {
             Some(lane) => self.ledger.lane_events(lane, period.span, u32::MAX).await?,
             None => Vec::new(),
         };
-        let (billed, invoice) = (&period.billed, period.invoice.as_str());
-        Ok(of_invoice(billed, invoice, None, &events, u32::MAX))
+        let (billed, bills) = (&period.billed, self.bills(&period.meter));
+        Ok(of_invoice((billed, period.invoice.as_str()), None, (&events, bills), u32::MAX))
+    }
+
+    /// How a meter's events come to what is billed of them.
+    fn bills(&self, meter: &ProviderMeter) -> Fold {
+        self.provider.capabilities(meter).map_or(Fold::Sum, |capabilities| capabilities.bills)
     }
 
     async fn left(&self) -> Result<u32, LedgerError> {
@@ -279,7 +285,8 @@ impl Reporter {
             if let Some(billed) = &period.billed {
                 let invoice = period.invoice.as_ref().map_or("of it", |invoice| invoice.as_str());
                 let digits = asked.map_or(u32::MAX, |(_, promise)| promise.digits_max);
-                found.extend(of_invoice(billed, invoice, whole, &exact, digits));
+                let told = (&exact[..], self.bills(&comparand.meter));
+                found.extend(of_invoice((billed, invoice), whole, told, digits));
             }
         }
         Ok(Row {
@@ -486,15 +493,4 @@ fn judged(total: &Quantity, events: &[LaneEvent], seen: &Seen, outlook: &Outlook
     let compared =
         Compared { span: seen.span, total: Ok(total), events, read_at: seen.read_at, bounded };
     of_total(&compared, &seen.promise)
-}
-
-fn unread(why: &str, span: Window, events: &[LaneEvent]) -> Option<Found> {
-    let nothing = ReadBack {
-        lag_micros: 0,
-        landing_micros: 0,
-        grain_micros: MICROS_PER_MINUTE,
-        digits_max: 0,
-    };
-    let read_at = span.end;
-    of_total(&Compared { span, total: Err(why), events, read_at, bounded: true }, &nothing)
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::{EventIntent, Identifier, Says};
+use tallyd::domain::fold::Fold;
 use tallyd::domain::names::{AccountName, ProviderMeter, ProviderName};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::reading::Grouping;
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::chargebee::Chargebee;
-use tallyd::provider::chargebee::settings::{Password, Settings};
+use tallyd::provider::chargebee::settings::{ItemPrice, Password, Settings};
 use tallyd::provider::{Provider, Request};
 use tallyd::sandbox::chargebee::Limits;
 use tallyd::sandbox::faults::FaultKind;
@@ -21,6 +22,7 @@ use crate::support::chargebee::{DAY, MINUTE, Running, START, start, start_with};
 mod billing;
 mod documents;
 mod events;
+mod levels;
 mod rooms;
 mod terms;
 mod windows;
@@ -51,12 +53,19 @@ fn chargebee(sandbox: &Running) -> Arc<Chargebee> {
 }
 
 fn chargebee_at(host: &str) -> Arc<Chargebee> {
+    chargebee_of(host, [("calls", Fold::Sum), ("bytes", Fold::Sum)])
+}
+
+/// One with these item prices, each with how a term's usages come to what is billed of it.
+fn chargebee_of(host: &str, prices: [(&str, Fold); 2]) -> Arc<Chargebee> {
     let settings = Settings {
         name: provider_name(),
         site: "tallyd-test".to_owned(),
         api: format!("{host}/api/v2"),
         key: "test_key_of_a_test".to_owned().into(),
-        item_prices: vec![meter("calls"), meter("bytes")],
+        item_prices: prices
+            .map(|(id, aggregation)| ItemPrice { id: meter(id), aggregation })
+            .to_vec(),
         decimals: 2,
         usages_max: USAGES_MAX,
         invoices_close_after_hours: 48,

@@ -89,9 +89,11 @@ INSERT INTO lane (id, provider, destination_id, account)
 SELECT d.id * 1000 + substr(a.account, 5), d.provider, d.id, a.account
 FROM destination AS d, account AS a;
 INSERT INTO balance (id, provider, destination_id, account, dimensions, window_start, window_end,
-  record_position, accrued, told, digest, newest_at, booked_to, told_to, events, version, due_at, finer)
+  record_position, accrued, told, digest, newest_at, booked_to, told_to, events, version, due_at, finer,
+  fold, reads)
 SELECT position, 'stripe.main', 1 + position % 2, customer, '', position, position + 1, 0, '1', '1',
-  zeroblob(16), position, position, position, 1, 1, iif(position % 100 = 0, position, NULL), '0'
+  zeroblob(16), position, position, position, 1, 1, iif(position % 100 = 0, position, NULL), '0',
+  'sum', 0
 FROM usage_record;
 INSERT INTO booking (id, record_position, destination_id, route_version_id, balance_id, quantity,
   cause, cause_id, booked_at)

@@ -15,11 +15,13 @@ use tallyd::ledger::intake::{Admission, CorrectionAdmission};
 use crate::amount::Amount;
 use crate::rows::{self, Corrected, Event, Rows, Seen};
 use crate::scene::Stage;
+use crate::server::Adds;
 
 mod books;
 mod corrections;
 mod holds;
 mod journal;
+mod levels;
 mod periods;
 
 pub(crate) use corrections::{Counts, PERSON};
@@ -86,6 +88,10 @@ pub(crate) struct Auditor {
     seen: Seen,
     /// What each balance should hold: by number, (meter, account, sum).
     balances: BTreeMap<i64, (String, String, Amount)>,
+    /// The provider's meters, and what each adds up.
+    meters: BTreeMap<String, Adds>,
+    /// What each record stands for in a balance that is a level, by balance.
+    shares: BTreeMap<i64, BTreeMap<i64, levels::Share>>,
     /// Which (record, destination) were booked: the line.
     booked: BTreeMap<(i64, String), rows::Line>,
     /// What the lines of a record and its corrections come to, by record and balance.
@@ -117,9 +123,11 @@ pub(crate) struct Auditor {
 
 impl Auditor {
     pub(crate) fn new(stage: Stage, path: PathBuf) -> Self {
+        let meters = stage.scene().server.meters.clone();
         Self {
             stage,
             path,
+            meters,
             connection: None,
             sent: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
@@ -130,6 +138,7 @@ impl Auditor {
             versions: BTreeMap::new(),
             seen: Seen::default(),
             balances: BTreeMap::new(),
+            shares: BTreeMap::new(),
             booked: BTreeMap::new(),
             followed: BTreeMap::new(),
             transferred: BTreeMap::new(),
@@ -287,7 +296,8 @@ impl Auditor {
         self.corrections_were_followed()?;
         self.periods_are_known(&read)?;
         self.everything_was_booked(&read)?;
-        self.everything_was_told(&read)
+        self.everything_was_told(&read)?;
+        self.levels_are_said_once(&read)
     }
 
     async fn read(&mut self) -> Rows {

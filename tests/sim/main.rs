@@ -57,6 +57,8 @@ const GATE_MONTHS_STEPS: u64 = 12;
 /// Seeds of the gate at a provider that keeps entries, and their steps.
 const GATE_SITES: u64 = 60;
 const GATE_SITES_STEPS: u64 = 12;
+/// Seeds of the gate at one of most of whose prices one entry counts.
+const GATE_LEVELS: u64 = 40;
 /// Seeds of the gate that are run twice, to see whether they do the same.
 const GATE_TWICE: u64 = 6;
 
@@ -163,10 +165,10 @@ fn gate() -> ExitCode {
         let steps = GATE_MONTHS_STEPS;
         Setup { steps, ..Setup::of(seed, Scenario::Months) }
     }));
-    setups.extend((0..GATE_SITES).map(|seed| {
+    for (scenario, seeds) in [(Scenario::Site, GATE_SITES), (Scenario::Levels, GATE_LEVELS)] {
         let steps = GATE_SITES_STEPS;
-        Setup { steps, ..Setup::of(seed, Scenario::Site) }
-    }));
+        setups.extend((0..seeds).map(|seed| Setup { steps, ..Setup::of(seed, scenario) }));
+    }
     let tally = run_all(&setups, 5, Verbosity::Violations);
     print(&tally, begun.elapsed());
     let differing = differing();
@@ -192,10 +194,11 @@ fn caught() -> ExitCode {
 /// Seeds that do not do the same when they are run again.
 fn differing() -> Vec<String> {
     let bench = Bench::new();
-    let scenario = |seed: u64| match seed % 3 {
+    let scenario = |seed: u64| match seed % 4 {
         0 => Scenario::Swarm,
         1 => Scenario::Months,
-        _ => Scenario::Site,
+        2 => Scenario::Site,
+        _ => Scenario::Levels,
     };
     let setups = (0..GATE_TWICE).map(|seed| Setup::of(1_000 + seed, scenario(seed)));
     let differs = |setup: &Setup| bench.run(setup).digest != bench.run(setup).digest;

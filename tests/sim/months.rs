@@ -40,7 +40,10 @@ impl World {
         if self.months {
             for route in &mut routes {
                 let policies = [LatePolicy::Hold, LatePolicy::NextPeriod, LatePolicy::Drop];
-                route.policies.late = *self.turns.pick(&policies);
+                let late = *self.turns.pick(&policies);
+                // A level of one period is never that of another.
+                let stays = late == LatePolicy::NextPeriod && workload::is_level(route);
+                route.policies.late = if stays { LatePolicy::Hold } else { late };
             }
         }
         routes
@@ -109,7 +112,7 @@ impl World {
             return;
         }
         let mut meters: Vec<&str> =
-            workload::meters(self.keeps()).iter().map(|(meter, _)| *meter).collect();
+            self.scenario.meters().iter().map(|(meter, _)| *meter).collect();
         if self.turns.one_in(4) {
             let last = u64::try_from(meters.len()).expect("there are few");
             meters.remove(usize::try_from(self.turns.below(last)).expect("there are few"));

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
+use tallyd::domain::fold::Fold;
 use tallyd::domain::names::ProviderMeter;
 use tallyd::domain::time::Timestamp;
+use tallyd::provider::chargebee::settings::ItemPrice;
 use tallyd::provider::chargebee::{self, Chargebee};
 use tallyd::provider::stripe::{self, Stripe};
 use tallyd::store::sqlite::{SqliteLedger, backup};
@@ -21,7 +23,7 @@ use crate::plants::Plant;
 use crate::scenario::{Scenario, play};
 use crate::server::{Adds, DECIMALS};
 use crate::wire::Room;
-use crate::workload::{ITEM_PRICES, provider_name};
+use crate::workload::{ITEM_PRICES, LEVEL_PRICES, Meters, provider_name};
 use crate::world::World;
 
 /// Steps of a run, unless it is told otherwise.
@@ -109,10 +111,13 @@ pub(crate) const WIDENED_FROM: usize = 2;
 /// The program's rooms of providers.
 #[derive(Clone)]
 pub(crate) struct Rooms {
-    pub(crate) stripe: Arc<dyn Room>,
-    pub(crate) site: Arc<dyn Room>,
+    stripe: Arc<dyn Room>,
+    site: Arc<dyn Room>,
     /// One whose accounts take [`SCARCE`] entries.
-    pub(crate) scarce_site: Arc<dyn Room>,
+    scarce_site: Arc<dyn Room>,
+    /// One of whose prices' entries one counts, with and without that limit.
+    levels: Arc<dyn Room>,
+    scarce_levels: Arc<dyn Room>,
 }
 
 impl Rooms {
@@ -126,14 +131,21 @@ impl Rooms {
             webhook_secrets: Vec::new(),
             timeout_millis: 1_000,
         });
-        let site = |usages_max: usize| {
-            let name = |(name, _): &(&str, Adds)| ProviderMeter::new(name).expect("it is a name");
+        let site = |prices: Meters, usages_max: usize| {
+            let item_price = |(name, adds): &(&str, Adds)| ItemPrice {
+                id: ProviderMeter::new(name).expect("it is a name"),
+                aggregation: match adds {
+                    Adds::Values | Adds::Events => Fold::Sum,
+                    Adds::Newest => Fold::Last,
+                    Adds::Largest => Fold::Max,
+                },
+            };
             let site = Chargebee::new(chargebee::settings::Settings {
                 name: provider_name(),
                 site: "simulation-test".to_owned(),
                 api: "http://127.0.0.1:9".to_owned(),
                 key: "test_simulation".to_owned().into(),
-                item_prices: ITEM_PRICES.iter().map(name).collect(),
+                item_prices: prices.iter().map(item_price).collect(),
                 decimals: DECIMALS,
                 usages_max: u32::try_from(usages_max).unwrap_or(u32::MAX),
                 invoices_close_after_hours: CLOSES_AFTER_HOURS,
@@ -145,9 +157,23 @@ impl Rooms {
         };
         Self {
             stripe: Arc::new(stripe.expect("its settings are right")),
-            site: site(usize::MAX),
-            scarce_site: site(SCARCE),
+            site: site(&ITEM_PRICES, usize::MAX),
+            scarce_site: site(&ITEM_PRICES, SCARCE),
+            levels: site(&LEVEL_PRICES, usize::MAX),
+            scarce_levels: site(&LEVEL_PRICES, SCARCE),
         }
+    }
+
+    /// The room of a run, where entries may be scarce.
+    pub(crate) fn of(&self, scenario: Scenario, scarce: bool) -> Arc<dyn Room> {
+        let room = match (scenario, scarce) {
+            (Scenario::Swarm | Scenario::Directed | Scenario::Months, _) => &self.stripe,
+            (Scenario::Site, false) => &self.site,
+            (Scenario::Site, true) => &self.scarce_site,
+            (Scenario::Levels, false) => &self.levels,
+            (Scenario::Levels, true) => &self.scarce_levels,
+        };
+        room.clone()
     }
 }
 

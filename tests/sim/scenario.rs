@@ -6,7 +6,7 @@ use crate::auditor::Violation;
 use crate::faults::Class;
 use crate::process::Part;
 use crate::server::{DAY, HOUR, Keeps, MINUTE, SECOND};
-use crate::workload;
+use crate::workload::{self, Meters};
 use crate::world::{MONTH, World};
 
 /// How a run goes.
@@ -20,6 +20,8 @@ pub(crate) enum Scenario {
     Months,
     /// As [`Self::Months`], at a provider that keeps entries.
     Site,
+    /// As [`Self::Site`], where of most prices' entries one counts.
+    Levels,
 }
 
 impl Scenario {
@@ -30,12 +32,13 @@ impl Scenario {
             Self::Directed => "directed",
             Self::Months => "months",
             Self::Site => "site",
+            Self::Levels => "levels",
         }
     }
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
-        let all = [Self::Swarm, Self::Directed, Self::Months, Self::Site];
+        let all = [Self::Swarm, Self::Directed, Self::Months, Self::Site, Self::Levels];
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
 
@@ -43,7 +46,7 @@ impl Scenario {
     pub(crate) const fn bills(self) -> bool {
         match self {
             Self::Swarm | Self::Directed => false,
-            Self::Months | Self::Site => true,
+            Self::Months | Self::Site | Self::Levels => true,
         }
     }
 
@@ -51,7 +54,16 @@ impl Scenario {
     pub(crate) const fn keeps(self) -> Keeps {
         match self {
             Self::Swarm | Self::Directed | Self::Months => Keeps::Events,
-            Self::Site => Keeps::Entries,
+            Self::Site | Self::Levels => Keeps::Entries,
+        }
+    }
+
+    /// Its provider's meters.
+    pub(crate) const fn meters(self) -> Meters {
+        match self {
+            Self::Swarm | Self::Directed | Self::Months => &workload::METERS,
+            Self::Site => &workload::ITEM_PRICES,
+            Self::Levels => &workload::LEVEL_PRICES,
         }
     }
 }
@@ -179,9 +191,12 @@ async fn weather(world: &mut World) {
     // A record that is sent again after a loss has to go the way that it went.
     let copied = world.has_copy();
     if !copied && struck(world, Class::Routes, 5) {
-        let keeps = world.keeps();
-        let routes =
-            workload::changed_routes(keeps, world.stage.scene().faults.stream(Class::Routes));
+        let (keeps, meters) = (world.keeps(), world.scenario.meters());
+        let routes = workload::changed_routes(
+            keeps,
+            meters,
+            world.stage.scene().faults.stream(Class::Routes),
+        );
         let routes = world.with_late(routes);
         world.reconfigure(routes).await;
     }
@@ -355,7 +370,7 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
     world.catch_up().await;
     // What was sent goes the way that is configured, before another is.
     while world.step(Part::Accrual).await {}
-    world.reconfigure(workload::all_routes(world.keeps())).await;
+    world.reconfigure(workload::all_routes(world.keeps(), world.scenario.meters())).await;
     // Clocks that were wrong are right again, as far as they ever are.
     world.right_clock();
     world.kill();

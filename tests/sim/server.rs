@@ -78,6 +78,10 @@ pub(crate) enum Adds {
     Values,
     /// Its events.
     Events,
+    /// Nothing: the newest of a period's is what it bills.
+    Newest,
+    /// Nothing: the largest of a period's is what it bills.
+    Largest,
 }
 
 /// A request as it was understood.

@@ -247,7 +247,8 @@ pub(crate) fn pin(meter: &str, adds: Adds) -> MeterPin {
         meter: ProviderMeter::new(meter).expect("it is a name"),
         id: Some(format!("mtr_{meter}")),
         formula: match adds {
-            Adds::Values => Formula::Sum,
+            // How a site comes to its bills is not its meters' to say.
+            Adds::Values | Adds::Newest | Adds::Largest => Formula::Sum,
             Adds::Events => Formula::Count,
         },
         customer_key: "stripe_customer_id".to_owned(),

@@ -32,6 +32,13 @@ pub(crate) const ITEM_PRICES: [(&str, Adds); 4] = [
     ("bytes", Adds::Values),
     ("jobs", Adds::Values),
 ];
+/// The item prices at a site of whose usages one counts.
+pub(crate) const LEVEL_PRICES: [(&str, Adds); 4] = [
+    ("calls", Adds::Newest),
+    ("calls_b", Adds::Newest),
+    ("bytes", Adds::Largest),
+    ("jobs", Adds::Values),
+];
 /// How many customers there are.
 pub(crate) const CUSTOMERS: u64 = 3;
 
@@ -61,16 +68,26 @@ fn route(name: &str, meter: &str, to: &str, account: AccountRule) -> Route {
     }
 }
 
-/// What a provider adds up usage in.
-pub(crate) const fn meters(keeps: Keeps) -> &'static [(&'static str, Adds)] {
-    match keeps {
-        Keeps::Events => &METERS,
-        Keeps::Entries => &ITEM_PRICES,
+/// Meters, and what each adds up.
+pub(crate) type Meters = &'static [(&'static str, Adds)];
+
+/// What a window of records comes to at a meter that is told quantities.
+fn aggregate(meters: Meters, meter: &str) -> Aggregate {
+    let known = meters.iter().find(|(name, _)| *name == meter);
+    match known.map(|(_, adds)| adds) {
+        Some(Adds::Newest) => Aggregate::Last,
+        Some(Adds::Largest) => Aggregate::Max,
+        Some(Adds::Values | Adds::Events) | None => Aggregate::Sum,
     }
 }
 
+/// Whether what the records of a window come to is one of them.
+pub(crate) fn is_level(route: &Route) -> bool {
+    matches!(route.aggregate, Aggregate::Last | Aggregate::Max)
+}
+
 /// All usage, by the plainest routes.
-pub(crate) fn all_routes(keeps: Keeps) -> Vec<Route> {
+pub(crate) fn all_routes(keeps: Keeps, meters: Meters) -> Vec<Route> {
     let template = AccountRule::Template("cus_{customer}".to_owned());
     let (to, window) = match keeps {
         Keeps::Events => ("counted", WindowRule::Record),
@@ -81,32 +98,32 @@ pub(crate) fn all_routes(keeps: Keeps) -> Vec<Route> {
         aggregate: Aggregate::Count,
         ..route("jobs", "jobs", to, template.clone())
     };
-    vec![
-        route("calls", "calls", "calls", template),
-        route("bytes", "bytes", "bytes", AccountRule::Imported),
-        counted,
-    ]
+    let quantities = |meter: &str, account| Route {
+        aggregate: aggregate(meters, meter),
+        ..route(meter, meter, meter, account)
+    };
+    vec![quantities("calls", template), quantities("bytes", AccountRule::Imported), counted]
 }
 
 /// Routes as an operator may have changed them.
-pub(crate) fn changed_routes(keeps: Keeps, chance: &mut Chance) -> Vec<Route> {
+pub(crate) fn changed_routes(keeps: Keeps, meters: Meters, chance: &mut Chance) -> Vec<Route> {
     let smallest = match keeps {
         Keeps::Events => WindowRule::Record,
         // An entry takes a second.
         Keeps::Entries => WindowRule::Minute,
     };
     let windows = [smallest, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
-    let mut routes = all_routes(keeps);
+    let mut routes = all_routes(keeps, meters);
     let policies =
         [CorrectionPolicy::CancelThenNegative, CorrectionPolicy::Negative, CorrectionPolicy::Hold];
     for route in &mut routes {
         route.policies.corrections = *chance.pick(&policies);
         route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
-        let sums = route.aggregate == Aggregate::Sum;
-        if sums {
+        let is_told_quantities = route.aggregate != Aggregate::Count;
+        if is_told_quantities {
             route.window = *chance.pick(&windows);
         }
-        if sums && chance.one_in(3) {
+        if is_told_quantities && chance.one_in(3) {
             let scale = *chance.pick(&["0.001", "1000", "0.000000001"]);
             route.scale = Quantity::parse(scale).expect("it is a quantity");
         }

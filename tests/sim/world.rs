@@ -26,6 +26,7 @@ use crate::plants::{Plant, Planted};
 use crate::ports::Ports;
 use crate::process::{Part, Process, begin};
 use crate::run::{Rooms, SCARCE, Setup, WIDENED_FROM};
+use crate::scenario::Scenario;
 use crate::scene::{Episodes, Scene, Stage, Trace};
 use crate::server::{Billing, DAY, HOUR, Keeps, MINUTE, SECOND, Server};
 use crate::wire::{Wire, pin};
@@ -65,6 +66,7 @@ pub(crate) struct World {
     ahead: i64,
     gains: i64,
     pub(crate) sources: Sources,
+    pub(crate) scenario: Scenario,
     /// Whether anything is billed in this run.
     pub(crate) months: bool,
     /// What customers do about their subscriptions follows from this.
@@ -84,8 +86,9 @@ impl World {
         let window = chance.between(24 * HOUR, 48 * HOUR);
         let skew = chance.between(-2 * MINUTE, 2 * MINUTE);
         let (months, keeps) = (setup.scenario.bills(), setup.scenario.keeps());
+        let meters = setup.scenario.meters();
         let billing = Billing::new(Chance::of(setup.seed, "billing"), keeps, months);
-        let mut server = Server::new(keeps, START + skew, window, workload::meters(keeps), billing);
+        let mut server = Server::new(keeps, START + skew, window, meters, billing);
         let scarce = keeps == Keeps::Entries && chance.one_in(4);
         if scarce {
             server.entries_max = SCARCE;
@@ -119,7 +122,7 @@ impl World {
             auditor,
             stage,
             chance,
-            routes: workload::all_routes(keeps),
+            routes: workload::all_routes(keeps, meters),
             folder,
             rooms,
             scarce,
@@ -130,6 +133,7 @@ impl World {
             ahead: 0,
             gains: 0,
             sources: Sources::default(),
+            scenario: setup.scenario,
             months,
             turns: Chance::of(setup.seed, "months"),
             webhooks: Webhooks::default(),
@@ -221,14 +225,9 @@ impl World {
         let ports = Arc::new(Ports { inner, stage: self.stage.clone(), planted });
         let beside = SqliteConnectOptions::new().filename(self.path()).read_only(true);
         let beside = beside.connect().await.expect("the ledger can be read beside the program");
-        let keeps = self.keeps();
-        let room = match (keeps, self.scarce) {
-            (Keeps::Events, _) => self.rooms.stripe.clone(),
-            (Keeps::Entries, false) => self.rooms.site.clone(),
-            (Keeps::Entries, true) => self.rooms.scarce_site.clone(),
-        };
+        let room = self.rooms.of(self.scenario, self.scarce);
         let wire = Arc::new(Wire::new(room, self.stage.clone(), beside));
-        let meters = workload::meters(keeps);
+        let meters = self.scenario.meters();
         wire.adopt_meters(meters.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
         let prefix = wire.account_prefix();
         let begun = self.guarded(begin(ports.clone(), self.routes.clone(), prefix, now)).await;

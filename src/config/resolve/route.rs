@@ -7,6 +7,7 @@ use toml::Spanned;
 use super::account::FORMULAS;
 use super::collision::collisions;
 use super::event_route::against_feature;
+use super::level_route::level;
 use super::site::Mode;
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
 use crate::config::field::{Table, decimal, name, required, seconds, word};
@@ -30,8 +31,12 @@ const WINDOWS: [(&str, WindowRule); 4] = [
     (WindowRule::Hour.as_str(), WindowRule::Hour),
     (WindowRule::Day.as_str(), WindowRule::Day),
 ];
-const AGGREGATES: [(&str, Aggregate); 2] =
-    [(Aggregate::Sum.as_str(), Aggregate::Sum), (Aggregate::Count.as_str(), Aggregate::Count)];
+const AGGREGATES: [(&str, Aggregate); 4] = [
+    (Aggregate::Sum.as_str(), Aggregate::Sum),
+    (Aggregate::Count.as_str(), Aggregate::Count),
+    (Aggregate::Last.as_str(), Aggregate::Last),
+    (Aggregate::Max.as_str(), Aggregate::Max),
+];
 const CORRECTIONS: [(&str, CorrectionPolicy); 3] = [
     (CorrectionPolicy::CancelThenNegative.as_str(), CorrectionPolicy::CancelThenNegative),
     (CorrectionPolicy::Negative.as_str(), CorrectionPolicy::Negative),
@@ -63,6 +68,7 @@ pub(super) fn routes(
         let table = Table { path: format!("route.{}", key.get_ref()), span: key.span() };
         if let Some(route) = route(&table, key, raw, file, found) {
             against_meter(&table, raw, &route, file, found);
+            level(&table, raw, &route, site_of(route.provider.as_str(), file), found);
             against_site(&table, raw, &route, file, found);
             all.push((route, key.span()));
         }
@@ -184,7 +190,7 @@ fn scale(table: &Table, raw: &raw::Route, aggregate: Aggregate, found: &mut Find
         found.error(Problem::at(field.span(), title).label(label).help(help));
     }
     match aggregate {
-        Aggregate::Sum => {}
+        Aggregate::Sum | Aggregate::Last | Aggregate::Max => {}
         Aggregate::Count => {
             let title = format!("`{path}` is set, and the route counts records");
             let label = "a record counts as one, whatever its quantity: this has no effect";

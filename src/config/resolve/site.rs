@@ -15,17 +15,15 @@ use crate::config::secret::{one_secret, secret};
 use crate::config::{Chargebee, SecretPolicy, raw};
 use crate::delivery::{self, Rate};
 use crate::domain::entries;
+use crate::domain::fold::Fold;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::quantity;
-use crate::provider::chargebee::settings::{self as chargebee, Password};
+use crate::provider::chargebee::settings::{self as chargebee, ItemPrice, Password};
 use crate::reconcile;
 
-/// How a site adds the usages of an item price up, in the words of the file.
-const AGGREGATIONS: [(&str, Aggregation); 3] = [
-    ("sum", Aggregation::Sum),
-    ("most_recent", Aggregation::MostRecent),
-    ("max", Aggregation::Max),
-];
+/// How a term's usages of an item price come to what is billed, in the words of the file.
+pub(super) const AGGREGATIONS: [(&str, Fold); 3] =
+    [("sum", Fold::Sum), ("most_recent", Fold::Last), ("max", Fold::Max)];
 /// What becomes of a subscription's windows when few usages are left to it, in the words of the
 /// file.
 const NEAR_USAGES_MAX: [(&str, Near); 2] = [("hold", Near::Hold), ("widen", Near::Widen)];
@@ -56,13 +54,6 @@ impl Mode {
         let known = MODES.iter().find(|(word, _)| said == Some(word));
         known.map_or(Self::Usages, |(_, mode)| *mode)
     }
-}
-
-#[derive(Clone, Copy)]
-enum Aggregation {
-    Sum,
-    MostRecent,
-    Max,
 }
 
 #[derive(Clone, Copy)]
@@ -360,22 +351,14 @@ fn item_price(
     key: &Spanned<String>,
     raw: &raw::ItemPrice,
     found: &mut Findings,
-) -> Option<ProviderMeter> {
+) -> Option<ItemPrice> {
     let path = table.key(&format!("item_price.{}", key.get_ref()));
     let inner = Table { path, span: key.span() };
-    let meter = meter("item price", key, chargebee::ITEM_PRICE_CHARS_MAX, found);
+    let id = meter("item price", key, chargebee::ITEM_PRICE_CHARS_MAX, found);
     // No answer tells it, and deltas that were taken for totals would bill the last of them alone.
     let otherwise = "no answer of Chargebee's tells it, and the bill depends on it";
-    let field = required(&inner, "aggregation", &raw.aggregation, otherwise, "\"sum\"", found)?;
+    required(&inner, "aggregation", &raw.aggregation, otherwise, "\"sum\"", found)?;
     let path = inner.key("aggregation");
-    match word(&path, &raw.aggregation, &AGGREGATIONS, Aggregation::Sum, found) {
-        Aggregation::Sum => {}
-        Aggregation::MostRecent | Aggregation::Max => {
-            let title = format!("`{path}` is {:?}, which is not supported yet", field.get_ref());
-            let label = "entries would be taken for totals, and the bill be wrong";
-            let help = "have the site, or this price, add usages up (\"sum\")";
-            found.error(Problem::at(field.span(), title).label(label).help(help));
-        }
-    }
-    meter
+    let aggregation = word(&path, &raw.aggregation, &AGGREGATIONS, Fold::Sum, found);
+    Some(ItemPrice { id: id?, aggregation })
 }

@@ -52,7 +52,7 @@ pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
 
 /// Whether the newest usage is of a time that nothing bills, and its period is not closed. What was
 /// told too much can go then: it is on no bill, or on one that is still open.
-fn is_on_no_bill(due: &DueBalance, rules: &Rules<'_>) -> bool {
+pub(super) fn is_on_no_bill(due: &DueBalance, rules: &Rules<'_>) -> bool {
     match rules.billing {
         BillingStanding::Idle(_) | BillingStanding::NotYet(_) | BillingStanding::NoLonger(_) => {
             due.billing.closed_at.is_none()
@@ -74,7 +74,7 @@ fn is_worth_withdrawing(event: &PostedEvent, rest: &Quantity) -> bool {
 }
 
 /// Whether an entry is on its way out.
-fn is_taking_away(due: &DueBalance, plan: &Plan) -> bool {
+pub(super) fn is_taking_away(due: &DueBalance, plan: &Plan) -> bool {
     due.events.iter().any(|event| {
         event.kind == EventKind::Cancel
             && !plan.void.contains(&event.id)
@@ -87,8 +87,21 @@ fn is_taking_away(due: &DueBalance, plan: &Plan) -> bool {
 fn enter(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) {
     let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
     let parts = told.split_to_digits(rules.capabilities.digits_max);
+    if enter_parts(due, rest, parts, rules, plan) {
+        plan.finer = rest - &told;
+    }
+}
+
+/// Enters each of `parts`, which say `rest`, at a second of its own; whether they are entered.
+pub(super) fn enter_parts(
+    due: &DueBalance,
+    rest: &Quantity,
+    parts: Vec<Quantity>,
+    rules: &Rules<'_>,
+    plan: &mut Plan,
+) -> bool {
     if plan.lacks_entries(parts.len(), rest, rules) {
-        return;
+        return false;
     }
     let mut taken = due.seconds_taken.clone();
     let mut entries = Vec::new();
@@ -96,24 +109,24 @@ fn enter(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) 
         let Some(at) = free_second(due.balance.newest_at, due.balance.key.window, &taken) else {
             let why = format!("{rest} is outstanding, and no second of its window is free");
             plan.hold((HoldReason::MeterMismatch, why));
-            return;
+            return false;
         };
         match when(at, rules) {
             When::Now => {}
             When::Later(at) => {
                 plan.wait_until = Some(at);
-                return;
+                return false;
             }
             When::TooLate => {
                 plan.hold(too_late(rest, at));
-                return;
+                return false;
             }
         }
         taken.insert(at.seconds());
         entries.push(add(part, at));
     }
-    plan.finer = rest - &told;
     plan.tell = entries;
+    true
 }
 
 /// The whole second of the newest usage; where that is taken, the next one after it in the window
@@ -170,7 +183,12 @@ fn take_away(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Pl
 impl Plan {
     /// Waits, or holds `rest`, while usage in it is still said by entries of balances that gave it;
     /// whether it does.
-    fn waits_for_others(&mut self, rest: &Quantity, due: &DueBalance, rules: &Rules<'_>) -> bool {
+    pub(super) fn waits_for_others(
+        &mut self,
+        rest: &Quantity,
+        due: &DueBalance,
+        rules: &Rules<'_>,
+    ) -> bool {
         match due.still_told {
             StillTold::No => return false,
             StillTold::Going => {}
@@ -188,7 +206,12 @@ impl Plan {
 
     /// Waits, or holds `rest`, if its bill may be closed before what should stay is entered anew;
     /// whether it does.
-    fn lacks_time(&mut self, rest: &Quantity, due: &DueBalance, rules: &Rules<'_>) -> bool {
+    pub(super) fn lacks_time(
+        &mut self,
+        rest: &Quantity,
+        due: &DueBalance,
+        rules: &Rules<'_>,
+    ) -> bool {
         let left = |at: Timestamp| at.micros_since(rules.provider_now);
         match (due.billing.closes_at, due.billing.ends_at) {
             (Some(closes), _) if left(closes) < ANEW_MICROS => {
@@ -209,7 +232,12 @@ impl Plan {
     }
 
     /// Holds `rest` if its account takes fewer than `wanted` entries more; whether it does.
-    fn lacks_entries(&mut self, wanted: usize, rest: &Quantity, rules: &Rules<'_>) -> bool {
+    pub(super) fn lacks_entries(
+        &mut self,
+        wanted: usize,
+        rest: &Quantity,
+        rules: &Rules<'_>,
+    ) -> bool {
         let (Some(left), Some(most)) = (rules.entries_left, rules.capabilities.entries_max) else {
             return false;
         };
@@ -225,7 +253,7 @@ impl Plan {
     }
 }
 
-fn can_be_taken_away(event: &PostedEvent, due: &DueBalance, rules: &Rules<'_>) -> bool {
+pub(super) fn can_be_taken_away(event: &PostedEvent, due: &DueBalance, rules: &Rules<'_>) -> bool {
     event.kind == EventKind::Usage
         && matches!(event.state, EventState::Accepted | EventState::Settled)
         && !event.cancel_spent
@@ -248,7 +276,7 @@ fn together<'e>(entries: &[&'e PostedEvent], must_go: &Quantity) -> Vec<&'e Post
     Vec::new()
 }
 
-fn cancel(event: &PostedEvent) -> Tell {
+pub(super) fn cancel(event: &PostedEvent) -> Tell {
     Tell {
         quantity: -&event.quantity,
         occurred_at: event.occurred_at,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{LedgerId, Says};
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::Billing;
 use crate::domain::record::Position;
@@ -16,6 +17,7 @@ const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
 fn capabilities() -> Capabilities {
     Capabilities {
         told_as: ToldAs::Delta,
+        bills: Fold::Sum,
         accepts_past_micros: 35 * MICROS_PER_DAY,
         accepts_past_margin_micros: MICROS_PER_HOUR,
         accepts_ahead_micros: 4 * MICROS_PER_MINUTE,
@@ -91,6 +93,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
             booked_to: 1,
             told_to: 0,
             events: i64::try_from(events.len()).unwrap(),
+            reads: false,
             version: 1,
         },
         events: events.to_vec(),
@@ -341,6 +344,7 @@ fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
 }
 
 mod entries;
+mod levels;
 
 proptest! {
     #[test]

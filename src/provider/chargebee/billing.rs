@@ -69,7 +69,7 @@ impl Chargebee {
         inquiry: &mut Inquiry<'_>,
         id: &SubscriptionId,
     ) -> Result<Option<Subscription>, Untold> {
-        let known = &self.settings.item_prices;
+        let known = &self.meters;
         if let Some(body) = inquiry.find(&["subscriptions", id.as_str()], "").await? {
             return Ok(Some(subscriptions::read(&body)?.find(known)?));
         }
@@ -114,7 +114,7 @@ impl Chargebee {
             let gone = || format!("the invoice {:?} went while it was read", told.id());
             told.take_lines(&body.ok_or_else(gone)?)?;
         }
-        Ok(told.find(&self.settings.item_prices, self.settings.invoices_close_after_hours)?)
+        Ok(told.find(&self.meters, self.settings.invoices_close_after_hours)?)
     }
 
     /// Goes on without a row that makes no sense; not without one that could not be asked for.
@@ -192,7 +192,7 @@ impl BillingReader for Chargebee {
         let mut items = Vec::new();
         for row in rows {
             let told = subscriptions::read(row.get().as_bytes());
-            match told.and_then(|told| told.find(&self.settings.item_prices)) {
+            match told.and_then(|told| told.find(&self.meters)) {
                 Ok(subscription) => items.push(subscription),
                 Err(why) => self.pass_over(Untold::Unreadable(why))?,
             }

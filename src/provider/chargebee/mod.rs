@@ -45,7 +45,7 @@ pub mod client;
 pub mod usage_events;
 
 use client::{Access, Client, Inquiry};
-use settings::Settings;
+use settings::{ItemPrice, Settings};
 use usages::Listing;
 use webhooks::ProtectedNotices;
 
@@ -69,6 +69,8 @@ pub enum BuildError {
 /// One Chargebee site.
 pub struct Chargebee {
     settings: Settings,
+    /// The item prices by their ids alone.
+    meters: Vec<ProviderMeter>,
     client: Client,
 }
 
@@ -96,11 +98,12 @@ impl Chargebee {
             rate_per_minute: settings.rate_per_minute,
             timeout_millis: settings.timeout_millis,
         })?;
-        Ok(Self { settings, client })
+        let meters = settings.item_prices.iter().map(|price| price.id.clone()).collect();
+        Ok(Self { settings, meters, client })
     }
 
-    fn is_known(&self, meter: &ProviderMeter) -> bool {
-        self.settings.item_prices.contains(meter)
+    fn item_price(&self, meter: &ProviderMeter) -> Option<&ItemPrice> {
+        self.settings.item_prices.iter().find(|price| price.id == *meter)
     }
 }
 
@@ -131,8 +134,9 @@ fn pin(meter: &ProviderMeter) -> MeterPin {
 #[async_trait]
 impl Provider for Chargebee {
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
-        if self.is_known(meter) {
-            return Ok(promises::of(self.settings.decimals, self.settings.usages_max));
+        if let Some(price) = self.item_price(meter) {
+            let Settings { decimals, usages_max, .. } = self.settings;
+            return Ok(promises::of(price.aggregation, decimals, usages_max));
         }
         let why =
             format!("the item price \"{meter}\" is not declared: how its usages are added up");
@@ -165,7 +169,7 @@ impl Provider for Chargebee {
         _account: &AccountName,
         intent: &EventIntent,
     ) -> Result<Encoded, EncodeError> {
-        if self.is_known(meter) {
+        if self.item_price(meter).is_some() {
             return Ok(Encoded { body: encode::body(meter, intent) });
         }
         Err(EncodeError::UnknownMeter(meter.clone()))
@@ -196,7 +200,7 @@ impl Provider for Chargebee {
         grouping: Grouping,
     ) -> Result<Totals, Answer> {
         let not_asked = |reason, why| Answer::bare(Outcome::Refused(reason), why);
-        if !self.is_known(meter) {
+        if self.item_price(meter).is_none() {
             let why = EncodeError::UnknownMeter(meter.clone()).to_string();
             return Err(not_asked(HoldReason::NoMeter, why));
         }
@@ -213,7 +217,7 @@ impl Provider for Chargebee {
         let (account, livemode) = (Some(self.settings.site.clone()), self.settings.livemode());
         Ok(Contact {
             account: AccountPin { account, livemode },
-            meters: self.settings.item_prices.iter().map(pin).collect(),
+            meters: self.meters.iter().map(pin).collect(),
             provider_at,
             declared_other: None,
             unusable: Vec::new(),

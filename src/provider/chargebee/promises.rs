@@ -1,6 +1,7 @@
 //! What Chargebee promises of usages, as data. PURE. Here: each limit with its unit, its reason and
 //! where it was read. Never here: a decision taken from them. Read next: [`super::encode`].
 
+use crate::domain::fold::Fold;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND};
 use crate::provider::{Capabilities, ReadBack, ToldAs};
 
@@ -23,12 +24,19 @@ pub const READ_BACK: ReadBack = ReadBack {
     digits_max: DIGITS_MAX,
 };
 
-/// What Chargebee promises for an item price whose usages add up, at a site that takes `decimals`
+/// What Chargebee promises for an item price of this aggregation, at a site that takes `decimals`
 /// digits after the point, and `usages_max` usages in a subscription's life.
+///
+/// A site, or a price, bills of a term's usages their sum, the most recent one by its date, or the
+/// largest one (Chargebee's documentation, "Configuring metered billing").
 #[must_use]
-pub const fn of(decimals: u32, usages_max: u32) -> Capabilities {
+pub const fn of(aggregation: Fold, decimals: u32, usages_max: u32) -> Capabilities {
     Capabilities {
-        told_as: ToldAs::Entry,
+        told_as: match aggregation {
+            Fold::Sum => ToldAs::Entry,
+            Fold::Last | Fold::Max => ToldAs::Level,
+        },
+        bills: aggregation,
         accepts_past_micros: ENDLESS_MICROS,
         accepts_past_margin_micros: 0,
         // A usage of the future is stored; whether it is billed once its time has come is not said.

@@ -3,6 +3,7 @@
 
 use secrecy::SecretString;
 
+use crate::domain::fold::Fold;
 use crate::domain::names::{ProviderMeter, ProviderName};
 
 /// What the address of a site ends with.
@@ -56,6 +57,16 @@ pub struct Password {
     pub password: SecretString,
 }
 
+/// A metered item price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemPrice {
+    /// Its id.
+    pub id: ProviderMeter,
+    /// How the usages of a term come to what is billed of it: by the site's aggregation, or the
+    /// price's own.
+    pub aggregation: Fold,
+}
+
 /// One Chargebee site.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -67,9 +78,8 @@ pub struct Settings {
     pub api: String,
     /// The API key, with full access.
     pub key: SecretString,
-    /// The metered item prices that usage is told for. Their usages add up: the site's, or the
-    /// price's own, aggregation is "sum".
-    pub item_prices: Vec<ProviderMeter>,
+    /// The metered item prices that usage is told for.
+    pub item_prices: Vec<ItemPrice>,
     /// Most digits after the point that the site takes.
     pub decimals: u32,
     /// Most usages that a subscription takes in its life.

@@ -2,6 +2,7 @@
 //! where it was read, and which meters can be told. Never here: a decision taken from them. Read
 //! next: [`super::encode`].
 
+use crate::domain::fold::Fold;
 use crate::domain::provider_facts::{Formula, MeterPin};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
@@ -89,6 +90,8 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
     };
     Ok(Capabilities {
         told_as,
+        // A meter that counts is told one by one: their number is the sum.
+        bills: Fold::Sum,
         accepts_past_micros: ACCEPTS_PAST_MICROS,
         accepts_past_margin_micros: ACCEPTS_PAST_MARGIN_MICROS,
         accepts_ahead_micros: ACCEPTS_AHEAD_MICROS,

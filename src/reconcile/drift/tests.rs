@@ -145,7 +145,7 @@ fn an_invoice_is_compared_with_the_total_or_else_with_the_ledger() {
     let events = [settled(1, 5), settled(2, 7)];
     let unbilled = |billed: i64, total: Option<i64>| {
         let total = total.map(Quantity::from);
-        of_invoice(&billed.into(), "in_1", total.as_ref(), &events, 15)
+        of_invoice((&billed.into(), "in_1"), total.as_ref(), (&events, Fold::Sum), 15)
     };
     assert_eq!(unbilled(12, None), None);
     assert_eq!(unbilled(12, Some(12)), None);
@@ -153,6 +153,35 @@ fn an_invoice_is_compared_with_the_total_or_else_with_the_ledger() {
     let found = said(unbilled(5, Some(12)));
     assert_eq!(found, (DriftKind::Unbilled, "7".to_owned(), names(&["1 absent 2"])));
     assert_eq!(said(unbilled(13, None)).1, "1");
+}
+
+#[test]
+fn an_invoice_of_levels_is_compared_with_the_newest_or_the_largest_that_may_count() {
+    let at =
+        |second, event: LaneEvent| LaneEvent { occurred_at: SENT.plus_seconds(second), ..event };
+    let events = [
+        at(1, settled(1, 9)),
+        at(2, settled(2, 5)),
+        at(3, event(3, 7, EventState::Unknown)),
+        at(4, event(4, 20, EventState::Dead)),
+    ];
+    let bills = |fold, billed: i64, events: &[LaneEvent]| {
+        let total = Some(Quantity::from(3));
+        of_invoice((&billed.into(), "in_1"), total.as_ref(), (events, fold), 15).map(|found| {
+            assert_eq!((found.kind, found.suspects.len()), (DriftKind::Unbilled, 0));
+            found.quantity.to_string()
+        })
+    };
+    let said = |fold, events: &[LaneEvent]| -> Vec<Option<String>> {
+        [0, 5, 7, 9, 10].map(|billed| bills(fold, billed, events)).to_vec()
+    };
+    let off = |by: &str| Some(by.to_owned());
+    assert_eq!(said(Fold::Last, &events), [off("5"), None, None, off("2"), off("3")]);
+    assert_eq!(said(Fold::Max, &events), [off("9"), off("4"), off("2"), None, off("1")]);
+    let open = &events[2..];
+    assert_eq!(said(Fold::Last, open), [None, None, None, off("2"), off("3")]);
+    assert_eq!(said(Fold::Max, open), [None, None, None, off("2"), off("3")]);
+    assert_eq!(said(Fold::Last, &[])[..2], [None, off("5")]);
 }
 
 /// Events of all states, with quantities that are often alike.

@@ -1,6 +1,6 @@
-//! Accrual's verbs: routes, the journal past the watermark, bookings. Here: their statements, and
-//! the one place that changes what a balance accrued. Never here: which route takes a record. Read
-//! next: [`super::posting`].
+//! Accrual's verbs: routes, the journal past the watermark, bookings. Here: their statements.
+//! Never here: which route takes a record, what lines make of a balance. Read next:
+//! [`super::running`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,12 +11,11 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::billing::bounds_of;
 use super::corrections::{corrections_page, place};
+use super::running::{Line, append_lines, newest_line, open_balances};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{BalanceKey, Place};
-use crate::domain::correction::Cause;
-use crate::domain::digest::{Digest, Fields};
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
-use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -26,21 +25,6 @@ use crate::ledger::accrual::{
 };
 use crate::ledger::posting::PostingLedger as _;
 use crate::store::codec::{Columns, ledger_error, usage_record};
-
-/// The running digest of a balance after one more booking: who, how much, when.
-pub(super) fn chain(
-    digest: &Digest,
-    identity: &[u8],
-    quantity: &Quantity,
-    at: Timestamp,
-) -> Digest {
-    Fields::of("balance digest 1")
-        .bytes(digest)
-        .bytes(identity)
-        .text(&quantity.to_string())
-        .number(at.micros())
-        .finish()
-}
 
 #[async_trait]
 impl AccrualLedger for SqliteLedger {
@@ -291,115 +275,6 @@ async fn park(
     Ok(())
 }
 
-/// A balance while lines are added to it.
-pub(super) struct Running {
-    pub(super) id: i64,
-    pub(super) destination: i64,
-    pub(super) accrued: Quantity,
-    pub(super) digest: Digest,
-    pub(super) newest_at: Timestamp,
-    pub(super) booked_to: i64,
-    pub(super) due_at: Option<Timestamp>,
-}
-
-/// A line of a balance: what a record, or what was later done about it, adds to it.
-pub(super) struct Line<'a> {
-    pub(super) position: Position,
-    pub(super) identity: &'a [u8],
-    pub(super) occurred_at: Timestamp,
-    pub(super) route: RouteVersionId,
-    pub(super) quantity: &'a Quantity,
-    pub(super) cause: (Cause, i64),
-}
-
-impl Running {
-    /// The balance that a row holds.
-    fn of(row: &SqliteRow) -> Result<Self, LedgerError> {
-        Ok(Self {
-            id: row.integer("id")?,
-            destination: row.integer("destination_id")?,
-            accrued: row.quantity("accrued")?,
-            digest: row.digest("digest")?,
-            newest_at: row.time("newest_at")?,
-            booked_to: row.integer("booked_to")?,
-            due_at: row.maybe_time("due_at")?,
-        })
-    }
-
-    /// The balance of this number.
-    pub(super) async fn read(
-        connection: &mut SqliteConnection,
-        balance: i64,
-    ) -> Result<Self, LedgerError> {
-        let row = sqlx::query(sql!("balance_sums"))
-            .bind(balance)
-            .fetch_one(connection)
-            .await
-            .map_err(ledger_error)?;
-        Self::of(&row)
-    }
-
-    /// Adds a line to the balance's sums; answers the row it is kept as, under the number `id`.
-    pub(super) fn add(&mut self, id: i64, line: &Line<'_>) -> Value {
-        self.accrued = &self.accrued + line.quantity;
-        self.digest = chain(&self.digest, line.identity, line.quantity, line.occurred_at);
-        self.newest_at = self.newest_at.max(line.occurred_at);
-        self.booked_to = id;
-        json!([
-            id,
-            line.position.0,
-            self.destination,
-            line.route.0,
-            self.id,
-            line.quantity.to_string(),
-            line.cause.0.as_str(),
-            line.cause.1,
-        ])
-    }
-}
-
-/// The number of the newest line.
-pub(super) async fn newest_line(connection: &mut SqliteConnection) -> Result<i64, LedgerError> {
-    sqlx::query(sql!("booking_end"))
-        .fetch_one(connection)
-        .await
-        .map_err(ledger_error)?
-        .integer("id")
-}
-
-/// Keeps the rows that [`Running::add`] made, and the balances as they are with them.
-pub(super) async fn append_lines(
-    connection: &mut SqliteConnection,
-    rows: Vec<Value>,
-    balances: impl Iterator<Item = &Running>,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    sqlx::query(sql!("bookings_insert"))
-        .bind(Value::from(rows).to_string())
-        .bind(now.micros())
-        .execute(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let changed: Vec<Value> = balances
-        .map(|running| {
-            json!([
-                running.id,
-                running.accrued.to_string(),
-                hex::encode(running.digest),
-                running.newest_at.micros(),
-                running.booked_to,
-                running.due_at.map(Timestamp::micros),
-            ])
-        })
-        .collect();
-    sqlx::query(sql!("balances_accrue"))
-        .bind(Value::from(changed).to_string())
-        .execute(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(())
-}
-
 async fn book(
     connection: &mut SqliteConnection,
     bookings: &[Booking],
@@ -408,7 +283,8 @@ async fn book(
     if bookings.is_empty() {
         return Ok(());
     }
-    let keys: BTreeSet<&BalanceKey> = bookings.iter().map(|booking| &booking.balance).collect();
+    let keys: BTreeMap<&BalanceKey, Fold> =
+        bookings.iter().rev().map(|booking| (&booking.balance, booking.fold)).collect();
     let mut balances = open_balances(connection, &keys).await?;
     let identities = identities_of(connection, bookings).await?;
     let mut next = newest_line(connection).await?;
@@ -432,51 +308,7 @@ async fn book(
         let due_at = running.due_at.map_or(booking.due_at, |at| at.min(booking.due_at));
         running.due_at = Some(due_at);
     }
-    append_lines(connection, rows, balances.values(), now).await
-}
-
-/// Makes the balances that are not there yet, and reads all of `keys`.
-pub(super) async fn open_balances(
-    connection: &mut SqliteConnection,
-    keys: &BTreeSet<&BalanceKey>,
-) -> Result<BTreeMap<BalanceKey, Running>, LedgerError> {
-    let wanted: Vec<Value> = keys
-        .iter()
-        .map(|key| {
-            json!([
-                key.provider.as_str(),
-                key.meter.as_str(),
-                key.account.as_str(),
-                key.dimensions,
-                key.window.start.micros(),
-                key.window.end.micros(),
-                key.record.map_or(0, |position| position.0),
-            ])
-        })
-        .collect();
-    let wanted = Value::from(wanted).to_string();
-    for statement in [sql!("destinations_make"), sql!("balances_make")] {
-        sqlx::query(statement)
-            .bind(&wanted)
-            .execute(&mut *connection)
-            .await
-            .map_err(ledger_error)?;
-    }
-    let rows = sqlx::query(sql!("balances_read"))
-        .bind(&wanted)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
-    let keys: Vec<&BalanceKey> = keys.iter().copied().collect();
-    let mut balances = BTreeMap::new();
-    for row in rows {
-        let index = usize::try_from(row.integer("place")?).unwrap_or(usize::MAX);
-        let key = keys
-            .get(index)
-            .ok_or_else(|| LedgerError::Contradiction("a balance answers to no key".to_owned()))?;
-        balances.insert((*key).clone(), Running::of(&row)?);
-    }
-    Ok(balances)
+    append_lines(connection, rows, balances.values_mut(), now).await
 }
 
 async fn identities_of(

@@ -29,6 +29,8 @@ mod recovery;
 mod rejections;
 mod reserve;
 mod resolve;
+mod running;
+mod shares;
 mod trace;
 mod transfer;
 mod verify;

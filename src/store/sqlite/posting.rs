@@ -198,7 +198,7 @@ async fn still_told(
         .map_err(ledger_error)?;
     let mut told: HashMap<i64, StillTold> = HashMap::new();
     for row in rows {
-        let too_much = row.quantity("accrued")? < row.quantity("told")?;
+        let too_much = row.quantity("accrued")? < row.quantity("told")? || row.flag("speaks")?;
         let held = row.flag("held")? || (too_much && row.flag("rest_held")?);
         let still = match (held, too_much || row.flag("going")?) {
             (true, _) => StillTold::Held,
@@ -251,6 +251,7 @@ fn balance(row: &SqliteRow) -> Result<Balance, LedgerError> {
         booked_to: row.integer("booked_to")?,
         told_to: row.integer("told_to")?,
         events: row.integer("events")?,
+        reads: row.flag("reads")?,
         version: row.integer("version")?,
     })
 }
@@ -336,7 +337,7 @@ async fn insert_events(
             json!([
                 event.intent.balance.0,
                 event.intent.ordinal,
-                balance.told_to,
+                event.covers_from.unwrap_or(balance.told_to),
                 balance.booked_to,
                 event.intent.identifier.as_str(),
                 event.intent.quantity.to_string(),

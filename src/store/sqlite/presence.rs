@@ -4,10 +4,11 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::accrual::{Line, Running, append_lines, newest_line};
+use super::running::{Line, Running, append_lines, newest_line};
 use super::sql;
 use crate::domain::correction::Cause;
 use crate::domain::event::EventId;
+use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
@@ -78,7 +79,9 @@ pub(super) async fn reverse_write_off(
     let mut lines = Vec::with_capacity(written.len());
     for each in &written {
         let quantity = each.taken_back();
-        if quantity.is_zero() {
+        // A reading of nothing counts again.
+        let reads_nothing = running.fold == Fold::Last && each.line.is_zero();
+        if quantity.is_zero() && !reads_nothing {
             continue;
         }
         number += 1;
@@ -95,5 +98,5 @@ pub(super) async fn reverse_write_off(
     if lines.is_empty() {
         return Ok(());
     }
-    append_lines(connection, lines, std::iter::once(&running), now).await
+    append_lines(connection, lines, std::iter::once(&mut running), now).await
 }

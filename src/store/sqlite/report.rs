@@ -9,9 +9,12 @@ use sqlx::sqlite::SqliteRow;
 
 use super::operator::rows_of;
 use super::reconcile::keep_comparison;
+use super::shares::{lines_of, shares};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceId;
+use crate::domain::correction::Cause;
 use crate::domain::drift::{DriftKind, Role};
+use crate::domain::fold::{Fold, Share};
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
 use crate::domain::resolution::{ItemKind, ItemName};
@@ -93,6 +96,9 @@ impl ReportLedger for SqliteLedger {
                 let too_fine = idle && quantity == row.quantity("finer")?;
                 books.outstanding.push(Outstanding { balance, quantity, too_fine, hold });
             }
+            let fold = row.member("fold", Fold::parse)?;
+            let off = &self.level_written_off(fold, row.integer("id")?, &accrued).await?;
+            books.written_off = &books.written_off + off;
             books.accrued = &books.accrued + &accrued;
             books.told = &books.told + &told;
         }
@@ -269,6 +275,28 @@ impl ReportLedger for SqliteLedger {
 }
 
 impl SqliteLedger {
+    /// What of a level, which no lines sum up to, is written off: what it would be more without
+    /// that. Of a sum nothing, which its lines say.
+    async fn level_written_off(
+        &self,
+        fold: Fold,
+        balance: i64,
+        accrued: &Quantity,
+    ) -> Result<Quantity, LedgerError> {
+        match fold {
+            Fold::Sum => return Ok(Quantity::zero()),
+            Fold::Last | Fold::Max => {}
+        }
+        let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
+        let lines = lines_of(&mut reader, balance).await?;
+        let used = lines.iter().filter(|line| match line.touch.cause {
+            Cause::Record | Cause::Correction | Cause::Transfer => true,
+            Cause::WriteOff | Cause::Reversal | Cause::Presence => false,
+        });
+        let used: Vec<Share> = shares(used).into_values().collect();
+        Ok(&fold.of(&used).unwrap_or_default() - accrued)
+    }
+
     /// The rows of a statement over an account's meter and a span.
     async fn of_place(
         &self,

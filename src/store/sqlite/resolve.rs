@@ -8,10 +8,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::corrections::accept;
 use super::holds::{conflict, held_balance, held_event, held_item};
 use super::moves::{Move, move_events};
-use super::written_off::{Meant, write_off};
+use super::written_off::{Level, Meant, write_off};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::correction::{Change, Correction, Standing};
-use crate::domain::event::EventId;
+use crate::domain::event::{EventId, EventKind};
 use crate::domain::names::{CorrectionName, RecordId, SourceName};
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
@@ -147,6 +147,7 @@ async fn decide_event(
             from: row.integer("covers_from")?,
             to: row.integer("covers_to")?,
             resolution: id,
+            level: level_without(&row, &quantity, seen)?,
         };
         records = write_off(connection, balance, &amount, meant, now).await?;
     }
@@ -169,6 +170,21 @@ async fn decide_event(
     let change = BalanceChange::between(balance, &before, &after);
     let next = after_event(fate.to, &change);
     Ok(Ok(Resolved { id: Some(id), moves, balance: Some(change), records, next }))
+}
+
+/// What becomes of a level whose event is written off.
+fn level_without(
+    row: &SqliteRow,
+    quantity: &Quantity,
+    seen: HeldEvent,
+) -> Result<Level, LedgerError> {
+    Ok(match row.member("event_kind", EventKind::parse)? {
+        // A cancel goes with its target.
+        EventKind::Usage if seen.cancelled => Level::Stays,
+        EventKind::Usage => Level::Without,
+        // What it was to take away stays, and is told.
+        EventKind::Cancel => Level::AsTold(-quantity),
+    })
 }
 
 /// The provider's clock, or this host's while that is not known.
@@ -287,8 +303,12 @@ async fn decide_balance(
     }
     let id = keep(connection, resolution, &item.quantity, now).await?;
     let before = Sums::read(connection, number).await?;
-    let meant =
-        Meant { from: row.integer("told_to")?, to: row.integer("booked_to")?, resolution: id };
+    let meant = Meant {
+        from: row.integer("told_to")?,
+        to: row.integer("booked_to")?,
+        resolution: id,
+        level: Level::AsTold(Quantity::zero()),
+    };
     let records = write_off(connection, number, &-&item.quantity, meant, now).await?;
     sqlx::query(sql!("balance_holds_end"))
         .bind(json!([number]).to_string())

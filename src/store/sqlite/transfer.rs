@@ -1,20 +1,23 @@
 //! Usage that goes to another balance. Here: a balance's usage is given to balances whose windows
 //! end where periods do, or carried into a period that is open. Never here: who wants that
-//! (`posting`), what is told of either balance. Read next: [`super::accrual`].
+//! (`posting`), what is told of either balance. Read next: [`super::running`].
 //!
 //! A transfer is a line in each balance: one that takes what the record stands for in the old one,
-//! one that brings it to the new. They name each other, and sum to nothing.
+//! one that brings it to the new. They name each other, and sum to nothing. Both balances come to
+//! what they accrue in the same way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::accrual::{Line, Running, append_lines, newest_line, open_balances};
 use super::billing::bounds_of;
 use super::posting::balance_key;
+use super::running::{Line, Running, append_lines, newest_line, open_balances};
+use super::shares::{BookedLine, lines_of, shares};
 use super::sql;
 use crate::domain::balance::{BalanceId, BalanceKey};
 use crate::domain::correction::Cause;
+use crate::domain::fold::{Fold, Share};
 use crate::domain::period::cut;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
@@ -22,14 +25,13 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::ledger::posting::Carry;
-use crate::store::codec::{Columns, ledger_error};
+use crate::store::codec::{Columns as _, ledger_error};
 
-/// What a record stands for in a balance.
-struct Share {
+/// A record that can be given to another balance, with what it stands for.
+struct Given {
     identity: Vec<u8>,
-    occurred_at: Timestamp,
     route: RouteVersionId,
-    quantity: Quantity,
+    share: Share,
 }
 
 /// Gives the usage of a balance to balances that end where periods do; whether there was any to
@@ -47,15 +49,15 @@ pub(super) async fn part(
     let place = key.place();
     let bounds = bounds_of(connection, std::slice::from_ref(&place)).await?;
     let Some(bounds) = bounds.get(&place) else { return Ok(false) };
-    let shares = shares(connection, balance, 0).await?;
+    let given = given(connection, balance, 0).await?;
     let home = |share: &Share| {
         // What was carried into its window lies before it.
         let at = share.occurred_at.max(key.window.start);
         BalanceKey { window: cut(key.window, bounds, at), ..key.clone() }
     };
-    let moved: Vec<Moved> = shares
+    let moved: Vec<Moved> = given
         .into_iter()
-        .map(|(position, share)| Moved { position, home: home(&share), share })
+        .map(|(position, given)| Moved { position, home: home(&given.share), given })
         .filter(|moved| moved.home != key)
         .collect();
     let any = !moved.is_empty();
@@ -75,14 +77,14 @@ pub(super) async fn carry(
 ) -> Result<bool, LedgerError> {
     let (key, _) = key_of(connection, balance).await?;
     let home = BalanceKey { window: carry.into, ..key };
-    let shares = shares(connection, balance, told_to).await?;
-    let sum: Quantity = shares.values().map(|share| &share.quantity).sum();
+    let given = given(connection, balance, told_to).await?;
+    let sum: Quantity = given.values().map(|given| &given.share.quantity).sum();
     if sum != carry.amount {
         return Ok(false);
     }
-    let moved: Vec<Moved> = shares
+    let moved: Vec<Moved> = given
         .into_iter()
-        .map(|(position, share)| Moved { position, share, home: home.clone() })
+        .map(|(position, given)| Moved { position, given, home: home.clone() })
         .collect();
     transfer(connection, balance, moved, now).await?;
     Ok(true)
@@ -104,7 +106,7 @@ async fn key_of(
 /// What goes to another balance.
 struct Moved {
     position: i64,
-    share: Share,
+    given: Given,
     home: BalanceKey,
 }
 
@@ -114,23 +116,26 @@ async fn transfer(
     mut moved: Vec<Moved>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    moved.retain(|moved| !moved.share.quantity.is_zero());
+    let mut old = Running::read(connection, balance.0).await?;
+    // A sum has nothing of a record that stands for nothing; a level may be just that.
+    moved.retain(|moved| old.fold != Fold::Sum || !moved.given.share.quantity.is_zero());
     if moved.is_empty() {
         return Ok(());
     }
-    let keys: BTreeSet<&BalanceKey> = moved.iter().map(|moved| &moved.home).collect();
+    let keys: BTreeMap<&BalanceKey, Fold> =
+        moved.iter().map(|moved| (&moved.home, old.fold)).collect();
     let mut homes = open_balances(connection, &keys).await?;
-    let mut old = Running::read(connection, balance.0).await?;
     let mut number = newest_line(connection).await?;
     let mut rows = Vec::with_capacity(2 * moved.len());
-    for Moved { position, share, home } in &moved {
+    for Moved { position, given, home } in &moved {
         let missing = || LedgerError::Contradiction("a balance just made is not there".to_owned());
         let new = homes.get_mut(home).ok_or_else(missing)?;
+        let Given { identity, route, share } = given;
         let line = |quantity, other| Line {
             position: Position(*position),
-            identity: &share.identity,
+            identity,
             occurred_at: share.occurred_at,
-            route: share.route,
+            route: *route,
             quantity,
             cause: (Cause::Transfer, other),
         };
@@ -145,38 +150,25 @@ async fn transfer(
         new.due_at = Some(new.due_at.map_or(due_at, |at| at.min(due_at)));
     }
     old.due_at = Some(now);
-    append_lines(connection, rows, homes.values().chain([&old]), now).await
+    append_lines(connection, rows, homes.values_mut().chain([&mut old]), now).await
 }
 
-/// What each record stands for in a balance by its lines after `from`, by its position.
-async fn shares(
+/// What each record that counts stands for in a balance by its lines after `from`, by its position.
+async fn given(
     connection: &mut SqliteConnection,
     balance: BalanceId,
     from: i64,
-) -> Result<BTreeMap<i64, Share>, LedgerError> {
-    let rows = sqlx::query(sql!("balance_lines"))
-        .bind(balance.0)
-        .fetch_all(connection)
-        .await
-        .map_err(ledger_error)?;
-    let mut shares: BTreeMap<i64, Share> = BTreeMap::new();
-    for row in &rows {
-        if row.integer("id")? <= from {
-            continue;
-        }
-        let quantity = row.quantity("quantity")?;
-        match shares.get_mut(&row.integer("record_position")?) {
-            Some(share) => share.quantity = &share.quantity + &quantity,
-            None => {
-                let share = Share {
-                    identity: row.blob("identity")?,
-                    occurred_at: row.time("occurred_at")?,
-                    route: RouteVersionId(row.integer("route_version_id")?),
-                    quantity,
-                };
-                shares.insert(row.integer("record_position")?, share);
-            }
+) -> Result<BTreeMap<i64, Given>, LedgerError> {
+    let mut lines = lines_of(connection, balance.0).await?;
+    lines.retain(|line| line.id > from);
+    let mut shares = shares(&lines);
+    shares.retain(|_, share| share.counts());
+    let mut given = BTreeMap::new();
+    for line in lines {
+        if let Some(share) = shares.remove(&line.position) {
+            let BookedLine { position, identity, route, .. } = line;
+            given.insert(position, Given { identity, route, share });
         }
     }
-    Ok(shares)
+    Ok(given)
 }

@@ -8,9 +8,11 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::accrual::chain;
+use super::running::chain;
+use super::shares::{lines_of, shares};
 use super::{SqliteLedger, sql};
 use crate::domain::digest::Digest;
+use crate::domain::fold::{self, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
 use crate::ledger::LedgerError;
@@ -23,7 +25,11 @@ struct Fold {
     accrued: Quantity,
     digest: Digest,
     booked_to: i64,
+    is_level: bool,
+    reads: bool,
     told: Quantity,
+    /// How many live events say usage, less those that take one away.
+    says: i64,
     events: i64,
     /// Whether something was sent whose answer has posting look at it again.
     awaits_answer: bool,
@@ -40,6 +46,7 @@ impl SqliteLedger {
         check_records(&mut reader, &mut found).await?;
         let folds = check_bookings(&mut reader, &mut found).await?;
         let folds = fold_events(&mut reader, folds, &mut found).await?;
+        let folds = fold_levels(&mut reader, folds).await?;
         check_balances(&mut reader, folds, &mut found).await?;
         check_rows(&mut reader, &mut found).await?;
         Ok(found)
@@ -123,6 +130,25 @@ async fn check_bookings(
     Ok(folds)
 }
 
+/// Folds the records of each balance that is no sum of its bookings.
+async fn fold_levels(
+    reader: &mut SqliteConnection,
+    mut folds: HashMap<i64, Fold>,
+) -> Result<HashMap<i64, Fold>, LedgerError> {
+    let rows =
+        sqlx::query(sql!("verify_levels")).fetch_all(&mut *reader).await.map_err(ledger_error)?;
+    for row in &rows {
+        let balance = row.integer("id")?;
+        let lines = lines_of(reader, balance).await?;
+        let shares: Vec<Share> = shares(&lines).into_values().collect();
+        let level = row.member("fold", fold::Fold::parse)?.of(&shares);
+        let fold = folds.entry(balance).or_default();
+        (fold.is_level, fold.reads) = (true, level.is_some());
+        fold.accrued = level.unwrap_or_default();
+    }
+    Ok(folds)
+}
+
 /// Folds the events of each balance.
 async fn fold_events(
     reader: &mut SqliteConnection,
@@ -138,6 +164,7 @@ async fn fold_events(
         let state = row.member("state", EventState::parse)?;
         if state.counts_as_told() {
             fold.told = &fold.told + &row.quantity("quantity")?;
+            fold.says += if row.flag("cancels")? { -1 } else { 1 };
         }
         fold.awaits_answer |= state.awaits_delivery() && row.integer("attempts")? > 0;
         let undecided = state.awaits_delivery() || state == EventState::Held;
@@ -168,6 +195,9 @@ async fn check_balances(
             let made = &fold.told;
             note(found, format!("balance {id}: told {told}, but its live events make {made}"));
         }
+        if row.flag("reads")? != fold.reads {
+            note(found, format!("balance {id}: it does not know whether a record counts in it"));
+        }
         if row.digest("digest")? != fold.digest || row.integer("booked_to")? != fold.booked_to {
             note(found, format!("balance {id}: its digest is not that of its bookings"));
         }
@@ -180,6 +210,9 @@ async fn check_balances(
         let idle = idle && !(rest.is_negative() && fold.awaits_answer);
         // What should stay of an entry is told anew once that is gone.
         let idle = idle && !fold.takes_away;
+        if idle && fold.is_level && fold.reads != (fold.says > 0) {
+            note(found, format!("balance {id}: {accrued} is not said once, and nothing is due"));
+        }
         // What is finer than its provider takes stays outstanding without being due: that much, as
         // posting had it, and no more.
         if idle && !rest.is_zero() && rest != row.quantity("finer")? {

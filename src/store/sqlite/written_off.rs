@@ -1,16 +1,19 @@
 //! Write-offs as lines of a balance. Here: the lines that a resolution adds for the records it is
 //! about. Never here: how a quantity is shared out over them (`domain::write_off`). Read next:
-//! [`super::accrual`].
+//! [`super::running`].
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
+use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
-use super::accrual::{Line, Running, append_lines, newest_line};
+use super::running::{Line, Running, append_lines, newest_line};
+use super::shares::lines_of;
 use super::sql;
 use crate::domain::balance::BalanceId;
 use crate::domain::correction::Cause;
+use crate::domain::event::EventKind;
+use crate::domain::fold::{Fold, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::resolution::{ItemKind, Verdict};
@@ -21,7 +24,7 @@ use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
 
 /// Which lines of a balance are meant, and the resolution that writes them off.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Meant {
     /// They come after this one.
     pub(super) from: i64,
@@ -29,13 +32,26 @@ pub(super) struct Meant {
     pub(super) to: i64,
     /// The resolution's number.
     pub(super) resolution: i64,
+    /// What becomes of a level, which is no sum of lines.
+    pub(super) level: Level,
+}
+
+/// What a write-off makes of a balance whose newest or largest record counts.
+#[derive(Clone, Debug)]
+pub(super) enum Level {
+    /// The records that are meant count no longer: nobody is told of them.
+    Without,
+    /// It is what the provider was told, with this much more or less, whatever it was.
+    AsTold(Quantity),
+    /// It stays.
+    Stays,
 }
 
 /// A record of a balance.
 struct Booked {
     identity: Vec<u8>,
-    occurred_at: Timestamp,
     route: RouteVersionId,
+    share: Share,
     written: Written,
 }
 
@@ -48,35 +64,48 @@ pub(super) async fn write_off(
     meant: Meant,
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
-    if amount.is_zero() {
-        return Ok(0);
-    }
-    let records = records(connection, balance, meant).await?;
     let mut running = Running::read(connection, balance).await?;
-    let written: Vec<Written> = records.values().map(|record| record.written.clone()).collect();
+    let resolution = meant.resolution;
+    let (records, lines) = match running.fold {
+        Fold::Sum if amount.is_zero() => return Ok(0),
+        Fold::Sum => {
+            let records = records(connection, balance, &meant).await?;
+            let written: Vec<Written> =
+                records.values().map(|record| record.written.clone()).collect();
+            let lines = share(amount, &written).into_iter();
+            let lines = lines.map(|line| Some(line).filter(|line| !line.is_zero())).collect();
+            (records, lines)
+        }
+        Fold::Last | Fold::Max => {
+            // What it is now may be another thing to tell, or nothing any more.
+            running.due_at = Some(now);
+            let records = records(connection, balance, &meant).await?;
+            let lines = level_lines(connection, &running, &records, &meant.level).await?;
+            (records, lines)
+        }
+    };
     let mut number = newest_line(connection).await?;
     let mut rows = Vec::new();
-    for ((position, record), quantity) in records.iter().zip(share(amount, &written)) {
-        if quantity.is_zero() {
-            continue;
-        }
+    for ((position, record), quantity) in records.iter().zip(lines) {
+        let quantity: Option<Quantity> = quantity;
+        let Some(quantity) = quantity else { continue };
         number += 1;
         let line = Line {
             position: Position(*position),
             identity: &record.identity,
-            occurred_at: record.occurred_at,
+            occurred_at: record.share.occurred_at,
             route: record.route,
             quantity: &quantity,
-            cause: (Cause::WriteOff, meant.resolution),
+            cause: (Cause::WriteOff, resolution),
         };
         rows.push(running.add(number, &line));
     }
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    if rows.is_empty() {
+    if rows.is_empty() && running.fold == Fold::Sum {
         let why = format!("balance {balance} has nothing to be written off from");
         return Err(LedgerError::Contradiction(why));
     }
-    append_lines(connection, rows, std::iter::once(&running), now).await?;
+    append_lines(connection, rows, std::iter::once(&mut running), now).await?;
     Ok(count)
 }
 
@@ -102,50 +131,87 @@ pub(super) async fn drop_late(
         .await
         .map_err(ledger_error)?
         .integer("id")?;
-    let meant = Meant { from: lines.0, to: lines.1, resolution };
+    let level = Level::AsTold(Quantity::zero());
+    let meant = Meant { from: lines.0, to: lines.1, resolution, level };
     write_off(connection, balance.0, &-amount, meant, now).await?;
     Ok(())
+}
+
+/// The lines that write a level off, one for each record; nothing where it needs none.
+async fn level_lines(
+    connection: &mut SqliteConnection,
+    running: &Running,
+    records: &BTreeMap<i64, Booked>,
+    level: &Level,
+) -> Result<Vec<Option<Quantity>>, LedgerError> {
+    let shares: Vec<Share> = records.values().map(|record| record.share.clone()).collect();
+    match level {
+        Level::Stays => Ok(shares.iter().map(|_| None).collect()),
+        Level::Without => Ok(records
+            .values()
+            .map(|record| {
+                let goes = record.written.covered && record.share.counts();
+                goes.then(|| -&record.share.quantity)
+            })
+            .collect()),
+        Level::AsTold(more) => {
+            let told = &running.told + more;
+            // A reading of nothing stays where that is what the provider was told.
+            let none = told.is_zero() && !tells_anything(connection, running.id).await?;
+            let lines = running.fold.bring(&shares, &told);
+            let lines = lines.into_iter().zip(&shares).map(|(line, share)| {
+                let says_something = !line.is_zero() || (none && share.counts());
+                says_something.then_some(line)
+            });
+            Ok(lines.collect())
+        }
+    }
+}
+
+/// Whether an event of usage of a balance lives.
+async fn tells_anything(
+    connection: &mut SqliteConnection,
+    balance: i64,
+) -> Result<bool, LedgerError> {
+    let rows = sqlx::query(sql!("events_told"))
+        .bind(json!([balance]).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut any = false;
+    for row in &rows {
+        any |= row.member("kind", EventKind::parse)? == EventKind::Usage;
+    }
+    Ok(any)
 }
 
 /// The records of a balance by their positions, with what each stands for in it.
 async fn records(
     connection: &mut SqliteConnection,
     balance: i64,
-    meant: Meant,
+    meant: &Meant,
 ) -> Result<BTreeMap<i64, Booked>, LedgerError> {
-    let rows = sqlx::query(sql!("balance_lines"))
-        .bind(balance)
-        .fetch_all(connection)
-        .await
-        .map_err(ledger_error)?;
+    let lines = lines_of(connection, balance).await?;
     let mut records: BTreeMap<i64, Booked> = BTreeMap::new();
-    for row in &rows {
-        let position = row.integer("record_position")?;
-        let record = match records.entry(position) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(Booked {
-                identity: row.blob("identity")?,
-                occurred_at: row.time("occurred_at")?,
-                route: RouteVersionId(row.integer("route_version_id")?),
-                written: Written {
-                    meant: Quantity::zero(),
-                    whole: Quantity::zero(),
-                    covered: false,
-                },
-            }),
-        };
-        let (line, quantity) = (row.integer("id")?, row.quantity("quantity")?);
-        record.written.whole = &record.written.whole + &quantity;
-        let is_meant = meant.from < line && line <= meant.to;
+    for line in lines {
+        let record = records.entry(line.position).or_insert_with(|| Booked {
+            identity: line.identity,
+            route: line.route,
+            share: Share::new(line.occurred_at, Position(line.position)),
+            written: Written { meant: Quantity::zero(), whole: Quantity::zero(), covered: false },
+        });
+        record.share.add(&line.quantity, line.touch);
+        record.written.whole = record.share.quantity.clone();
+        let is_meant = meant.from < line.id && line.id <= meant.to;
         // What was written off before, or came back, was not told by what is decided now.
-        let is_usage = match row.member("cause", Cause::parse)? {
+        let is_usage = match line.touch.cause {
             Cause::Record | Cause::Correction => true,
             Cause::WriteOff | Cause::Reversal | Cause::Presence => false,
             // Usage came to this balance, or left it again.
             Cause::Transfer => true,
         };
         if is_meant && is_usage {
-            record.written.meant = &record.written.meant + &quantity;
+            record.written.meant = &record.written.meant + &line.quantity;
             record.written.covered = true;
         }
     }

@@ -75,9 +75,9 @@ fn a_value_that_a_route_cannot_use_is_refused() {
         ("scale = \"1/8\"", "\"1/8\"", "`route.requests.scale` is not a decimal number"),
         ("window = \"2h\"", "\"2h\"", "`route.requests.window` does not know the word \"2h\""),
         (
-            "aggregate = \"max\"",
-            "\"max\"",
-            "`route.requests.aggregate` does not know the word \"max\"",
+            "aggregate = \"median\"",
+            "\"median\"",
+            "`route.requests.aggregate` does not know the word \"median\"",
         ),
         ("settle = \"soon\"", "\"soon\"", "`route.requests.settle` is \"soon\""),
         ("settle = \"8d\"", "\"8d\"", "`route.requests.settle` is \"8d\""),

@@ -115,16 +115,43 @@ fn the_wait_of_pending_invoices_and_the_password_of_webhooks_are_the_sites_own()
 }
 
 #[test]
-fn how_usages_add_up_has_to_be_said_and_only_sums_are_told() {
-    for word in ["most_recent", "max"] {
-        let title = format!(
-            "`chargebee.main.item_price.calls-EUR.aggregation` is \"{word}\", which is not \
-             supported yet"
-        );
-        refused(&SITE.replace("\"sum\"", &format!("\"{word}\"")), &format!("\"{word}\""), &title);
-    }
+fn how_usages_come_to_the_bill_has_to_be_said_and_the_windows_of_a_route_to_come_to_it() {
     let title = "`chargebee.main.item_price.calls-EUR.aggregation` is missing";
     refused(&SITE.replace("aggregation = \"sum\"\n", ""), "calls-EUR", title);
+    let of = |billed: &str, word: &str| {
+        let site = SITE.replace("\"sum\"", &format!("\"{billed}\""));
+        format!("{site}aggregate = \"{word}\"\n")
+    };
+    let fits = [("sum", "sum"), ("sum", "count"), ("most_recent", "last"), ("max", "max")];
+    for billed in ["sum", "most_recent", "max"] {
+        for word in ["sum", "count", "last", "max"] {
+            if fits.contains(&(billed, word)) {
+                sound(&of(billed, word));
+                continue;
+            }
+            let title = format!(
+                "`route.calls.aggregate` is \"{word}\", and what is billed of the price is \
+                 \"{billed}\""
+            );
+            refused(&of(billed, word), &format!("\"{word}\""), &title);
+        }
+    }
+    // A route says nothing of it, and means a sum.
+    let title = "`route.calls.aggregate` is \"sum\", and what is billed of the price is \"max\"";
+    refused(&SITE.replace("\"sum\"", "\"max\""), "calls", title);
+}
+
+#[test]
+fn a_level_is_not_carried_and_not_told_where_everything_is_added_up() {
+    let level = SITE.replace("\"sum\"", "\"most_recent\"");
+    let title = "`route.calls.late` is \"next_period\", and `route.calls.aggregate` is \"last\"";
+    let late = "aggregate = \"last\"\nlate = \"next_period\"\n";
+    refused(&format!("{level}{late}"), "\"next_period\"", title);
+    sound(&format!("{level}aggregate = \"last\"\nlate = \"drop\"\n"));
+    let stripe = "[stripe.main]\nkey = { env = \"TEST\" }\n[route.calls]\nmeter = \"calls\"\n\
+                  to = \"stripe.main\"\naggregate = \"max\"\n";
+    let title = "`route.calls.aggregate` is \"max\", and `stripe.main` adds up what it is told";
+    refused(stripe, "\"max\"", title);
 }
 
 #[test]

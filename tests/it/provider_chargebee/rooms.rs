@@ -12,6 +12,7 @@ use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::delivery::courier::Courier;
 use tallyd::delivery::{self, Rate};
 use tallyd::domain::correction::{Change, Correction};
+use tallyd::domain::fold::Fold;
 use tallyd::domain::names::{
     CorrectionName, CustomerName, MeterName, RecordId, RouteName, SourceName,
 };
@@ -24,13 +25,14 @@ use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
 use tallyd::posting::poster::Poster;
 use tallyd::provider::Provider;
 use tallyd::reconcile::listener::Listener;
+use tallyd::reconcile::reporter::Reporter;
 use tallyd::reconcile::settler::Settler;
 use tallyd::sandbox::chargebee::{Limits, NewItemPrice};
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
 use tallyd::service::{IDLE_SECONDS_MAX, Service};
 use tallyd::store::sqlite::SqliteLedger;
 
-use super::{HOUR, USAGES_MAX, chargebee, meter, provider_name};
+use super::{HOUR, USAGES_MAX, chargebee, chargebee_of, meter, provider_name};
 use crate::support::chargebee::{DAY, Running, START, start, start_with};
 
 /// A run of the rooms over a ledger, told to the stand-in.
@@ -89,6 +91,20 @@ impl World {
     pub(super) async fn open(sandbox: Running, rate: Rate) -> Self {
         let provider: Arc<dyn Provider> = chargebee(&sandbox);
         Self::of(sandbox, provider, rate, WindowRule::Day).await
+    }
+
+    /// A run at a site that bills the newest of a term's `calls` and the largest of its `bytes`,
+    /// and is followed.
+    pub(super) async fn of_levels(sandbox: Running) -> Self {
+        let site = chargebee_of(&sandbox.url, [("calls", Fold::Last), ("bytes", Fold::Max)]);
+        let mut world = Self::of(sandbox, site, QUICK, WindowRule::Day).await;
+        let route = |name, aggregate| Route { aggregate, ..route(name, WindowRule::Day) };
+        let routes = vec![route("calls", Aggregate::Last), route("bytes", Aggregate::Max)];
+        let prefixes = HashMap::from([(provider_name(), "")]);
+        let adopted = Accruer::adopt(world.ledger.clone(), routes, prefixes, world.clock.now());
+        world.accruer = adopted.await.unwrap();
+        world.follow();
+        world
     }
 
     /// A run that is told to `provider`, in windows of this length.
@@ -176,6 +192,24 @@ impl World {
         };
         let now = self.clock.now();
         self.ledger.accept(vec![record.into()], Vec::new(), now).await.unwrap();
+    }
+
+    pub(super) async fn cancel(&self, id: &str) {
+        let correction = Correction {
+            source: SourceName::new("web").unwrap(),
+            record: RecordId::new(id).unwrap(),
+            name: CorrectionName::new("cancel").unwrap(),
+            change: Change::Cancel,
+            reason: "it was wrong".to_owned(),
+            who: "a test".to_owned(),
+        };
+        self.ledger.correct(vec![correction], self.clock.now()).await.unwrap();
+    }
+
+    /// Whoever compares what was told.
+    pub(super) fn reporter(&self) -> Reporter {
+        let site = chargebee_of(&self.sandbox.url, [("calls", Fold::Last), ("bytes", Fold::Max)]);
+        Reporter::new(reading(), self.ledger.clone(), site, self.clock.clone())
     }
 
     pub(super) async fn adjust(&self, id: &str, name: &str, from: &str, to: &str) {

@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tallyd::domain::answer::Outcome;
 use tallyd::domain::event::{Identifier, Says};
+use tallyd::domain::fold::Fold;
 use tallyd::domain::names::{ProviderMeter, ProviderName};
 use tallyd::domain::time::Window;
 use tallyd::provider::chargebee::Chargebee;
-use tallyd::provider::chargebee::settings::{API_PATH, Password, Settings};
+use tallyd::provider::chargebee::settings::{API_PATH, ItemPrice, Password, Settings};
 
 use super::subject::{
     Access, Exchange, Headers, IDENTIFIER, MIDNIGHT, Made, OTHER, Subject, TARGET, Telling, hour,
@@ -36,7 +37,10 @@ fn settings(access: &Access) -> Settings {
         site: if access.live { "acme" } else { "acme-test" }.to_owned(),
         api: format!("{}{API_PATH}", access.host),
         key: if access.live { LIVE_KEY } else { TEST_KEY }.into(),
-        item_prices: vec![ProviderMeter::new(METER).unwrap()],
+        item_prices: vec![ItemPrice {
+            id: ProviderMeter::new(METER).unwrap(),
+            aggregation: Fold::Sum,
+        }],
         decimals: 2,
         usages_max: 5_000,
         invoices_close_after_hours: 48,

@@ -14,6 +14,7 @@ use tallyd::accrual::route::{Route, WindowRule};
 use tallyd::delivery::Rate;
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::{EventId, EventIntent, Identifier, Says};
+use tallyd::domain::fold::Fold;
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{AccountPin, ClockReading, Formula, Lanes, MeterPin};
 use tallyd::domain::state::HoldReason;
@@ -122,6 +123,7 @@ impl Provider for StandIn {
     fn capabilities(&self, _meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         Ok(Capabilities {
             told_as: ToldAs::Delta,
+            bills: Fold::Sum,
             accepts_past_micros: 35 * MICROS_PER_DAY,
             accepts_past_margin_micros: MICROS_PER_HOUR,
             accepts_ahead_micros: 4 * MICROS_PER_MINUTE,

@@ -59,6 +59,7 @@ impl Auditor {
         let (meter, _, accrued) = &self.balances[&balance.id];
         let mut scene = self.stage.scene();
         scene.reach(format!("balance held {reason}"));
+        let level = self.is_level(balance.id);
         let (keeps, entries_max) = (scene.server.keeps, scene.server.entries_max);
         // A cancel that was refused counts as told, and is to be gone about in another way.
         let refused = |event: &&Event| {
@@ -67,14 +68,18 @@ impl Auditor {
         let refused: Amount = read.events.iter().filter(refused).map(|event| event.quantity).sum();
         let rest = *accrued - balance.told + refused;
         let why = match reason.as_str() {
-            _ if rest == Amount::ZERO => "all is told",
+            // What differs by nothing may have to be said, or be said no longer.
+            _ if rest == Amount::ZERO && !level => "all is told",
             // It waits for another one, whose entries still say some of it.
             "cannot_lower" if rest > Amount::ZERO && self.was_given_some(balance) => return Ok(()),
-            "below_zero" | "correction_policy" | "cannot_lower" if rest > Amount::ZERO => {
+            // An entry is replaced by one that says more, too.
+            "below_zero" | "correction_policy" | "cannot_lower"
+                if rest > Amount::ZERO && !level =>
+            {
                 "nothing is to be taken back"
             }
             "below_zero" | "correction_policy" | "cannot_lower"
-                if self.corrections.is_empty() && !self.parted.contains(&balance.id) =>
+                if self.corrections.is_empty() && !level && !self.parted.contains(&balance.id) =>
             {
                 "nothing was corrected"
             }
@@ -96,6 +101,7 @@ impl Auditor {
             "no_period"
                 if *accrued < balance.told
                     && keeps == Keeps::Entries
+                    && !(level && self.level_of(balance.id).is_some())
                     && !self.is_closed(balance, read) =>
             {
                 "what was told too much can be taken away"

@@ -73,7 +73,9 @@ impl Auditor {
             let sum =
                 sum.or_insert_with(|| (line.meter.clone(), line.account.clone(), Amount::ZERO));
             sum.2 = sum.2 + line.quantity;
+            self.take_share(line);
         }
+        self.levels_are_folded(&read.lines);
         self.passed_records_stand_somewhere(read)
     }
 
@@ -81,8 +83,10 @@ impl Auditor {
     pub(super) fn contribution(&self, line: &Line, counts: Counts) -> Amount {
         let route = &self.versions[&line.version];
         match (counts, route.aggregate) {
-            (None, Aggregate::Sum | Aggregate::Count) => Amount::ZERO,
-            (Some(amount), Aggregate::Sum) => amount.times(scale(route)),
+            (None, _) => Amount::ZERO,
+            (Some(amount), Aggregate::Sum | Aggregate::Last | Aggregate::Max) => {
+                amount.times(scale(route))
+            }
             (Some(_), Aggregate::Count) => Amount::of(1, 0),
         }
     }

@@ -64,7 +64,7 @@ impl Auditor {
     ) -> Result<(), Violation> {
         let held = self.followed.entry((line.record, line.balance)).or_default();
         *held = *held + line.quantity;
-        if line.quantity < Amount::ZERO {
+        if line.quantity < Amount::ZERO || line.cause_id > line.id {
             self.parted.insert(line.balance);
         }
         let sum = self.transferred.entry((line.record, line.meter.clone())).or_default();
@@ -210,8 +210,16 @@ impl Auditor {
         for ((position, meter), line) in &self.booked {
             let (id, said) = &self.journal[position];
             let counts = self.standing(id, said.quantity);
+            if self.is_level(line.balance) {
+                continue;
+            }
             let sum = used.entry((meter.clone(), line.account.clone())).or_default();
             *sum = *sum + self.contribution(line, counts);
+        }
+        for balance in self.shares.keys() {
+            let (meter, account, _) = &self.balances[balance];
+            let sum = used.entry((meter.clone(), account.clone())).or_default();
+            *sum = *sum + self.used_of(*balance).unwrap_or_default();
         }
         let mut scene = self.stage.scene();
         let mut told: BTreeMap<Place, Amount> = BTreeMap::new();

@@ -20,7 +20,7 @@ impl Server {
         }
         let value = match self.meters.get(&asked.meter) {
             Some(Adds::Events) => Amount::of(1, 0),
-            Some(Adds::Values) | None => asked.value,
+            Some(Adds::Values | Adds::Newest | Adds::Largest) | None => asked.value,
         };
         if newest.is_some_and(|newest| newest.counts(self.now))
             && !self.stands_for_another(&asked.meter, &asked.account, value)

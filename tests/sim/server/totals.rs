@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Server, Taken};
+use super::{Adds, Server, Taken};
 use crate::amount::Amount;
 
 impl Taken {
@@ -70,10 +70,23 @@ impl Server {
         })
     }
 
-    /// What counts of a meter and an account within a span and is on a bill.
+    /// What is billed of a meter and an account within a span.
     pub(crate) fn bills(&self, (meter, account): (&str, &str), span: (i64, i64)) -> Amount {
         let counts = self.taken_of((meter, account), span).filter(|each| each.counts(self.now));
-        counts.filter(|each| !self.billing.is_idle(account, each.at)).map(|each| each.value).sum()
+        let counts = counts.filter(|each| !self.billing.is_idle(account, each.at));
+        match self.meters[meter] {
+            Adds::Values | Adds::Events => counts.map(|each| each.value).sum(),
+            Adds::Newest => {
+                counts.max_by_key(|each| each.at).map(|each| each.value).unwrap_or_default()
+            }
+            Adds::Largest => counts.map(|each| each.value).max().unwrap_or_default(),
+        }
+    }
+
+    /// Whether an entry of this identifier is there.
+    pub(crate) fn shows(&self, identifier: &str) -> bool {
+        let taken = self.taken.get(identifier);
+        taken.is_some_and(|taken| taken.iter().any(|each| each.counts(self.now)))
     }
 
     /// What the totals of the instant `as_of` say of a meter and an account within a span.

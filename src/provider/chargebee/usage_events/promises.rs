@@ -2,6 +2,7 @@
 //! reason and where it was read. Never here: a decision taken from them. Read next:
 //! [`super::encode`].
 
+use crate::domain::fold::Fold;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND};
 use crate::provider::{Capabilities, ReadBack, ToldAs};
 
@@ -43,6 +44,7 @@ pub const READ_BACK: ReadBack = ReadBack {
 /// What Chargebee promises for a feature whose meter adds a property up.
 pub const OF_A_FEATURE: Capabilities = Capabilities {
     told_as: ToldAs::Delta,
+    bills: Fold::Sum,
     accepts_past_micros: ACCEPTS_PAST_MICROS,
     accepts_past_margin_micros: ACCEPTS_PAST_MARGIN_MICROS,
     // "Within the last 12 hours": what is ahead is not.

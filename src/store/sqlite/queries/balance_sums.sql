@@ -1,2 +1,2 @@
-SELECT id, destination_id, accrued, told, digest, newest_at, booked_to, due_at FROM balance
-WHERE id = ?1
+SELECT id, destination_id, fold, accrued, told, reads, digest, newest_at, booked_to, due_at
+FROM balance WHERE id = ?1

@@ -1,0 +1,225 @@
+//! How the records of a window come to one quantity. PURE. Here: the folds, and what a record
+//! stands for in one. Never here: the lines that say so (`store`), what is told of it
+//! (`posting::plan`). Read next: [`super::balance`].
+//!
+//! A sum needs no more than its lines. Where the newest record counts, or the largest, each record
+//! still stands for what its own lines add up to, corrections, write-offs and transfers included;
+//! only what they come to together is another thing.
+
+use super::closed::closed;
+use super::correction::Cause;
+use super::quantity::Quantity;
+use super::record::Position;
+use super::time::Timestamp;
+
+closed! {
+    /// How what records stand for comes to what their balance accrues.
+    Fold {
+        /// All of them together.
+        Sum = "sum",
+        /// The newest one by its own time; of one time, the one that came last.
+        Last = "last",
+        /// The largest one.
+        Max = "max",
+    }
+}
+
+/// What a record stands for in a balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its own time.
+    pub occurred_at: Timestamp,
+    /// Where it stands in the journal.
+    pub position: Position,
+    /// What its lines there add up to.
+    pub quantity: Quantity,
+    /// Whether it counts though they add up to nothing: a reading of zero does. One that was
+    /// cancelled, written off or given away does not.
+    pub counts_at_zero: bool,
+}
+
+/// What a line does to the record that it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Why the line is there.
+    pub cause: Cause,
+    /// Whether it is of a correction that cancels.
+    pub cancels: bool,
+    /// Whether it is of a transfer that takes the record away.
+    pub leaves: bool,
+}
+
+impl Share {
+    /// What a record stands for before its first line.
+    #[must_use]
+    pub fn new(occurred_at: Timestamp, position: Position) -> Self {
+        Self { occurred_at, position, quantity: Quantity::zero(), counts_at_zero: false }
+    }
+
+    /// With one more line, in their order.
+    pub fn add(&mut self, quantity: &Quantity, touch: Touch) {
+        self.quantity = &self.quantity + quantity;
+        match touch.cause {
+            Cause::Record | Cause::Presence => self.counts_at_zero = true,
+            Cause::Correction if touch.cancels => self.counts_at_zero = false,
+            // What it counts with is another quantity; whether it counts is as before.
+            Cause::Correction | Cause::Reversal => {}
+            Cause::WriteOff => self.counts_at_zero = false,
+            Cause::Transfer => self.counts_at_zero = !touch.leaves,
+        }
+    }
+
+    fn age(&self) -> (Timestamp, Position) {
+        (self.occurred_at, self.position)
+    }
+
+    /// Whether it counts.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.counts_at_zero || !self.quantity.is_zero()
+    }
+}
+
+impl Fold {
+    /// What records come to; nothing where none counts, or the largest of them is nothing: only a
+    /// newest value of nothing says something.
+    #[must_use]
+    pub fn of(self, shares: &[Share]) -> Option<Quantity> {
+        let mut counting = shares.iter().filter(|share| share.counts());
+        let quantity = |share: &Share| share.quantity.clone();
+        match self {
+            Self::Sum => {
+                let first = counting.next()?.quantity.clone();
+                Some(counting.fold(first, |sum, share| &sum + &share.quantity))
+            }
+            Self::Last => counting.max_by_key(|share| share.age()).map(quantity),
+            Self::Max => counting.map(quantity).max().filter(|level| !level.is_zero()),
+        }
+    }
+
+    /// The line for each record, in their order, that writes them off down to `level`, or up to it:
+    /// together they come to just that then. Where it is nothing, none of them counts any longer.
+    #[must_use]
+    pub fn bring(self, shares: &[Share], level: &Quantity) -> Vec<Quantity> {
+        if level.is_zero() {
+            return shares.iter().map(|share| -&share.quantity).collect();
+        }
+        let mut lines = match self {
+            Self::Sum | Self::Last => vec![Quantity::zero(); shares.len()],
+            Self::Max => {
+                let down = |share: &Share| (level - &share.quantity).min(Quantity::zero());
+                shares.iter().map(down).collect()
+            }
+        };
+        let after: Vec<Share> = shares
+            .iter()
+            .zip(&lines)
+            .map(|(share, line)| Share { quantity: &share.quantity + line, ..share.clone() })
+            .collect();
+        let counting = after.iter().enumerate().filter(|(_, share)| share.counts());
+        let newest = counting.max_by_key(|(_, share)| share.age()).map(|(place, _)| place);
+        if let Some(place) = newest.or(shares.len().checked_sub(1)) {
+            let reached = match self {
+                Self::Sum | Self::Last => self.of(&after).unwrap_or_default(),
+                // One of them may be there by itself, and the newest then stays as it is.
+                Self::Max if self.of(&after).as_ref() == Some(level) => level.clone(),
+                Self::Max => after[place].quantity.clone(),
+            };
+            lines[place] = &(&lines[place] + level) - &reached;
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quantity(text: &str) -> Quantity {
+        Quantity::parse_unbounded(text).unwrap()
+    }
+
+    fn touch(cause: Cause) -> Touch {
+        Touch { cause, cancels: false, leaves: false }
+    }
+
+    /// Records, each read at a second.
+    fn read(records: &[(i64, &str)]) -> Vec<Share> {
+        let share = |(position, (second, text)): (i64, &(i64, &str))| {
+            let mut share = Share::new(Timestamp::from_seconds(*second), Position(position));
+            share.add(&quantity(text), touch(Cause::Record));
+            share
+        };
+        (1..).zip(records).map(share).collect()
+    }
+
+    fn check(fold: Fold, shares: &[Share], expected: Option<&str>) {
+        assert_eq!(fold.of(shares).map(|level| level.to_string()).as_deref(), expected);
+    }
+
+    #[test]
+    fn the_newest_by_its_own_time_counts_and_of_one_time_the_one_that_came_last() {
+        check(Fold::Last, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("7"));
+        check(Fold::Last, &read(&[(9, "5"), (9, "7")]), Some("7"));
+        check(Fold::Max, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("8"));
+        check(Fold::Sum, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("20"));
+        check(Fold::Last, &[], None);
+    }
+
+    #[test]
+    fn a_reading_of_nothing_counts_and_what_is_cancelled_written_off_or_given_away_does_not() {
+        let mut shares = read(&[(1, "5"), (2, "0")]);
+        check(Fold::Last, &shares, Some("0"));
+        let touches = [
+            Touch { cancels: true, ..touch(Cause::Correction) },
+            touch(Cause::WriteOff),
+            Touch { leaves: true, ..touch(Cause::Transfer) },
+        ];
+        for touched in touches {
+            let mut shares = shares.clone();
+            shares[1].add(&quantity("0"), touched);
+            check(Fold::Last, &shares, Some("5"));
+        }
+        shares[0].add(&quantity("-5"), Touch { cancels: true, ..touch(Cause::Correction) });
+        check(Fold::Last, &shares, Some("0"));
+        shares[1].add(&quantity("0"), touch(Cause::WriteOff));
+        check(Fold::Last, &shares, None);
+        shares[1].add(&quantity("0"), touch(Cause::Presence));
+        check(Fold::Last, &shares, Some("0"));
+    }
+
+    #[test]
+    fn what_was_adjusted_to_nothing_still_counts() {
+        let mut shares = read(&[(1, "5"), (2, "7")]);
+        shares[1].add(&quantity("-7"), touch(Cause::Correction));
+        check(Fold::Last, &shares, Some("0"));
+        check(Fold::Max, &shares, Some("5"));
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_brought_to_whatever_was_told(
+            fold in prop::sample::select(Fold::ALL.to_vec()),
+            records in prop::collection::vec((0_i64..5, 0_i64..9), 1..6),
+            level in 0_i64..12,
+        ) {
+            let texts: Vec<(i64, String)> =
+                records.iter().map(|(second, value)| (*second, value.to_string())).collect();
+            let texts: Vec<(i64, &str)> =
+                texts.iter().map(|(second, text)| (*second, text.as_str())).collect();
+            let mut shares = read(&texts);
+            let level = quantity(&level.to_string());
+            let lines = fold.bring(&shares, &level);
+            for (share, line) in shares.iter_mut().zip(&lines) {
+                // A line is made only where it says something, or ends what counts at nothing.
+                if !line.is_zero() || level.is_zero() {
+                    share.add(line, touch(Cause::WriteOff));
+                }
+            }
+            prop_assert_eq!(fold.of(&shares).unwrap_or_default(), level.clone());
+            prop_assert!(!level.is_zero() || fold.of(&shares).is_none());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What lines make of a balance. Here: balances while lines are added to them, and the one place
+//! that changes what a balance accrued. Never here: why a line is made. Read next:
+//! [`super::shares`].
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::shares::{lines_of, shares};
+use super::sql;
+use crate::domain::balance::BalanceKey;
+use crate::domain::correction::Cause;
+use crate::domain::digest::{Digest, Fields};
+use crate::domain::fold::{Fold, Share};
+use crate::domain::quantity::Quantity;
+use crate::domain::record::Position;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::accrual::RouteVersionId;
+use crate::store::codec::{Columns, ledger_error};
+
+/// The running digest of a balance after one more booking: who, how much, when.
+pub(super) fn chain(
+    digest: &Digest,
+    identity: &[u8],
+    quantity: &Quantity,
+    at: Timestamp,
+) -> Digest {
+    Fields::of("balance digest 1")
+        .bytes(digest)
+        .bytes(identity)
+        .text(&quantity.to_string())
+        .number(at.micros())
+        .finish()
+}
+
+/// A balance while lines are added to it.
+pub(super) struct Running {
+    pub(super) id: i64,
+    pub(super) destination: i64,
+    pub(super) fold: Fold,
+    pub(super) accrued: Quantity,
+    pub(super) told: Quantity,
+    /// Whether any record counts in it; not kept of sums.
+    pub(super) reads: bool,
+    pub(super) digest: Digest,
+    pub(super) newest_at: Timestamp,
+    pub(super) booked_to: i64,
+    pub(super) due_at: Option<Timestamp>,
+    /// Whether what it accrued is to be derived from all its lines again.
+    stale: bool,
+}
+
+/// A line of a balance: what a record, or what was later done about it, adds to it.
+pub(super) struct Line<'a> {
+    pub(super) position: Position,
+    pub(super) identity: &'a [u8],
+    pub(super) occurred_at: Timestamp,
+    pub(super) route: RouteVersionId,
+    pub(super) quantity: &'a Quantity,
+    pub(super) cause: (Cause, i64),
+}
+
+impl Running {
+    /// The balance that a row holds.
+    fn of(row: &SqliteRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            id: row.integer("id")?,
+            destination: row.integer("destination_id")?,
+            fold: row.member("fold", Fold::parse)?,
+            accrued: row.quantity("accrued")?,
+            told: row.quantity("told")?,
+            reads: row.flag("reads")?,
+            digest: row.digest("digest")?,
+            newest_at: row.time("newest_at")?,
+            booked_to: row.integer("booked_to")?,
+            due_at: row.maybe_time("due_at")?,
+            stale: false,
+        })
+    }
+
+    /// The balance of this number.
+    pub(super) async fn read(
+        connection: &mut SqliteConnection,
+        balance: i64,
+    ) -> Result<Self, LedgerError> {
+        let row = sqlx::query(sql!("balance_sums"))
+            .bind(balance)
+            .fetch_one(connection)
+            .await
+            .map_err(ledger_error)?;
+        Self::of(&row)
+    }
+
+    /// Adds a line to the balance; answers the row it is kept as, under the number `id`.
+    pub(super) fn add(&mut self, id: i64, line: &Line<'_>) -> Value {
+        self.accrue(line);
+        self.digest = chain(&self.digest, line.identity, line.quantity, line.occurred_at);
+        self.newest_at = self.newest_at.max(line.occurred_at);
+        self.booked_to = id;
+        json!([
+            id,
+            line.position.0,
+            self.destination,
+            line.route.0,
+            self.id,
+            line.quantity.to_string(),
+            line.cause.0.as_str(),
+            line.cause.1,
+        ])
+    }
+
+    /// A sum grows by every line. A level is known at once where its newest or its largest record
+    /// comes; whatever else is done to it has it derived from all its lines.
+    fn accrue(&mut self, line: &Line<'_>) {
+        let is_first = self.booked_to == 0;
+        match (self.fold, line.cause.0) {
+            (Fold::Sum, _) => self.accrued = &self.accrued + line.quantity,
+            (Fold::Last, Cause::Record) if is_first || line.occurred_at > self.newest_at => {
+                (self.accrued, self.reads) = (line.quantity.clone(), true);
+            }
+            (Fold::Max, Cause::Record) => {
+                if *line.quantity > self.accrued {
+                    (self.accrued, self.reads) = (line.quantity.clone(), true);
+                }
+            }
+            (
+                Fold::Last | Fold::Max,
+                Cause::Record
+                | Cause::Correction
+                | Cause::WriteOff
+                | Cause::Reversal
+                | Cause::Presence
+                | Cause::Transfer,
+            ) => self.stale = true,
+        }
+    }
+
+    /// Derives what it accrued from all its lines, where that is needed.
+    async fn derive(&mut self, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+        if !self.stale {
+            return Ok(());
+        }
+        let lines = lines_of(connection, self.id).await?;
+        let shares: Vec<Share> = shares(&lines).into_values().collect();
+        let level = self.fold.of(&shares);
+        self.reads = level.is_some();
+        self.accrued = level.unwrap_or_default();
+        self.stale = false;
+        Ok(())
+    }
+}
+
+/// The number of the newest line.
+pub(super) async fn newest_line(connection: &mut SqliteConnection) -> Result<i64, LedgerError> {
+    sqlx::query(sql!("booking_end"))
+        .fetch_one(connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("id")
+}
+
+/// Keeps the rows that [`Running::add`] made, and the balances as they are with them.
+pub(super) async fn append_lines(
+    connection: &mut SqliteConnection,
+    rows: Vec<Value>,
+    balances: impl Iterator<Item = &mut Running>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    sqlx::query(sql!("bookings_insert"))
+        .bind(Value::from(rows).to_string())
+        .bind(now.micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut changed: Vec<Value> = Vec::new();
+    for running in balances {
+        running.derive(&mut *connection).await?;
+        changed.push(json!([
+            running.id,
+            running.accrued.to_string(),
+            hex::encode(running.digest),
+            running.newest_at.micros(),
+            running.booked_to,
+            running.due_at.map(Timestamp::micros),
+            i64::from(running.reads),
+        ]));
+    }
+    sqlx::query(sql!("balances_accrue"))
+        .bind(Value::from(changed).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}
+
+/// Makes the balances that are not there yet, each with its fold, and reads all of `keys`.
+pub(super) async fn open_balances(
+    connection: &mut SqliteConnection,
+    keys: &BTreeMap<&BalanceKey, Fold>,
+) -> Result<BTreeMap<BalanceKey, Running>, LedgerError> {
+    let wanted: Vec<Value> = keys
+        .iter()
+        .map(|(key, fold)| {
+            json!([
+                key.provider.as_str(),
+                key.meter.as_str(),
+                key.account.as_str(),
+                key.dimensions,
+                key.window.start.micros(),
+                key.window.end.micros(),
+                key.record.map_or(0, |position| position.0),
+                fold.as_str(),
+            ])
+        })
+        .collect();
+    let wanted = Value::from(wanted).to_string();
+    for statement in [sql!("destinations_make"), sql!("balances_make")] {
+        sqlx::query(statement)
+            .bind(&wanted)
+            .execute(&mut *connection)
+            .await
+            .map_err(ledger_error)?;
+    }
+    let rows = sqlx::query(sql!("balances_read"))
+        .bind(&wanted)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let keys: Vec<&BalanceKey> = keys.keys().copied().collect();
+    let mut balances = BTreeMap::new();
+    for row in rows {
+        let index = usize::try_from(row.integer("place")?).unwrap_or(usize::MAX);
+        let key = keys
+            .get(index)
+            .ok_or_else(|| LedgerError::Contradiction("a balance answers to no key".to_owned()))?;
+        balances.insert((*key).clone(), Running::of(&row)?);
+    }
+    Ok(balances)
+}
