@@ -73,8 +73,15 @@ pub fn follow(
                 continue;
             }
             missing.push(line(entry, booked, home, change.clone(), cause, now));
-            if !written_off.is_zero() && written_off.is_negative() != change.is_negative() {
-                let taken_back = (-&change).nearer_to_zero(written_off.clone());
+            let is_level = transform.aggregate.fold() != Fold::Sum;
+            let is_contrary = written_off.is_negative() != change.is_negative();
+            if !written_off.is_zero() && (is_level || is_contrary) {
+                // A level that is said anew is that, whatever was made of the old one.
+                let taken_back = if is_level {
+                    written_off.clone()
+                } else {
+                    (-&change).nearer_to_zero(written_off.clone())
+                };
                 written_off = &written_off - &taken_back;
                 let cause = (Cause::Reversal, id.0);
                 missing.push(line(entry, booked, home, taken_back, cause, now));

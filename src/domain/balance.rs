@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::digest::Digest;
+use super::fold::Fold;
 use super::names::{AccountName, ProviderMeter, ProviderName};
 use super::quantity::Quantity;
 use super::record::Position;
@@ -70,6 +71,8 @@ pub struct Balance {
     pub told_to: i64,
     /// How many events it ever had: the next one's ordinal.
     pub events: i64,
+    /// How what its records stand for comes to what it accrued.
+    pub fold: Fold,
     /// Whether any record counts in what it accrued: a newest value of nothing is one, and says
     /// something; no value says nothing. Not kept of sums.
     pub reads: bool,

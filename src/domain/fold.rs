@@ -36,6 +36,8 @@ pub struct Share {
     /// Whether it counts though they add up to nothing: a reading of zero does. One that was
     /// cancelled, written off or given away does not.
     pub counts_at_zero: bool,
+    /// Whether it was given away, whatever was made of it since.
+    pub has_left: bool,
 }
 
 /// What a line does to the record that it is of.
@@ -53,7 +55,13 @@ impl Share {
     /// What a record stands for before its first line.
     #[must_use]
     pub fn new(occurred_at: Timestamp, position: Position) -> Self {
-        Self { occurred_at, position, quantity: Quantity::zero(), counts_at_zero: false }
+        Self {
+            occurred_at,
+            position,
+            quantity: Quantity::zero(),
+            counts_at_zero: false,
+            has_left: false,
+        }
     }
 
     /// With one more line, in their order.
@@ -65,7 +73,9 @@ impl Share {
             // What it counts with is another quantity; whether it counts is as before.
             Cause::Correction | Cause::Reversal => {}
             Cause::WriteOff => self.counts_at_zero = false,
-            Cause::Transfer => self.counts_at_zero = !touch.leaves,
+            Cause::Transfer => {
+                (self.counts_at_zero, self.has_left) = (!touch.leaves, touch.leaves);
+            }
         }
     }
 

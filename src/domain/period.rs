@@ -145,7 +145,15 @@ pub fn learn_invoice(
         let overlaps = |period: &Period| {
             period.meter == meter && period.span.start < span.end && span.start < period.span.end
         };
-        if known.iter().any(|period| overlaps(period) && !period.is_expected()) {
+        // One that bills nothing may have been taken for the one over this term, as its end was
+        // not known then.
+        let was_mistaken = |period: &Period| {
+            let bills_nothing = period.billed.as_ref().is_some_and(Quantity::is_zero);
+            period.span.start == span.start && bills_nothing && !quantity.is_zero()
+        };
+        let is_taken =
+            |period: &Period| overlaps(period) && !period.is_expected() && !was_mistaken(period);
+        if known.iter().any(is_taken) {
             // Another invoice has billed some of it: no instant belongs to two.
             continue;
         }

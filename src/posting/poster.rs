@@ -164,8 +164,10 @@ impl Poster {
         let taken_away = due.events.iter().find(|event| is_entry && Some(event.id) == target);
         let uncovers = taken_away.map(|event| event.covers_from);
         let ledger = self.ledger.ledger_id();
-        // What its period takes no longer is not sent, however long the meter would take it.
-        let closes_at = due.billing.closes_at;
+        // What its period takes no longer is not sent, however long the meter would take it. What
+        // idled is on no bill: nothing that is closed keeps it from being taken away.
+        let is_unbilled = target.is_some() && due.billing.idle_since.is_some();
+        let closes_at = due.billing.closes_at.filter(|_| !is_unbilled);
         let closing = closes_at.map(|at| at.plus_micros(-CLOSING_MARGIN_MICROS));
         let deadline_at = closing.map_or(deadline_at, |at| at.min(deadline_at));
         let identifier = Identifier::of(ledger, balance, ordinal, &says, &quantity, occurred_at);
@@ -255,7 +257,8 @@ fn cannot_tell(cannot: CannotTell, now: Timestamp) -> Plan {
 
 /// Events of usage that a lost ledger may have told are held from the start: `restored` says until
 /// when it had told. A balance's event may say older usage with newer: what counts is where the
-/// balance's window begins, not the event's own time, which is that of its newest usage.
+/// balance's window begins, not the event's own time, which is that of its newest usage. Such usage
+/// is not carried either: in the later window it would be told as if nobody had.
 fn hold_if_told_before(
     due: &[DueBalance],
     mut postings: Vec<Posting>,
@@ -270,6 +273,14 @@ fn hold_if_told_before(
             let why =
                 format!("the ledger was rolled back; usage of until {sent_through_at} was told");
             event.born_held = Some((HoldReason::Restored, why));
+        }
+        if let Some(carry) = posting.carry.take() {
+            let why = format!(
+                "{} is outstanding, and its period was closed; it is not carried, as the ledger \
+                 was rolled back, and usage of until {sent_through_at} was told",
+                carry.amount
+            );
+            posting.hold = Some((HoldReason::LateForPeriod, why));
         }
     }
     postings
@@ -307,8 +318,10 @@ impl Service for Poster {
             .collect();
         if !spanning.is_empty() {
             let parted = self.ledger.part_at_bounds(&spanning, now).await?;
-            let counts = vec![("parted", parted)];
-            return Ok(Step { counts, more: true, ..Step::default() });
+            if parted > 0 {
+                let counts = vec![("parted", parted)];
+                return Ok(Step { counts, more: true, ..Step::default() });
+            }
         }
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
         let able = |each: &DueBalance| self.provider.capabilities(&each.balance.key.meter);

@@ -91,6 +91,15 @@ fn proven(reading: &Reading<'_>, counts: &[bool]) -> Vec<Fate> {
         if share(event) != Share::Open {
             continue;
         }
+        // No total tells of an event of nothing whether it is there: it stays as it was answered.
+        let was_answered = |standing: &Standing| {
+            matches!(standing.state, EventState::Accepted | EventState::Settled)
+        };
+        let is_answered =
+            was_answered(&event.usage) && event.cancel.as_ref().is_none_or(was_answered);
+        if event.quantity.is_zero() && !is_answered {
+            continue;
+        }
         match (open_cancel(event), counts) {
             (None, true) => fates.extend(present(reading, &event.usage)),
             (None, false) => fates.extend(absent(reading, event, &event.usage)),

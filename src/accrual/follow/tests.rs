@@ -117,6 +117,29 @@ fn a_correction_takes_from_what_was_written_off_first() {
 }
 
 #[test]
+fn a_level_that_is_corrected_after_it_was_written_off_is_what_it_is_corrected_to() {
+    let last = || transform(Aggregate::Last, "1");
+    let mut lines = vec![booked("seats", last(), quantity("12"))];
+    let written_off =
+        Line { quantity: quantity("-2"), cause: (Cause::WriteOff, 9), ..lines[0].clone() };
+    lines.push(written_off);
+    let changes = numbered(vec![adjust("12", "15"), Change::Cancel]);
+    insta::assert_snapshot!(said(&follow(&entry(quantity("12")), &changes, &lines, NOON)), @r"
+    seats correction 1 3
+    seats reversal 1 2
+    seats correction 2 -15
+    ");
+    // A reading of nothing that is cancelled has a line for that, which says so by being there.
+    let nothing = [
+        booked("seats", last(), quantity("0")),
+        booked("sums", transform(Aggregate::Sum, "1"), quantity("0")),
+    ];
+    let cancel = numbered(vec![Change::Cancel]);
+    let followed = said(&follow(&entry(quantity("0")), &cancel, &nothing, NOON));
+    assert_eq!(followed, "seats correction 1 0");
+}
+
+#[test]
 fn usage_that_comes_back_takes_from_what_was_left_told_too_much_first() {
     let sums = || transform(Aggregate::Sum, "1");
     let mut lines = vec![booked("sums", sums(), quantity("20"))];

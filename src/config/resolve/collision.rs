@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::accrual::route::Route;
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
+use crate::domain::fold::Fold;
 
 /// Refuses every route that shares a destination and possible records with an earlier one.
 pub(super) fn collisions(routes: &[(Route, Range<usize>)], found: &mut Findings) {
@@ -31,6 +32,26 @@ pub(super) fn collisions(routes: &[(Route, Range<usize>)], found: &mut Findings)
                 .context(first_span.clone(), "the earlier route");
             found.error(problem);
         }
+    }
+}
+
+/// Refuses every route that shares a level with an earlier one: of all that comes to a window only
+/// one record counts, and the other route's would be lost.
+pub(super) fn shared_levels(routes: &[(Route, Range<usize>)], found: &mut Findings) {
+    for (index, (second, span)) in routes.iter().enumerate() {
+        let same = |(first, _): &&(Route, Range<usize>)| {
+            (&first.provider, &first.provider_meter) == (&second.provider, &second.provider_meter)
+        };
+        let Some((first, first_span)) = routes[..index].iter().find(same) else { continue };
+        if first.aggregate.fold() == Fold::Sum && second.aggregate.fold() == Fold::Sum {
+            continue;
+        }
+        let title = format!("routes `{}` and `{}` say one level", first.name, second.name);
+        let problem = Problem::at(span.clone(), title)
+            .label("of what both bring, only one record of a window would be billed")
+            .help("give it an `event` of its own, or bring both by one route")
+            .context(first_span.clone(), "the earlier route");
+        found.error(problem);
     }
 }
 

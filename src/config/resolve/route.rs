@@ -5,7 +5,7 @@
 use toml::Spanned;
 
 use super::account::FORMULAS;
-use super::collision::collisions;
+use super::collision::{collisions, shared_levels};
 use super::event_route::against_feature;
 use super::level_route::level;
 use super::site::Mode;
@@ -74,6 +74,7 @@ pub(super) fn routes(
         }
     }
     collisions(&all, found);
+    shared_levels(&all, found);
     all.into_iter().map(|(route, _)| route).collect()
 }
 

@@ -154,6 +154,23 @@ fn a_draft_that_is_gone_leaves_its_periods_expected_and_closes_or_opens_no_other
     assert_eq!(lost, "calls 0-40 billed 0, calls 40-100 billed 0, calls 100-200");
 }
 
+#[test]
+fn an_invoice_takes_its_term_from_one_that_bills_nothing_though_another_end_of_it_was_known() {
+    let known = learn_subscription(Vec::new(), &subscription(&[("calls", 0, 100)]), at(1));
+    // One without a line was taken for the one over this term, which ended sooner than was known.
+    let term = BilledTerm { subscription: name(), billed_at: at(101) };
+    let empty = Invoice { term: Some(term), ..invoice("in_4", InvoiceStatus::Final, &[]) };
+    let known = bill(known, &name(), &empty);
+    assert_eq!(said(&known), "calls 0-100 billed 0");
+    let own = |quantity| invoice("in_3", InvoiceStatus::Final, &[("calls", 0, 90, quantity)]);
+    assert_eq!(learn_invoice(known.clone(), &name(), &own("0")), known);
+    let known = learn_invoice(known, &name(), &own("5"));
+    assert_eq!(said(&known), "calls 0-90 billed 5, calls 90-100");
+    // Of one that bills something nothing is taken.
+    let other = invoice("in_5", InvoiceStatus::Final, &[("calls", 0, 80, "7")]);
+    assert_eq!(learn_invoice(known.clone(), &name(), &other), known);
+}
+
 /// What an invoice makes of the periods known, by its lines and by its term.
 fn bill(known: Vec<Period>, subscription: &SubscriptionId, invoice: &Invoice) -> Vec<Period> {
     let known = learn_invoice(known, subscription, invoice);

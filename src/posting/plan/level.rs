@@ -12,6 +12,7 @@ use super::lower::waits;
 use super::{Plan, Rules};
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::EventKind;
+use crate::domain::fold::Fold;
 use crate::domain::period::LatePolicy;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
@@ -20,6 +21,9 @@ use crate::ledger::posting::{DueBalance, PostedEvent};
 /// The plan of a meter of whose entries one counts.
 pub(super) fn by_level(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     let accrued = &due.balance.accrued;
+    if due.balance.fold == Fold::Sum && !due.balance.outstanding().is_zero() {
+        return Plan::held(of_another_kind(due));
+    }
     let wanted = (due.balance.reads || !accrued.is_zero())
         .then(|| accrued.cut_to_decimals(rules.capabilities.decimals_max));
     let mut plan = Plan::default();
@@ -38,6 +42,17 @@ pub(super) fn by_level(due: &DueBalance, rules: &Rules<'_>) -> Plan {
         take_away(due, &rest, goes, wanted.is_some(), rules, &mut plan);
     }
     plan
+}
+
+/// A window that began while its meter billed in another way is neither a level nor a part of a
+/// sum: a person says what it comes to.
+pub(super) fn of_another_kind(due: &DueBalance) -> (HoldReason, String) {
+    let (fold, outstanding) = (due.balance.fold, due.balance.outstanding());
+    let why = format!(
+        "{outstanding} is outstanding, and its window was begun as a \"{fold}\" of its records, \
+         which is not what the meter bills now"
+    );
+    (HoldReason::MeterMismatch, why)
 }
 
 /// The entries of a balance, beside those that are withdrawn.
@@ -93,8 +108,9 @@ fn sort<'e>(due: &'e DueBalance, wanted: Option<&Quantity>, plan: &mut Plan) -> 
 
 /// Makes the one entry of a window, once no other is there.
 fn enter(due: &DueBalance, rest: &Quantity, wanted: Quantity, rules: &Rules<'_>, plan: &mut Plan) {
-    if leave_to_period(rest, true, rules, plan)
-        || is_taking_away(due, plan)
+    // What becomes of another entry is known first, also of what comes too late.
+    if is_taking_away(due, plan)
+        || leave_to_period(rest, true, rules, plan)
         || plan.waits_for_others(rest, due, rules)
     {
         return;
@@ -146,7 +162,7 @@ fn take_away(
         return;
     }
     let lacks = plan.lacks_entries(usize::from(anew), rest, rules)
-        || (anew && plan.lacks_time(rest, due, rules));
+        || (anew && (plan.lacks_time(rest, due, rules) || plan.waits_for_others(rest, due, rules)));
     if !lacks {
         plan.tell = goes.into_iter().map(cancel).collect();
     }

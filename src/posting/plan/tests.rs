@@ -93,6 +93,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
             booked_to: 1,
             told_to: 0,
             events: i64::try_from(events.len()).unwrap(),
+            fold: Fold::Sum,
             reads: false,
             version: 1,
         },

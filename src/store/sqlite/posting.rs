@@ -14,6 +14,7 @@ use super::written_off::drop_late;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{EventId, EventKind, Identifier, LedgerId};
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
@@ -251,6 +252,7 @@ fn balance(row: &SqliteRow) -> Result<Balance, LedgerError> {
         booked_to: row.integer("booked_to")?,
         told_to: row.integer("told_to")?,
         events: row.integer("events")?,
+        fold: row.member("fold", Fold::parse)?,
         reads: row.flag("reads")?,
         version: row.integer("version")?,
     })

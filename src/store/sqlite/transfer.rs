@@ -162,7 +162,8 @@ async fn given(
     let mut lines = lines_of(connection, balance.0).await?;
     lines.retain(|line| line.id > from);
     let mut shares = shares(&lines);
-    shares.retain(|_, share| share.counts());
+    // What was given away is not given a second time, though something of it was written off here.
+    shares.retain(|_, share| share.counts() && !share.has_left);
     let mut given = BTreeMap::new();
     for line in lines {
         if let Some(share) = shares.remove(&line.position) {

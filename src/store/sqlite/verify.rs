@@ -207,7 +207,8 @@ async fn check_balances(
         let idle = row.maybe_integer("due_at")?.is_none() && row.integer("held")? == 0;
         let rest = &accrued - &told;
         // What is to be taken back waits for the answer to what was sent, which has it looked at.
-        let idle = idle && !(rest.is_negative() && fold.awaits_answer);
+        let waits = fold.awaits_answer && (rest.is_negative() || fold.is_level);
+        let idle = idle && !waits;
         // What should stay of an entry is told anew once that is gone.
         let idle = idle && !fold.takes_away;
         if idle && fold.is_level && fold.reads != (fold.says > 0) {

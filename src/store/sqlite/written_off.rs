@@ -2,7 +2,7 @@
 //! about. Never here: how a quantity is shared out over them (`domain::write_off`). Read next:
 //! [`super::running`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
@@ -17,6 +17,7 @@ use crate::domain::fold::{Fold, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::resolution::{ItemKind, Verdict};
+use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
 use crate::domain::write_off::{Written, share};
 use crate::ledger::LedgerError;
@@ -65,30 +66,30 @@ pub(super) async fn write_off(
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
     let mut running = Running::read(connection, balance).await?;
-    let resolution = meant.resolution;
-    let (records, lines) = match running.fold {
+    let written_off = (Cause::WriteOff, meant.resolution);
+    let records = records(connection, balance, &meant).await?;
+    let lines = match running.fold {
         Fold::Sum if amount.is_zero() => return Ok(0),
         Fold::Sum => {
-            let records = records(connection, balance, &meant).await?;
             let written: Vec<Written> =
                 records.values().map(|record| record.written.clone()).collect();
             let lines = share(amount, &written).into_iter();
-            let lines = lines.map(|line| Some(line).filter(|line| !line.is_zero())).collect();
-            (records, lines)
+            lines.map(|line| (!line.is_zero()).then_some((line, written_off))).collect()
         }
         Fold::Last | Fold::Max => {
+            let lines =
+                level_lines(connection, &running, &records, &meant.level, written_off).await?;
             // What it is now may be another thing to tell, or nothing any more.
-            running.due_at = Some(now);
-            let records = records(connection, balance, &meant).await?;
-            let lines = level_lines(connection, &running, &records, &meant.level).await?;
-            (records, lines)
+            if lines.iter().any(Option::is_some) {
+                running.due_at = Some(now);
+            }
+            lines
         }
     };
     let mut number = newest_line(connection).await?;
     let mut rows = Vec::new();
-    for ((position, record), quantity) in records.iter().zip(lines) {
-        let quantity: Option<Quantity> = quantity;
-        let Some(quantity) = quantity else { continue };
+    for ((position, record), line) in records.iter().zip(lines) {
+        let Some((quantity, cause)) = line else { continue };
         number += 1;
         let line = Line {
             position: Position(*position),
@@ -96,7 +97,7 @@ pub(super) async fn write_off(
             occurred_at: record.share.occurred_at,
             route: record.route,
             quantity: &quantity,
-            cause: (Cause::WriteOff, resolution),
+            cause,
         };
         rows.push(running.add(number, &line));
     }
@@ -137,13 +138,17 @@ pub(super) async fn drop_late(
     Ok(())
 }
 
+/// What is added to a record, and why.
+type Added = (Quantity, (Cause, i64));
+
 /// The lines that write a level off, one for each record; nothing where it needs none.
 async fn level_lines(
     connection: &mut SqliteConnection,
     running: &Running,
     records: &BTreeMap<i64, Booked>,
     level: &Level,
-) -> Result<Vec<Option<Quantity>>, LedgerError> {
+    written_off: (Cause, i64),
+) -> Result<Vec<Option<Added>>, LedgerError> {
     let shares: Vec<Share> = records.values().map(|record| record.share.clone()).collect();
     match level {
         Level::Stays => Ok(shares.iter().map(|_| None).collect()),
@@ -151,38 +156,57 @@ async fn level_lines(
             .values()
             .map(|record| {
                 let goes = record.written.covered && record.share.counts();
-                goes.then(|| -&record.share.quantity)
+                goes.then(|| (-&record.share.quantity, written_off))
             })
             .collect()),
         Level::AsTold(more) => {
             let told = &running.told + more;
+            let standing = standing_usage(connection, running.id).await?;
             // A reading of nothing stays where that is what the provider was told.
-            let none = told.is_zero() && !tells_anything(connection, running.id).await?;
-            let lines = running.fold.bring(&shares, &told);
-            let lines = lines.into_iter().zip(&shares).map(|(line, share)| {
-                let says_something = !line.is_zero() || (none && share.counts());
-                says_something.then_some(line)
-            });
-            Ok(lines.collect())
+            let none = told.is_zero() && standing.is_none();
+            let mut lines: Vec<Option<Added>> = running
+                .fold
+                .bring(&shares, &told)
+                .into_iter()
+                .zip(&shares)
+                .map(|(line, share)| {
+                    let says_something = !line.is_zero() || (none && share.counts());
+                    says_something.then_some((line, written_off))
+                })
+                .collect();
+            let reads = |(share, line): (&Share, &Option<Added>)| line.is_none() && share.counts();
+            let any = !told.is_zero() || shares.iter().zip(&lines).any(reads);
+            if let (false, Some(event), Some(last)) = (any, standing, lines.last_mut()) {
+                // No record says it any longer, and the provider has it for good.
+                let quantity = last.take().map(|(quantity, _)| quantity).unwrap_or_default();
+                *last = Some((quantity, (Cause::Presence, event)));
+            }
+            Ok(lines)
         }
     }
 }
 
-/// Whether an event of usage of a balance lives.
-async fn tells_anything(
+/// The newest event of usage of a balance that lives and is not on its way out.
+async fn standing_usage(
     connection: &mut SqliteConnection,
     balance: i64,
-) -> Result<bool, LedgerError> {
+) -> Result<Option<i64>, LedgerError> {
     let rows = sqlx::query(sql!("events_told"))
         .bind(json!([balance]).to_string())
         .fetch_all(connection)
         .await
         .map_err(ledger_error)?;
-    let mut any = false;
+    let (mut says, mut taken_away) = (BTreeSet::new(), BTreeSet::new());
     for row in &rows {
-        any |= row.member("kind", EventKind::parse)? == EventKind::Usage;
+        // What is to take one away and is held has not done so.
+        let is_held = row.member("state", EventState::parse)? == EventState::Held;
+        match row.member("kind", EventKind::parse)? {
+            EventKind::Usage => drop(says.insert(row.integer("id")?)),
+            EventKind::Cancel if is_held => {}
+            EventKind::Cancel => taken_away.extend(row.maybe_integer("target_id")?),
+        }
     }
-    Ok(any)
+    Ok(says.difference(&taken_away).max().copied())
 }
 
 /// The records of a balance by their positions, with what each stands for in it.

@@ -142,6 +142,20 @@ fn how_usages_come_to_the_bill_has_to_be_said_and_the_windows_of_a_route_to_come
 }
 
 #[test]
+fn a_level_is_said_by_one_route() {
+    let level = SITE.replace("\"sum\"", "\"max\"") + "aggregate = \"max\"\n";
+    let second = "match = { region = \"us\" }\naggregate = \"max\"\n";
+    let second = format!(
+        "[route.more]\nmeter = \"calls\"\nto = \"chargebee.main\"\nevent = \"calls-EUR\"\n{second}"
+    );
+    let first = format!("{level}match = {{ region = \"eu\" }}\n");
+    refused(&format!("{first}{second}"), "more", "routes `calls` and `more` say one level");
+    // Sums may come from any number of routes.
+    let sums = SITE.to_owned() + "match = { region = \"eu\" }\n" + &second;
+    sound(&sums.replace("aggregate = \"max\"", "aggregate = \"sum\""));
+}
+
+#[test]
 fn a_level_is_not_carried_and_not_told_where_everything_is_added_up() {
     let level = SITE.replace("\"sum\"", "\"most_recent\"");
     let title = "`route.calls.late` is \"next_period\", and `route.calls.aggregate` is \"last\"";

@@ -139,6 +139,38 @@ async fn a_term_that_is_learned_late_parts_a_days_readings() {
     assert_eq!(stand(&world), ["bytes 9", "calls 9"]);
 }
 
+/// Says of everything that is held that it is written off.
+async fn write_off(world: &World) {
+    for item in world.ledger.held(10).await.unwrap() {
+        let resolution = Resolution {
+            item: ItemName::parse(&item.name).unwrap(),
+            verdict: Verdict::WriteOff,
+            expect: item.token.clone(),
+            why: "it came too late".to_owned(),
+            who: "cli:ada".to_owned(),
+            dry_run: false,
+        };
+        let decision = world.ledger.resolve(&resolution, world.clock.now()).await.unwrap();
+        assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_billed_for_good_stays_though_no_reading_says_it_any_longer() {
+    let world = world().await;
+    world.accept("ten", "both", "calls", "10", START + HOUR).await;
+    world.accept("nothing", "both", "calls", "0", START + DAY + HOUR).await;
+    world.run_until(START + MONTH + 60 * HOUR).await;
+    world.cancel("ten").await;
+    world.cancel("nothing").await;
+    world.run_until(START + MONTH + 62 * HOUR).await;
+    assert_eq!(held(&world).await, ["both 0 late_for_period", "both -10 late_for_period"]);
+    write_off(&world).await;
+    world.run_until(START + MONTH + 64 * HOUR).await;
+    assert_eq!(held(&world).await, [""; 0], "it stays so");
+    assert_eq!(stand(&world), ["calls 10", "calls 0"]);
+}
+
 #[tokio::test]
 async fn a_level_that_came_too_late_is_written_off_down_to_what_was_told() {
     let world = world().await;
@@ -153,18 +185,7 @@ async fn a_level_that_came_too_late_is_written_off_down_to_what_was_told() {
     world.run_until(START + MONTH + 62 * HOUR).await;
     let late = ["both 5 late_for_period", "both 2 late_for_period", "both 0 late_for_period"];
     assert_eq!(held(&world).await, late);
-    for item in world.ledger.held(10).await.unwrap() {
-        let resolution = Resolution {
-            item: ItemName::parse(&item.name).unwrap(),
-            verdict: Verdict::WriteOff,
-            expect: item.token.clone(),
-            why: "it came too late".to_owned(),
-            who: "cli:ada".to_owned(),
-            dry_run: false,
-        };
-        let decision = world.ledger.resolve(&resolution, world.clock.now()).await.unwrap();
-        assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
-    }
+    write_off(&world).await;
     world.run_until(START + MONTH + 64 * HOUR).await;
     assert_eq!(held(&world).await, [""; 0], "it stays so");
     assert_eq!(stand(&world), ["calls 10", "calls 0"]);

@@ -222,7 +222,14 @@ fn witnessed(
             hold(old || !was_passed_over(scene, event, last - HOUR), "it was passed over")
         }
         "deadline_passed" if event.target.is_some() => {
-            hold(cancel_is_late, "its target can still be cancelled")
+            // A bill that closes later than was promised takes it for longer than it knew.
+            let of_a_bill = scene.server.keeps == Keeps::Entries
+                && scene
+                    .server
+                    .billing
+                    .invoice_of(&event.account, &event.meter, event.occurred_at)
+                    .is_some();
+            hold(cancel_is_late || of_a_bill, "its target can still be cancelled")
         }
         "deadline_passed" => hold(old, "it is not too old"),
         // An entry may be invoiced just before it is taken away.

@@ -185,7 +185,9 @@ impl Auditor {
             let truly = scene.server.billing.invoice_of(account, meter, period.start);
             let truly = truly.and_then(|truly| truly.billed.as_ref()?.get(meter)).copied();
             if period.billed != Some(truly.unwrap_or_default()) {
-                let what = format!("{truly:?} is billed of {period:?}");
+                let invoices = &scene.server.billing.invoices;
+                let its: Vec<_> = invoices.iter().filter(|each| each.account == *account).collect();
+                let what = format!("{truly:?} is billed of {period:?}: {its:?}");
                 return violated("true-periods", what);
             }
         }

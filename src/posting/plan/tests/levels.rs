@@ -10,7 +10,7 @@ fn promises() -> Capabilities {
 /// A balance whose newest value is `level`, or that has none.
 fn at(level: Option<&str>, events: &[PostedEvent]) -> DueBalance {
     let mut due = due(level.unwrap_or("0"), events);
-    due.balance.reads = level.is_some();
+    (due.balance.fold, due.balance.reads) = (Fold::Last, level.is_some());
     due
 }
 
@@ -95,6 +95,10 @@ fn a_level_that_comes_too_late_is_held_or_dropped_and_never_carried() {
     let none = at(None, &[event(1, Settled, "0")]);
     assert_eq!(late(&none, LatePolicy::Drop), "hold late_for_period", "it differs by nothing");
     assert_eq!(late(&at(Some("0"), &[]), LatePolicy::Drop), "drop 0");
+    // Whether its old entry goes is not known yet.
+    let ten = event(1, Settled, "10");
+    let going = at(Some("12"), &[ten.clone(), cancel_of(&ten, 2, Unknown)]);
+    assert_eq!(late(&going, LatePolicy::Drop), "");
     // What nothing bills can go, and is not replaced.
     let idle =
         |due: &DueBalance| levelled_by(due, |rules| rules.billing = BillingStanding::Idle(NOON));
@@ -138,9 +142,26 @@ fn a_level_is_cut_to_the_providers_decimals_and_never_split() {
 }
 
 #[test]
+fn a_window_that_was_begun_as_something_else_is_held_until_a_person_says_what_it_comes_to() {
+    let sum = |accrued| levelled_by(&due(accrued, &[event(1, Settled, "10")]), |_| {});
+    assert_eq!(sum("12"), "hold meter_mismatch");
+    assert_eq!(sum("10"), "");
+    let entries = Capabilities { told_as: ToldAs::Entry, ..promises() };
+    let planned = |due: &DueBalance| said(&plan(due, &rules(&entries)));
+    assert_eq!(planned(&at(Some("12"), &[event(1, Settled, "10")])), "hold meter_mismatch");
+    assert_eq!(planned(&at(Some("10"), &[event(1, Settled, "10")])), "");
+}
+
+#[test]
 fn a_level_that_another_balances_entry_still_says_is_entered_once_that_is_gone() {
     let given = |still_told| levelled_by(&DueBalance { still_told, ..at(Some("10"), &[]) }, |_| {});
     assert_eq!(given(StillTold::Going), "wait 60000000");
     assert_eq!(given(StillTold::Held), "hold cannot_lower, wait 60000000");
     assert_eq!(given(StillTold::No), "tell 10");
+    // What is right of it stays there meanwhile.
+    let four = [event(1, Settled, "4")];
+    let replaced =
+        |still_told| levelled_by(&DueBalance { still_told, ..at(Some("10"), &four) }, |_| {});
+    assert_eq!(replaced(StillTold::Held), "hold cannot_lower, wait 60000000");
+    assert_eq!(replaced(StillTold::No), "cancel 1");
 }
