@@ -63,17 +63,17 @@ pub fn follow(
         for ((id, _), effect) in corrections.iter().zip(&effects) {
             let Effect::Applied(from, to) = effect else { continue };
             let transform = &booked.transform;
+            let fold = transform.aggregate.fold();
             let change = &transform.contribution(to) - &transform.contribution(from);
             let cause = (Cause::Correction, id.0);
             // A reading of nothing counts, and does no longer once it is cancelled.
-            let ends_nothing =
-                transform.aggregate.fold() == Fold::Last && *to == Standing::Cancelled;
+            let ends_nothing = fold == Fold::Last && *to == Standing::Cancelled;
             let says_nothing = change.is_zero() && !ends_nothing;
             if says_nothing || here().any(|line| line.cause == cause) {
                 continue;
             }
             missing.push(line(entry, booked, home, change.clone(), cause, now));
-            let is_level = transform.aggregate.fold() != Fold::Sum;
+            let is_level = fold != Fold::Sum;
             let is_contrary = written_off.is_negative() != change.is_negative();
             if !written_off.is_zero() && (is_level || is_contrary) {
                 // A level that is said anew is that, whatever was made of the old one.

@@ -44,6 +44,12 @@ pub struct PostedEvent {
 }
 
 impl PostedEvent {
+    /// Whether no byte of it can have left this host.
+    #[must_use]
+    pub fn was_never_sent(&self) -> bool {
+        self.state == EventState::Pending && !self.leased
+    }
+
     /// Whether it is held, and definitely not at the provider.
     #[must_use]
     pub fn is_refused(&self) -> bool {

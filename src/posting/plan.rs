@@ -11,9 +11,10 @@
 
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventId, EventKind, Identifier};
+use crate::domain::fold::Fold;
 use crate::domain::period::{BillingStanding, LatePolicy};
 use crate::domain::quantity::Quantity;
-use crate::domain::state::{EventState, HoldReason};
+use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::posting::{Carry, DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
@@ -169,6 +170,9 @@ pub enum Means {
 /// Makes the plan for a balance that is due.
 #[must_use]
 pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
+    if is_of_another_kind(due, rules) {
+        return Plan::held(of_another_kind(due));
+    }
     match rules.capabilities.told_as {
         ToldAs::Delta => by_change(due, rules, lower::by_cancel_or_negative),
         ToldAs::EachRecord => by_record(due, rules),
@@ -177,6 +181,28 @@ pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
         ToldAs::Total => total::by_total(due, rules, total::Time::OfTheWindow),
         ToldAs::Last => total::by_total(due, rules, total::Time::AfterTheLast),
     }
+}
+
+/// Whether something of entries is outstanding in a window that was begun while its meter billed in
+/// another way: it is neither a level nor a part of a sum.
+fn is_of_another_kind(due: &DueBalance, rules: &Rules<'_>) -> bool {
+    let is_sum = due.balance.fold == Fold::Sum;
+    let fits = match rules.capabilities.told_as {
+        ToldAs::Entry => is_sum,
+        ToldAs::Level => !is_sum,
+        ToldAs::Delta | ToldAs::EachRecord | ToldAs::Total | ToldAs::Last => true,
+    };
+    !fits && !due.balance.outstanding().is_zero()
+}
+
+/// A person says what such a window comes to.
+fn of_another_kind(due: &DueBalance) -> (HoldReason, String) {
+    let (fold, outstanding) = (due.balance.fold, due.balance.outstanding());
+    let why = format!(
+        "{outstanding} is outstanding, and its window was begun as a \"{fold}\" of its records, \
+         which is not what the meter bills now"
+    );
+    (HoldReason::MeterMismatch, why)
 }
 
 /// How what is too much told is taken back, once nothing can be withdrawn any more.
@@ -251,7 +277,7 @@ fn withdraw(
         if !contrary || plan.supersede.contains(&event.id) {
             continue;
         }
-        if event.state == EventState::Pending && !event.leased && worth(event, &rest) {
+        if event.was_never_sent() && worth(event, &rest) {
             plan.void.push(event.id);
         } else if event.is_refused() {
             plan.supersede.push(event.id);

@@ -9,11 +9,9 @@
 
 use std::collections::BTreeSet;
 
-use super::level::of_another_kind;
 use super::lower::{by_person, is_cancelled, waits};
 use super::{Means, Plan, Rules, Tell, When, add, cancel_deadline, too_late, when, withdraw};
 use crate::domain::event::EventKind;
-use crate::domain::fold::Fold;
 use crate::domain::period::BillingStanding;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
@@ -38,9 +36,6 @@ const OTHERS_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
 
 /// The plan of a meter that keeps entries.
 pub(super) fn by_entry(due: &DueBalance, rules: &Rules<'_>) -> Plan {
-    if due.balance.fold != Fold::Sum && !due.balance.outstanding().is_zero() {
-        return Plan::held(of_another_kind(due));
-    }
     let mut plan = Plan::default();
     let rest = withdraw(due, &mut plan, is_worth_withdrawing);
     let goes = rest.is_negative() && is_on_no_bill(due, rules);

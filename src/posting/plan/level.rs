@@ -12,18 +12,14 @@ use super::lower::waits;
 use super::{Plan, Rules};
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::EventKind;
-use crate::domain::fold::Fold;
 use crate::domain::period::LatePolicy;
 use crate::domain::quantity::Quantity;
-use crate::domain::state::{EventState, HoldReason};
+use crate::domain::state::HoldReason;
 use crate::ledger::posting::{DueBalance, PostedEvent};
 
 /// The plan of a meter of whose entries one counts.
 pub(super) fn by_level(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     let accrued = &due.balance.accrued;
-    if due.balance.fold == Fold::Sum && !due.balance.outstanding().is_zero() {
-        return Plan::held(of_another_kind(due));
-    }
     let wanted = (due.balance.reads || !accrued.is_zero())
         .then(|| accrued.cut_to_decimals(rules.capabilities.decimals_max));
     let mut plan = Plan::default();
@@ -44,17 +40,6 @@ pub(super) fn by_level(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     plan
 }
 
-/// A window that began while its meter billed in another way is neither a level nor a part of a
-/// sum: a person says what it comes to.
-pub(super) fn of_another_kind(due: &DueBalance) -> (HoldReason, String) {
-    let (fold, outstanding) = (due.balance.fold, due.balance.outstanding());
-    let why = format!(
-        "{outstanding} is outstanding, and its window was begun as a \"{fold}\" of its records, \
-         which is not what the meter bills now"
-    );
-    (HoldReason::MeterMismatch, why)
-}
-
 /// The entries of a balance, beside those that are withdrawn.
 struct Sorted<'e> {
     /// The one that says what should be said.
@@ -69,7 +54,6 @@ struct Sorted<'e> {
 /// was to take one away that says just that.
 fn sort<'e>(due: &'e DueBalance, wanted: Option<&Quantity>, plan: &mut Plan) -> Sorted<'e> {
     let mut sorted = Sorted { stays: None, goes: Vec::new(), withdrawn: Quantity::zero() };
-    let never_sent = |event: &PostedEvent| event.state == EventState::Pending && !event.leased;
     // A deletion that was refused counts as told, and is to be gone about in another way.
     let refused = due.events.iter().filter(|event| event.kind == EventKind::Cancel);
     for cancel in refused.filter(|event| event.is_refused()) {
@@ -85,14 +69,14 @@ fn sort<'e>(due: &'e DueBalance, wanted: Option<&Quantity>, plan: &mut Plan) -> 
         let says_it = wanted == Some(&event.quantity) && sorted.stays.is_none();
         match deletion {
             None if says_it => sorted.stays = Some(event),
-            Some(deletion) if says_it && never_sent(deletion) => {
+            Some(deletion) if says_it && deletion.was_never_sent() => {
                 plan.void.push(deletion.id);
                 sorted.withdrawn = &sorted.withdrawn + &deletion.quantity;
                 sorted.stays = Some(event);
             }
             // It is on its way out.
             Some(_) => {}
-            None if never_sent(event) => {
+            None if event.was_never_sent() => {
                 plan.void.push(event.id);
                 sorted.withdrawn = &sorted.withdrawn + &event.quantity;
             }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{LedgerId, Says};
-use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::Billing;
 use crate::domain::record::Position;
+use crate::domain::state::EventState;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Window};
 use crate::ledger::posting::StillTold;
 

@@ -62,8 +62,8 @@ fn tell_total(
         When::Later(at) => return Plan { wait_until: Some(at), ..Plan::default() },
         When::TooLate => return Plan::held(too_late(&total, occurred_at)),
     }
-    let never_sent = |event: &&PostedEvent| event.state == EventState::Pending && !event.leased;
-    let void: Vec<&PostedEvent> = due.events.iter().filter(never_sent).collect();
+    let void: Vec<&PostedEvent> =
+        due.events.iter().filter(|event| event.was_never_sent()).collect();
     let withdrawn: Quantity = void.iter().map(|event| &event.quantity).sum();
     let told = &due.balance.told - &withdrawn;
     let quantity = &total - &told;

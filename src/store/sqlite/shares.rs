@@ -17,7 +17,7 @@ use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
 
 /// A line of a balance, with the record behind it.
-pub(super) struct BookedLine {
+pub(super) struct StoredLine {
     pub(super) id: i64,
     pub(super) position: i64,
     pub(super) identity: Vec<u8>,
@@ -31,7 +31,7 @@ pub(super) struct BookedLine {
 pub(super) async fn lines_of(
     connection: &mut SqliteConnection,
     balance: i64,
-) -> Result<Vec<BookedLine>, LedgerError> {
+) -> Result<Vec<StoredLine>, LedgerError> {
     let rows = sqlx::query(sql!("balance_lines"))
         .bind(balance)
         .fetch_all(connection)
@@ -42,7 +42,7 @@ pub(super) async fn lines_of(
             let (id, cause) = (row.integer("id")?, row.member("cause", Cause::parse)?);
             // Of the two lines of a transfer the one that takes is made first, and names the other.
             let leaves = cause == Cause::Transfer && row.integer("cause_id")? > id;
-            Ok(BookedLine {
+            Ok(StoredLine {
                 id,
                 position: row.integer("record_position")?,
                 identity: row.blob("identity")?,
@@ -56,7 +56,7 @@ pub(super) async fn lines_of(
 }
 
 /// What each record stands for by `lines`, by its position.
-pub(super) fn shares<'l>(lines: impl IntoIterator<Item = &'l BookedLine>) -> BTreeMap<i64, Share> {
+pub(super) fn shares<'l>(lines: impl IntoIterator<Item = &'l StoredLine>) -> BTreeMap<i64, Share> {
     let mut shares: BTreeMap<i64, Share> = BTreeMap::new();
     for line in lines {
         let new = || Share::new(line.occurred_at, Position(line.position));

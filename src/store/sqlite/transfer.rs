@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::billing::bounds_of;
 use super::posting::balance_key;
 use super::running::{Line, Running, append_lines, newest_line, open_balances};
-use super::shares::{BookedLine, lines_of, shares};
+use super::shares::{StoredLine, lines_of, shares};
 use super::sql;
 use crate::domain::balance::{BalanceId, BalanceKey};
 use crate::domain::correction::Cause;
@@ -167,7 +167,7 @@ async fn given(
     let mut given = BTreeMap::new();
     for line in lines {
         if let Some(share) = shares.remove(&line.position) {
-            let BookedLine { position, identity, route, .. } = line;
+            let StoredLine { position, identity, route, .. } = line;
             given.insert(position, Given { identity, route, share });
         }
     }

@@ -66,10 +66,12 @@ pub(super) async fn write_off(
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
     let mut running = Running::read(connection, balance).await?;
+    if running.fold == Fold::Sum && amount.is_zero() {
+        return Ok(0);
+    }
     let written_off = (Cause::WriteOff, meant.resolution);
     let records = records(connection, balance, &meant).await?;
     let lines = match running.fold {
-        Fold::Sum if amount.is_zero() => return Ok(0),
         Fold::Sum => {
             let written: Vec<Written> =
                 records.values().map(|record| record.written.clone()).collect();
@@ -161,8 +163,11 @@ async fn level_lines(
             .collect()),
         Level::AsTold(more) => {
             let told = &running.told + more;
-            let standing = standing_usage(connection, running.id).await?;
             // A reading of nothing stays where that is what the provider was told.
+            let standing = match told.is_zero() {
+                true => standing_usage(connection, running.id).await?,
+                false => None,
+            };
             let none = told.is_zero() && standing.is_none();
             let mut lines: Vec<Option<Added>> = running
                 .fold

@@ -194,37 +194,31 @@ impl World {
         self.ledger.accept(vec![record.into()], Vec::new(), now).await.unwrap();
     }
 
-    pub(super) async fn cancel(&self, id: &str) {
+    async fn correct(&self, id: &str, name: &str, change: Change) {
         let correction = Correction {
             source: SourceName::new("web").unwrap(),
             record: RecordId::new(id).unwrap(),
-            name: CorrectionName::new("cancel").unwrap(),
-            change: Change::Cancel,
+            name: CorrectionName::new(name).unwrap(),
+            change,
             reason: "it was wrong".to_owned(),
             who: "a test".to_owned(),
         };
         self.ledger.correct(vec![correction], self.clock.now()).await.unwrap();
+    }
+
+    pub(super) async fn cancel(&self, id: &str) {
+        self.correct(id, "cancel", Change::Cancel).await;
+    }
+
+    pub(super) async fn adjust(&self, id: &str, name: &str, from: &str, to: &str) {
+        let (replaces, quantity) = (Quantity::parse(from).unwrap(), Quantity::parse(to).unwrap());
+        self.correct(id, name, Change::Adjust { quantity, replaces }).await;
     }
 
     /// Whoever compares what was told.
     pub(super) fn reporter(&self) -> Reporter {
         let site = chargebee_of(&self.sandbox.url, [("calls", Fold::Last), ("bytes", Fold::Max)]);
         Reporter::new(reading(), self.ledger.clone(), site, self.clock.clone())
-    }
-
-    pub(super) async fn adjust(&self, id: &str, name: &str, from: &str, to: &str) {
-        let correction = Correction {
-            source: SourceName::new("web").unwrap(),
-            record: RecordId::new(id).unwrap(),
-            name: CorrectionName::new(name).unwrap(),
-            change: Change::Adjust {
-                quantity: Quantity::parse(to).unwrap(),
-                replaces: Quantity::parse(from).unwrap(),
-            },
-            reason: "it was wrong".to_owned(),
-            who: "a test".to_owned(),
-        };
-        self.ledger.correct(vec![correction], self.clock.now()).await.unwrap();
     }
 
     /// Steps until nothing is left to do, moving the clock to whatever falls due next, but not past
