@@ -65,11 +65,16 @@ impl Auditor {
         let refused = |event: &&Event| {
             event.balance == balance.id && event.target.is_some() && event.state == "held"
         };
-        let refused: Amount = read.events.iter().filter(refused).map(|event| event.quantity).sum();
+        let doubted =
+            |event: &&Event| matches!(event.hold.as_deref(), Some("may_exist" | "restored"));
+        let held = || read.events.iter().filter(refused);
+        let doubted: Amount = held().filter(doubted).map(|event| event.quantity).sum();
+        let refused: Amount = held().map(|event| event.quantity).sum();
         let rest = *accrued - balance.told + refused;
         let why = match reason.as_str() {
-            // What differs by nothing may have to be said, or be said no longer.
-            _ if rest == Amount::ZERO && !level => "all is told",
+            // What differs by nothing may have to be said, or be said no longer. Of a cancel that
+            // nobody heard of, either may be so.
+            _ if rest == Amount::ZERO && doubted == Amount::ZERO && !level => "all is told",
             // It waits for another one, whose entries still say some of it.
             "cannot_lower" if rest > Amount::ZERO && self.was_given_some(balance) => return Ok(()),
             // An entry is replaced by one that says more, too.

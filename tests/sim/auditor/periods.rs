@@ -114,10 +114,10 @@ impl Auditor {
                 && period.closed_at.is_none_or(|at| at == invoice.finalizes_at)
                 && (period.closed_at.is_some() || period.closes_at == Some(invoice.promised_until));
             // One without a line tells no term: it may be taken for the one over a term just before
-            // its own, until that one is read.
+            // its own, until that one is read; as a draft, until it is asked for again.
             let mistaken = scene.server.keeps == Keeps::Entries
                 && period.billed.is_none_or(|billed| billed == Amount::ZERO)
-                && invoice.bills_nothing();
+                && (period.closed_at.is_none() || invoice.bills_nothing());
             if !right && !mistaken {
                 return violated("true-periods", format!("{period:?} of {invoice:?}"));
             }
@@ -188,6 +188,14 @@ impl Auditor {
                 let invoices = &scene.server.billing.invoices;
                 let its: Vec<_> = invoices.iter().filter(|each| each.account == *account).collect();
                 let what = format!("{truly:?} is billed of {period:?}: {its:?}");
+                return violated("true-periods", what);
+            }
+        }
+        for period in read.periods.iter().filter(|period| period.closed_at.is_none()) {
+            let is_its = |invoice: &&Invoice| invoice.formerly == period.invoice;
+            let mut invoices = scene.server.billing.invoices.iter();
+            if let Some(invoice) = period.invoice.as_ref().and_then(|_| invoices.find(is_its)) {
+                let what = format!("the draft of {period:?} is long closed: {invoice:?}");
                 return violated("true-periods", what);
             }
         }
