@@ -245,6 +245,8 @@ fn state(period: &mut Period, invoice: &Invoice, quantity: Quantity) {
             // A draft that does not become final by itself may be made so by a person at any time.
             let at = invoice.created_at.plus_micros(GRACE_MICROS_MIN);
             period.closes_at = Some(invoice.finalizes_at.unwrap_or(at));
+            // One that bills nothing had been taken to close it, and did not.
+            (period.closed_at, period.billed) = (None, None);
         }
         InvoiceStatus::Final => {
             period.closed_at = Some(closed_at);

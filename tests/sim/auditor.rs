@@ -248,11 +248,14 @@ impl Auditor {
         self.events.get(&id)
     }
 
-    /// Whether some event that was accepted can still be proven by a total.
+    /// Whether some event that was accepted can still be proven by a total. What an entry is
+    /// replaced by waits for the proof that it is gone, whatever is doubted beside it.
     pub(crate) fn awaits_proof(&self) -> bool {
         let doubted =
             |event: &Event| self.doubted.contains(&(event.meter.clone(), event.account.clone()));
-        self.events.values().any(|event| event.state == "accepted" && !doubted(event))
+        self.events
+            .values()
+            .any(|event| event.state == "accepted" && (event.target.is_some() || !doubted(event)))
     }
 
     async fn connection(&mut self) -> &mut SqliteConnection {

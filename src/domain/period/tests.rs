@@ -222,6 +222,11 @@ fn an_invoice_without_a_line_is_over_the_term_that_ended_just_before_and_gives_w
     let mistaken = bill(known, &name(), &second);
     assert_eq!(said(&mistaken), "calls 0-100 billed 0");
     let first = over_term("1", InvoiceStatus::Final, 100, &[("calls", 0, 100, "5")]);
+    // So is one that is not closed yet, and takes usage still.
+    let open = over_term("d1", InvoiceStatus::Draft, 100, &[("calls", 0, 100, "5")]);
+    let reopened = bill(mistaken.clone(), &name(), &open);
+    assert_eq!(said(&reopened), "calls 0-100 until 103");
+    assert_eq!(said(&bill(reopened, &name(), &first)), "calls 0-100 billed 5");
     let right = bill(mistaken, &name(), &first);
     assert_eq!(said(&right), "calls 0-100 billed 5");
     assert_eq!(bill(right.clone(), &name(), &second), right);

@@ -163,7 +163,9 @@ impl Auditor {
         let at = balance.newest_at.max(balance.start);
         match balance.hold.as_deref() {
             Some("late_for_period") => {
-                (!is_late(&scene, account, meter, at)).then_some("its period takes it")
+                let late = is_late(&scene, account, meter, at)
+                    || is_taken_for_closed(&scene, read, (meter, account), at);
+                (!late).then_some("its period takes it")
             }
             Some("no_period") => {
                 let takes = takes(read, meter, account, at) && !is_idle(read, account, at);
@@ -293,10 +295,33 @@ pub(super) fn is_idle(read: &Rows, account: &str, at: i64) -> bool {
     })
 }
 
+/// Whether the ledger takes a period for closed by a bill without a line, which tells no term: its
+/// own, which is open, may have been seen before.
+fn is_taken_for_closed(
+    scene: &Scene,
+    read: &Rows,
+    (meter, account): (&str, &str),
+    at: i64,
+) -> bool {
+    let mut here = read.periods.iter().filter(|period| {
+        (period.meter.as_str(), period.account.as_str()) == (meter, account)
+            && (period.start..period.end).contains(&at)
+    });
+    scene.server.keeps == Keeps::Entries
+        && here.any(|period| {
+            let invoice = period.invoice.as_ref();
+            let invoice = invoice.and_then(|name| scene.server.billing.named(name));
+            period.closed_at.is_some() && invoice.is_some_and(Invoice::bills_nothing)
+        })
+}
+
 /// Whether the period of usage at `at` takes it no longer, or may be thought not to.
 pub(super) fn is_late(scene: &Scene, account: &str, meter: &str, at: i64) -> bool {
     let now = scene.server.now + CLOCK_ERROR;
-    let closes = |invoice: &Invoice| now >= invoice.promised_until - CLOSING_MARGIN;
+    // A bill may be closed before its time.
+    let closes = |invoice: &Invoice| {
+        now >= invoice.finalizes_at.min(invoice.promised_until - CLOSING_MARGIN)
+    };
     let billing = &scene.server.billing;
     if let Some(invoice) = billing.invoice_of(account, meter, at) {
         return closes(invoice) || now >= invoice.period.1 + UNSEEN;
