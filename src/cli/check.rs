@@ -292,7 +292,9 @@ fn sources(config: &Config) -> BTreeMap<String, Vec<String>> {
             }
             None => "times without a zone are refused".to_owned(),
         };
-        sources.entry(source.name.to_string()).or_default().push(said);
+        let all = sources.entry(source.name.to_string()).or_default();
+        all.push(said);
+        all.extend(source.cloudevents.iter().map(|said| format!("its CloudEvents say \"{said}\"")));
     }
     sources
 }

@@ -79,6 +79,7 @@ tables! {
     /// `[source.NAME]`
     Source {
         zone: Key<String>,
+        cloudevents: Key<String>,
     }
     /// `[stripe.NAME]`
     Stripe {

@@ -70,6 +70,16 @@ impl Written<'_> {
             Self::Object => "an object",
         }
     }
+
+    /// The words of a text or a number, by which a person may look for it; nothing of the others.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_ref()),
+            Self::Number(digits) => Some(digits),
+            Self::Flag(_) | Self::Null | Self::List | Self::Object => None,
+        }
+    }
 }
 
 /// The fields of a record as they were written. Absent is `None`; null says the same, so that a
@@ -172,7 +182,11 @@ pub(super) fn source(written: Option<Written<'_>>, sources: &Sources) -> Result<
             None => Err(Fault::new("source", "is missing, and the sender speaks for several")),
         };
     }
-    let source = name("source", written, SourceName::new)?;
+    source_of_sender(name("source", written, SourceName::new)?, sources)
+}
+
+/// `source`, if the sender may speak for it.
+pub(super) fn source_of_sender(source: SourceName, sources: &Sources) -> Result<SourceName, Fault> {
     match sources {
         Sources::Any => Ok(source),
         Sources::These(names) if names.contains(&source) => Ok(source),
@@ -283,6 +297,12 @@ fn properties(written: Vec<(Cow<'_, str>, Written<'_>)>, most: usize) -> Result<
 /// The fault of a field that no record has: most likely a slip in the name of one that it has.
 #[must_use]
 pub fn unknown_field(name: &str) -> Fault {
+    if name == "specversion" {
+        return Fault::new(
+            name,
+            "is of a CloudEvent, which is sent as application/cloudevents+json",
+        );
+    }
     let reason = match nearest_field(name) {
         Some(field) => format!("is not a field of a record; did you mean \"{field}\"?"),
         None => format!("is not a field of a record, which has {}", FIELDS.join(", ")),

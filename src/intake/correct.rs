@@ -289,11 +289,7 @@ impl Fault {
 }
 
 fn text<'a>(written: Option<&'a Written<'_>>) -> Option<&'a str> {
-    match written {
-        Some(Written::Text(text)) => Some(text.as_ref()),
-        Some(Written::Number(digits)) => Some(digits),
-        Some(Written::Flag(_) | Written::Null | Written::List | Written::Object) | None => None,
-    }
+    written.and_then(Written::said)
 }
 
 /// A correction as the JSON that [`CorrectionBatch::read_line`] reads back to the same correction,

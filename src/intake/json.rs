@@ -1,5 +1,5 @@
 //! JSON to records. PURE. Here: one object, an array, or a line each. Never here: what a field has
-//! to hold (see [`super::admit`]). Read next: [`super::import`].
+//! to hold (see [`super::admit`]). Read next: [`super::cloudevents`].
 //!
 //! Nothing is copied before it is judged: the body's UTF-8 is checked once, each record stays a
 //! piece of it, and each field a piece of that. Numbers are taken as they were written; no float is
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::admit::{Fault, Fields, Rules, Written, admit, unknown_field};
 use super::batch::{Batch, Place};
+use super::cloudevents::read_event;
 use crate::domain::record::{Property, UsageRecord};
 
 /// How a body holds its records.
@@ -24,6 +25,12 @@ pub enum BodyKind {
     Json,
     /// A record a line.
     Lines,
+    /// One CloudEvent: an object.
+    Event,
+    /// A batch of CloudEvents: an array of objects.
+    Events,
+    /// CloudEvents in another format than JSON, which is not read.
+    OtherEvents,
     /// Unsaid. An object at the end of the first line, with another at the start of a later line,
     /// makes it [`Self::Lines`]; anything else is [`Self::Json`].
     Unsaid,
@@ -37,7 +44,19 @@ impl BodyKind {
         match kind.to_ascii_lowercase().as_str() {
             "application/json" => Self::Json,
             "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines" => Self::Lines,
+            "application/cloudevents+json" => Self::Event,
+            "application/cloudevents-batch+json" => Self::Events,
+            other if other.starts_with("application/cloudevents") => Self::OtherEvents,
             _ => Self::Unsaid,
+        }
+    }
+
+    /// Whether the body holds CloudEvents, with all that they say.
+    #[must_use]
+    pub const fn is_of_events(self) -> bool {
+        match self {
+            Self::Event | Self::Events | Self::OtherEvents => true,
+            Self::Json | Self::Lines | Self::Unsaid => false,
         }
     }
 }
@@ -54,6 +73,24 @@ pub enum BodyError {
     /// Not JSON, or no object and no array.
     #[error("the body is not JSON: {0}")]
     Malformed(String),
+    /// An array where one CloudEvent was announced.
+    #[error(
+        "application/cloudevents+json is one event, an object; several are an array, and \
+         application/cloudevents-batch+json"
+    )]
+    EventExpected,
+    /// An object where a batch of CloudEvents was announced.
+    #[error(
+        "application/cloudevents-batch+json is an array of events; a single one is an object, and \
+         application/cloudevents+json"
+    )]
+    EventsExpected,
+    /// CloudEvents in another format.
+    #[error(
+        "CloudEvents are taken as application/cloudevents+json, or several of them as \
+         application/cloudevents-batch+json"
+    )]
+    EventFormat,
     /// More than `batch_records_max`.
     #[error("the body holds more than {0} records; send them in several requests")]
     TooMany(usize),
@@ -68,28 +105,29 @@ pub fn read_body(body: &[u8], kind: BodyKind, rules: &Rules<'_>) -> Result<Batch
     if body.trim_ascii().is_empty() {
         return Err(BodyError::Empty);
     }
-    let lines = match kind {
-        BodyKind::Json => false,
-        BodyKind::Lines => true,
-        BodyKind::Unsaid => looks_like_lines(body),
+    let read: fn(&str, Place, &Rules<'_>, &mut Batch) = match kind {
+        BodyKind::Lines => return read_lines(body, rules),
+        BodyKind::Unsaid if looks_like_lines(body) => return read_lines(body, rules),
+        BodyKind::Json | BodyKind::Unsaid => read_record,
+        BodyKind::Event | BodyKind::Events => read_event,
+        BodyKind::OtherEvents => return Err(BodyError::EventFormat),
     };
-    if lines {
-        return read_lines(body, rules);
-    }
     let text = str::from_utf8(body).map_err(|why| BodyError::NotUtf8(why.valid_up_to()))?;
     let malformed = |why: serde_json::Error| BodyError::Malformed(why.to_string());
     let most = rules.settings.batch_records_max;
     let mut batch = Batch::default();
     match text.trim_ascii_start().as_bytes().first() {
+        Some(b'[') if kind == BodyKind::Event => return Err(BodyError::EventExpected),
         Some(b'[') => {
             let elements = elements(text, most)?;
             for (index, element) in elements.into_iter().enumerate() {
-                read_record(element.get(), Place::Record(index + 1), rules, &mut batch);
+                read(element.get(), Place::Record(index + 1), rules, &mut batch);
             }
         }
+        Some(b'{') if kind == BodyKind::Events => return Err(BodyError::EventsExpected),
         Some(b'{') => {
             let element: &RawValue = serde_json::from_str(text).map_err(malformed)?;
-            read_record(element.get(), Place::Record(1), rules, &mut batch);
+            read(element.get(), Place::Record(1), rules, &mut batch);
         }
         Some(_) | None => {
             let reason = "it starts with neither { nor [ at line 1 column 1";
@@ -152,13 +190,7 @@ pub(super) fn reject_not_utf8(
 /// Judges one record's text.
 pub fn read_record(text: &str, place: Place, rules: &Rules<'_>, batch: &mut Batch) {
     let text = text.trim_ascii();
-    let most = rules.settings.record_bytes_max;
-    let object = if text.len() > most {
-        let reason = format!("is {} bytes long, and at most {most} are taken", text.len());
-        Err(Fault::whole(reason))
-    } else {
-        read_object(text)
-    };
+    let object = check_length(text, rules).and_then(|()| read_object(text));
     let (id, judged) = match object {
         Err(fault) => (None, Err(fault)),
         Ok(Object { fields, fault, .. }) => {
@@ -169,16 +201,19 @@ pub fn read_record(text: &str, place: Place, rules: &Rules<'_>, batch: &mut Batc
     match judged {
         Ok(record) => batch.admit(place, record),
         Err(fault) => {
-            let id = match &id {
-                Some(Written::Text(id)) => Some(id.as_ref()),
-                Some(Written::Number(id)) => Some(*id),
-                Some(Written::Flag(_) | Written::Null | Written::List | Written::Object) | None => {
-                    None
-                }
-            };
+            let id = id.as_ref().and_then(Written::said);
             batch.reject(place, fault, id, text, rules.sources);
         }
     }
+}
+
+/// Whether the text of a record or an event is short enough to be looked into.
+pub(super) fn check_length(text: &str, rules: &Rules<'_>) -> Result<(), Fault> {
+    let most = rules.settings.record_bytes_max;
+    if text.len() <= most {
+        return Ok(());
+    }
+    Err(Fault::whole(format!("is {} bytes long, and at most {most} are taken", text.len())))
 }
 
 fn read_object(text: &str) -> Result<Object<'_>, Fault> {
@@ -189,7 +224,7 @@ fn read_object(text: &str) -> Result<Object<'_>, Fault> {
 }
 
 /// The value behind `raw`, which is well-formed JSON without space around it.
-fn written(raw: &str) -> Result<Written<'_>, String> {
+pub(super) fn written(raw: &str) -> Result<Written<'_>, String> {
     Ok(match raw.as_bytes().first() {
         Some(b'"') if raw.contains('\\') => {
             let text: String = serde_json::from_str(raw).map_err(|why| why.to_string())?;
@@ -205,11 +240,15 @@ fn written(raw: &str) -> Result<Written<'_>, String> {
     })
 }
 
+/// The names of an object and the JSON behind each; a name may be there twice.
+pub(super) fn pieces(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, String> {
+    let members: Members<'_> = serde_json::from_str(text).map_err(|why| why.to_string())?;
+    Ok(members.0)
+}
+
 /// The names and values of an object, which may be of any depth; a name may be there twice.
 pub(super) fn members(text: &str) -> Result<Vec<(Cow<'_, str>, Written<'_>)>, String> {
-    let members: Members<'_> = serde_json::from_str(text).map_err(|why| why.to_string())?;
-    members
-        .0
+    pieces(text)?
         .into_iter()
         .map(|(name, raw)| {
             let value = written(raw.get()).map_err(|why| format!("{name}: {why}"))?;

@@ -8,6 +8,7 @@ pub mod admit;
 pub mod instant;
 pub mod batch;
 pub mod json;
+pub mod cloudevents;
 pub mod import;
 pub mod csv;
 pub mod rows;
@@ -44,6 +45,9 @@ pub struct SourceSettings {
     pub name: SourceName,
     /// The offset from UTC, in seconds, of times that come without a zone; nothing refuses them.
     pub zone_offset_seconds: Option<i32>,
+    /// What its CloudEvents have as their `source`, where that is not the source's own name. Just
+    /// one: ids are unique within it, and two of them may use the same.
+    pub cloudevents: Option<String>,
 }
 
 impl Default for Settings {

@@ -24,6 +24,8 @@ use crate::intake::json::{BodyError, BodyKind, read_body};
 /// Longest body that is parsed on the thread that answers requests, in bytes: a few hundred
 /// records, well under a millisecond. A longer one is parsed where it delays nobody.
 const PARSE_INLINE_BYTES_MAX: usize = 64 * 1024;
+/// The headers that a CloudEvent in binary mode has to have.
+const EVENT_HEADERS: [&str; 4] = ["ce-specversion", "ce-id", "ce-source", "ce-type"];
 
 /// Usage from whoever shows a token.
 pub(super) async fn from_caller(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -60,7 +62,29 @@ pub(super) async fn from_operator(State(app): State<Arc<App>>, request: Request)
     submit(app, Arc::new(sources), request).await
 }
 
+/// Refuses a CloudEvent whose attributes are in the head and whose data alone is the body: read as
+/// a record, it would be rejected for want of what stands in the head.
+fn check_event_mode(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let named = EVENT_HEADERS.into_iter().find(|name| headers.contains_key(*name));
+    match named {
+        // Whole events may repeat their attributes in the head.
+        Some(name) if !BodyKind::of(kind).is_of_events() => {
+            let said = format!(
+                "{name} is of a CloudEvent in binary mode, which is not taken; send the whole \
+                 event as the body, as application/cloudevents+json, or several as \
+                 application/cloudevents-batch+json"
+            );
+            Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_event_mode", said).into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 async fn submit(app: Arc<App>, sources: Arc<Sources>, request: Request) -> Response {
+    if let Err(refusal) = check_event_mode(request.headers()) {
+        return *refusal;
+    }
     let (body, share, kind, deadline) = match receive(&app, request).await {
         Ok(received) => received,
         Err(refusal) => return *refusal,
@@ -155,15 +179,14 @@ pub(super) fn log_refusal(why: &GateError) {
 }
 
 pub(super) fn unread(why: &BodyError) -> Response {
-    let status = match why {
-        BodyError::Empty | BodyError::NotUtf8(_) | BodyError::Malformed(_) => {
-            StatusCode::BAD_REQUEST
-        }
-        BodyError::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
-    };
-    let code = match why {
-        BodyError::Empty | BodyError::NotUtf8(_) | BodyError::Malformed(_) => "malformed_body",
-        BodyError::TooMany(_) => "too_many_records",
+    let (status, code) = match why {
+        BodyError::Empty
+        | BodyError::NotUtf8(_)
+        | BodyError::Malformed(_)
+        | BodyError::EventExpected
+        | BodyError::EventsExpected => (StatusCode::BAD_REQUEST, "malformed_body"),
+        BodyError::EventFormat => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_event_format"),
+        BodyError::TooMany(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_records"),
     };
     refuse(status, code, why.to_string())
 }

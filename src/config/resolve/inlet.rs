@@ -1,6 +1,9 @@
 //! `[intake]` and `[source.NAME]`. PURE. Here: what intake takes. Never here: who may send it (see
 //! `http`). Read next: `import`.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use crate::config::field::{Table, Whole, name};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
@@ -22,6 +25,8 @@ const FREE_BYTES_MAX: i64 = 1024 * 1024 * 1024 * 1024 * 1024;
 const AHEAD_SECONDS_MAX: i64 = 365 * 86_400;
 /// Farthest that clocks anywhere are from UTC, in minutes: 14 hours.
 const ZONE_MINUTES_MAX: i32 = 14 * 60;
+/// Longest `source` of CloudEvents, in bytes: the longest address that programs agree to carry.
+const EVENT_SOURCE_BYTES_MAX: usize = 2048;
 
 pub(super) fn intake(
     intake: &raw::Intake,
@@ -125,6 +130,7 @@ fn fits(intake: &raw::Intake, settings: &Settings, found: &mut Findings) {
 
 fn sources_of(sources: &raw::Named<raw::Source>, found: &mut Findings) -> Vec<SourceSettings> {
     let mut all = Vec::new();
+    let mut named = BTreeMap::new();
     for (key, source) in sources {
         let table = Table { path: format!("source.{}", key.get_ref()), span: key.span() };
         let zone_offset_seconds = source.zone.as_ref().and_then(|field| {
@@ -137,13 +143,45 @@ fn sources_of(sources: &raw::Named<raw::Source>, found: &mut Findings) -> Vec<So
             }
             offset
         });
+        let cloudevents = event_source(&table, &source.cloudevents, &mut named, found);
         if let Some(name) =
             name("the source's name", key.get_ref(), key.span(), SourceName::new, found)
         {
-            all.push(SourceSettings { name, zone_offset_seconds });
+            all.push(SourceSettings { name, zone_offset_seconds, cloudevents });
         }
     }
     all
+}
+
+/// What a source's CloudEvents have as their `source`; `named` is what those of the others have.
+fn event_source<'a>(
+    table: &Table,
+    field: &'a raw::Key<String>,
+    named: &mut BTreeMap<&'a str, (String, Range<usize>)>,
+    found: &mut Findings,
+) -> Option<String> {
+    let field = field.as_ref()?;
+    let (key, text) = (table.key("cloudevents"), field.get_ref().as_str());
+    let is_address = !text.is_empty()
+        && text.len() <= EVENT_SOURCE_BYTES_MAX
+        && !text.chars().any(|each| each.is_control() || each.is_whitespace());
+    if !is_address {
+        let title = format!("`{key}` is {text:?}, which no CloudEvent has as its source");
+        let help = "write it as the events do, such as \"/gateway/eu\" or \"urn:x:y\"";
+        let problem = Problem::at(field.span(), title).label("no event would be of this source");
+        found.error(problem.help(help));
+        return None;
+    }
+    if let Some((first, span)) = named.get(text) {
+        let title = format!("`{first}` and `{key}` are the same");
+        let label = "an event would have to be of both";
+        let help = "keep one of them: whose events are these?";
+        let problem = Problem::at(field.span(), title).label(label).help(help);
+        found.error(problem.context(span.clone(), "the first"));
+        return None;
+    }
+    named.insert(text, (key, field.span()));
+    Some(text.to_owned())
 }
 
 /// Seconds from UTC: `UTC`, `+02:00`, `-03:30`.

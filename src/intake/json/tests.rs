@@ -14,6 +14,7 @@ fn settings() -> Settings {
     let zone = SourceSettings {
         name: SourceName::new("paris").unwrap(),
         zone_offset_seconds: Some(3_600),
+        cloudevents: None,
     };
     Settings {
         batch_records_max: 4,

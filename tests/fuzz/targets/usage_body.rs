@@ -24,7 +24,9 @@ fuzz_target!(|data: &[u8]| {
     let kind = match choice & 3 {
         0 => BodyKind::Json,
         1 => BodyKind::Lines,
-        _ => BodyKind::Unsaid,
+        2 => BodyKind::Unsaid,
+        _ if choice & 8 == 0 => BodyKind::Event,
+        _ => BodyKind::Events,
     };
     let Ok(batch) = read_body(body, kind, &rules) else { return };
     assert!(batch.len() <= settings.batch_records_max, "more items than a request may carry");

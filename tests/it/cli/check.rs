@@ -12,6 +12,7 @@ sources = ["web", "batch"]
 
 [source.batch]
 zone = "-03:30"
+cloudevents = "/batch/eu"
 
 [route.eu]
 meter = "bytes"
@@ -47,7 +48,7 @@ id_suffix = "-bytes"
     route calls: usage of "calls" → stripe.main meter "calls", one for each record, posted at once
     route eu: usage of "bytes" where plan = "pro" and region = "eu" → stripe.main meter "gigabytes", daily sums, times 0.000000001, posted 90s after each day, to the account "cus_{customer}"
     route requests: usage of "requests" → stripe.main meter "requests", hourly sums, posted 5m after each hour
-    source batch: token 1 speaks for it; times without a zone are at -03:30
+    source batch: token 1 speaks for it; times without a zone are at -03:30; its CloudEvents say "/batch/eu"
     source web: token 1 speaks for it
     import access: each csv row is 1 of "requests" and "bytes" from the column "size"
 

@@ -158,6 +158,21 @@ fn a_source_has_a_fixed_zone_or_none() {
 }
 
 #[test]
+fn a_source_is_named_by_one_source_of_events_and_that_by_no_other() {
+    let config = sound("[source.a]\ncloudevents = \"/gateway/eu\"\n[source.b]\n");
+    let named: Vec<Option<&str>> =
+        config.intake.sources.iter().map(|source| source.cloudevents.as_deref()).collect();
+    assert_eq!(named, [Some("/gateway/eu"), None]);
+    let title = "`source.a.cloudevents` and `source.b.cloudevents` are the same";
+    refused("[source.a]\ncloudevents = \"/eu\"\n[source.b]\ncloudevents = '/eu'", "'/eu'", title);
+    for (text, shown) in [("", "\"\""), ("/two words", "\"/two words\"")] {
+        let title =
+            format!("`source.a.cloudevents` is {shown}, which no CloudEvent has as its source");
+        refused(&format!("[source.a]\ncloudevents = '{text}'"), &format!("'{text}'"), &title);
+    }
+}
+
+#[test]
 fn a_log_filter_that_would_silence_the_log_is_refused() {
     for (filter, title) in [
         ("inof", "`log.filter` does not know the level \"inof\""),

@@ -19,6 +19,7 @@ const DECIDERS: &[&str] = &[
     "src/delivery/settle.rs",
     "src/intake/admit.rs",
     "src/intake/batch.rs",
+    "src/intake/cloudevents.rs",
     "src/intake/correct.rs",
     "src/intake/correction_files.rs",
     "src/intake/csv.rs",
