@@ -48,17 +48,17 @@ use run::{Bench, STEPS, Setup};
 use scenario::Scenario;
 
 /// Seeds of each scenario in the gate.
-const GATE_SEEDS: u64 = 200;
+const GATE_SEEDS: u64 = 120;
 /// Steps of a seed in the gate.
 const GATE_STEPS: u64 = 4;
 /// Seeds of the gate in which something is billed, and their steps: a period lasts for hours.
-const GATE_MONTHS: u64 = 60;
+const GATE_MONTHS: u64 = 40;
 const GATE_MONTHS_STEPS: u64 = 12;
 /// Seeds of the gate at a provider that keeps entries, and their steps.
-const GATE_SITES: u64 = 60;
+const GATE_SITES: u64 = 40;
 const GATE_SITES_STEPS: u64 = 12;
 /// Seeds of the gate at one of most of whose prices one entry counts.
-const GATE_LEVELS: u64 = 40;
+const GATE_LEVELS: u64 = 24;
 /// Seeds of the gate that are run twice, to see whether they do the same.
 const GATE_TWICE: u64 = 6;
 
