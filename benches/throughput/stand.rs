@@ -85,6 +85,7 @@ impl Stand {
             let rooms = Rooms {
                 gate: Arc::new(gate),
                 corrections: ledger.clone(),
+                rejected: ledger.clone(),
                 ledger: ledger.clone(),
                 metrics: Metrics::new(),
                 readiness,

@@ -100,9 +100,33 @@ CREATE TABLE rejected_record (
   place TEXT NOT NULL,
   field TEXT NOT NULL,
   reason TEXT NOT NULL,
+  -- What came, what it came as, and whether all of it was kept.
   raw TEXT NOT NULL,
-  recorded_at INTEGER NOT NULL
+  form TEXT NOT NULL CONSTRAINT rejected_record_forms CHECK (form IN
+    ('record', 'event', 'row', 'correction')),
+  whole INTEGER NOT NULL CONSTRAINT rejected_record_whole_form CHECK (whole IN (0, 1)),
+  recorded_at INTEGER NOT NULL,
+  -- Nothing while it is open. It ends once: a record in its place is booked, or somebody said that
+  -- there is none, and why.
+  ended TEXT CONSTRAINT rejected_record_endings CHECK (ended IN ('resubmitted', 'dismissed')),
+  position INTEGER REFERENCES usage_record (position),
+  why TEXT,
+  who TEXT,
+  ended_at INTEGER,
+  CONSTRAINT rejected_record_end_form CHECK
+    ((ended IS NULL) = (who IS NULL) AND (ended IS NULL) = (ended_at IS NULL)
+    AND (ended IS 'resubmitted') = (position IS NOT NULL)
+    AND (ended IS 'dismissed') = (why IS NOT NULL))
 ) STRICT;
+CREATE INDEX rejected_record_open ON rejected_record (id) WHERE ended IS NULL;
+
+CREATE TRIGGER rejected_record_is_sealed BEFORE UPDATE OF id, digest, source, record_id, place,
+  field, reason, raw, form, whole, recorded_at ON rejected_record
+BEGIN SELECT RAISE(ABORT, 'what was rejected is sealed'); END;
+CREATE TRIGGER rejected_record_ends_once BEFORE UPDATE ON rejected_record WHEN OLD.ended IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'what was rejected ends once'); END;
+CREATE TRIGGER rejected_record_never_goes BEFORE DELETE ON rejected_record
+BEGIN SELECT RAISE(ABORT, 'what was rejected is kept'); END;
 
 -- ── accrual ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::resolution::{ItemName, Verdict};
 
+pub mod rejected;
+
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
 /// that both sides agree.
 #[derive(Debug, Parser)]
@@ -43,6 +45,9 @@ pub enum Command {
     /// Show what waits for a person.
     #[command(subcommand)]
     Held(Held),
+    /// Work with what came in as a record and is none.
+    #[command(subcommand)]
+    Rejected(rejected::Rejected),
     /// Book the usage records of files, or with --corrections accept corrections of records.
     Import(Import),
     /// Take records back, for good: one by its name, or all that the flags find.

@@ -72,7 +72,7 @@ pub(crate) async fn list(asked: &HeldList) -> anyhow::Result<Exit> {
 }
 
 /// Keeps the first `limit`; whether there were more.
-fn cut<T>(items: &mut Vec<T>, limit: u32) -> bool {
+pub(crate) fn cut<T>(items: &mut Vec<T>, limit: u32) -> bool {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > limit;
     items.truncate(limit);

@@ -30,6 +30,7 @@ mod trace;
 mod held;
 mod questions;
 mod resolve;
+mod rejected;
 mod verify;
 mod backup;
 mod import;
@@ -73,6 +74,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Held(Held::List(asked)) => block_on(held::list(&asked)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),
         Command::Held(Held::Resolve(asked)) => block_on(resolve::resolve(&asked)),
+        Command::Rejected(asked) => block_on(rejected::rejected(&asked)),
         Command::Import(asked) => block_on(import::import(&asked)),
         Command::Cancel(asked) => block_on(correct::cancel(&asked)),
         Command::Adjust(asked) => block_on(correct::adjust(&asked)),

@@ -66,6 +66,10 @@ impl Standing {
         };
         let records = taken(status.records, status.accrued_to);
         let corrections = taken(status.corrections, status.corrected_to);
+        let rejected = match (status.rejected, status.rejected_open) {
+            (0, _) => "0".to_owned(),
+            (all, open) => format!("{all}, of which {open} wait (tallyd rejected list)"),
+        };
         let holder = match &self.holder {
             Some(holder) => format!("in use by {holder}"),
             None => "none: nobody holds the ledger, and nothing is told".to_owned(),
@@ -80,7 +84,7 @@ impl Standing {
             ("records", records),
             ("corrections", corrections),
             ("conflicts", status.conflicts.to_string()),
-            ("rejected", status.rejected.to_string()),
+            ("rejected", rejected),
             ("balances to tell", status.balances_open.to_string()),
             ("oldest event that waits", or_none(status.oldest_open_at)),
             ("nearest deadline", or_none(status.nearest_deadline_at)),

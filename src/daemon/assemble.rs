@@ -194,6 +194,7 @@ impl Daemon {
         let rooms = Rooms {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
+            rejected: ledger.clone(),
             ledger: ledger.clone(),
             metrics: metrics.clone(),
             readiness,

@@ -124,6 +124,7 @@ impl Service for Watcher {
             nearest_deadline_seconds: status
                 .nearest_deadline_at
                 .map(|at| seconds(at.micros_since(now))),
+            rejected_open: status.rejected_open,
             at_risk: at_risk(&status),
             held_basis_points: status.recent.held_basis_points(),
             holds: status.held,

@@ -6,6 +6,7 @@
 //! | usage record | an immutable fact from a source: who used how much of what, when |
 //! | journal | all usage records in the order they were booked |
 //! | route | configuration: which records go to which provider meter, and how |
+//! | rejected | what came in as a record and is none, kept until it is resubmitted or dismissed |
 //! | correction | a later entry that cancels a record or gives it another quantity |
 //! | booking | the fact that a route version booked a record to a balance |
 //! | balance | what a provider should hold for one destination, and what it was told |
@@ -23,6 +24,7 @@ pub mod quantity;
 pub mod names;
 pub mod digest;
 pub mod record;
+pub mod rejected;
 pub mod correction;
 pub mod resolution;
 pub mod write_off;

@@ -1,5 +1,5 @@
 //! Usage records. Here: the immutable fact from a source, and what makes two of them the same.
-//! Never here: parsing, storage. Read next: [`crate::domain::balance`].
+//! Never here: parsing, storage. Read next: [`crate::domain::rejected`].
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -107,6 +107,8 @@ pub struct Fields<'a> {
 pub enum Sources {
     /// All; each record names its own.
     Any,
+    /// All; a record that names none is of this one.
+    AnyOr(SourceName),
     /// These. With exactly one, records need not name it.
     These(Vec<SourceName>),
 }
@@ -117,6 +119,7 @@ impl Sources {
     pub fn only(&self) -> Option<&SourceName> {
         match self {
             Self::Any => None,
+            Self::AnyOr(name) => Some(name),
             Self::These(names) => match names.as_slice() {
                 [name] => Some(name),
                 [] | [_, _, ..] => None,
@@ -188,7 +191,7 @@ pub(super) fn source(written: Option<Written<'_>>, sources: &Sources) -> Result<
 /// `source`, if the sender may speak for it.
 pub(super) fn source_of_sender(source: SourceName, sources: &Sources) -> Result<SourceName, Fault> {
     match sources {
-        Sources::Any => Ok(source),
+        Sources::Any | Sources::AnyOr(_) => Ok(source),
         Sources::These(names) if names.contains(&source) => Ok(source),
         Sources::These(_) => {
             let value = quoted(source.as_str());

@@ -7,6 +7,7 @@ use std::fmt;
 use super::admit::{Fault, Sources, cut};
 use crate::domain::names::{NAME_BYTES_MAX, SourceName};
 use crate::domain::record::UsageRecord;
+use crate::domain::rejected::Form;
 use crate::ledger::intake::{Admitted, Rejected};
 
 /// Most of a rejected item's own text that is kept, in bytes: the whole of an ordinary record, so
@@ -28,6 +29,31 @@ impl fmt::Display for Place {
             Self::Record(number) => write!(f, "record {number}"),
             Self::Line(number) => write!(f, "line {number}"),
         }
+    }
+}
+
+/// What came as a record and is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// What it came as.
+    pub form: Form,
+    /// Whether the text is all that came, and as it came.
+    pub whole: bool,
+}
+
+impl<'a> Raw<'a> {
+    /// The whole of something.
+    #[must_use]
+    pub const fn whole(form: Form, text: &'a str) -> Self {
+        Self { text, form, whole: true }
+    }
+
+    /// What can be shown of something.
+    #[must_use]
+    pub const fn part(form: Form, text: &'a str) -> Self {
+        Self { text, form, whole: false }
     }
 }
 
@@ -64,7 +90,7 @@ impl Batch {
         place: Place,
         fault: Fault,
         id: Option<&str>,
-        raw: &str,
+        raw: Raw<'_>,
         sources: &Sources,
     ) {
         let source = sources.only().map_or("", SourceName::as_str);
@@ -78,7 +104,7 @@ pub(super) fn rejected(
     fault: Fault,
     source: &str,
     id: Option<&str>,
-    raw: &str,
+    raw: Raw<'_>,
 ) -> Rejected {
     Rejected {
         source: cut(source, NAME_BYTES_MAX).to_owned(),
@@ -86,6 +112,8 @@ pub(super) fn rejected(
         place: place.to_string(),
         field: fault.field,
         reason: fault.reason,
-        raw: cut(raw, RAW_BYTES_MAX).to_owned(),
+        raw: cut(raw.text, RAW_BYTES_MAX).to_owned(),
+        form: raw.form,
+        whole: raw.whole && raw.text.len() <= RAW_BYTES_MAX,
     }
 }

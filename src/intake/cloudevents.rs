@@ -21,10 +21,11 @@
 use std::borrow::Cow;
 
 use super::admit::{Fault, Fields, Rules, Written, admit, field_name, quoted, source_of_sender};
-use super::batch::{Batch, Place};
+use super::batch::{Batch, Place, Raw};
 use super::json::{check_length, members, pieces, written};
 use crate::domain::names::{NameError, SourceName};
 use crate::domain::record::UsageRecord;
+use crate::domain::rejected::Form;
 use crate::domain::time::Timestamp;
 
 /// The version of CloudEvents that is read. Another one may mean another thing by an attribute.
@@ -43,7 +44,8 @@ pub fn read_event(text: &str, place: Place, rules: &Rules<'_>, batch: &mut Batch
         Ok(record) => batch.admit(place, record),
         Err(fault) => {
             let fault = fault.of_event();
-            batch.reject(place, fault, id.as_ref().and_then(Written::said), text, rules.sources);
+            let id = id.as_ref().and_then(Written::said);
+            batch.reject(place, fault, id, Raw::whole(Form::Event, text), rules.sources);
         }
     }
 }

@@ -4,11 +4,12 @@
 
 use super::Settings;
 use super::admit::{Fault, Sources, Written, escaped, field_name, name, quoted, source};
-use super::batch::{Place, rejected};
+use super::batch::{Place, Raw, rejected};
 use super::json::members;
 use crate::domain::correction::{Change, Correction, CorrectionKind, REASON_BYTES_MAX};
 use crate::domain::names::{CorrectionName, RecordId};
 use crate::domain::quantity::Quantity;
+use crate::domain::rejected::Form;
 use crate::ledger::intake::Rejected;
 
 /// The fields of a correction, by the names they have in JSON and in the header of a table.
@@ -249,6 +250,7 @@ impl CorrectionBatch {
         let source = text(said.source.as_ref()).or(only).unwrap_or_default();
         let kind = text(said.kind.as_ref()).and_then(CorrectionKind::parse);
         let id = text(said.id.as_ref()).map(escaped);
+        let raw = Raw::whole(Form::Correction, raw);
         let item = rejected(place, fault, source, text(said.record.as_ref()), raw);
         self.unfit.push(Unfit { place, kind, id, item });
     }

@@ -1,6 +1,6 @@
 //! The one door for corrections. Here: whether there is room, the calls that accept a batch, and
 //! what became of each correction. Never here: reading bytes (see [`super::correct`]), HTTP. Read
-//! next: [`crate::ledger::intake`].
+//! next: [`super::resubmit`].
 
 use super::admit::quoted;
 use super::batch::Place;

@@ -9,12 +9,13 @@ use std::io::BufRead;
 
 use super::Settings;
 use super::admit::{Fault, Fields, Rules, Written, admit, quoted};
-use super::batch::{Batch, Place};
+use super::batch::{Batch, Place, Raw};
 use super::csv::Table;
 use super::json;
 use super::rows::{Cutting, Found, Rows};
 use crate::domain::names::MeterName;
 use crate::domain::quantity::Quantity;
+use crate::domain::rejected::Form;
 
 /// What a mapped file is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,8 +216,8 @@ impl<R: BufRead> FileRecords<R> {
                     let most = rules.settings.record_bytes_max;
                     let reason = format!("is {bytes} bytes long, and at most {most} are taken");
                     let raw = String::from_utf8_lossy(&self.row);
-                    let fault = Fault::whole(reason);
-                    batch.reject(Place::Line(line), fault, None, &raw, rules.sources);
+                    let (fault, raw) = (Fault::whole(reason), Raw::part(self.form(), &raw));
+                    batch.reject(Place::Line(line), fault, None, raw, rules.sources);
                 }
                 Found::End if rows == 0 => return Ok(None),
                 Found::End => break,
@@ -224,6 +225,14 @@ impl<R: BufRead> FileRecords<R> {
             rows += 1;
         }
         Ok(Some(FileBatch { batch, bytes_read: self.rows.bytes_read() }))
+    }
+
+    /// What its rows are.
+    const fn form(&self) -> Form {
+        match &self.shape {
+            Shape::Records => Form::Record,
+            Shape::Objects(_) | Shape::Table(..) => Form::Row,
+        }
     }
 
     fn records_per_row(&self) -> usize {
@@ -286,7 +295,10 @@ fn read_header<R: BufRead>(
 fn read_object(mapping: &Mapping, row: &[u8], line: u64, rules: &Rules<'_>, batch: &mut Batch) {
     let text = match str::from_utf8(row) {
         Ok(text) => text.trim_ascii(),
-        Err(why) => return json::reject_not_utf8(row, why.valid_up_to(), line, rules, batch),
+        Err(why) => {
+            let valid_up_to = why.valid_up_to();
+            return json::reject_not_utf8(row, Form::Row, valid_up_to, line, rules, batch);
+        }
     };
     let place = RowPlace { line, raw: text, rules };
     let members = match json::members(text) {
@@ -313,7 +325,8 @@ struct RowPlace<'a> {
 
 impl RowPlace<'_> {
     fn reject(&self, fault: Fault, id: Option<&str>, batch: &mut Batch) {
-        batch.reject(Place::Line(self.line), fault, id, self.raw, self.rules.sources);
+        let raw = Raw::whole(Form::Row, self.raw);
+        batch.reject(Place::Line(self.line), fault, id, raw, self.rules.sources);
     }
 }
 

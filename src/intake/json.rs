@@ -14,9 +14,10 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::admit::{Fault, Fields, Rules, Written, admit, unknown_field};
-use super::batch::{Batch, Place};
+use super::batch::{Batch, Place, Raw};
 use super::cloudevents::read_event;
 use crate::domain::record::{Property, UsageRecord};
+use crate::domain::rejected::Form;
 
 /// How a body holds its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,13 +170,17 @@ fn read_lines(body: &[u8], rules: &Rules<'_>) -> Result<Batch, BodyError> {
 pub fn read_line(line: &[u8], number: u64, rules: &Rules<'_>, batch: &mut Batch) {
     match str::from_utf8(line) {
         Ok(line) => read_record(line, Place::Line(number), rules, batch),
-        Err(why) => reject_not_utf8(line, why.valid_up_to(), number, rules, batch),
+        Err(why) => {
+            let valid_up_to = why.valid_up_to();
+            reject_not_utf8(line, Form::Record, valid_up_to, number, rules, batch);
+        }
     }
 }
 
 /// Rejects a line that is not text.
 pub(super) fn reject_not_utf8(
     line: &[u8],
+    form: Form,
     valid_up_to: usize,
     number: u64,
     rules: &Rules<'_>,
@@ -184,7 +189,7 @@ pub(super) fn reject_not_utf8(
     let start = &line[..line.len().min(super::batch::RAW_BYTES_MAX)];
     let fault = Fault::whole(format!("is not UTF-8 from its byte {valid_up_to} on"));
     let raw = String::from_utf8_lossy(start);
-    batch.reject(Place::Line(number), fault, None, &raw, rules.sources);
+    batch.reject(Place::Line(number), fault, None, Raw::part(form, &raw), rules.sources);
 }
 
 /// Judges one record's text.
@@ -202,7 +207,7 @@ pub fn read_record(text: &str, place: Place, rules: &Rules<'_>, batch: &mut Batc
         Ok(record) => batch.admit(place, record),
         Err(fault) => {
             let id = id.as_ref().and_then(Written::said);
-            batch.reject(place, fault, id, text, rules.sources);
+            batch.reject(place, fault, id, Raw::whole(Form::Record, text), rules.sources);
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod gate;
 pub mod correct;
 pub mod correction_files;
 pub mod desk;
+pub mod resubmit;
 
 /// What the operator set for intake.
 #[derive(Clone, Debug, PartialEq, Eq)]

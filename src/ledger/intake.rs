@@ -7,6 +7,7 @@ use super::LedgerError;
 use crate::domain::correction::{Correction, CorrectionId, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::record::{Position, UsageRecord};
+use crate::domain::rejected::Form;
 use crate::domain::time::Timestamp;
 
 /// A well-formed record with its two digests, made before the transaction so that the one writer
@@ -43,6 +44,10 @@ pub struct Rejected {
     pub reason: String,
     /// What came in, cut to a bound.
     pub raw: String,
+    /// What it came as.
+    pub form: Form,
+    /// Whether [`Self::raw`] is all that came.
+    pub whole: bool,
 }
 
 /// What became of an admitted record.

@@ -16,6 +16,7 @@ pub mod report;
 pub mod operator;
 pub mod corrections;
 pub mod holds;
+pub mod rejected;
 pub mod notices;
 pub mod billing;
 

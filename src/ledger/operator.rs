@@ -39,6 +39,8 @@ pub struct Status {
     pub conflicts: i64,
     /// Items that came in and are no records.
     pub rejected: i64,
+    /// Of those, how many nobody has seen to.
+    pub rejected_open: i64,
     /// Records that wait in front of a route, by reason.
     pub parked: Vec<Count>,
     /// Events by provider and state: (provider, state, how many).

@@ -102,6 +102,8 @@ pub struct Standing {
     /// How long until the nearest deadline of an event that waits to be told, in seconds; below
     /// zero when it has passed.
     pub nearest_deadline_seconds: Option<i64>,
+    /// Items that came as records, are none, and wait for a person.
+    pub rejected_open: i64,
     /// Bytes free on the ledger's disk.
     pub free_bytes: Option<u64>,
 }
@@ -120,6 +122,7 @@ pub struct Metrics {
     invoices: Family<AgreementLabel, Counter>,
     events: Family<StateLabel, Gauge>,
     parked: Family<ReasonLabel, Gauge>,
+    rejected_open: Gauge,
     held: Gauge,
     holds: Family<HoldLabel, Gauge>,
     at_risk: Family<MeterLabel, Gauge>,
@@ -159,6 +162,7 @@ impl Metrics {
             invoices: Family::default(),
             events: Family::default(),
             parked: Family::default(),
+            rejected_open: Gauge::default(),
             held: Gauge::default(),
             holds: Family::default(),
             at_risk: Family::default(),
@@ -193,6 +197,8 @@ impl Metrics {
         all.register("meter_events", said, self.events.clone());
         let said = "Records that wait in front of a route, by reason";
         all.register("parked_records", said, self.parked.clone());
+        let said = "Items that came as records, are none, and wait for a person";
+        all.register("rejected_open", said, self.rejected_open.clone());
         let said = "Meter events that wait for a person or for proof";
         all.register("held_events", said, self.held.clone());
         let said = "Held meter events and balances, by reason";
@@ -292,6 +298,7 @@ impl Metrics {
         for (reason, count) in &standing.parked {
             self.parked.get_or_create(&ReasonLabel { reason: reason.clone() }).set(*count);
         }
+        self.rejected_open.set(standing.rejected_open);
         self.oldest_open.set(standing.oldest_open_seconds.unwrap_or(0));
         show_or_hide(&self.nearest_deadline, standing.nearest_deadline_seconds);
         let free_bytes = standing.free_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));

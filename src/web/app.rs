@@ -22,6 +22,7 @@ use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
 use crate::ledger::intake::CorrectionLedger;
 use crate::ledger::operator::OperatorLedger;
+use crate::ledger::rejected::RejectedLedger;
 use crate::service::Bell;
 use crate::telemetry::metrics::Metrics;
 
@@ -41,6 +42,8 @@ pub struct Rooms {
     pub gate: Arc<Gate>,
     /// The ledger, for corrections.
     pub corrections: Arc<dyn CorrectionLedger>,
+    /// The ledger, for what was rejected.
+    pub rejected: Arc<dyn RejectedLedger>,
     /// The ledger, for the operator.
     pub ledger: Arc<dyn OperatorLedger>,
     /// Where requests and records are counted.
@@ -103,6 +106,8 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/usage/{source}/{id}", get(trace::for_operator))
             .route("/v1/corrections", post(corrections::from_operator))
             .route("/v1/rejected", post(rejected::keep))
+            .route("/v1/rejected/resubmit", post(rejected::resubmit))
+            .route("/v1/rejected/dismiss", post(rejected::dismiss))
             .route("/v1/customers", post(operator::customers))
             .route("/v1/held", post(holds::resolve))
             .route("/v1/caught-up", post(holds::caught_up))

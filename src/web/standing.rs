@@ -51,6 +51,7 @@ pub fn status_json(status: &Status) -> Value {
         "corrected_to": status.corrected_to,
         "conflicts": status.conflicts,
         "rejected": status.rejected,
+        "rejected_open": status.rejected_open,
         "parked": parked,
         "events": events,
         "held": held,

@@ -58,7 +58,7 @@ async fn life(
         .map_err(|why| bad(format!("the source {} {why}", quoted(&source))))?;
     let record = RecordId::new(&id).map_err(|why| bad(format!("the id {} {why}", quoted(&id))))?;
     match sources {
-        Sources::Any => {}
+        Sources::Any | Sources::AnyOr(_) => {}
         Sources::These(names) if names.contains(&name) => {}
         Sources::These(_) => {
             let said = format!("the source {} is not one this sender may ask for", quoted(&source));

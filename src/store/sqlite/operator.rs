@@ -36,6 +36,7 @@ impl OperatorLedger for SqliteLedger {
             corrected_to: row.integer("corrected_to")?,
             conflicts: row.integer("conflicts")?,
             rejected: row.integer("rejected")?,
+            rejected_open: row.integer("rejected_open")?,
             balances_open: row.integer("balances_open")?,
             oldest_open_at: row.maybe_time("oldest_open_at")?,
             nearest_deadline_at: row.maybe_time("nearest_deadline_at")?,

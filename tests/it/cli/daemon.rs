@@ -52,6 +52,7 @@ impl Daemon {
         let rooms = Rooms {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
+            rejected: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness,

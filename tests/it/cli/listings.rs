@@ -79,7 +79,7 @@ fn an_empty_ledger_says_so_in_sentences() {
     records                  none yet
     corrections              none yet
     conflicts                0
-    rejected                 1
+    rejected                 1, of which 1 wait (tallyd rejected list)
     balances to tell         0
     oldest event that waits  -
     nearest deadline         -
@@ -363,7 +363,7 @@ async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     provider     account              mode  sending
     stripe.main  acct_1TallydSandbox  test  yes
     ");
-    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, corrections: number, corrected_to: number, conflicts: number, rejected: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}], notices: []}");
+    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, corrections: number, corrected_to: number, conflicts: number, rejected: number, rejected_open: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}], notices: []}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod cloudevents;
 mod corrections;
 mod forgeries;
 mod operator;
+mod rejected;
 mod webhooks;
 mod world;
 

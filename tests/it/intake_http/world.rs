@@ -90,7 +90,7 @@ impl Model {
         self.booked.lock().unwrap().len()
     }
 
-    fn book(&self, record: &Admitted) -> Admission {
+    pub(super) fn book(&self, record: &Admitted) -> Admission {
         let mut booked = self.booked.lock().unwrap();
         let next = Position(i64::try_from(booked.len()).unwrap() + 1);
         let (content, position) = *booked.entry(record.identity).or_insert((record.content, next));
@@ -356,6 +356,7 @@ impl World {
         let rooms = Rooms {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
+            rejected: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness: ready,

@@ -5,6 +5,7 @@ SELECT l.id AS ledger_id,
   (SELECT position FROM watermark WHERE room = 'corrections') AS corrected_to,
   (SELECT count(*) FROM conflicting_record WHERE decided IS NULL) AS conflicts,
   (SELECT count(*) FROM rejected_record) AS rejected,
+  (SELECT count(*) FROM rejected_record WHERE ended IS NULL) AS rejected_open,
   (SELECT count(*) FROM balance WHERE due_at IS NOT NULL) AS balances_open,
   (SELECT min(created_at) FROM meter_event WHERE state IN ('pending', 'unknown'))
     AS oldest_open_at,
