@@ -96,6 +96,8 @@ CREATE TABLE rejected_record (
   id INTEGER NOT NULL PRIMARY KEY,
   digest BLOB NOT NULL CONSTRAINT rejected_record_is_kept_once UNIQUE,
   source TEXT NOT NULL,
+  -- The sources that its sender may speak for, a JSON array; NULL where that is all.
+  spoke_for TEXT,
   record_id TEXT,
   place TEXT NOT NULL,
   field TEXT NOT NULL,
@@ -120,8 +122,8 @@ CREATE TABLE rejected_record (
 ) STRICT;
 CREATE INDEX rejected_record_open ON rejected_record (id) WHERE ended IS NULL;
 
-CREATE TRIGGER rejected_record_is_sealed BEFORE UPDATE OF id, digest, source, record_id, place,
-  field, reason, raw, form, whole, recorded_at ON rejected_record
+CREATE TRIGGER rejected_record_is_sealed BEFORE UPDATE OF id, digest, source, spoke_for,
+  record_id, place, field, reason, raw, form, whole, recorded_at ON rejected_record
 BEGIN SELECT RAISE(ABORT, 'what was rejected is sealed'); END;
 CREATE TRIGGER rejected_record_ends_once BEFORE UPDATE ON rejected_record WHEN OLD.ended IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'what was rejected ends once'); END;

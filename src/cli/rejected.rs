@@ -116,8 +116,8 @@ fn write_list(
         table.row([
             number.to_string(),
             since.to_rfc3339(),
-            words::or_dash(Some(kept.source.as_str()).filter(|source| !source.is_empty())),
-            words::or_dash(kept.id.as_deref()),
+            words::or_dash(Some(shown(&kept.source).as_str()).filter(|source| !source.is_empty())),
+            words::or_dash(kept.id.as_deref().map(shown).as_deref()),
             kept.form.to_string(),
             kept.place.clone(),
             end.as_ref().map_or_else(open, ending),
@@ -130,6 +130,11 @@ fn write_list(
         writeln!(out, "\nThese are the oldest; there are more (--after {last}).")?;
     }
     Ok(())
+}
+
+/// What was sent as a name, and may be none: on one line, and without what steers a terminal.
+fn shown(text: &str) -> String {
+    text.escape_debug().to_string()
 }
 
 fn ending(end: &RejectedEnd) -> String {
@@ -203,7 +208,8 @@ fn read(file: &Path, most: usize) -> anyhow::Result<String> {
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > most {
         bail!("{name} is longer than {most} bytes, which is the most that a record may have");
     }
-    String::from_utf8(text).with_context(|| format!("{name} is not UTF-8"))
+    let text = String::from_utf8(text).with_context(|| format!("{name} is not UTF-8"))?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 fn exit(told: &[Told]) -> Exit {

@@ -8,7 +8,7 @@ use super::{Settings, instant};
 use crate::domain::names::{NAME_BYTES_MAX, NameError, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Properties, Property, UsageRecord};
-use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
+use crate::domain::time::{MICROS_PER_SECOND, TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 
 /// Most of a value that a reason repeats, in bytes: enough to recognise it, too little to be a
 /// payload.
@@ -259,9 +259,11 @@ fn time(
         let reason = format!("{at} lies after {TIMESTAMP_MAX}; Unix times are seconds");
         return Err(Fault::new(FIELD, reason));
     }
-    let latest = rules.now.plus_micros(rules.settings.ahead_micros_max);
-    if at > latest {
-        let reason = format!("{at} lies too far ahead: the latest taken now is {latest}");
+    let ahead = rules.settings.ahead_micros_max;
+    if at > rules.now.plus_micros(ahead) {
+        // Without the present instant: sent again, the record is the same item for a person.
+        let seconds = ahead / MICROS_PER_SECOND;
+        let reason = format!("{at} lies too far ahead: at most {seconds} seconds from now on");
         return Err(Fault::new(FIELD, reason));
     }
     Ok(at)

@@ -50,6 +50,12 @@ impl<'a> Raw<'a> {
         Self { text, form, whole: true }
     }
 
+    /// What `came`, shown as `text`: the whole of it, if nothing had to be replaced.
+    #[must_use]
+    pub fn shown(form: Form, came: &[u8], text: &'a str) -> Self {
+        Self { text, form, whole: text.as_bytes() == came }
+    }
+
     /// What can be shown of something.
     #[must_use]
     pub const fn part(form: Form, text: &'a str) -> Self {
@@ -94,20 +100,24 @@ impl Batch {
         sources: &Sources,
     ) {
         let source = sources.only().map_or("", SourceName::as_str);
-        self.rejected.push((place, rejected(place, fault, source, id, raw)));
+        self.rejected.push((place, rejected(place, fault, (source, sources), id, raw)));
     }
 }
 
-/// An item as it is kept for a person.
+/// An item of `source`, by a sender who speaks for `sources`, as it is kept for a person.
 pub(super) fn rejected(
     place: Place,
     fault: Fault,
-    source: &str,
+    (source, sources): (&str, &Sources),
     id: Option<&str>,
     raw: Raw<'_>,
 ) -> Rejected {
     Rejected {
         source: cut(source, NAME_BYTES_MAX).to_owned(),
+        spoke_for: match sources {
+            Sources::Any | Sources::AnyOr(_) => None,
+            Sources::These(names) => Some(names.clone()),
+        },
         id: id.map(|id| cut(id, NAME_BYTES_MAX).to_owned()),
         place: place.to_string(),
         field: fault.field,

@@ -233,7 +233,9 @@ impl CorrectionBatch {
         let said = Fields { quantity: None, replaces: None, reason: None, ..fields.clone() };
         match fault.map_or_else(|| correction(fields, rules), Err) {
             Ok(correction) => self.admitted.push((place, correction)),
-            Err(fault) => self.reject(place, fault, &said, raw, rules),
+            Err(fault) => {
+                self.reject(place, fault, &said, Raw::whole(Form::Correction, raw), rules);
+            }
         }
     }
 
@@ -243,15 +245,15 @@ impl CorrectionBatch {
         place: Place,
         fault: Fault,
         said: &Fields<'_>,
-        raw: &str,
+        raw: Raw<'_>,
         rules: &CorrectionRules<'_>,
     ) {
         let only = rules.sources.only().map(|source| source.as_str());
         let source = text(said.source.as_ref()).or(only).unwrap_or_default();
         let kind = text(said.kind.as_ref()).and_then(CorrectionKind::parse);
         let id = text(said.id.as_ref()).map(escaped);
-        let raw = Raw::whole(Form::Correction, raw);
-        let item = rejected(place, fault, source, text(said.record.as_ref()), raw);
+        let record = text(said.record.as_ref());
+        let item = rejected(place, fault, (source, rules.sources), record, raw);
         self.unfit.push(Unfit { place, kind, id, item });
     }
 
@@ -263,19 +265,22 @@ impl CorrectionBatch {
             Ok(text) => text.trim_ascii(),
             Err(why) => {
                 let fault = whole(format!("is not UTF-8 from its byte {} on", why.valid_up_to()));
-                let raw = String::from_utf8_lossy(line);
-                return self.reject(place, fault, &Fields::default(), &raw, rules);
+                let shown = String::from_utf8_lossy(line);
+                let raw = Raw::part(Form::Correction, &shown);
+                return self.reject(place, fault, &Fields::default(), raw, rules);
             }
         };
         if text.len() > most {
             let fault =
                 whole(format!("is {} bytes long, and at most {most} are taken", text.len()));
-            return self.reject(place, fault, &Fields::default(), text, rules);
+            let raw = Raw::whole(Form::Correction, text);
+            return self.reject(place, fault, &Fields::default(), raw, rules);
         }
         match Fields::of_json(text) {
             Ok(read) => self.judge(place, read, text, rules),
             Err(fault) => {
-                self.reject(place, fault.of_correction(), &Fields::default(), text, rules);
+                let raw = Raw::whole(Form::Correction, text);
+                self.reject(place, fault.of_correction(), &Fields::default(), raw, rules);
             }
         }
     }

@@ -5,11 +5,12 @@ use std::io::BufRead;
 
 use super::Settings;
 use super::admit::{Fault, quoted};
-use super::batch::Place;
+use super::batch::{Place, Raw};
 use super::correct::{CorrectionBatch, CorrectionRules, FIELDS, Fields};
 use super::csv::Table;
 use super::import::ImportError;
 use super::rows::{Cutting, Found, Rows};
+use crate::domain::rejected::Form;
 
 /// The columns that a table of corrections must have.
 const NEEDED: [&str; 4] = ["record", "id", "kind", "reason"];
@@ -86,8 +87,9 @@ impl<R: BufRead> FileCorrections<R> {
                     let most = rules.settings.record_bytes_max;
                     let reason = format!("is {bytes} bytes long, and at most {most} are taken");
                     let fault = Fault::whole(reason).of_correction();
-                    let raw = String::from_utf8_lossy(&self.row);
-                    batch.reject(Place::Line(line), fault, &Fields::default(), &raw, rules);
+                    let shown = String::from_utf8_lossy(&self.row);
+                    let raw = Raw::part(Form::Correction, &shown);
+                    batch.reject(Place::Line(line), fault, &Fields::default(), raw, rules);
                 }
                 Found::End if rows == 0 => return Ok(None),
                 Found::End => break,
@@ -106,7 +108,8 @@ impl<R: BufRead> FileCorrections<R> {
         let raw = String::from_utf8_lossy(row);
         match table.take(row) {
             Err(fault) => {
-                batch.reject(place, fault.of_correction(), &Fields::default(), &raw, rules);
+                let raw = Raw::shown(Form::Correction, row, &raw);
+                batch.reject(place, fault.of_correction(), &Fields::default(), raw, rules);
             }
             Ok(()) => {
                 let (mut fields, mut fault) = (Fields::default(), None);

@@ -251,7 +251,8 @@ impl<R: BufRead> FileRecords<R> {
             Shape::Records => json::read_line(row, line, rules, batch),
             Shape::Objects(mapping) => read_object(mapping, row, line, rules, batch),
             Shape::Table(mapping, table) => {
-                let place = RowPlace { line, raw: &String::from_utf8_lossy(row), rules };
+                let text = String::from_utf8_lossy(row);
+                let place = RowPlace { line, raw: Raw::shown(Form::Row, row, &text), rules };
                 match table.take(row) {
                     Ok(()) => map_row(mapping, &|column| table.cell(column), &place, batch),
                     Err(fault) => place.reject(fault, None, batch),
@@ -296,11 +297,12 @@ fn read_object(mapping: &Mapping, row: &[u8], line: u64, rules: &Rules<'_>, batc
     let text = match str::from_utf8(row) {
         Ok(text) => text.trim_ascii(),
         Err(why) => {
-            let valid_up_to = why.valid_up_to();
-            return json::reject_not_utf8(row, Form::Row, valid_up_to, line, rules, batch);
+            let (fault, shown) = json::not_utf8(row, why);
+            let place = RowPlace { line, raw: Raw::part(Form::Row, &shown), rules };
+            return place.reject(fault, None, batch);
         }
     };
-    let place = RowPlace { line, raw: text, rules };
+    let place = RowPlace { line, raw: Raw::whole(Form::Row, text), rules };
     let members = match json::members(text) {
         Ok(members) => members,
         Err(why) => return place.reject(Fault::whole(format!("is not JSON: {why}")), None, batch),
@@ -319,14 +321,14 @@ fn read_object(mapping: &Mapping, row: &[u8], line: u64, rules: &Rules<'_>, batc
 
 struct RowPlace<'a> {
     line: u64,
-    raw: &'a str,
+    raw: Raw<'a>,
     rules: &'a Rules<'a>,
 }
 
 impl RowPlace<'_> {
+    /// Rejects a record of the row; without an `id`, any number of them.
     fn reject(&self, fault: Fault, id: Option<&str>, batch: &mut Batch) {
-        let raw = Raw::whole(Form::Row, self.raw);
-        batch.reject(Place::Line(self.line), fault, id, raw, self.rules.sources);
+        batch.reject(Place::Line(self.line), fault, id, self.raw, self.rules.sources);
     }
 }
 

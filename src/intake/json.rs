@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::str::Utf8Error;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -171,25 +172,18 @@ pub fn read_line(line: &[u8], number: u64, rules: &Rules<'_>, batch: &mut Batch)
     match str::from_utf8(line) {
         Ok(line) => read_record(line, Place::Line(number), rules, batch),
         Err(why) => {
-            let valid_up_to = why.valid_up_to();
-            reject_not_utf8(line, Form::Record, valid_up_to, number, rules, batch);
+            let (fault, shown) = not_utf8(line, why);
+            let raw = Raw::part(Form::Record, &shown);
+            batch.reject(Place::Line(number), fault, None, raw, rules.sources);
         }
     }
 }
 
-/// Rejects a line that is not text.
-pub(super) fn reject_not_utf8(
-    line: &[u8],
-    form: Form,
-    valid_up_to: usize,
-    number: u64,
-    rules: &Rules<'_>,
-    batch: &mut Batch,
-) {
+/// The fault of a line that is not text, and what can be shown of it.
+pub(super) fn not_utf8(line: &[u8], why: Utf8Error) -> (Fault, Cow<'_, str>) {
     let start = &line[..line.len().min(super::batch::RAW_BYTES_MAX)];
-    let fault = Fault::whole(format!("is not UTF-8 from its byte {valid_up_to} on"));
-    let raw = String::from_utf8_lossy(start);
-    batch.reject(Place::Line(number), fault, None, Raw::part(form, &raw), rules.sources);
+    let fault = Fault::whole(format!("is not UTF-8 from its byte {} on", why.valid_up_to()));
+    (fault, String::from_utf8_lossy(start))
 }
 
 /// Judges one record's text.

@@ -26,8 +26,9 @@ pub struct Resubmission {
 
 impl Gate {
     /// Books an item that was rejected, or what is sent in its place, and ends it, in one call to
-    /// `ledger`. What is still no record is not kept again: the item stays open as it is. A record
-    /// that names no source is of the item's; it may name any other.
+    /// `ledger`. What is still no record is not kept again: the item stays open as it is. What is
+    /// sent in its place is of the item's source where it names none, and may name any other; as it
+    /// came, it is of a source that its sender may speak for.
     ///
     /// # Errors
     /// Then nothing was changed, except perhaps after [`GateError::Fatal`].
@@ -40,14 +41,11 @@ impl Gate {
         let Resubmission { number, instead, who } = asked;
         let item = ledger.rejected_item(number).await.map_err(|why| self.refuse(why))?;
         let Some(item) = item else { return Ok(Ended::Refused(UNKNOWN.to_owned())) };
-        // The verb looks again; here it spares a person a word on what is over.
-        if let Some(why) = item.ended_before() {
-            return Ok(Ended::Refused(why));
-        }
         let now = self.clock().now();
         let record = match self.read_again(&item, instead.as_deref(), now) {
             Ok(record) => record,
-            Err(why) => return Ok(Ended::Refused(why)),
+            // Of what is over, that is what a person has to hear.
+            Err(why) => return Ok(Ended::Refused(item.ended_before().unwrap_or(why))),
         };
         let ended = ledger.resubmit(number, record, &who, now).await;
         let ended = ended.map_err(|why| self.refuse(why))?;
@@ -74,6 +72,15 @@ impl Gate {
                         .to_owned(),
                 );
             }
+            // A row makes as many records as its mapping says, each an item by its id. Where not
+            // even that was read, one record would end what stands for several.
+            (Form::Row, _) if kept.id.is_none() => {
+                return Err(
+                    "it is a row of a file whose id was not read, and may be several records: \
+                    import the row again, corrected (tallyd import), and dismiss this"
+                        .to_owned(),
+                );
+            }
             (Form::Row, None) => {
                 return Err(
                     "it is a row of a file, and no record by itself: send the record that it \
@@ -91,7 +98,11 @@ impl Gate {
             (Form::Event, _) => true,
             (Form::Record | Form::Row, _) => false,
         };
-        let sources = SourceName::new(&kept.source).map_or(Sources::Any, Sources::AnyOr);
+        let sources = match (instead, &kept.spoke_for) {
+            (Some(_), _) => SourceName::new(&kept.source).map_or(Sources::Any, Sources::AnyOr),
+            (None, Some(names)) => Sources::These(names.clone()),
+            (None, None) => Sources::Any,
+        };
         let rules = Rules { settings: self.settings(), sources: &sources, now };
         let read = if event { read_event } else { read_record };
         let mut batch = Batch::default();

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use super::LedgerError;
 use crate::domain::correction::{Correction, CorrectionId, Standing};
 use crate::domain::digest::Digest;
+use crate::domain::names::SourceName;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::rejected::Form;
 use crate::domain::time::Timestamp;
@@ -32,8 +33,10 @@ impl From<UsageRecord> for Admitted {
 /// Something that came in as a record and is not one: kept for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// The source it came from.
+    /// The source it came from; empty where its sender speaks for several.
     pub source: String,
+    /// The sources that its sender may speak for; nothing where that is all.
+    pub spoke_for: Option<Vec<SourceName>>,
     /// Its id, where one could be read.
     pub id: Option<String>,
     /// Where it stood: `line 7`, `record 3`.

@@ -93,8 +93,11 @@ pub trait RejectedLedger: Send + Sync {
     async fn rejected_item(&self, number: i64) -> Result<Option<RejectedItem>, LedgerError>;
 
     /// Books `record` in the place of an open item and ends that, both or neither. A record that
-    /// was booked before, with the same content, ends it as well; one that contradicts what was
-    /// booked is refused, and no copy of it is kept.
+    /// was booked before, with the same content, ends it as well, unless the item is known to have
+    /// another id: nothing is booked then, and what it stands for would be lost. One that
+    /// contradicts what was booked is refused, and no copy of it is kept. For an item that ended
+    /// with this very record nothing is changed, and the answer is again that it is booked: who got
+    /// none may ask again.
     ///
     /// # Errors
     /// Then nothing was changed, except after [`LedgerError::Broken`].
@@ -106,7 +109,8 @@ pub trait RejectedLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<Ended, LedgerError>;
 
-    /// Ends an open item without a record, for the reason `why`.
+    /// Ends an open item without a record, for the reason `why`. One that ended so, by the word of
+    /// the same person, is left as it is, and the answer is the same.
     ///
     /// # Errors
     /// Then nothing was changed, except after [`LedgerError::Broken`].

@@ -118,7 +118,7 @@ fn a_time_that_could_be_another_instant_is_refused_with_the_forms() {
         ("\"31/01/2026\"", "is not a time that is taken"),
         ("1769903999000", "lies after 2200-01-01T00:00:00Z; Unix times are seconds"),
         ("12", "1970-01-01T00:00:12Z lies before 2000-01-01T00:00:00Z"),
-        ("1770086401", "lies too far ahead: the latest taken now is 2026-02-03T02:40:00Z"),
+        ("1770086401", "lies too far ahead: at most 86400 seconds from now on"),
         ("true", "is true or false, and must be RFC 3339"),
     ] {
         let refused = judge(&format!("\"time\":{written}")).unwrap_err();

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::digest::{Digest, Fields};
+use crate::domain::names::SourceName;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -348,13 +349,16 @@ async fn keep_rejected(
         .map(|(item, now)| {
             let digest = Fields::of("rejected record 1")
                 .text(&item.source)
+                .text(item.id.as_deref().unwrap_or_default())
                 .text(&item.field)
                 .text(&item.reason)
+                .text(item.form.as_str())
                 .text(&item.raw)
                 .finish();
             serde_json::json!([
                 hex::encode(digest),
                 item.source,
+                item.spoke_for.as_deref().map(names_to_text),
                 item.id,
                 item.place,
                 item.field,
@@ -375,4 +379,9 @@ async fn keep_rejected(
         .await
         .map_err(ledger_error)?;
     Ok(())
+}
+
+/// A JSON array.
+fn names_to_text(names: &[SourceName]) -> String {
+    names.iter().map(SourceName::as_str).collect::<serde_json::Value>().to_string()
 }

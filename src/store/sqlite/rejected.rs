@@ -6,6 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::intake::book_rows;
 use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::names::{RecordId, SourceName};
 use crate::domain::record::Position;
 use crate::domain::rejected::{Ending, Form};
 use crate::domain::time::Timestamp;
@@ -45,30 +46,39 @@ impl RejectedLedger for SqliteLedger {
     ) -> Result<Ended, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        if let Some(why) = not_open(one(&mut transaction, number).await?.as_ref()) {
-            return Ok(Ended::Refused(why));
-        }
+        let Some(item) = one(&mut transaction, number).await? else {
+            return Ok(Ended::Refused(UNKNOWN.to_owned()));
+        };
         let admissions = book_rows(&mut transaction, &[(&record, now)]).await?;
+        let id = &record.record.id;
         let (position, ended) = match admissions.first() {
             Some(Admission::Accepted(position)) => (*position, Ended::Booked(*position)),
             Some(Admission::Duplicate(position)) => (*position, Ended::Duplicate(*position)),
             Some(Admission::Conflict(position)) => {
                 transaction.rollback().await.map_err(ledger_error)?;
-                let id = record.record.id;
-                return Ok(Ended::Refused(format!(
-                    "the id \"{id}\" was booked before with other content, as record {position}, \
-                     which stays booked; correct that record, or send this one under another id"
-                )));
+                let over = item.ended_before();
+                let why = over.unwrap_or_else(|| contradicts(id, *position));
+                return Ok(Ended::Refused(why));
             }
             None => {
                 let why = "a record was booked, and no answer came back".to_owned();
                 return Err(LedgerError::Contradiction(why));
             }
         };
-        let position = Some(position);
+        if let Some(over) = item.ended_before() {
+            transaction.rollback().await.map_err(ledger_error)?;
+            let same = item.end.is_some_and(|end| end.position == Some(position));
+            return Ok(if same { Ended::Duplicate(position) } else { Ended::Refused(over) });
+        }
+        if let (Ended::Duplicate(_), Some(own)) = (&ended, &item.kept.id)
+            && own != id.as_str()
+        {
+            transaction.rollback().await.map_err(ledger_error)?;
+            return Ok(Ended::Refused(mistaken(own, position)));
+        }
         let end = RejectedEnd {
             ending: Ending::Resubmitted,
-            position,
+            position: Some(position),
             why: None,
             who: who.to_owned(),
             at: now,
@@ -87,8 +97,13 @@ impl RejectedLedger for SqliteLedger {
     ) -> Result<Ended, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
-        if let Some(why) = not_open(one(&mut transaction, number).await?.as_ref()) {
-            return Ok(Ended::Refused(why));
+        let Some(item) = one(&mut transaction, number).await? else {
+            return Ok(Ended::Refused(UNKNOWN.to_owned()));
+        };
+        if let Some(over) = item.ended_before() {
+            let same =
+                item.end.is_some_and(|end| end.why.as_deref() == Some(why) && end.who == who);
+            return Ok(if same { Ended::Done } else { Ended::Refused(over) });
         }
         let end = RejectedEnd {
             ending: Ending::Dismissed,
@@ -103,9 +118,22 @@ impl RejectedLedger for SqliteLedger {
     }
 }
 
-/// Why an item cannot be ended, if it cannot.
-fn not_open(item: Option<&RejectedItem>) -> Option<String> {
-    item.map_or_else(|| Some(UNKNOWN.to_owned()), RejectedItem::ended_before)
+/// Why a record whose id has another content, booked at `position`, does not end an item.
+fn contradicts(id: &RecordId, position: Position) -> String {
+    format!(
+        "the id \"{id}\" was booked before with other content, as record {position}, which stays \
+         booked: if that is the usage meant here, dismiss this, and correct that record if it is \
+         wrong; if this is other usage, send it under another id"
+    )
+}
+
+/// Why a record that was booked before at `position` does not end the item with the id `own`.
+fn mistaken(own: &str, position: Position) -> String {
+    format!(
+        "the id of this is \"{}\", and what was sent is record {position}, booked before: \
+         send what this should be, or dismiss this if that record stands in its place",
+        own.escape_debug()
+    )
 }
 
 async fn one(
@@ -151,6 +179,7 @@ fn item(row: &SqliteRow) -> Result<RejectedItem, LedgerError> {
     };
     let kept = Rejected {
         source: row.text("source")?,
+        spoke_for: row.maybe_text("spoke_for")?.map(|names| sources(&names)).transpose()?,
         id: row.maybe_text("record_id")?,
         place: row.text("place")?,
         field: row.text("field")?,
@@ -160,4 +189,13 @@ fn item(row: &SqliteRow) -> Result<RejectedItem, LedgerError> {
         whole: row.flag("whole")?,
     };
     Ok(RejectedItem { number: row.integer("id")?, kept, since: row.time("recorded_at")?, end })
+}
+
+/// The names in a JSON array.
+fn sources(text: &str) -> Result<Vec<SourceName>, LedgerError> {
+    let names: Option<Vec<String>> = serde_json::from_str(text).ok();
+    let names = names.and_then(|names| {
+        names.iter().map(|name| SourceName::new(name).ok()).collect::<Option<Vec<SourceName>>>()
+    });
+    names.ok_or_else(|| unreadable("spoke_for", text))
 }

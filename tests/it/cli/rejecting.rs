@@ -91,10 +91,6 @@ fn an_item_is_booked_as_it_came_once_its_cause_is_mended() {
     assert!(told[2].contains("only 4096 bytes of it can be told from what is kept"), "{told:?}");
     assert_eq!(place.run("trace web/b").code, 0);
     assert_eq!(listed(&place, ""), [item(1, "a", "time"), item(3, "c", "colour")]);
-    let again = place.run("rejected resubmit 2 --json").json();
-    assert_eq!(again["items"][0]["status"], "refused");
-    let reason = again["items"][0]["reason"].as_str().unwrap();
-    assert!(reason.starts_with("it was resubmitted as record 1 by cli:"), "{reason}");
     assert_eq!(place.run("ledger verify").code, 0);
 }
 
@@ -105,11 +101,18 @@ fn a_corrected_record_ends_the_item_in_whose_place_it_is_sent() {
     place.put("a.json", CORRECTED);
     let first = place.run("rejected resubmit 1 --file a.json");
     assert_eq!((first.code, first.out.as_str()), (0, "1: booked as record 1\n"));
-    // One that is booked already ends it, too; one that contradicts it does not.
-    let known = place.run("rejected resubmit 2 --file a.json --json").json();
+    // The record of another item does not end this one: its own would be lost.
+    let mistaken = place.run("rejected resubmit 2 --file a.json");
+    assert_eq!(mistaken.code, 1, "{mistaken:?}");
+    let said = "2: nothing was changed: the id of this is \"b\", and what was sent is record 1";
+    assert!(mistaken.out.starts_with(said), "{mistaken:?}");
+    // Its own ends it, too, when it is booked already; one that contradicts that does not.
+    place.put("b.ndjson", &CORRECTED.replace("\"a\"", "\"b\"").replace('\n', " "));
+    assert_eq!(place.run("import b.ndjson --source web").code, 0);
+    let known = place.run("rejected resubmit 2 --file b.ndjson --json").json();
     assert_eq!(
         (&known["items"][0]["status"], &known["items"][0]["position"]),
-        (&"duplicate".into(), &1.into())
+        (&"duplicate".into(), &2.into())
     );
     place.put("a.json", &CORRECTED.replace("2,", "3,"));
     let contradicts = place.run("rejected resubmit 3 --file a.json");
@@ -117,18 +120,98 @@ fn a_corrected_record_ends_the_item_in_whose_place_it_is_sent() {
     assert!(contradicts.out.contains("was booked before with other content"), "{contradicts:?}");
     let status = place.run("status --json").json();
     assert_eq!((&status["conflicts"], &status["rejected_open"]), (&0.into(), &1.into()));
-    assert_eq!((&status["records"], &status["rejected"]), (&1.into(), &3.into()));
+    assert_eq!((&status["records"], &status["rejected"]), (&2.into(), &3.into()));
 
     let mut command = place.command("rejected resubmit 3 --file -");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let text = CORRECTED.replace('{', "{\"source\": \"other\",");
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let ran = Ran::of(child.wait_with_output().unwrap());
-    assert_eq!((ran.code, ran.out.as_str()), (0, "3: booked as record 2\n"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, "3: booked as record 3\n"));
     assert_eq!(place.run("trace other/a").code, 0);
     assert_eq!(place.run("rejected resubmit 1 2 --file a.json").code, 64);
     assert_eq!(place.run("rejected list").out, "Nothing that was rejected waits.\n");
     assert_eq!(place.run("ledger verify").code, 0);
+}
+
+#[test]
+fn who_asks_the_same_again_for_want_of_an_answer_is_told_what_it_came_to() {
+    let place = place();
+    place.put("a.json", CORRECTED);
+    place.run("rejected resubmit 1 --file a.json");
+    let again = place.run("rejected resubmit 1 --file a.json --json");
+    assert_eq!(again.code, 0, "{again:?}");
+    let told = &again.json()["items"][0];
+    assert_eq!((&told["status"], &told["position"]), (&"duplicate".into(), &1.into()));
+    // Another record, or what is none, is not what it ended with.
+    place.put("other.json", &CORRECTED.replace("\"a\"", "\"a2\""));
+    place.put("differs.json", &CORRECTED.replace("2,", "3,"));
+    for line in ["1 --file other.json", "1 --file differs.json", "1"] {
+        let refused = place.run(&format!("rejected resubmit {line}"));
+        assert_eq!(refused.code, 1, "{line}");
+        let over = "1: nothing was changed: it was resubmitted as record 1 by cli:";
+        assert!(refused.out.starts_with(over), "{line}: {refused:?}");
+    }
+    let dismiss = "rejected dismiss 2 --reason tests --who ada";
+    assert_eq!(place.run(dismiss).code, 0);
+    let again = place.run(dismiss);
+    assert_eq!((again.code, again.out.as_str()), (0, "2: dismissed\n"));
+    assert_eq!(place.run("rejected dismiss 2 --reason others --who ada").code, 1);
+    assert_eq!(place.run("rejected dismiss 2 --reason tests --who eve").code, 1);
+    assert_eq!(place.run("rejected resubmit 2 --file a.json").code, 1);
+    let status = place.run("status --json").json();
+    assert_eq!((&status["records"], &status["conflicts"]), (&1.into(), &0.into()));
+    assert_eq!(place.run("ledger verify").code, 0);
+}
+
+#[test]
+fn as_it_came_an_item_is_of_a_source_that_its_sender_may_speak_for() {
+    let place = Place::new();
+    let foreign = CORRECTED.replace('{', "{\"source\": \"other\",").replace('\n', " ");
+    place.put("a.ndjson", &foreign);
+    assert_eq!(place.run("import a.ndjson --source web").code, 1);
+    let as_it_came = place.run("rejected resubmit 1");
+    assert_eq!(as_it_came.code, 1, "{as_it_came:?}");
+    assert!(as_it_came.out.contains("is not one this sender may speak for"), "{as_it_came:?}");
+    // Whoever types a record may name any source.
+    let typed = place.run("rejected resubmit 1 --file a.ndjson");
+    assert_eq!((typed.code, typed.out.as_str()), (0, "1: booked as record 1\n"));
+    assert_eq!(place.run("trace other/a").code, 0);
+}
+
+#[test]
+fn one_record_does_not_end_what_stands_for_several_of_a_row() {
+    let place = Place::new();
+    let second = "[[import.access.record]]\nmeter = \"bytes\"\ncolumn = \"bytes\"\n\
+                  id_suffix = \"-bytes\"\n";
+    place.put("tallyd.toml", &format!("{CONFIG}\n{second}"));
+    let rows = "r1,yesterday,cus_1,5\nr2,cus_1\n,2020-01-01T00:00:00Z,cus_1,7\n";
+    place.put("a.csv", &format!("id,time,customer,bytes\n{rows}"));
+    assert_eq!(place.run("import a.csv --source access").code, 1);
+    let document = place.run("rejected list --json").json();
+    let items = document["rejected"].as_array().unwrap().iter();
+    let items: Vec<String> =
+        items.map(|item| format!("{}: {}", item["place"], item["id"])).collect();
+    let of_two = ["\"line 2\": \"r1\"", "\"line 2\": \"r1-bytes\""];
+    assert_eq!(items, [of_two[0], of_two[1], "\"line 3\": null", "\"line 4\": null"]);
+    place.put("r1.json", &CORRECTED.replace("\"a\"", "\"r1\""));
+    assert_eq!(place.run("rejected resubmit 1 --file r1.json").code, 0);
+    for number in [3, 4] {
+        let ran = place.run(&format!("rejected resubmit {number} --file r1.json"));
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.out.contains("may be several records: import the row again"), "{ran:?}");
+    }
+    assert_eq!(place.run("status --json").json()["rejected_open"], 3);
+}
+
+#[test]
+fn what_was_sent_as_a_name_is_shown_on_one_line() {
+    let place = Place::new();
+    place.put("a.ndjson", "{\"id\":\"a\\n1  fine\\u001b[2J\"}\n");
+    assert_eq!(place.run("import a.ndjson --source web").code, 1);
+    let listed = place.run("rejected list").out;
+    assert!(listed.contains(r"a\n1  fine\u{1b}[2J"), "{listed}");
+    assert_eq!(listed.lines().count(), 2, "{listed}");
 }
 
 #[test]

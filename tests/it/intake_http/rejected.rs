@@ -11,7 +11,7 @@ use tallyd::ledger::intake::{Admission, Admitted};
 use tallyd::ledger::rejected::{Ended, RejectedFilter, RejectedItem, RejectedLedger};
 use tokio::net::UnixStream;
 
-use super::world::{Answer, Model, NOW, World, exchange, record, soon};
+use super::world::{Answer, Model, NOW, World, exchange, post_head, record, soon};
 
 #[async_trait]
 impl RejectedLedger for Model {
@@ -103,5 +103,22 @@ async fn what_is_no_word_on_a_rejected_item_is_refused() {
     }
     let nothing = ask(&world, "resubmit?number=9", &json!({ "instead": null, "who": "a" })).await;
     assert!(nothing.body.contains("nothing rejected has this number"), "{}", nothing.body);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_sender_of_several_sources_is_not_given_another_when_its_record_is_sent_again() {
+    let world = World::new().await;
+    let foreign = record("r1", "1").replacen('{', "{\"source\":\"other\",", 1);
+    let request = post_head("two", foreign.len()) + &foreign;
+    let answer = exchange(&mut world.connect().await, request.as_bytes()).await;
+    assert_eq!(answer.json()["rejected"], 1, "{}", answer.body);
+    let again = json!({ "instead": null, "who": "cli:ada" });
+    let again = ask(&world, "resubmit?number=1", &again).await;
+    assert_eq!(again.error(), (409, "not_ended".to_owned()), "{}", again.body);
+    assert!(again.body.contains("is not one this sender may speak for"), "{}", again.body);
+    let typed = json!({ "instead": foreign, "who": "cli:ada" });
+    assert_eq!(ask(&world, "resubmit?number=1", &typed).await.status, 200);
+    assert_eq!(world.ledger.len(), 1);
     world.end().await;
 }

@@ -1,5 +1,5 @@
-SELECT id, source, record_id, place, field, reason, raw, form, whole, recorded_at, ended, position,
-  why, who, ended_at
+SELECT id, source, spoke_for, record_id, place, field, reason, raw, form, whole, recorded_at, ended,
+  position, why, who, ended_at
 FROM rejected_record
 WHERE ended IS NULL AND id > ?1 AND (?2 IS NULL OR source = ?2)
 ORDER BY id LIMIT ?3
