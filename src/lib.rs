@@ -48,6 +48,7 @@
 //! - Rooms meet only in the ledger. None calls another; a [`service::Bell`] wakes the next one and
 //!   carries no data. Kill the process anywhere: the ledger is the truth.
 //! - A port method is a transaction, and none is held across a network call.
+//! - How far a file was read moves in the transaction that books what was read of it.
 //! - Encode, persist, send: an event's bytes and its identifier are made when it is posted.
 //!   Delivery
 //!   sends those bytes, however often.

@@ -130,6 +130,29 @@ BEGIN SELECT RAISE(ABORT, 'what was rejected ends once'); END;
 CREATE TRIGGER rejected_record_never_goes BEFORE DELETE ON rejected_record
 BEGIN SELECT RAISE(ABORT, 'what was rejected is kept'); END;
 
+-- How far each file of a spool was read: it moves in the transaction that books what was read.
+CREATE TABLE spool_file (
+  id INTEGER NOT NULL PRIMARY KEY,
+  spool TEXT NOT NULL,
+  -- What the file system knows it by; given again once the file is gone.
+  device INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  read_to INTEGER NOT NULL,
+  line INTEGER NOT NULL,
+  mark BLOB NOT NULL,
+  size INTEGER NOT NULL,
+  begun_at INTEGER NOT NULL,
+  read_at INTEGER NOT NULL,
+  ended TEXT CONSTRAINT spool_file_ends CHECK (ended IN ('read', 'lost', 'replaced')),
+  ended_at INTEGER,
+  CONSTRAINT spool_file_place CHECK (read_to >= 0 AND line >= 1 AND size >= 0),
+  CONSTRAINT spool_file_ended_when CHECK ((ended IS NULL) = (ended_at IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX spool_file_is_read_once ON spool_file (spool, device, inode)
+WHERE ended IS NULL;
+
 -- ── accrual ─────────────────────────────────────────────────────────────────────────────────────
 
 CREATE TABLE watermark (

@@ -169,7 +169,7 @@ impl Importing {
         let before = self.bytes;
         let (mut records, mut next) = self.read(records).await?;
         loop {
-            let FileBatch { batch, bytes_read } = match next {
+            let FileBatch { batch, next: read_to } = match next {
                 Ok(Some(stretch)) => stretch,
                 Ok(None) => return Ok(()),
                 Err(error) => {
@@ -187,7 +187,7 @@ impl Importing {
             if let Some(last) = self.files.last_mut() {
                 last.tally.add(booked);
             }
-            self.bytes = before + bytes_read;
+            self.bytes = before + read_to.offset;
             let items = self.files.iter().map(|each| each.tally.items()).sum();
             self.progress.show(file, self.bytes, items);
             (records, next) = read?;

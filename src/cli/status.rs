@@ -99,7 +99,35 @@ impl Standing {
         self.write_events(out)?;
         self.write_held(out)?;
         self.write_providers(out)?;
-        self.write_notices(out)
+        self.write_notices(out)?;
+        self.write_spools(out)
+    }
+
+    /// Most ledgers have none, as of notices.
+    fn write_spools(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.status.spools.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new([
+            ("spool", Side::Left),
+            ("files", Side::Right),
+            ("unread bytes", Side::Right),
+            ("cut", Side::Right),
+            ("gone unread", Side::Right),
+            ("read", Side::Left),
+        ]);
+        for each in &self.status.spools {
+            table.row([
+                each.spool.clone(),
+                each.files.to_string(),
+                each.unread_bytes.to_string(),
+                each.replaced.to_string(),
+                each.lost.to_string(),
+                words::instant(each.read_at, self.now),
+            ]);
+        }
+        writeln!(out)?;
+        table.write(out, "")
     }
 
     /// Most ledgers have none, and nothing is said of them.

@@ -125,6 +125,7 @@ pub fn load_text(
         usage_events: settings.usage_events,
         routes: settings.routes,
         imports: settings.imports,
+        spools: settings.spools,
         telemetry: settings.telemetry,
         follow: settings.follow,
         secrets,

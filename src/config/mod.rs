@@ -54,6 +54,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// How files become records, in the order of the names.
     pub imports: Vec<intake::import::Mapping>,
+    /// The directories that are read, in the order of the names.
+    pub spools: Vec<intake::spool::Settings>,
     /// The logs'.
     pub telemetry: telemetry::Settings,
     /// The sandbox whose clock is followed, by its address; nothing where time is the machine's.

@@ -39,6 +39,7 @@ tables! {
         chargebee: Named<Chargebee>,
         route: Named<Route>,
         import: Named<Import>,
+        spool: Named<Spool>,
         log: Log,
         clock: Clock,
     }
@@ -173,6 +174,14 @@ tables! {
         column: Key<String>,
         id_suffix: Key<String>,
         when_empty: Key<String>,
+    }
+    /// `[spool.NAME]`
+    Spool {
+        directory: Key<String>,
+        source: Key<String>,
+        mapping: Key<String>,
+        look_seconds: Key<i64>,
+        silence_seconds: Key<i64>,
     }
     /// `[log]`
     Log {

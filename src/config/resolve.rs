@@ -24,6 +24,7 @@ mod import;
 mod pace;
 mod account;
 mod site;
+mod spool;
 mod event_site;
 mod event_route;
 mod level_route;
@@ -57,6 +58,7 @@ pub(super) struct Resolved {
     pub(super) usage_events: Vec<UsageEvents>,
     pub(super) routes: Vec<Route>,
     pub(super) imports: Vec<Mapping>,
+    pub(super) spools: Vec<intake::spool::Settings>,
     pub(super) telemetry: telemetry::Settings,
     pub(super) follow: Option<String>,
 }
@@ -71,6 +73,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let telemetry = log::telemetry(&file.log, given, found);
     let intake = inlet::intake(&file.intake, &file.source, found);
     let imports = import::mappings(&file.import, found);
+    let spools = spool::spools(&file.spool, &imports, given.folder, found);
     let routes = route::routes(&file.route, file, found);
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
@@ -91,6 +94,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         usage_events,
         routes,
         imports,
+        spools,
         telemetry,
         follow,
     }

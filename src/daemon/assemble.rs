@@ -24,7 +24,9 @@ use crate::config::{Config, Reports, SecretPolicy};
 use crate::delivery::courier::Courier;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::policies::Policies;
-use crate::intake::gate::Gate;
+use crate::intake::gate::{Gate, Verdicts};
+use crate::intake::spool;
+use crate::intake::spool::spooler::Spooler;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::{Ledger, LedgerError};
@@ -40,6 +42,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::web::app::{Readiness, Rooms};
 use crate::web::holds::Holds;
 use crate::web::server::{BindError, Server};
+use crate::web::usage;
 use crate::web::webhooks::Webhooks;
 
 /// Why a daemon did not start.
@@ -139,6 +142,7 @@ pub struct Daemon {
     ready: watch::Sender<Readiness>,
     accruer: Arc<Accruer>,
     accrual_bell: Bell,
+    spoolers: Vec<Spooler>,
     told: Vec<Told>,
     maintainer: Maintainer,
     watcher: Watcher,
@@ -179,20 +183,16 @@ impl Daemon {
         let accruer = accruer.widening(told.iter().filter_map(widened).collect());
         let accrual_bell = Bell::default();
         let server = Server::bind(&config.web).await?;
-        let gate = Gate::new(
-            ledger.clone(),
-            Arc::new(config.intake),
-            clock.clone(),
-            accrual_bell.clone(),
-            fatal,
-        );
+        let (intake, bell) = (Arc::new(config.intake), accrual_bell.clone());
+        let gate = Arc::new(Gate::new(ledger.clone(), intake, clock.clone(), bell, fatal));
         let (notice, noticed) = watch::channel(None);
         let bells = told.iter().flat_map(|told| [&told.poster_bell, &told.courier_bell]);
         let bells = bells.chain([&accrual_bell]).cloned().collect();
         let starting = Readiness::NotReady("starting".to_owned());
         let (ready, readiness) = watch::channel(starting);
+        let spoolers = spoolers(config.spools, &gate, &ledger, &metrics);
         let rooms = Rooms {
-            gate: Arc::new(gate),
+            gate,
             corrections: ledger.clone(),
             rejected: ledger.clone(),
             ledger: ledger.clone(),
@@ -213,6 +213,7 @@ impl Daemon {
             ready,
             accruer: Arc::new(accruer),
             accrual_bell,
+            spoolers,
             told,
             maintainer: Maintainer::new(shared.clone(), config.maintenance, config.ballast_bytes),
             watcher: Watcher::new(shared, metrics, config.held_alarm_basis_points, notice),
@@ -251,8 +252,11 @@ impl Daemon {
         for told in told {
             bells.extend(told.start(&mut supervisor, &ledger, &clock));
         }
-        let asides: [Arc<dyn service::Service>; 2] =
-            [Arc::new(self.maintainer), Arc::new(self.watcher)];
+        let mut asides: Vec<Arc<dyn service::Service>> =
+            vec![Arc::new(self.maintainer), Arc::new(self.watcher)];
+        for spooler in self.spoolers {
+            asides.push(Arc::new(spooler));
+        }
         for aside in asides {
             let (name, bell) = (aside.name().to_owned(), Bell::default());
             bells.push(bell.clone());
@@ -282,6 +286,21 @@ impl Daemon {
         }
         ended
     }
+}
+
+/// Who reads each directory.
+fn spoolers(
+    spools: Vec<spool::Settings>,
+    gate: &Arc<Gate>,
+    ledger: &Arc<SqliteLedger>,
+    metrics: &Metrics,
+) -> Vec<Spooler> {
+    let spooler = |settings| {
+        let metrics = metrics.clone();
+        let count = move |verdicts: &Verdicts| usage::count(&metrics, verdicts);
+        Spooler::new(settings, gate.clone(), ledger.clone(), Arc::new(count))
+    };
+    spools.into_iter().map(spooler).collect()
 }
 
 /// Who reads the webhooks of the providers that take any.

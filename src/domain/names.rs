@@ -73,6 +73,8 @@ macro_rules! names {
 names! {
     /// Where records come from: a service, a file feed. Record ids are unique within it.
     SourceName;
+    /// A configured directory whose files are read as they grow, such as `gateway`.
+    SpoolName;
     /// A record's unique name within its source.
     RecordId;
     /// A caller's own name for a correction, unique for the record it corrects.

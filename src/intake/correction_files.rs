@@ -96,7 +96,7 @@ impl<R: BufRead> FileCorrections<R> {
             }
             rows += 1;
         }
-        Ok(Some(CorrectionStretch { batch, bytes_read: self.rows.bytes_read() }))
+        Ok(Some(CorrectionStretch { batch, bytes_read: self.rows.next().offset }))
     }
 
     fn read_row(&mut self, line: u64, rules: &CorrectionRules<'_>, batch: &mut CorrectionBatch) {

@@ -14,7 +14,8 @@ use super::batch::{Batch, Place};
 use crate::clock::Clock;
 use crate::domain::record::Position;
 use crate::ledger::LedgerError;
-use crate::ledger::intake::{Admission, IntakeLedger};
+use crate::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use crate::ledger::spool::{SpoolLedger, Stretch};
 use crate::service::{Bell, FatalBell};
 
 /// Why nothing was booked. Nobody was told otherwise, so the same batch may be sent again.
@@ -205,20 +206,36 @@ impl Gate {
             return Ok(Verdicts::default());
         }
         self.check_room()?;
-        let told: Vec<(Place, String)> = batch
-            .admitted
-            .iter()
-            .map(|(place, admitted)| (*place, admitted.record.id.to_string()))
-            .collect();
-        let mut items: Vec<Verdict> = Vec::with_capacity(batch.len());
-        let mut rejected = Vec::with_capacity(batch.rejected.len());
-        for (place, item) in batch.rejected {
-            let fault = Some((item.field.clone(), item.reason.clone()));
-            items.push(Verdict { place, id: item.id.clone(), status: Status::Rejected, fault });
-            rejected.push(item);
-        }
-        let admitted = batch.admitted.into_iter().map(|(_, admitted)| admitted).collect();
+        let Asked { told, items, admitted, rejected } = Asked::of(batch);
         let accepted = self.ledger.accept(admitted, rejected, self.clock.now()).await;
+        self.judge(told, items, accepted)
+    }
+
+    /// Books what was read of a file, with how far it is read, in one call to the ledger. When it
+    /// returns, everything is on disk.
+    ///
+    /// # Errors
+    /// As [`Self::admit`]'s.
+    pub async fn admit_stretch(
+        &self,
+        ledger: &dyn SpoolLedger,
+        batch: Batch,
+        stretch: Stretch,
+    ) -> Result<Verdicts, GateError> {
+        self.check_room()?;
+        let Asked { told, items, admitted, rejected } = Asked::of(batch);
+        let now = self.clock.now();
+        let accepted = ledger.accept_stretch(stretch, admitted, rejected, now).await;
+        self.judge(told, items, accepted)
+    }
+
+    /// What became of each item, in the order they came.
+    fn judge(
+        &self,
+        told: Vec<(Place, String)>,
+        mut items: Vec<Verdict>,
+        accepted: Result<Vec<Admission>, LedgerError>,
+    ) -> Result<Verdicts, GateError> {
         let admissions = accepted.map_err(|why| self.refuse(why))?;
         if admissions.len() != told.len() {
             let (asked, answered) = (told.len(), admissions.len());
@@ -249,6 +266,32 @@ impl Gate {
                 GateError::Fatal
             }
         }
+    }
+}
+
+/// A batch, on its way to the ledger.
+struct Asked {
+    /// Where each record stands, and its id.
+    told: Vec<(Place, String)>,
+    /// What became of the rejected items.
+    items: Vec<Verdict>,
+    admitted: Vec<Admitted>,
+    rejected: Vec<Rejected>,
+}
+
+impl Asked {
+    fn of(batch: Batch) -> Self {
+        let id = |admitted: &Admitted| admitted.record.id.to_string();
+        let told = batch.admitted.iter().map(|(place, each)| (*place, id(each))).collect();
+        let mut items: Vec<Verdict> = Vec::with_capacity(batch.len());
+        let mut rejected = Vec::with_capacity(batch.rejected.len());
+        for (place, item) in batch.rejected {
+            let fault = Some((item.field.clone(), item.reason.clone()));
+            items.push(Verdict { place, id: item.id.clone(), status: Status::Rejected, fault });
+            rejected.push(item);
+        }
+        let admitted = batch.admitted.into_iter().map(|(_, admitted)| admitted).collect();
+        Self { told, items, admitted, rejected }
     }
 }
 

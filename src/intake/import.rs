@@ -12,7 +12,7 @@ use super::admit::{Fault, Fields, Rules, Written, admit, quoted};
 use super::batch::{Batch, Place, Raw};
 use super::csv::Table;
 use super::json;
-use super::rows::{Cutting, Found, Rows};
+use super::rows::{Cutting, Found, RowStart, Rows};
 use crate::domain::names::MeterName;
 use crate::domain::quantity::Quantity;
 use crate::domain::rejected::Form;
@@ -145,13 +145,25 @@ pub enum ImportError {
     },
 }
 
+/// What becomes of the last row of a file where nothing ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRow {
+    /// It is whole: the file is.
+    Whole,
+    /// It is left: more of it may be written.
+    Left,
+    /// It may have been cut. A JSON object that is cut is none, and is rejected as such; a row of a
+    /// table that is cut may look whole, and is rejected.
+    Doubted,
+}
+
 /// A stretch of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileBatch {
     /// Its records and rejected items; may be empty where rows make no records.
     pub batch: Batch,
-    /// How much of the file was read up to its end, in bytes.
-    pub bytes_read: u64,
+    /// Where the first row begins that is not in it, or in one before it.
+    pub next: RowStart,
 }
 
 /// Reads a file batch by batch.
@@ -160,6 +172,7 @@ pub struct FileRecords<R> {
     rows: Rows<R>,
     row: Vec<u8>,
     shape: Shape,
+    last: LastRow,
 }
 
 enum Shape {
@@ -180,10 +193,7 @@ impl<R: BufRead> FileRecords<R> {
         mapping: Option<Mapping>,
         settings: &Settings,
     ) -> Result<Self, ImportError> {
-        let cutting = match mapping.as_ref().map(|mapping| mapping.format) {
-            Some(Format::Csv { delimiter }) => Cutting::Csv { delimiter },
-            Some(Format::Ndjson) | None => Cutting::Lines,
-        };
+        let cutting = cutting(mapping.as_ref());
         let mut rows = Rows::new(reader, cutting, settings.record_bytes_max);
         let mut row = Vec::new();
         let shape = match mapping {
@@ -196,21 +206,52 @@ impl<R: BufRead> FileRecords<R> {
                 }
             },
         };
-        Ok(Self { file: file.to_owned(), rows, row, shape })
+        Ok(Self { file: file.to_owned(), rows, row, shape, last: LastRow::Whole })
     }
 
-    /// The next stretch, of at most `batch_records_max` rows or items; nothing at the end. A row is
-    /// never cut in two.
+    /// The records of the same file from the row on that starts at `start`, behind the byte `last`;
+    /// `reader` begins there. What is said of a last row that nothing ends is `rule`.
+    pub fn resume<S: BufRead>(
+        self,
+        reader: S,
+        (start, last): (RowStart, u8),
+        rule: LastRow,
+        settings: &Settings,
+    ) -> FileRecords<S> {
+        let cutting = cutting(self.shape.mapping());
+        let rows = Rows::resume(reader, cutting, settings.record_bytes_max, start, last);
+        FileRecords { file: self.file, rows, row: self.row, shape: self.shape, last: rule }
+    }
+
+    /// Where the first row begins that was not read: of a table that was just opened, the one
+    /// behind its header. Nothing where the header may not be whole.
+    pub fn next_row(&self) -> Option<RowStart> {
+        self.rows.is_ended().then(|| self.rows.next())
+    }
+
+    /// The next stretch, of at most `batch_records_max` rows or items, and little more than
+    /// `body_bytes_max` bytes, as a request may have; nothing at the end. A row is never cut in
+    /// two.
     ///
     /// # Errors
     /// When the file cannot be read. What was returned before stays good.
     pub fn next_batch(&mut self, rules: &Rules<'_>) -> Result<Option<FileBatch>, ImportError> {
         let most = rules.settings.batch_records_max;
+        let bytes_max = u64::try_from(rules.settings.body_bytes_max).unwrap_or(u64::MAX);
+        let begin = self.rows.next();
+        let mut next = begin;
         let mut batch = Batch::default();
         let mut rows = 0;
-        while rows < most && (batch.is_empty() || batch.len() + self.records_per_row() <= most) {
+        while rows < most
+            && next.offset - begin.offset < bytes_max
+            && (batch.is_empty() || batch.len() + self.records_per_row() <= most)
+        {
             let found = self.rows.next_into(&mut self.row);
-            match found.map_err(|why| ImportError::Read { file: self.file.clone(), why })? {
+            let found = found.map_err(|why| ImportError::Read { file: self.file.clone(), why })?;
+            if found != Found::End && !self.rows.is_ended() && self.last == LastRow::Left {
+                break;
+            }
+            match found {
                 Found::Row { line } => self.read_row(line, rules, &mut batch),
                 Found::Overlong { line, bytes } => {
                     let most = rules.settings.record_bytes_max;
@@ -219,12 +260,17 @@ impl<R: BufRead> FileRecords<R> {
                     let (fault, raw) = (Fault::whole(reason), Raw::part(self.form(), &raw));
                     batch.reject(Place::Line(line), fault, None, raw, rules.sources);
                 }
-                Found::End if rows == 0 => return Ok(None),
-                Found::End => break,
+                Found::End => {
+                    next = self.rows.next();
+                    break;
+                }
             }
+            next = self.rows.next();
             rows += 1;
         }
-        Ok(Some(FileBatch { batch, bytes_read: self.rows.bytes_read() }))
+        // Empty rows at a file's end are worth a stretch to whoever reads on from there.
+        let is_done = rows == 0 && (self.last == LastRow::Whole || next == begin);
+        Ok((!is_done).then_some(FileBatch { batch, next }))
     }
 
     /// What its rows are.
@@ -247,6 +293,7 @@ impl<R: BufRead> FileRecords<R> {
         if row.trim_ascii().is_empty() {
             return;
         }
+        let doubted = self.last == LastRow::Doubted && !self.rows.is_ended();
         match &mut self.shape {
             Shape::Records => json::read_line(row, line, rules, batch),
             Shape::Objects(mapping) => read_object(mapping, row, line, rules, batch),
@@ -254,12 +301,34 @@ impl<R: BufRead> FileRecords<R> {
                 let text = String::from_utf8_lossy(row);
                 let place = RowPlace { line, raw: Raw::shown(Form::Row, row, &text), rules };
                 match table.take(row) {
+                    Ok(()) if doubted => place.reject(unended(), None, batch),
                     Ok(()) => map_row(mapping, &|column| table.cell(column), &place, batch),
                     Err(fault) => place.reject(fault, None, batch),
                 }
             }
         }
     }
+}
+
+impl Shape {
+    const fn mapping(&self) -> Option<&Mapping> {
+        match self {
+            Self::Records => None,
+            Self::Objects(mapping) | Self::Table(mapping, _) => Some(mapping),
+        }
+    }
+}
+
+fn cutting(mapping: Option<&Mapping>) -> Cutting {
+    match mapping.map(|mapping| mapping.format) {
+        Some(Format::Csv { delimiter }) => Cutting::Csv { delimiter },
+        Some(Format::Ndjson) | None => Cutting::Lines,
+    }
+}
+
+/// The fault of a table's row that may have been cut.
+fn unended() -> Fault {
+    Fault::whole("is the last one, and no line end follows: some of it may never have been written")
 }
 
 fn read_header<R: BufRead>(

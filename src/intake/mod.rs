@@ -12,6 +12,7 @@ pub mod cloudevents;
 pub mod import;
 pub mod csv;
 pub mod rows;
+pub mod spool;
 pub mod gate;
 pub mod correct;
 pub mod correction_files;

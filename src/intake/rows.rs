@@ -47,26 +47,57 @@ enum At {
     QuoteInQuoted,
 }
 
+/// Where in a stream a row begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowStart {
+    /// How many bytes lie before it.
+    pub offset: u64,
+    /// The line it begins on, counted from one.
+    pub line: u64,
+}
+
+impl RowStart {
+    /// The first one.
+    pub const FIRST: Self = Self { offset: 0, line: 1 };
+}
+
 /// Cuts a stream into rows.
 #[derive(Debug)]
 pub struct Rows<R> {
     reader: R,
     cutting: Cutting,
     row_bytes_max: usize,
-    bytes_read: u64,
-    line: u64,
+    next: RowStart,
+    ended: bool,
     last: u8,
 }
 
 impl<R: BufRead> Rows<R> {
     /// Rows of at most `row_bytes_max` bytes.
     pub fn new(reader: R, cutting: Cutting, row_bytes_max: usize) -> Self {
-        Self { reader, cutting, row_bytes_max, bytes_read: 0, line: 1, last: 0 }
+        Self::resume(reader, cutting, row_bytes_max, RowStart::FIRST, 0)
     }
 
-    /// How much of the stream was taken so far.
-    pub const fn bytes_read(&self) -> u64 {
-        self.bytes_read
+    /// The rows of a stream from the one on that starts at `start`, behind the byte `last`;
+    /// `reader` begins there.
+    pub fn resume(
+        reader: R,
+        cutting: Cutting,
+        row_bytes_max: usize,
+        start: RowStart,
+        last: u8,
+    ) -> Self {
+        Self { reader, cutting, row_bytes_max, next: start, ended: true, last }
+    }
+
+    /// Where the next row begins.
+    pub const fn next(&self) -> RowStart {
+        self.next
+    }
+
+    /// Whether something ended the newest row; nothing does where the stream breaks off.
+    pub const fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// Reads the next row that is not empty into `row`, without what ends it.
@@ -75,8 +106,9 @@ impl<R: BufRead> Rows<R> {
     /// When the stream cannot be read.
     pub fn next_into(&mut self, row: &mut Vec<u8>) -> io::Result<Found> {
         loop {
-            let line = self.line;
+            let line = self.next.line;
             let (bytes, ended) = self.next_raw(row)?;
+            self.ended = ended;
             if line == 1 && row.starts_with(BYTE_ORDER_MARK) {
                 row.drain(..BYTE_ORDER_MARK.len());
             }
@@ -110,7 +142,7 @@ impl<R: BufRead> Rows<R> {
                 used += 1;
                 // A carriage return and the line feed behind it are one line.
                 let breaks = byte == b'\n' && self.last != b'\r' || byte == b'\r';
-                self.line += u64::from(breaks);
+                self.next.line += u64::from(breaks);
                 self.last = byte;
                 let marks = BYTE_ORDER_MARK.get(row.len()) == Some(&byte) && bytes < 3;
                 if !marks {
@@ -125,7 +157,7 @@ impl<R: BufRead> Rows<R> {
                 }
             }
             self.reader.consume(used);
-            self.bytes_read += u64::try_from(used).unwrap_or(u64::MAX);
+            self.next.offset += u64::try_from(used).unwrap_or(u64::MAX);
             if ended {
                 return Ok((bytes, true));
             }
@@ -167,7 +199,31 @@ mod tests {
         let expected: Vec<(u64, String)> =
             expected.iter().map(|(line, row)| (*line, (*row).to_owned())).collect();
         assert_eq!(found, expected, "{text:?}");
-        assert_eq!(rows.bytes_read(), u64::try_from(text.len()).unwrap());
+        assert_eq!(rows.next().offset, u64::try_from(text.len()).unwrap());
+    }
+
+    #[test]
+    fn a_stream_that_is_taken_up_at_a_row_s_start_gives_the_rows_that_were_left() {
+        let text = "\u{feff}a,\"b\r\nc\"\r\n\r\nd\re\n\nf";
+        let csv = Cutting::Csv { delimiter: b',' };
+        let read = |rows: &mut Rows<&[u8]>| {
+            let mut row = Vec::new();
+            let found = rows.next_into(&mut row).unwrap();
+            (found, String::from_utf8(row).unwrap(), rows.is_ended())
+        };
+        let mut rows = Rows::new(text.as_bytes(), csv, 20);
+        loop {
+            let start = rows.next();
+            let offset = usize::try_from(start.offset).unwrap();
+            let last = text.as_bytes()[..offset].last().copied().unwrap_or_default();
+            let mut resumed = Rows::resume(&text.as_bytes()[offset..], csv, 20, start, last);
+            let found = read(&mut rows);
+            assert_eq!(read(&mut resumed), found, "from {start:?} on");
+            assert_eq!(found.2, !matches!(found.1.as_str(), "f" | ""), "{found:?}");
+            if found.0 == Found::End {
+                break;
+            }
+        }
     }
 
     #[test]

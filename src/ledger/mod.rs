@@ -8,6 +8,7 @@
 //! verbs.
 
 pub mod intake;
+pub mod spool;
 pub mod accrual;
 pub mod posting;
 pub mod delivery;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use super::posting::Restored;
+use super::spool::SpoolStatus;
 use crate::domain::correction::{Change, Effect, Standing};
 use crate::domain::entries::EntriesTold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
@@ -63,6 +64,8 @@ pub struct Status {
     pub restored: Option<Restored>,
     /// What stands of the notices of each provider that sent any.
     pub notices: Vec<NoticesStatus>,
+    /// How far each spool was read of which anything was.
+    pub spools: Vec<SpoolStatus>,
 }
 
 /// What `status` shows of a provider's notices.

@@ -81,7 +81,7 @@ async fn keep_all(app: Arc<App>, request: Request) -> Result<Response, Refusal> 
         }
         Ok(Ok(Err(why))) => Err(answer::gate_error(&why).into()),
         Ok(Ok(Ok(verdicts))) => {
-            usage::count(&app, &verdicts);
+            usage::count(&app.rooms.metrics, &verdicts);
             Ok(answer::verdicts(&verdicts))
         }
     }

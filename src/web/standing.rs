@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::domain::state::{HoldReason, ParkReason};
 use crate::ledger::operator::{AtRisk, NoticesStatus, ProviderStatus, Status};
 use crate::ledger::posting::Restored;
+use crate::ledger::spool::SpoolStatus;
 
 /// Most customers and meters at risk that are listed: those with the most. `books` lists all.
 pub const AT_RISK_LISTED_MAX: usize = 20;
@@ -42,6 +43,7 @@ pub fn status_json(status: &Status) -> Value {
         status.at_risk.iter().take(AT_RISK_LISTED_MAX).map(at_risk_json).collect();
     let providers: Vec<Value> = status.providers.iter().map(provider_json).collect();
     let notices: Vec<Value> = status.notices.iter().map(notices_json).collect();
+    let spools: Vec<Value> = status.spools.iter().map(spool_json).collect();
     let recent = status.recent;
     json!({
         "ledger_id": status.ledger_id,
@@ -68,6 +70,7 @@ pub fn status_json(status: &Status) -> Value {
         "nearest_deadline_at": status.nearest_deadline_at.map(|at| at.to_rfc3339()),
         "providers": providers,
         "notices": notices,
+        "spools": spools,
     })
 }
 
@@ -94,6 +97,17 @@ fn notices_json(status: &NoticesStatus) -> Value {
         "provider": status.provider,
         "waiting": status.waiting,
         "newest_at": status.newest_at.to_rfc3339(),
+    })
+}
+
+fn spool_json(status: &SpoolStatus) -> Value {
+    json!({
+        "spool": status.spool,
+        "files": status.files,
+        "unread_bytes": status.unread_bytes,
+        "lost": status.lost,
+        "replaced": status.replaced,
+        "read_at": status.read_at.to_rfc3339(),
     })
 }
 

@@ -20,6 +20,7 @@ use crate::domain::names::SourceName;
 use crate::intake::admit::{Rules, Sources};
 use crate::intake::gate::{Gate, GateError, Reservation, Verdicts};
 use crate::intake::json::{BodyError, BodyKind, read_body};
+use crate::telemetry::metrics::Metrics;
 
 /// Longest body that is parsed on the thread that answers requests, in bytes: a few hundred
 /// records, well under a millisecond. A longer one is parsed where it delays nobody.
@@ -105,7 +106,7 @@ async fn submit(app: Arc<App>, sources: Arc<Sources>, request: Request) -> Respo
             answer::gate_error(&why)
         }
         Ok(Ok(Booked::Done(verdicts))) => {
-            count(&app, &verdicts);
+            count(&app.rooms.metrics, &verdicts);
             answer::verdicts(&verdicts)
         }
     }
@@ -151,8 +152,8 @@ async fn book(
     booked
 }
 
-pub(super) fn count(app: &App, verdicts: &Verdicts) {
-    let metrics = &app.rooms.metrics;
+/// Counts what became of a batch.
+pub fn count(metrics: &Metrics, verdicts: &Verdicts) {
     metrics.batch(verdicts.items.len());
     metrics.records("accepted", verdicts.accepted);
     metrics.records("duplicate", verdicts.duplicate);

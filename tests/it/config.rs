@@ -11,6 +11,7 @@ mod refusals;
 mod routes;
 mod secrets;
 mod sites;
+mod spools;
 mod values;
 
 /// A key of each kind, none of them anybody's. They are put together here, so that no scanner takes

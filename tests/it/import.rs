@@ -65,8 +65,8 @@ fn read(text: &str, mapping: Option<Mapping>) -> Result<Vec<String>, ImportError
     let mut bytes = 0;
     while let Some(stretch) = file.next_batch(&rules)? {
         assert!(stretch.batch.len() <= 10, "{}", stretch.batch.len());
-        assert!(stretch.bytes_read > bytes);
-        bytes = stretch.bytes_read;
+        assert!(stretch.next.offset > bytes);
+        bytes = stretch.next.offset;
         items.extend(stretch.batch.admitted.into_iter().map(|(place, admitted)| {
             let record = admitted.record;
             let city = record.properties.get("city").map_or("-", |city| city.as_text());

@@ -11,6 +11,8 @@ mod corrections;
 mod intake_http;
 /// Usage from files: how their columns become records, in bounded batches.
 mod import;
+
+mod spool;
 /// The config file: its example, every problem it can have, and what is never shown.
 mod config;
 /// The real binary, typed at.

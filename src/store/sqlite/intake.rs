@@ -13,13 +13,14 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::{SqliteLedger, begin, commit, sql};
+use super::{SqliteLedger, begin, commit, spool, sql};
 use crate::domain::digest::{Digest, Fields};
 use crate::domain::names::SourceName;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use crate::ledger::spool::Stretch;
 use crate::store::codec::{Columns, ledger_error, properties_to_text};
 
 /// Most records in one transaction. Past some thousands the flush is paid off, and a longer
@@ -38,9 +39,11 @@ const ROW: &str = "(?,?,?,?,?,?,?,?,?,?)";
 pub(super) struct Group(Queue<Vec<Waiting>>);
 
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     records: Vec<Admitted>,
     rejected: Vec<Rejected>,
+    /// The stretch of a file that they were read of.
+    stretch: Option<Stretch>,
     now: Timestamp,
     answer: oneshot::Sender<Result<Vec<Admission>, LedgerError>>,
 }
@@ -93,8 +96,25 @@ impl IntakeLedger for SqliteLedger {
         rejected: Vec<Rejected>,
         now: Timestamp,
     ) -> Result<Vec<Admission>, LedgerError> {
+        self.in_group(records, rejected, None, now).await
+    }
+
+    fn free_bytes(&self) -> Result<u64, LedgerError> {
+        self.free_bytes_on_disk()
+    }
+}
+
+impl SqliteLedger {
+    /// Books a batch together with those that wait at the same moment.
+    pub(super) async fn in_group(
+        &self,
+        records: Vec<Admitted>,
+        rejected: Vec<Rejected>,
+        stretch: Option<Stretch>,
+        now: Timestamp,
+    ) -> Result<Vec<Admission>, LedgerError> {
         let (answer, mut mine) = oneshot::channel();
-        self.group.queue().push(Waiting { records, rejected, now, answer });
+        self.group.queue().push(Waiting { records, rejected, stretch, now, answer });
         loop {
             // Whoever is answered leaves the line at once. If each had to be handed the writer
             // first, those who came since would wait for as many wake-ups as the last group had
@@ -115,10 +135,6 @@ impl IntakeLedger for SqliteLedger {
                 return result;
             }
         }
-    }
-
-    fn free_bytes(&self) -> Result<u64, LedgerError> {
-        self.free_bytes_on_disk()
     }
 }
 
@@ -167,6 +183,11 @@ async fn book(
     let admissions = book_rows(&mut transaction, &rows).await?;
     keep_conflicts(&mut transaction, &rows, &admissions).await?;
     keep_rejected(&mut transaction, group).await?;
+    for waiting in group {
+        if let Some(stretch) = &waiting.stretch {
+            spool::advance(&mut transaction, stretch, waiting.now).await?;
+        }
+    }
     commit(transaction).await?;
     Ok(admissions)
 }

@@ -32,6 +32,7 @@ mod reserve;
 mod resolve;
 mod running;
 mod shares;
+mod spool;
 mod trace;
 mod transfer;
 mod verify;

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::holds::held_item;
 use super::notices::notices_by_provider;
+use super::spool::spool_status;
 use super::{SqliteLedger, begin, commit, sql, trace};
 use crate::domain::entries::EntriesTold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
@@ -71,6 +72,8 @@ impl OperatorLedger for SqliteLedger {
         status.recent = RecentEvents { events, held };
         status.restored = self.restoration().await?;
         status.notices = notices_by_provider(&rows(&mut reader, sql!("status_notices")).await?)?;
+        let spools = rows(&mut reader, sql!("status_spools")).await?;
+        status.spools = spools.iter().map(spool_status).collect::<Result<_, _>>()?;
         (status.held, status.at_risk) =
             held_by_place(&rows(&mut reader, sql!("status_held")).await?)?;
         Ok(status)

@@ -39,10 +39,12 @@ fn read(text: &str) -> Config {
 /// Everything in a config but the text it was read from.
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
-    let Config { stripe, chargebee, usage_events, routes, imports, telemetry, follow, .. } = config;
+    let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
+    let Config { telemetry, follow, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
-         {chargebee:#?} {usage_events:#?} {routes:#?} {imports:#?} {telemetry:#?} {follow:?}"
+         {chargebee:#?} {usage_events:#?} {routes:#?} {imports:#?} {spools:#?} {telemetry:#?} \
+         {follow:?}"
     )
 }
 

@@ -48,6 +48,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "delivery::*",
             "intake::*",
             "intake::import",
+            "intake::spool::*",
             "provider::stripe::settings",
             "provider::chargebee::settings",
             "provider::chargebee::usage_events::settings",
