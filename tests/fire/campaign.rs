@@ -25,13 +25,14 @@ use super::provider::Provider;
 use super::relay::Relay;
 use super::report::{self, Outcome};
 use super::shared::{Phase, Shared};
-use super::{client, importer};
+use super::{client, importer, spool};
 
 /// Clients over HTTP.
 const CLIENTS: u64 = 6;
-/// The importer's numbers, and the director's: clients have those below.
+/// The importer's numbers, the director's, and the spool's: clients have those below.
 const IMPORTER_STREAM: u64 = 100;
 const DIRECTOR_STREAM: u64 = 101;
+const SPOOL_STREAM: u64 = 102;
 /// Time between two releases of new records, in milliseconds.
 const TICK_MILLIS: u64 = 50;
 /// Looks at ledger and provider between two lives, in a whole run.
@@ -154,6 +155,7 @@ fn start_parts(
         });
     }
     parts.spawn(importer::run(shared.clone(), home.clone(), IMPORTER_STREAM));
+    parts.spawn(spool::run(shared.clone(), home.clone(), SPOOL_STREAM));
     let (shared, per_tick) = (shared.clone(), per_tick.clone());
     parts.spawn(async move {
         let mut ticks = interval(Duration::from_millis(TICK_MILLIS));
@@ -237,6 +239,12 @@ async fn rest(director: &mut Director, began: Instant) -> anyhow::Result<()> {
     .await?;
     shared.end();
     report::say("all usage is acknowledged")?;
+    let (home, records) = (director.home.clone(), shared.memory().records().len());
+    still("all files to be read", STILL_SECONDS, async || {
+        let (_, status) = home.read(&["status"]).await?;
+        Ok((status["records"] == records, status))
+    })
+    .await?;
     settle(director).await?;
     director.provider.calm().await?;
     report::say("the ledger rests; faults are off")?;

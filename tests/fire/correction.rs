@@ -202,7 +202,7 @@ impl Correction {
     /// The record's id in its source.
     fn record(&self) -> String {
         match self.way {
-            Way::Http | Way::Lines => format!("r{}", self.number),
+            Way::Http | Way::Lines | Way::Spool => format!("r{}", self.number),
             // Its mapping adds the meter's name.
             Way::Table => format!("r{}-{}", self.number, self.meter.name()),
         }

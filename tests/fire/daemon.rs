@@ -20,6 +20,8 @@ use super::memory::Way;
 use super::provider::Provider;
 use super::shared::TOKEN;
 
+/// The folder of files that are read as they grow, in the daemon's.
+pub(crate) const SPOOL: &str = "spool";
 /// How long a command that reads the ledger may take, in seconds: it reads all of it.
 const COMMAND_SECONDS_MAX: u64 = 600;
 /// Most bytes of the log that are shown.
@@ -90,11 +92,13 @@ impl Home {
              [http]\nlisten = \"127.0.0.1:0\"\noperator_socket = {socket:?}\n\
              [[http.token]]\nsecret = {{ env = \"FIRE_TOKEN\" }}\nsources = [\"{web}\"]\n\
              [intake]\nfree_bytes_min = 1048576\n\
+             [spool.{spool}]\ndirectory = {SPOOL:?}\n\
              {provider}{routes}[import.table]\n{columns}[log]\nfilter = \"warn\"\n\
              [clock]\nfollow = \"http://{api}\"\n",
             ledger = self.ledger,
             socket = self.path().join("operator.sock"),
             web = Way::Http.source(),
+            spool = Way::Spool.source(),
             provider = self.kind.tables(api, rate),
         )
     }

@@ -88,7 +88,7 @@ fn next(shared: &Shared, way: Way, dice: &mut Dice) -> Option<Content> {
 fn write(shared: &Shared, home: &Home, way: Way, content: &Content) -> anyhow::Result<PathBuf> {
     let lines = |head: String, lines: Vec<String>| match way {
         Way::Table => std::iter::once(head).chain(lines).collect::<Vec<String>>().join("\n"),
-        Way::Http | Way::Lines => lines.join("\n"),
+        Way::Http | Way::Lines | Way::Spool => lines.join("\n"),
     };
     let (name, text) = match content {
         Content::Usage(parcel) => {
@@ -96,7 +96,7 @@ fn write(shared: &Shared, home: &Home, way: Way, content: &Content) -> anyhow::R
             let meters = memory.kind().facts().meters;
             let line = |record: &Record| match way {
                 Way::Table => record.row(meters),
-                Way::Http | Way::Lines => record.json(),
+                Way::Http | Way::Lines | Way::Spool => record.json(),
             };
             let all = memory.of(parcel).iter().map(line).collect();
             ("usage", lines(Record::row_head(meters), all))

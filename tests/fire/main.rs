@@ -6,6 +6,7 @@
 //! dozen other ways, and lives by its clock. Customers have subscriptions whose periods end before
 //! and during the run, and webhooks go to the daemon wherever it is. Clients send records over HTTP
 //! and from files, and remember every acknowledgement; what was not acknowledged is sent again.
+//! Others write them to a file that is rotated under the daemon that reads it.
 //! They cancel and adjust some records: before they are sent, while nobody knows whether they are
 //! booked, and long after they were told.
 //! Meanwhile the daemon is killed, asked to stop, halted, and its disk filled, at moments that a
@@ -58,6 +59,7 @@ mod record;
 mod relay;
 mod report;
 mod shared;
+mod spool;
 mod stripe;
 mod wire;
 

@@ -26,6 +26,8 @@ pub(crate) enum Way {
     Table,
     /// `tallyd import` of JSON, a record a line.
     Lines,
+    /// A file that the daemon reads as it grows.
+    Spool,
 }
 
 impl Way {
@@ -34,6 +36,7 @@ impl Way {
             Self::Http => "web",
             Self::Table => "table",
             Self::Lines => "lines",
+            Self::Spool => "spool",
         }
     }
 }
@@ -76,6 +79,7 @@ pub(crate) struct Counts {
     pub(crate) imports: u64,
     pub(crate) imports_failed: u64,
     pub(crate) imports_killed: u64,
+    pub(crate) rotations: u64,
     pub(crate) refused: BTreeMap<String, u64>,
 }
 
@@ -90,6 +94,8 @@ pub(crate) struct Memory {
     passed: usize,
     /// Records that were made for files.
     for_files: usize,
+    /// Records that were made to be read as they are written.
+    for_spool: usize,
     /// By number.
     records: Vec<Record>,
     acknowledged: Vec<bool>,
@@ -116,6 +122,7 @@ impl Memory {
             released: 0,
             passed: 0,
             for_files: 0,
+            for_spool: 0,
             records: Vec::new(),
             acknowledged: Vec::new(),
             unanswered: BTreeMap::new(),
@@ -189,6 +196,7 @@ impl Memory {
         let is_due = match way {
             Way::Http => true,
             Way::Table | Way::Lines => self.for_files * FILES_ONE_IN <= self.records.len(),
+            Way::Spool => self.for_spool * FILES_ONE_IN <= self.records.len(),
         };
         let may_make = is_due && self.records.len() < self.released;
         let waiting = self.unanswered.entry(way).or_default();
@@ -221,7 +229,10 @@ impl Memory {
         let mut waits = false;
         for number in numbers(&(first..until)) {
             let record = self.kind.draw(self.seed, self.base, number);
-            waits |= self.fixes.made(way, &record);
+            // A correction of what nobody has read yet would wait for it.
+            if way != Way::Spool {
+                waits |= self.fixes.made(way, &record);
+            }
             self.records.push(record);
             self.acknowledged.push(false);
         }
@@ -229,6 +240,7 @@ impl Memory {
         match way {
             Way::Http => {}
             Way::Table | Way::Lines => self.for_files += until - first,
+            Way::Spool => self.for_spool += until - first,
         }
         self.counts.parcels += 1;
         let parcel = Parcel { way, records: first..until, sent: 0, acknowledged: false };
@@ -268,6 +280,16 @@ impl Memory {
         if self.kept.len() > KEPT_MAX {
             self.kept.pop_front();
         }
+    }
+
+    /// A parcel was written to a file that is read: that counts as a yes.
+    pub(crate) fn written(&mut self, parcel: Parcel) {
+        let count = u64::try_from(parcel.records.len()).unwrap_or(u64::MAX);
+        let booked = match parcel.acknowledged {
+            true => Booked { accepted: 0, duplicate: count },
+            false => Booked { accepted: count, duplicate: 0 },
+        };
+        self.acknowledge(parcel, booked);
     }
 
     /// A correction was answered for good.

@@ -114,6 +114,7 @@ impl Outcome {
             ("imports of files", counts.imports),
             ("… killed", counts.imports_killed),
             ("… that failed with the daemon or the disk", counts.imports_failed),
+            ("rotations of the file that is read as it grows", counts.rotations),
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into();
