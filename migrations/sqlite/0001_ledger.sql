@@ -323,6 +323,8 @@ CREATE TABLE meter_event (
   identifier TEXT NOT NULL CONSTRAINT meter_event_identifier_is_one UNIQUE
     CONSTRAINT meter_event_identifier_form CHECK (length(identifier) BETWEEN 1 AND 100),
   quantity TEXT NOT NULL,
+  -- Where the meter keeps the last total that it was told: the one that this says.
+  total TEXT CONSTRAINT meter_event_total_is_of_usage CHECK (total IS NULL OR kind = 'usage'),
   occurred_at INTEGER NOT NULL,
   -- Where the provider keeps entries: the second that it is entered at.
   second INTEGER,

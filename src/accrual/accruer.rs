@@ -10,9 +10,9 @@ use super::follow::{Line, follow};
 use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
 use super::widen::{Widening, accounts_of, widen};
-use crate::domain::balance::Place;
-use crate::domain::names::{AccountName, CustomerName, ProviderName};
-use crate::domain::period::cut;
+use crate::domain::balance::{BalanceKey, Place};
+use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
+use crate::domain::period::{cut, keep_whole};
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -34,6 +34,7 @@ pub struct Accruer {
     routes: Vec<(Route, RouteVersionId)>,
     account_prefixes: HashMap<ProviderName, &'static str>,
     widening: Widening,
+    whole: BTreeSet<(ProviderName, ProviderMeter)>,
 }
 
 impl Accruer {
@@ -50,13 +51,20 @@ impl Accruer {
         let definitions: Vec<_> = routes.iter().map(Route::definition).collect();
         let versions = ledger.adopt_routes(&definitions, now).await?;
         let routes = routes.into_iter().zip(versions).collect();
-        Ok(Self { ledger, routes, account_prefixes, widening: Widening::new() })
+        let (widening, whole) = (Widening::new(), BTreeSet::new());
+        Ok(Self { ledger, routes, account_prefixes, widening, whole })
     }
 
     /// The same, which widens windows where few entries are left.
     #[must_use]
     pub fn widening(self, widening: Widening) -> Self {
         Self { widening, ..self }
+    }
+
+    /// The same, which keeps the windows of these meters whole: they are told one total a window.
+    #[must_use]
+    pub fn keeping_whole(self, whole: BTreeSet<(ProviderName, ProviderMeter)>) -> Self {
+        Self { whole, ..self }
     }
 
     /// The imported accounts that the routes ask for.
@@ -147,7 +155,8 @@ impl Accruer {
         self.cut_at_periods(bookings, now).await
     }
 
-    /// Ends windows where the periods that are known end, so that no event says usage of two.
+    /// Ends windows where the periods that are known end, so that no event says usage of two. Where
+    /// windows stay whole, usage of one that two periods share goes into the window beside it.
     async fn cut_at_periods(
         &self,
         bookings: &mut [Booking],
@@ -161,7 +170,10 @@ impl Accruer {
             if let Some(bounds) = bounds.get(&booking.balance.place()) {
                 let whole = booking.balance.window;
                 let waits = booking.due_at.micros_since(whole.end.max(now));
-                let window = cut(whole, bounds, booking.occurred_at);
+                let window = match self.is_whole(&booking.balance) {
+                    true => keep_whole(whole, bounds, booking.occurred_at).unwrap_or(whole),
+                    false => cut(whole, bounds, booking.occurred_at),
+                };
                 booking.balance.window = window;
                 // Once its period has ended, its draft waits for nobody.
                 let ended = bounds.iter().any(|end| booking.occurred_at < *end && *end <= now);
@@ -170,6 +182,10 @@ impl Accruer {
             }
         }
         Ok(())
+    }
+
+    fn is_whole(&self, balance: &BalanceKey) -> bool {
+        self.whole.contains(&(balance.provider.clone(), balance.meter.clone()))
     }
 
     /// Adds the lines of the corrections of records to what was just booked of them.

@@ -476,7 +476,8 @@ pub struct Sandbox {
     /// Where the stand-in for Chargebee listens; by default the next port, 127.0.0.1:8486.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_chargebee: Option<SocketAddr>,
-    /// Meters that exist at the start, as EVENT_NAME or EVENT_NAME:sum|count|last.
+    /// Meters that exist at the start, as EVENT_NAME or EVENT_NAME:sum|count|last; :hour or :day
+    /// behind that is for one that keeps a total per UTC hour or day.
     #[arg(long = "meter", value_name = "METER")]
     pub meters: Vec<String>,
     /// Allow 1,000 meter events a second, as a live account, instead of 25 requests as a sandbox.

@@ -16,7 +16,7 @@ use super::exit::Exit;
 use crate::clock::SystemClock;
 use crate::daemon::shutdown::Signals;
 use crate::sandbox::faults::{FaultKind, Faults};
-use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
+use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings, TimeWindow};
 use crate::sandbox::{self, Sandbox, chargebee};
 
 pub(super) fn run(arguments: args::Sandbox) -> anyhow::Result<Exit> {
@@ -65,16 +65,22 @@ fn beside(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), port)
 }
 
-/// A meter as typed: `EVENT_NAME` or `EVENT_NAME:FORMULA`.
+/// A meter as typed: `EVENT_NAME`, `EVENT_NAME:FORMULA` or `EVENT_NAME:FORMULA:SPAN`.
 fn meter(text: &str) -> anyhow::Result<NewMeter> {
-    let (name, formula) = text.rsplit_once(':').unwrap_or((text, "sum"));
+    let (rest, span) = match text.rsplit_once(':') {
+        Some((rest, "hour")) => (rest, Some(TimeWindow::Hour)),
+        Some((rest, "day")) => (rest, Some(TimeWindow::Day)),
+        Some(_) | None => (text, None),
+    };
+    let (name, formula) = rest.rsplit_once(':').unwrap_or((rest, "sum"));
     let formula = match formula {
         "sum" => Formula::Sum,
         "count" => Formula::Count,
         "last" => Formula::Last,
         other => bail!("--meter {text}: \"{other}\" is no formula; there is sum, count, last"),
     };
-    Ok(NewMeter::new(name, formula))
+    let meter = NewMeter::new(name, formula);
+    Ok(span.map_or(meter.clone(), |span| meter.pre_aggregated(span)))
 }
 
 /// Faults as typed: `KIND=BASIS_POINTS`.

@@ -28,6 +28,7 @@ mod spool;
 mod event_site;
 mod event_route;
 mod level_route;
+mod stripe_route;
 mod clock;
 mod http;
 

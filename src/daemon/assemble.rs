@@ -4,7 +4,7 @@
 //! Everything that can be refused is refused before anything runs: the ledger is opened and locked,
 //! the sockets are bound, the providers are made. Only then does usage flow.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use crate::accrual::accruer::Accruer;
 use crate::accrual::route::policies_by_meter;
 use crate::clock::Clock;
-use crate::config::{Config, Reports, SecretPolicy};
+use crate::config::{Config, Reports, SecretPolicy, Stripe};
 use crate::delivery::courier::Courier;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::policies::Policies;
@@ -63,6 +63,15 @@ pub enum StartError {
     /// A provider could not be made.
     #[error("cannot make ready to tell a provider")]
     Provider(#[from] BuildError),
+}
+
+/// The meters that keep one total a window.
+fn kept_whole(accounts: &[Stripe]) -> BTreeSet<(ProviderName, ProviderMeter)> {
+    let pins = accounts.iter().flat_map(|account| {
+        account.provider.meters.iter().map(|pin| (&account.provider.name, pin))
+    });
+    let whole = pins.filter(|(_, pin)| pin.span.is_some());
+    whole.map(|(name, pin)| (name.clone(), pin.meter.clone())).collect()
 }
 
 /// A provider instance and the bells of its parts.
@@ -180,7 +189,9 @@ impl Daemon {
             told.iter().map(|told| (told.name.clone(), told.provider.account_prefix())).collect();
         let widened = |told: &Told| Some((told.name.clone(), told.widened_from?));
         let accruer = Accruer::adopt(ledger.clone(), config.routes, prefixes, now).await?;
-        let accruer = accruer.widening(told.iter().filter_map(widened).collect());
+        let accruer = accruer
+            .widening(told.iter().filter_map(widened).collect())
+            .keeping_whole(kept_whole(&config.stripe));
         let accrual_bell = Bell::default();
         let server = Server::bind(&config.web).await?;
         let (intake, bell) = (Arc::new(config.intake), accrual_bell.clone());

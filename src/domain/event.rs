@@ -57,7 +57,7 @@ impl fmt::Display for LedgerId {
 pub struct Identifier(Box<str>);
 
 impl Identifier {
-    /// The name of the `ordinal`th event of `balance`, which says `quantity` at `occurred_at`. All
+    /// The name of the `ordinal`th event of `balance`, which says `value` at `occurred_at`. All
     /// that its bytes say goes into it: after a restored backup the same records may be told for
     /// another account, or taken back by a negative event in place of a cancellation.
     #[must_use]
@@ -66,7 +66,7 @@ impl Identifier {
         balance: &Balance,
         ordinal: i64,
         says: &Says,
-        quantity: &Quantity,
+        value: &Quantity,
         occurred_at: Timestamp,
     ) -> Self {
         let target = match says {
@@ -83,7 +83,7 @@ impl Identifier {
             .bytes(&balance.digest)
             .text(says.kind().as_str())
             .text(target)
-            .text(&quantity.to_string())
+            .text(&value.to_string())
             .number(occurred_at.micros())
             .finish();
         Self(format!("tallyd-{ledger}-{}", hex::encode(digest)).into())
@@ -158,6 +158,16 @@ pub struct EventIntent {
     pub says: Says,
     /// How much it changes what was told: a cancel says its target's quantity with the other sign.
     pub quantity: Quantity,
+    /// Where its meter keeps the last total that it was told: that total.
+    pub total: Option<Quantity>,
     /// When it says the usage was.
     pub occurred_at: Timestamp,
+}
+
+impl EventIntent {
+    /// The value that its bytes say.
+    #[must_use]
+    pub fn value(&self) -> &Quantity {
+        self.total.as_ref().unwrap_or(&self.quantity)
+    }
 }

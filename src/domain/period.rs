@@ -284,6 +284,29 @@ pub fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {
     Window { start, end }
 }
 
+/// Where usage at `at` goes whose windows can only be told whole: into its own window, or, where a
+/// bound lies within that, into the one beside it that no bound parts from it. Nothing where both
+/// hold bounds: its period is shorter than a window is.
+#[must_use]
+pub fn keep_whole(window: Window, bounds: &[Timestamp], at: Timestamp) -> Option<Window> {
+    let length = window.end.micros_since(window.start);
+    let any = |after: Timestamp, until: Timestamp| {
+        let next = bounds.partition_point(|bound| *bound <= after);
+        bounds.get(next).is_some_and(|bound| *bound < until)
+    };
+    let before = Window { start: window.start.plus_micros(-length), end: window.start };
+    let after = Window { start: window.end, end: window.end.plus_micros(length) };
+    if !any(window.start, window.end) {
+        Some(window)
+    } else if !any(before.start, at.plus_micros(1)) {
+        Some(before)
+    } else if !any(at, after.end) {
+        Some(after)
+    } else {
+        None
+    }
+}
+
 /// A time of a subscription in which usage is stored and on no bill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdleTime {

@@ -3,7 +3,7 @@
 //! [`crate::domain::answer`].
 
 use super::names::ProviderMeter;
-use super::time::{MICROS_PER_MINUTE, Timestamp};
+use super::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp};
 
 /// A reading of the provider's clock older than this, in microseconds, judges no window: this
 /// host's clock may have stepped since. Every answer is a reading, so only an idle courier meets
@@ -77,6 +77,17 @@ super::closed::closed! {
         Hour = "hour",
         /// A UTC day.
         Day = "day",
+    }
+}
+
+impl Span {
+    /// Its length, in microseconds.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        match self {
+            Self::Hour => MICROS_PER_HOUR,
+            Self::Day => MICROS_PER_DAY,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`crate::domain::state`].
 
 use super::closed::closed;
+use super::time::MICROS_PER_HOUR;
 
 closed! {
     /// How finely a total is asked for.
@@ -23,6 +24,16 @@ impl Grouping {
         match self {
             Self::Whole => Self::Day,
             Self::Day | Self::Hour => Self::Hour,
+        }
+    }
+
+    /// The next finer one of which each part is a multiple of `grain_micros`; the finest of those
+    /// is its own.
+    #[must_use]
+    pub const fn finer_by(self, grain_micros: i64) -> Self {
+        match self.finer() {
+            Self::Hour if grain_micros > MICROS_PER_HOUR => self,
+            finer @ (Self::Whole | Self::Day | Self::Hour) => finer,
         }
     }
 }

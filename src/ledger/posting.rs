@@ -27,6 +27,8 @@ pub struct PostedEvent {
     pub identifier: Identifier,
     /// How much it changes what was told.
     pub quantity: Quantity,
+    /// The total that it says, where its meter is told totals.
+    pub total: Option<Quantity>,
     /// When it says the usage was.
     pub occurred_at: Timestamp,
     /// The event that it cancels, when it is a cancel.
@@ -74,6 +76,17 @@ pub struct DueBalance {
     pub seconds_taken: BTreeSet<i64>,
     /// Whether usage that it was given by other balances is still told by theirs.
     pub still_told: StillTold,
+}
+
+/// A balance whose window holds a bound of periods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spanning {
+    /// The balance.
+    pub balance: BalanceId,
+    /// The version it was read at.
+    pub version: i64,
+    /// Whether its windows can only be told whole.
+    pub whole: bool,
 }
 
 /// Whether usage that a balance was given is still told by events of those that gave it.
@@ -211,15 +224,16 @@ pub trait PostingLedger: Send + Sync {
     /// When the ledger cannot be read.
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError>;
 
-    /// Gives each of these balances' usage to balances whose windows end where periods do; skipped
-    /// where the version is another by now. What was told of the old ones is taken back by posting,
-    /// as all that is told too much. Answers how many were parted.
+    /// Gives each of these balances' usage to balances whose windows end where periods do, or whose
+    /// windows are whole and of one period; skipped where the version is another by now. What was
+    /// told of the old ones is taken back by posting, as all that is told too much. Answers how
+    /// many were parted.
     ///
     /// # Errors
     /// Then nothing was changed.
     async fn part_at_bounds(
         &self,
-        balances: &[(BalanceId, i64)],
+        balances: &[Spanning],
         now: Timestamp,
     ) -> Result<u64, LedgerError>;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::plan::{Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
-use crate::domain::balance::{BalanceId, BalanceKey};
+use crate::domain::balance::BalanceKey;
 use crate::domain::entries;
 use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
@@ -17,7 +17,9 @@ use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::DeliveryLedger;
-use crate::ledger::posting::{DueBalance, EncodedEvent, Posting, PostingLedger, Restored};
+use crate::ledger::posting::{
+    DueBalance, EncodedEvent, Posting, PostingLedger, Restored, Spanning,
+};
 use crate::provider::{CannotTell, Capabilities, Provider, ToldAs};
 use crate::service::{Service, Step, StepError};
 
@@ -139,26 +141,25 @@ impl Poster {
     ) -> Result<EncodedEvent, CannotTell> {
         let balance = &due.balance;
         let Tell { quantity, occurred_at, by } = tell;
-        let (says, target, deadline_at) = match by {
-            Means::Add => (Says::Usage, None, deadline(occurred_at, capabilities)),
+        let taken_at_last = deadline(occurred_at, capabilities);
+        let (says, target, total, deadline_at) = match by {
+            Means::Add => (Says::Usage, None, None, taken_at_last),
+            Means::Total(total) => (Says::Usage, None, Some(total), taken_at_last),
             Means::Cancel(target, name) => {
                 let until = due
                     .events
                     .iter()
                     .find(|event| event.id == target)
                     .and_then(|event| cancel_deadline(event, capabilities));
-                (Says::Cancel(name), Some(target), until.unwrap_or(occurred_at))
-            }
-            Means::Total(_) => {
-                let why = format!("totals are not told to {} yet", balance.key.meter);
-                return Err(CannotTell { reason: HoldReason::MeterMismatch, why });
+                (Says::Cancel(name), Some(target), None, until.unwrap_or(occurred_at))
             }
         };
         let (is_entry, covers_from) = match capabilities.told_as {
             ToldAs::Entry => (true, None),
             // It says all of its window, also what another one said before.
             ToldAs::Level => (true, target.is_none().then_some(0)),
-            ToldAs::Delta | ToldAs::EachRecord | ToldAs::Total | ToldAs::Last => (false, None),
+            ToldAs::Total | ToldAs::Last => (false, Some(0)),
+            ToldAs::Delta | ToldAs::EachRecord => (false, None),
         };
         let second = (is_entry && target.is_none()).then(|| occurred_at.seconds());
         let taken_away = due.events.iter().find(|event| is_entry && Some(event.id) == target);
@@ -170,12 +171,21 @@ impl Poster {
         let closes_at = due.billing.closes_at.filter(|_| !is_unbilled);
         let closing = closes_at.map(|at| at.plus_micros(-CLOSING_MARGIN_MICROS));
         let deadline_at = closing.map_or(deadline_at, |at| at.min(deadline_at));
-        let identifier = Identifier::of(ledger, balance, ordinal, &says, &quantity, occurred_at);
-        let intent =
-            EventIntent { balance: balance.id, ordinal, identifier, says, quantity, occurred_at };
+        let value = total.as_ref().unwrap_or(&quantity);
+        let identifier = Identifier::of(ledger, balance, ordinal, &says, value, occurred_at);
+        let (balance_id, account) = (balance.id, &balance.key.account);
+        let intent = EventIntent {
+            balance: balance_id,
+            ordinal,
+            identifier,
+            says,
+            quantity,
+            total,
+            occurred_at,
+        };
         let encoded = self
             .provider
-            .encode(&balance.key.meter, &balance.key.account, &intent)
+            .encode(&balance.key.meter, account, &intent)
             .map_err(|error| CannotTell { reason: error.reason(), why: error.to_string() })?;
         Ok(EncodedEvent {
             intent,
@@ -193,6 +203,21 @@ impl Poster {
 
 /// What a balance's meter can be told, or why it cannot.
 type Able = Result<Capabilities, CannotTell>;
+
+/// Those balances whose windows hold bounds of periods. How those of a meter that cannot be told
+/// are parted is not known: they wait.
+fn spanning(due: &[DueBalance], able: &[Able]) -> Vec<Spanning> {
+    let spanning = due.iter().zip(able).filter(|(each, _)| each.spans_bound);
+    spanning
+        .filter_map(|(DueBalance { balance, .. }, able)| {
+            let whole = match able.as_ref().ok()?.told_as {
+                ToldAs::Total | ToldAs::Last => true,
+                ToldAs::Delta | ToldAs::EachRecord | ToldAs::Entry | ToldAs::Level => false,
+            };
+            Some(Spanning { balance: balance.id, version: balance.version, whole })
+        })
+        .collect()
+}
 
 /// What is known of entries while more are planned, of several balances at once.
 #[derive(Debug, Default)]
@@ -311,11 +336,9 @@ impl Service for Poster {
             return Ok(Step { wake_at, ..Step::default() });
         }
         let provider_now = clock.estimate(now);
-        let spanning: Vec<(BalanceId, i64)> = due
-            .iter()
-            .filter(|each| each.spans_bound)
-            .map(|each| (each.balance.id, each.balance.version))
-            .collect();
+        let able = |each: &DueBalance| self.provider.capabilities(&each.balance.key.meter);
+        let able: Vec<Able> = due.iter().map(able).collect();
+        let spanning = spanning(&due, &able);
         if !spanning.is_empty() {
             let parted = self.ledger.part_at_bounds(&spanning, now).await?;
             if parted > 0 {
@@ -324,8 +347,6 @@ impl Service for Poster {
             }
         }
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= BATCH_BALANCES);
-        let able = |each: &DueBalance| self.provider.capabilities(&each.balance.key.meter);
-        let able: Vec<Able> = due.iter().map(able).collect();
         let mut entries = self.entries(&due, &able).await?;
         let mut postings = Vec::with_capacity(due.len());
         for (each, able) in due.iter_mut().zip(able) {

@@ -46,7 +46,7 @@ pub fn judge(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
     let (kind, fates) = match &finding {
         Finding::Settled(counts) => (FindingKind::Settled, proven(reading, counts)),
         Finding::Early => (FindingKind::Early, Vec::new()),
-        Finding::Ambiguous => (FindingKind::Ambiguous, doubted(reading)),
+        Finding::Ambiguous => (FindingKind::Ambiguous, doubted(reading, promise.grain_micros)),
         Finding::Unexplained => (FindingKind::Unexplained, Vec::new()),
         Finding::Incomparable => (FindingKind::Incomparable, Vec::new()),
     };
@@ -69,14 +69,14 @@ pub fn first_seen(judged: Judged) -> Judged {
 }
 
 /// How finely the lane is asked for next. What waits for a second look is looked at in the same
-/// way; where nothing fits, the next reading tells smaller groups apart.
+/// way; where nothing fits, the next reading tells smaller groups apart, of this grain at least.
 #[must_use]
-pub fn next_grouping(grouping: Grouping, parts: &[Judged]) -> Grouping {
+pub fn next_grouping(grouping: Grouping, parts: &[Judged], grain_micros: i64) -> Grouping {
     let any = |kinds: &[FindingKind]| parts.iter().any(|part| kinds.contains(&part.finding));
     if any(&[FindingKind::FirstSeen]) {
         grouping
     } else if any(&[FindingKind::Ambiguous, FindingKind::Unexplained, FindingKind::Incomparable]) {
-        grouping.finer()
+        grouping.finer_by(grain_micros)
     } else if any(&[FindingKind::Early]) {
         grouping
     } else {
@@ -165,10 +165,9 @@ fn absent(reading: &Reading<'_>, of: &LaneEvent, standing: &Standing) -> Option<
 }
 
 /// Of a group that cannot be told apart any further, what was accepted is held.
-fn doubted(reading: &Reading<'_>) -> Vec<Fate> {
-    match reading.grouping {
-        Grouping::Whole | Grouping::Day => return Vec::new(),
-        Grouping::Hour => {}
+fn doubted(reading: &Reading<'_>, grain_micros: i64) -> Vec<Fate> {
+    if reading.grouping.finer_by(grain_micros) != reading.grouping {
+        return Vec::new();
     }
     let open = || reading.events.iter().filter(|event| share(event) == Share::Open);
     let group = names(open().map(|event| event.usage.event.0));

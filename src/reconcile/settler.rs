@@ -169,7 +169,7 @@ impl Settler {
         for part in &parts {
             self.tell(lane, part);
         }
-        let grouping = next_grouping(lane.grouping, &parts);
+        let grouping = next_grouping(lane.grouping, &parts, outlook.promise.grain_micros);
         let comparison = Comparison { lane: lane.lane, grouping, provider_at, parts };
         self.ledger.conclude(comparison, now).await.map(Done::Concluded)
     }

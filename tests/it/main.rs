@@ -59,5 +59,6 @@ mod settlement;
 mod statements;
 /// The house: who may know whom, what stays pure, how large a thing may grow.
 mod tidy;
+mod totals;
 /// What several tests need, and no expectation of its own.
 mod support;

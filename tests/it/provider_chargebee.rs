@@ -87,6 +87,7 @@ fn body(chargebee: &Chargebee, name: &str, quantity: &str, second: i64, says: &S
         identifier: Identifier::stored(name),
         says: says.clone(),
         quantity: Quantity::parse(quantity).unwrap(),
+        total: None,
         occurred_at: Timestamp::from_seconds(second),
     };
     chargebee.encode(&meter("calls"), &account("sub"), &intent).unwrap().body

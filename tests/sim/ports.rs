@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tallyd::domain::balance::{BalanceId, Place};
+use tallyd::domain::balance::Place;
 use tallyd::domain::correction::Correction;
 use tallyd::domain::digest::Digest;
 use tallyd::domain::event::LedgerId;
@@ -29,7 +29,7 @@ use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
 };
 use tallyd::ledger::operator::OperatorLedger as _;
-use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger, Restored};
+use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger, Restored, Spanning};
 use tallyd::ledger::reconcile::{
     Comparison, Concluded, LaneEvent, LaneId, LaneQuestion, ReadCalls, ReconcileLedger,
     UnprovenLane, Untold,
@@ -316,7 +316,7 @@ impl PostingLedger for Ports {
 
     async fn part_at_bounds(
         &self,
-        balances: &[(BalanceId, i64)],
+        balances: &[Spanning],
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         self.writing("part_at_bounds", self.inner.part_at_bounds(balances, now)).await

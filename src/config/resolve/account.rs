@@ -20,7 +20,7 @@ use crate::reconcile;
 /// How a meter adds up, in the words of the file.
 pub(super) const FORMULAS: [(&str, Formula); 3] =
     [("sum", Formula::Sum), ("count", Formula::Count), ("last", Formula::Last)];
-const SPANS: [(&str, Span); 2] = [("hour", Span::Hour), ("day", Span::Day)];
+pub(super) const SPANS: [(&str, Span); 2] = [("hour", Span::Hour), ("day", Span::Day)];
 
 /// Most requests a second: ten times what Stripe grants any account for meter events.
 const RATE_MAX: i64 = 10_000;
@@ -257,10 +257,11 @@ fn meter(
     }
     let span =
         raw.span.as_ref().map(|_| word(&inner.key("span"), &raw.span, &SPANS, Span::Hour, found));
-    if let Some(field) = &raw.span {
-        let title = format!("`{}` is set, which is not supported yet", inner.key("span"));
-        let label = "each event would overwrite the one before it in the same span";
-        let help = "send this usage to a meter without an event time window";
+    if let (Formula::Count, Some(field)) = (formula, &raw.span) {
+        let title =
+            format!("`{}` is set, and `{}` is \"count\"", inner.key("span"), inner.key("formula"));
+        let label = "of each span the meter keeps one event, which counts as one whatever was used";
+        let help = "send this usage to a meter whose formula is \"sum\"";
         found.error(Problem::at(field.span(), title).label(label).help(help));
     }
     Some(MeterPin {

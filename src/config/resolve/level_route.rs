@@ -1,8 +1,10 @@
 //! What the records of a route's windows come to, beside what its provider bills. PURE. Here:
-//! whether the two agree. Never here: what every route has (see `route`). Read next: `collision`.
+//! whether the two agree. Never here: what every route has (see `route`), meters at Stripe (see
+//! `stripe_route`). Read next: `collision`.
 
 use toml::Spanned;
 
+use super::route::STRIPE;
 use super::site::{AGGREGATIONS, Mode};
 use crate::accrual::route::Route;
 use crate::config::field::Table;
@@ -25,6 +27,9 @@ pub(super) fn level(
     let span = raw.aggregate.as_ref().map_or(table.span.clone(), Spanned::span);
     let (word, fold) = (route.aggregate.as_str(), route.aggregate.fold());
     let provider = &route.provider;
+    if provider.as_str().starts_with(STRIPE) {
+        return;
+    }
     let usages = site.filter(|(_, site)| Mode::of(site) == Mode::Usages);
     let Some((_, site)) = usages else {
         if fold != Fold::Sum {

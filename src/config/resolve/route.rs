@@ -4,11 +4,11 @@
 
 use toml::Spanned;
 
-use super::account::FORMULAS;
 use super::collision::{collisions, shared_levels};
 use super::event_route::against_feature;
 use super::level_route::level;
 use super::site::Mode;
+use super::stripe_route::against_meter;
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
 use crate::config::field::{Table, decimal, name, required, seconds, word};
 use crate::config::finding::Findings;
@@ -19,7 +19,6 @@ use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::period::LatePolicy;
 use crate::domain::policies::Policies;
-use crate::domain::provider_facts::Formula;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::MICROS_PER_SECOND;
 use crate::provider::chargebee::settings as chargebee;
@@ -48,7 +47,7 @@ const LATE: [(&str, LatePolicy); 3] = [
     (LatePolicy::Drop.as_str(), LatePolicy::Drop),
 ];
 /// What the names of each kind of provider begin with.
-const STRIPE: &str = "stripe.";
+pub(super) const STRIPE: &str = "stripe.";
 const CHARGEBEE: &str = "chargebee.";
 /// How long what a subscription takes of usages should last at the least, in days: two years.
 const USAGES_LAST_DAYS_MIN: i64 = 730;
@@ -247,52 +246,6 @@ fn settle(table: &Table, raw: &raw::Route, found: &mut Findings) -> i64 {
         return route::SETTLE_MICROS;
     };
     wait.saturating_mul(MICROS_PER_SECOND)
-}
-
-/// What a route makes has to be what its meter adds up, where the meter is declared.
-fn against_meter(
-    table: &Table,
-    raw: &raw::Route,
-    route: &Route,
-    file: &raw::File,
-    found: &mut Findings,
-) {
-    let declared = file
-        .stripe
-        .iter()
-        .filter(|(key, _)| format!("{STRIPE}{}", key.get_ref()) == route.provider.as_str())
-        .flat_map(|(_, stripe)| &stripe.meter)
-        .find(|(key, _)| key.get_ref() == route.provider_meter.as_str());
-    let Some((meter_key, meter)) = declared else { return };
-    let formula = meter.formula.as_ref().and_then(|field| {
-        FORMULAS.iter().find(|(word, _)| word == field.get_ref()).map(|(_, formula)| *formula)
-    });
-    match formula.unwrap_or(Formula::Sum) {
-        // A meter of the last value is refused where it is declared.
-        Formula::Sum | Formula::Last => return,
-        Formula::Count => {}
-    }
-    let declared = format!("{:?} is declared as a meter that counts", meter_key.get_ref());
-    if route.window != WindowRule::Record {
-        let span = raw.window.as_ref().map_or(table.span.clone(), Spanned::span);
-        let problem = Problem::at(
-            span,
-            format!("`{}` sums records up before a meter that counts", table.path),
-        )
-        .label("a whole window of records would count as one")
-        .help("set `window = \"record\"`, or correct the declared `formula`")
-        .context(meter_key.span(), declared.clone());
-        found.error(problem);
-    }
-    if route.aggregate != Aggregate::Count {
-        let span = raw.aggregate.as_ref().map_or(table.span.clone(), Spanned::span);
-        let problem =
-            Problem::at(span, format!("`{}` sends quantities to a meter that counts", table.path))
-                .label("a record of 3 would count as one, and the two books never agree")
-                .help("set `aggregate = \"count\"`, or correct the declared `formula`")
-                .context(meter_key.span(), declared);
-        found.error(problem);
-    }
 }
 
 /// Warns when a subscription that uses the meter all day would have used up what it takes of usages

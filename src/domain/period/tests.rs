@@ -283,6 +283,36 @@ fn an_instant_of_a_period_that_was_never_learned_is_taken_for_open_only_while_it
 }
 
 #[test]
+fn usage_of_a_window_that_two_periods_share_goes_into_the_whole_one_beside_it() {
+    // Windows of ten hours; periods end at the hours 24 and 57.
+    let bounds = [at(-500), at(24), at(57)];
+    let whole = |hour: i64| {
+        let start = hour.div_euclid(10) * 10;
+        let kept = keep_whole(window(start, start + 10), &bounds, at(hour))?;
+        Some(kept.start.micros_since(at(0)) / MICROS_PER_HOUR)
+    };
+    for (hour, start) in [(19, 10), (20, 10), (23, 10), (24, 30), (29, 30), (30, 30), (40, 40)] {
+        assert_eq!(whole(hour), Some(start), "{hour}");
+    }
+    for (hour, start) in [(50, 40), (56, 40), (57, 60), (60, 60)] {
+        assert_eq!(whole(hour), Some(start), "{hour}");
+    }
+    // A bound between two windows parts none of them.
+    assert_eq!(keep_whole(window(10, 20), &[at(10), at(20)], at(15)), Some(window(10, 20)));
+}
+
+#[test]
+fn usage_of_a_period_that_holds_no_whole_window_stays_where_it_is() {
+    let kept = |bounds: &[Timestamp], hour| keep_whole(window(20, 30), bounds, at(hour));
+    assert_eq!(kept(&[at(18), at(24)], 22), None);
+    assert_eq!(kept(&[at(20), at(24)], 22), None);
+    assert_eq!(kept(&[at(24), at(33)], 26), None);
+    assert_eq!(kept(&[at(24), at(30)], 26), None);
+    assert_eq!(kept(&[at(24), at(40)], 26), Some(window(30, 40)));
+    assert_eq!(kept(&[at(22), at(27)], 24), None);
+}
+
+#[test]
 fn a_window_is_cut_at_each_bound_within_it_and_at_no_other() {
     let bounds = [at(0), at(3), at(5), at(9)];
     for (hour, start, end) in [(2, 2, 3), (3, 3, 5), (4, 3, 5), (5, 5, 8), (7, 5, 8)] {

@@ -55,6 +55,7 @@ fn event(id: i64, state: EventState, said: &str) -> PostedEvent {
         kind: EventKind::Usage,
         identifier: Identifier::stored(&format!("event {id}")),
         quantity: quantity(said),
+        total: None,
         occurred_at: NOON.plus_seconds(id),
         target: None,
         leased,
@@ -67,6 +68,11 @@ fn event(id: i64, state: EventState, said: &str) -> PostedEvent {
 
 fn refused(event: PostedEvent) -> PostedEvent {
     PostedEvent { state: EventState::Held, may_exist: false, ..event }
+}
+
+/// What a meter that is told totals was told: a change to `says`.
+fn total(id: i64, state: EventState, change: &str, says: &str) -> PostedEvent {
+    PostedEvent { total: Some(quantity(says)), ..event(id, state, change) }
 }
 
 fn cancel_of(target: &PostedEvent, id: i64, state: EventState) -> PostedEvent {
@@ -324,21 +330,45 @@ fn a_counting_meter_is_told_one_event_a_record_and_never_a_sum() {
 }
 
 #[test]
-fn overwriting_meter_10_unknown_15_sent_is_told_the_newest_total_in_order() {
+fn overwriting_meter_10_unknown_15_is_told_the_newest_total_once_10_is_certain() {
     let told = |due: &DueBalance, expected: &str| check_as(ToldAs::Total, due, expected);
     told(&due("10", &[]), "total 10 (10)");
-    told(&due("15", &[event(1, Unknown, "10")]), "total 15 (5)");
-    told(&due("15", &[event(1, InFlight, "10")]), "");
-    told(&due("15", &[event(1, Pending, "10")]), "void 1, total 15 (15)");
-    told(&due("0", &[event(1, Settled, "10")]), "total 0 (-10)");
-    told(&due("10", &[event(1, Settled, "10"), event(2, Pending, "5")]), "void 2");
+    told(&due("0", &[]), "");
+    let ten = |state| total(1, state, "10", "10");
+    told(&due("10", &[ten(Accepted)]), "");
+    told(&due("15", &[ten(Accepted)]), "total 15 (5)");
+    told(&due("15", &[ten(Pending)]), "void 1, total 15 (15)");
+    told(&due("15", &[refused(ten(Held))]), "supersede 1, total 15 (15)");
+    // It may be told still, and what is sent before that could be overwritten by it.
+    told(&due("15", &[ten(Unknown)]), "");
+    told(&due("15", &[ten(InFlight)]), "");
+    told(&due("15", &[ten(Held)]), "");
+    told(&due("15", &[PostedEvent { leased: true, ..ten(Pending) }]), "");
+    told(&due("0", &[ten(Settled)]), "total 0 (-10)");
+    told(&due("-1", &[ten(Settled)]), "hold below_zero");
+    told(&due("10", &[ten(Settled), total(2, Pending, "5", "15")]), "void 2");
+    told(&due("10", &[refused(ten(Held))]), "");
     told(&due("1234567890123456", &[]), "hold meter_mismatch");
+}
+
+#[test]
+fn a_total_is_told_again_where_what_is_told_adds_up_and_the_newest_total_says_something_else() {
+    let told = |due: &DueBalance, expected: &str| check_as(ToldAs::Total, due, expected);
+    // One before it was written off meanwhile, and is in the newest total all the same.
+    told(&due("5", &[total(2, Accepted, "5", "15")]), "total 5 (0)");
+}
+
+#[test]
+fn a_total_of_a_window_that_two_periods_share_is_held() {
+    let shared = DueBalance { spans_bound: true, ..due("10", &[]) };
+    check_as(ToldAs::Total, &shared, "hold meter_mismatch");
+    check_as(ToldAs::Total, &DueBalance { spans_bound: true, ..due("0", &[]) }, "");
 }
 
 #[test]
 fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
     let capabilities = Capabilities { told_as: ToldAs::Last, ..capabilities() };
-    let balance = due("7", &[event(1, Settled, "10")]);
+    let balance = due("7", &[total(1, Settled, "10", "10")]);
     let plan = plan(&balance, &rules(&capabilities));
     assert_eq!(said(&plan), "total 7 (-3)");
     assert_eq!(plan.tell[0].occurred_at, NOON.plus_seconds(2));

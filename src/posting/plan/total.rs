@@ -1,7 +1,13 @@
 //! Meters that are told a total. PURE. Here: overwriting. Never here: sums of events, which are
 //! told by their changes. Read next: [`super::entry`].
+//!
+//! Such a meter keeps what it received last, whenever that was sent. So the next total goes only
+//! once what became of the one before is certain: an older one that may still land, or be sent
+//! again, must not come after a newer. What waits for that is visible as the event it waits for.
 
 use super::{Means, Plan, Rules, Tell, When, too_late, when};
+use crate::domain::event::EventKind;
+use crate::domain::period::LatePolicy;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -10,69 +16,111 @@ use crate::ledger::posting::{DueBalance, PostedEvent};
 /// Which time a total is told for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Time {
-    /// The newest record's own: one total a window.
+    /// The newest record's own, within the window: one total a window.
     OfTheWindow,
     /// After the one that was told last: the newest value is the one that counts, also when it
     /// restores an older one.
     AfterTheLast,
 }
 
-/// A meter that keeps the last total it was told: the newest one is told, and what is not sent yet
-/// is withdrawn, since an older total must never come after a newer.
+/// A meter that keeps the last total it was told: the newest one is told, unless it says just that
+/// already, and what is not sent yet is withdrawn.
 pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan {
-    let outstanding = due.balance.outstanding();
-    if outstanding.is_zero() {
-        return Plan::default();
+    let balance = &due.balance;
+    let total = balance.accrued.cut_to_decimals(rules.capabilities.decimals_max);
+    let finer = &balance.accrued - &total;
+    let stays = due.events.iter().rfind(|event| event.kind == EventKind::Usage);
+    let nothing_to_say = match stays {
+        Some(newest) => newest.total.as_ref() == Some(&total) && balance.outstanding() == finer,
+        None => total.is_zero(),
+    };
+    if nothing_to_say {
+        return Plan { finer, ..Plan::default() };
     }
-    let mut late = Plan::default();
-    if late.leave_to_period(&outstanding, rules) {
-        return late;
+    // A window that two periods share would be billed in the one or the other.
+    if due.spans_bound {
+        return Plan::held(shared_by_periods(&total));
     }
-    // In order: the next one goes when the answer to the last is there, whatever it was.
-    if due.events.iter().any(|event| event.state == EventState::InFlight) {
-        return Plan::default();
+    let mut plan = Plan::default();
+    let rest = balance.outstanding();
+    // Usage that is carried would overwrite what the other window says.
+    let late = match rules.late {
+        LatePolicy::Drop => LatePolicy::Drop,
+        LatePolicy::NextPeriod | LatePolicy::Hold => LatePolicy::Hold,
+    };
+    if plan.leave_to_period(&rest, &Rules { late, ..rules.clone() }) || is_open(&due.events) {
+        return plan;
     }
-    let total = due.balance.accrued.clone();
     if total.is_negative() {
-        let why = format!("the total would be {total}");
-        return Plan::held((HoldReason::BelowZero, why));
+        return Plan::held((HoldReason::BelowZero, format!("the total would be {total}")));
     }
     if total.split_to_digits(rules.capabilities.digits_max).len() > 1 {
         let most = rules.capabilities.digits_max;
         let why = format!("the total {total} has more than {most} digits, and cannot be split");
         return Plan::held((HoldReason::MeterMismatch, why));
     }
-    let newest = due.balance.newest_at;
-    let told_last = due.events.iter().map(|event| event.occurred_at).max();
-    let occurred_at = match (time, told_last) {
-        (Time::AfterTheLast, Some(last)) => newest.max(last.plus_micros(MICROS_PER_SECOND)),
-        (Time::AfterTheLast, None) | (Time::OfTheWindow, _) => newest,
-    };
-    tell_total(due, total, occurred_at, rules)
+    match when(occurred_at(due, time), rules) {
+        When::Now => tell(due, total, occurred_at(due, time)),
+        When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
+        When::TooLate => Plan::held(too_late(&total, balance.newest_at)),
+    }
 }
 
-fn tell_total(
-    due: &DueBalance,
-    total: Quantity,
-    occurred_at: Timestamp,
-    rules: &Rules<'_>,
-) -> Plan {
-    match when(occurred_at, rules) {
-        When::Now => {}
-        When::Later(at) => return Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => return Plan::held(too_late(&total, occurred_at)),
+/// Whether an earlier total may still land, or be sent again.
+fn is_open(events: &[PostedEvent]) -> bool {
+    events.iter().any(|event| match event.state {
+        EventState::InFlight | EventState::Unknown => true,
+        EventState::Pending => event.leased,
+        EventState::Held => event.may_exist,
+        EventState::Accepted
+        | EventState::Settled
+        | EventState::Void
+        | EventState::Superseded
+        | EventState::Dead => false,
+    })
+}
+
+/// The time that the total is told for. What was brought here from beside the window is told for
+/// its nearest end.
+fn occurred_at(due: &DueBalance, time: Time) -> Timestamp {
+    let window = due.balance.key.window;
+    let newest = due.balance.newest_at.clamp(window.start, window.end.plus_micros(-1));
+    let told_last = due.events.iter().map(|event| event.occurred_at).max();
+    match (time, told_last) {
+        (Time::AfterTheLast, Some(last)) => newest.max(last.plus_micros(MICROS_PER_SECOND)),
+        (Time::AfterTheLast, None) | (Time::OfTheWindow, _) => newest,
     }
-    let void: Vec<&PostedEvent> =
-        due.events.iter().filter(|event| event.was_never_sent()).collect();
-    let withdrawn: Quantity = void.iter().map(|event| &event.quantity).sum();
-    let told = &due.balance.told - &withdrawn;
+}
+
+/// Tells a total. What is not sent yet is withdrawn, and what was refused is superseded: neither is
+/// at the provider.
+fn tell(due: &DueBalance, total: Quantity, occurred_at: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let mut told = due.balance.told.clone();
+    let mut newest = None;
+    for event in due.events.iter().filter(|event| event.kind == EventKind::Usage) {
+        if event.was_never_sent() {
+            plan.void.push(event.id);
+        } else if event.is_refused() {
+            plan.supersede.push(event.id);
+        } else {
+            newest = event.total.as_ref();
+            continue;
+        }
+        told = &told - &event.quantity;
+    }
     let quantity = &total - &told;
-    let void = void.into_iter().map(|event| event.id).collect();
     // Withdrawing may be all that is needed: the provider holds the total already.
-    let tell = if quantity.is_zero() {
-        Vec::new()
-    } else {
-        vec![Tell { quantity, occurred_at, by: Means::Total(total) }]
-    };
-    Plan { void, tell, ..Plan::default() }
+    if !quantity.is_zero() || newest.is_some_and(|newest| *newest != total) {
+        plan.tell = vec![Tell { quantity, occurred_at, by: Means::Total(total) }];
+    }
+    plan
+}
+
+fn shared_by_periods(total: &Quantity) -> (HoldReason, String) {
+    let why = format!(
+        "its window comes to {total} and holds the bound of a period: which of the two would bill \
+         a total of it is not known, and no whole window beside it is of one period"
+    );
+    (HoldReason::MeterMismatch, why)
 }

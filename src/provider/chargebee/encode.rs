@@ -72,6 +72,7 @@ mod tests {
             identifier: Identifier::stored("tallyd-00-ff"),
             says,
             quantity: Quantity::parse("12.50").unwrap(),
+            total: None,
             occurred_at: Timestamp::from_seconds(1_700_000_000),
         }
     }

@@ -27,11 +27,12 @@ pub fn body(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Ve
 /// The form body of `POST /v1/billing/meter_events`.
 ///
 /// The time goes as whole seconds, rounded towards the past, so that it stays inside its window.
-/// The value goes as the quantity's canonical text: one amount, one spelling.
+/// The value goes as the canonical text of the quantity, or of the total where the meter keeps the
+/// last one it was told: one amount, one spelling.
 fn meter_event(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Vec<u8> {
     let payload = HashMap::from([
         (meter.customer_key.clone(), account.as_str().to_owned()),
-        (meter.value_key.clone(), intent.quantity.to_string()),
+        (meter.value_key.clone(), intent.value().to_string()),
     ]);
     let request = CreateBillingMeterEvent::new(meter.meter.as_str(), payload)
         .identifier(intent.identifier.as_str())
@@ -92,6 +93,7 @@ mod tests {
             ),
             says: Says::Usage,
             quantity: Quantity::parse(quantity).unwrap(),
+            total: None,
             occurred_at: Timestamp::from_micros(micros),
         }
     }

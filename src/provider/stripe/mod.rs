@@ -155,6 +155,11 @@ impl Stripe {
         read(&self.meters.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What the operator said of a meter.
+    fn declared_as(&self, meter: &ProviderMeter) -> Option<&MeterPin> {
+        self.declared.iter().find(|pin| pin.meter == *meter)
+    }
+
     fn mode(&self) -> &'static str {
         if self.livemode { "live" } else { "test" }
     }
@@ -164,7 +169,7 @@ impl Stripe {
 impl Provider for Stripe {
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         self.with_meters(|meters| match meters.pinned.get(meter) {
-            Some(pin) => promises::of(pin),
+            Some(pin) => promises::of(pin, self.declared_as(meter)),
             None => Err(CannotTell {
                 reason: HoldReason::NoMeter,
                 why: match meters.unusable.iter().find(|each| each.meter == meter.as_str()) {

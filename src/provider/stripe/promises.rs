@@ -3,7 +3,7 @@
 //! next: [`super::encode`].
 
 use crate::domain::fold::Fold;
-use crate::domain::provider_facts::{Formula, MeterPin};
+use crate::domain::provider_facts::{Formula, MeterPin, Span};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
 use crate::provider::{CannotTell, Capabilities, ReadBack, ToldAs};
@@ -51,15 +51,24 @@ pub const READ_BACK: ReadBack = ReadBack {
     grain_micros: MICROS_PER_MINUTE,
     digits_max: 15,
 };
+/// The same of a meter that keeps one total per `span`. An older total that lands late overwrites a
+/// newer one, so that nothing is proven before none can land any more. What a span that is cut in
+/// two would be told as is not documented: such totals are asked for by whole ones.
+#[must_use]
+pub const fn read_back_of_totals(span: Span) -> ReadBack {
+    let grain_micros = span.micros();
+    ReadBack { lag_micros: READ_BACK.landing_micros, grain_micros, ..READ_BACK }
+}
 /// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be
 /// refused as a meter's customer, and are not taken until that is known to be otherwise.
 pub const ACCOUNT_PREFIX: &str = "cus_";
 
-/// What Stripe promises for `meter`.
+/// What Stripe promises for `meter`; `declared` is what the operator said of it.
 ///
 /// # Errors
-/// When the meter takes no events, or adds up in a way that it cannot be told yet.
-pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
+/// When the meter takes no events, or adds up in a way that it cannot be told; or when it keeps one
+/// total per span, and the operator did not say so: its windows have to be such spans.
+pub fn of(meter: &MeterPin, declared: Option<&MeterPin>) -> Result<Capabilities, CannotTell> {
     let name = &meter.meter;
     let mismatch = |why| CannotTell { reason: HoldReason::MeterMismatch, why };
     if !meter.active {
@@ -73,21 +82,36 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
             "the meter \"{name}\" reads customer and value from one payload key, \"{key}\""
         )));
     }
-    if let Some(span) = meter.span {
+    let said = declared.and_then(|declared| declared.span);
+    if let Some(span) = meter.span.filter(|span| said != Some(*span)) {
         return Err(mismatch(format!(
-            "the meter \"{name}\" takes one total per {span} instead of single events, which is \
-             not supported yet"
+            "the meter \"{name}\" keeps one total per {span} instead of single events: declare it \
+             with `span = \"{span}\"`"
         )));
     }
-    let told_as = match meter.formula {
-        Formula::Sum => ToldAs::Delta,
-        Formula::Count => ToldAs::EachRecord,
-        Formula::Last => {
+    if let (Some(span), None) = (said, meter.span) {
+        return Err(mismatch(format!(
+            "the meter \"{name}\" is declared with `span = \"{span}\"`, and adds single events up: \
+             totals would be added to each other"
+        )));
+    }
+    let told_as = match (meter.formula, meter.span) {
+        (Formula::Sum, None) => ToldAs::Delta,
+        (Formula::Sum, Some(_)) => ToldAs::Total,
+        (Formula::Count, None) => ToldAs::EachRecord,
+        (Formula::Last, _) => {
             return Err(mismatch(format!(
                 "the meter \"{name}\" bills the last value it was told, which is not supported yet"
             )));
         }
+        (Formula::Count, Some(span)) => {
+            return Err(mismatch(format!(
+                "the meter \"{name}\" counts events, and keeps one per {span}: a {span} of any \
+                 usage would count as one"
+            )));
+        }
     };
+    let is_total = told_as == ToldAs::Total;
     Ok(Capabilities {
         told_as,
         // A meter that counts is told one by one: their number is the sum.
@@ -98,9 +122,10 @@ pub fn of(meter: &MeterPin) -> Result<Capabilities, CannotTell> {
         digits_max: DIGITS_MAX,
         decimals_max: DECIMALS_MAX,
         negative: NEGATIVE,
-        cancels_for_micros: Some(CANCEL_WINDOW_MICROS - CANCEL_MARGIN_MICROS),
+        // Whether what a cancelled total had overwritten counts again is not documented.
+        cancels_for_micros: (!is_total).then_some(CANCEL_WINDOW_MICROS - CANCEL_MARGIN_MICROS),
         entries_max: None,
-        read_back: Some(READ_BACK),
+        read_back: Some(meter.span.map_or(READ_BACK, read_back_of_totals)),
     })
 }
 
@@ -125,15 +150,31 @@ mod tests {
 
     #[test]
     fn a_meter_that_adds_events_up_can_be_told() {
-        let told_as = |formula| of(&MeterPin { formula, ..pin() }).map(|told| told.told_as);
+        let told_as = |formula| of(&MeterPin { formula, ..pin() }, None).map(|told| told.told_as);
         assert_eq!(told_as(Formula::Sum), Ok(ToldAs::Delta));
         assert_eq!(told_as(Formula::Count), Ok(ToldAs::EachRecord));
     }
 
     #[test]
+    fn a_meter_that_keeps_totals_can_be_told_where_the_operator_said_so() {
+        let hourly = MeterPin { span: Some(Span::Hour), ..pin() };
+        let promised = of(&hourly, Some(&hourly)).unwrap();
+        assert_eq!(promised.told_as, ToldAs::Total);
+        let read_back = promised.read_back.unwrap();
+        assert_eq!(read_back.grain_micros, MICROS_PER_HOUR);
+        assert_eq!(read_back.lag_micros, read_back.landing_micros);
+        let daily = MeterPin { span: Some(Span::Day), ..pin() };
+        for (meter, declared) in [(&hourly, &daily), (&hourly, &pin()), (&pin(), &hourly)] {
+            assert_eq!(of(meter, Some(declared)).unwrap_err().reason, HoldReason::MeterMismatch);
+        }
+        let counting = MeterPin { formula: Formula::Count, ..hourly };
+        assert!(of(&counting, Some(&counting)).unwrap_err().why.contains("counts events"));
+    }
+
+    #[test]
     fn a_meter_that_cannot_be_told_is_refused_with_a_sentence() {
         let check = |pin: &MeterPin, why: &str| {
-            let sentence = of(pin).unwrap_err().why;
+            let sentence = of(pin, None).unwrap_err().why;
             assert!(sentence.contains(why) && sentence.contains("tokens"), "{sentence}");
         };
         check(&MeterPin { formula: Formula::Last, ..pin() }, "last value");

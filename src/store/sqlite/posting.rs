@@ -23,7 +23,7 @@ use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::posting::{
-    DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored, StillTold,
+    DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored, Spanning, StillTold,
 };
 use crate::store::codec::{Columns, ledger_error};
 
@@ -122,14 +122,14 @@ impl PostingLedger for SqliteLedger {
 
     async fn part_at_bounds(
         &self,
-        balances: &[(BalanceId, i64)],
+        balances: &[Spanning],
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
         let mut parted = 0;
-        for (balance, version) in balances {
-            parted += u64::from(part(&mut transaction, *balance, *version, now).await?);
+        for spanning in balances {
+            parted += u64::from(part(&mut transaction, *spanning, now).await?);
         }
         commit(transaction).await?;
         Ok(parted)
@@ -219,6 +219,7 @@ fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {
         kind: row.member("kind", EventKind::parse)?,
         identifier: Identifier::stored(&row.text("identifier")?),
         quantity: row.quantity("quantity")?,
+        total: row.maybe_quantity("total")?,
         occurred_at: row.time("occurred_at")?,
         target: row.maybe_integer("target_id")?.map(EventId),
         leased: row.integer("attempts")? > 0,
@@ -352,6 +353,7 @@ async fn insert_events(
                 event.born_held.as_ref().map(|(reason, _)| reason.as_str()),
                 event.born_held.as_ref().map(|(_, detail)| detail.as_str()),
                 event.second,
+                event.intent.total.as_ref().map(Quantity::to_string),
             ])
         })
         .collect();

@@ -18,13 +18,13 @@ use super::sql;
 use crate::domain::balance::{BalanceId, BalanceKey};
 use crate::domain::correction::Cause;
 use crate::domain::fold::{Fold, Share};
-use crate::domain::period::cut;
+use crate::domain::period::{cut, keep_whole};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
-use crate::ledger::posting::Carry;
+use crate::ledger::posting::{Carry, Spanning};
 use crate::store::codec::{Columns as _, ledger_error};
 
 /// A record that can be given to another balance, with what it stands for.
@@ -34,14 +34,14 @@ struct Given {
     share: Share,
 }
 
-/// Gives the usage of a balance to balances that end where periods do; whether there was any to
-/// give, and the balance is still of this version.
+/// Gives the usage of a balance to balances that end where periods do, or that are whole and of one
+/// period; whether there was any to give, and the balance is still of this version.
 pub(super) async fn part(
     connection: &mut SqliteConnection,
-    balance: BalanceId,
-    version: i64,
+    spanning: Spanning,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
+    let Spanning { balance, version, whole } = spanning;
     let (key, present) = key_of(connection, balance).await?;
     if present != version {
         return Ok(false);
@@ -53,7 +53,13 @@ pub(super) async fn part(
     let home = |share: &Share| {
         // What was carried into its window lies before it.
         let at = share.occurred_at.max(key.window.start);
-        BalanceKey { window: cut(key.window, bounds, at), ..key.clone() }
+        let window = match whole {
+            // It may have come from the window beside it.
+            true => keep_whole(key.window, bounds, at.min(key.window.end.plus_micros(-1)))
+                .unwrap_or(key.window),
+            false => cut(key.window, bounds, at),
+        };
+        BalanceKey { window, ..key.clone() }
     };
     let moved: Vec<Moved> = given
         .into_iter()

@@ -3,7 +3,25 @@
 use tallyd::accrual::route::{AccountRule, Aggregate, WindowRule};
 use tallyd::domain::quantity::Quantity;
 
-use super::{read, refused, sound, sound_and, warned};
+use super::{SOUND, read, refused, sound, sound_and, warned};
+
+#[test]
+fn a_route_to_a_meter_that_keeps_totals_has_just_its_windows() {
+    let kept = |span: &str, lines: &str| {
+        let meter = format!("[stripe.main.meter.requests]\nspan = \"{span}\"\n[route");
+        SOUND.replace("[route", &meter) + lines
+    };
+    sound(&kept("hour", ""));
+    sound(&kept("hour", "window = \"1h\"\naggregate = \"max\"\nlate = \"drop\"\n"));
+    sound(&kept("day", "window = \"1d\"\n"));
+    let title = "`route.requests.window` is \"1h\", and its meter keeps totals";
+    refused(&kept("day", "window = \"1h\"\n"), "\"1h\"", title);
+    refused(&kept("day", ""), "requests", title);
+    let title = "`route.requests.window` is \"1m\", and its meter keeps totals";
+    refused(&kept("hour", "window = \"1m\"\n"), "\"1m\"", title);
+    let title = "`route.requests.late` is \"next_period\", and its meter keeps totals";
+    refused(&kept("hour", "late = \"next_period\"\n"), "\"next_period\"", title);
+}
 
 #[test]
 fn a_route_says_what_was_typed() {

@@ -164,8 +164,14 @@ fn a_level_is_not_carried_and_not_told_where_everything_is_added_up() {
     sound(&format!("{level}aggregate = \"last\"\nlate = \"drop\"\n"));
     let stripe = "[stripe.main]\nkey = { env = \"TEST\" }\n[route.calls]\nmeter = \"calls\"\n\
                   to = \"stripe.main\"\naggregate = \"max\"\n";
-    let title = "`route.calls.aggregate` is \"max\", and `stripe.main` adds up what it is told";
+    let title = "`route.calls.aggregate` is \"max\", and Stripe adds up what it is told";
     refused(stripe, "\"max\"", title);
+    // How long a window is was said: each day's level is meant.
+    sound(&format!("{stripe}window = \"1d\"\n"));
+    refused(&format!("{stripe}window = \"record\"\n"), "\"max\"", title);
+    let title = "`route.calls.late` is \"next_period\", and `route.calls.aggregate` is \"max\"";
+    let late = format!("{stripe}window = \"1d\"\nlate = \"next_period\"\n");
+    refused(&late, "\"next_period\"", title);
 }
 
 #[test]

@@ -267,9 +267,14 @@ fn a_declared_meter_that_cannot_be_told_is_refused() {
             "`stripe.main.meter.x.formula` does not know the word \"avg\"",
         ),
         (
-            "span = \"day\"",
+            "span = \"week\"",
+            "\"week\"",
+            "`stripe.main.meter.x.span` does not know the word \"week\"",
+        ),
+        (
+            "formula = \"count\"\nspan = \"day\"",
             "\"day\"",
-            "`stripe.main.meter.x.span` is set, which is not supported yet",
+            "`stripe.main.meter.x.span` is set, and `stripe.main.meter.x.formula` is \"count\"",
         ),
         ("id = \"\"", "\"\"", "`stripe.main.meter.x.id` is empty"),
         ("value_key = \"\"", "\"\"", "`stripe.main.meter.x.value_key` needs 1 to 100 characters"),

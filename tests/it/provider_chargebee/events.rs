@@ -64,6 +64,7 @@ fn body(room: &UsageEvents, name: &str, quantity: &str, at: i64) -> Vec<u8> {
         identifier: Identifier::stored(name),
         says: Says::Usage,
         quantity: Quantity::parse(quantity).unwrap(),
+        total: None,
         occurred_at: Timestamp::from_seconds(at),
     };
     room.encode(&meter("calls"), &account("sub"), &intent).unwrap().body

@@ -349,6 +349,7 @@ pub(super) fn intent(says: Says, quantity: &str) -> EventIntent {
         identifier: Identifier::stored(IDENTIFIER),
         says,
         quantity: Quantity::parse(quantity).unwrap(),
+        total: None,
         occurred_at: Timestamp::from_seconds(MIDNIGHT),
     }
 }

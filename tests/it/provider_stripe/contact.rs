@@ -110,6 +110,7 @@ pub(super) fn intent(quantity: &str) -> EventIntent {
         identifier: Identifier::stored(IDENTIFIER),
         says: Says::Usage,
         quantity: Quantity::parse(quantity).unwrap(),
+        total: None,
         occurred_at: Timestamp::from_seconds(1_795_168_000),
     }
 }

@@ -14,6 +14,7 @@ use tallyd::domain::names::{
     CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
 };
 use tallyd::domain::policies::Policies;
+use tallyd::domain::provider_facts::MeterPin;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, UsageRecord};
 use tallyd::domain::time::Timestamp;
@@ -78,6 +79,8 @@ pub(crate) struct Setting {
     /// By which webhooks are proven to be the provider's.
     pub(crate) webhook_secrets: Vec<&'static str>,
     pub(crate) reads_per_month: u32,
+    /// What the operator said of meters.
+    pub(crate) declared: Vec<MeterPin>,
 }
 
 impl Default for Setting {
@@ -87,6 +90,7 @@ impl Default for Setting {
             timeout_millis: 2_000,
             webhook_secrets: Vec::new(),
             reads_per_month: tallyd::reconcile::READS_PER_MONTH,
+            declared: Vec::new(),
         }
     }
 }
@@ -125,7 +129,7 @@ impl World {
             api: sandbox.url.clone(),
             key: "sk_test_journey".to_owned().into(),
             account: None,
-            meters: Vec::new(),
+            meters: setting.declared.clone(),
             webhook_secrets: setting.webhook_secrets.iter().map(|&text| text.into()).collect(),
             timeout_millis: setting.timeout_millis,
         });
@@ -134,6 +138,9 @@ impl World {
         let prefixes = HashMap::from([(provider_name(), "cus_")]);
         let policies = policies_by_meter(&routes, &provider_name());
         let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
+        let totals = setting.declared.iter().filter(|pin| pin.span.is_some());
+        let whole = totals.map(|pin| (provider_name(), pin.meter.clone())).collect();
+        let accruer = accruer.keeping_whole(whole);
         let poster = Poster::new(provider_name(), ledger.clone(), stripe.clone());
         let poster = poster.following(policies);
         let delivery = tallyd::delivery::Settings {

@@ -136,6 +136,7 @@ mod tests {
             identifier: Identifier::stored(identifier),
             says: Says::Usage,
             quantity: Quantity::parse(quantity).unwrap(),
+            total: None,
             occurred_at: Timestamp::from_seconds(1_700_000_000).plus_micros(123_999),
         }
     }
