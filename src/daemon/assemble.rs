@@ -22,7 +22,7 @@ use crate::accrual::route::policies_by_meter;
 use crate::clock::Clock;
 use crate::config::{Config, Reports, SecretPolicy, Stripe};
 use crate::delivery::courier::Courier;
-use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::names::{ProviderMeter, ProviderName, SpoolName};
 use crate::domain::policies::Policies;
 use crate::intake::gate::{Gate, Verdicts};
 use crate::intake::spool;
@@ -60,6 +60,9 @@ pub enum StartError {
     /// A listener could not be bound.
     #[error("cannot listen")]
     Bind(#[from] BindError),
+    /// Two spools would read the same files.
+    #[error("spool.{0} and spool.{1} read the same directory: each line would be booked twice")]
+    SharedSpool(SpoolName, SpoolName),
     /// A provider could not be made.
     #[error("cannot make ready to tell a provider")]
     Provider(#[from] BuildError),
@@ -171,6 +174,9 @@ impl Daemon {
             SecretPolicy::CheckPresence | SecretPolicy::Unneeded => {
                 return Err(StartError::NoSecrets);
             }
+        }
+        if let Some((first, second)) = spool::disk::shared(&config.spools) {
+            return Err(StartError::SharedSpool(first.clone(), second.clone()));
         }
         let Time { clock, follower } = time;
         let now = clock.now();

@@ -248,7 +248,7 @@ impl<R: BufRead> FileRecords<R> {
         {
             let found = self.rows.next_into(&mut self.row);
             let found = found.map_err(|why| ImportError::Read { file: self.file.clone(), why })?;
-            if found != Found::End && !self.rows.is_ended() && self.last == LastRow::Left {
+            if found != Found::End && !self.rows.is_ended() && self.is_left() {
                 break;
             }
             match found {
@@ -271,6 +271,16 @@ impl<R: BufRead> FileRecords<R> {
         // Empty rows at a file's end are worth a stretch to whoever reads on from there.
         let is_done = rows == 0 && (self.last == LastRow::Whole || next == begin);
         Ok((!is_done).then_some(FileBatch { batch, next }))
+    }
+
+    /// Whether a last row that nothing ends is left. Zeros behind it say that its file was made
+    /// longer than it is filled: its writer goes on in them, whenever that is.
+    const fn is_left(&self) -> bool {
+        match self.last {
+            LastRow::Whole => false,
+            LastRow::Left => true,
+            LastRow::Doubted => self.rows.ends_in_zeros(),
+        }
     }
 
     /// What its rows are.

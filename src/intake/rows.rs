@@ -100,13 +100,20 @@ impl<R: BufRead> Rows<R> {
         self.ended
     }
 
-    /// Reads the next row that is not empty into `row`, without what ends it.
+    /// Whether zeros end what was read last: then nothing was written there yet.
+    pub const fn ends_in_zeros(&self) -> bool {
+        !self.ended && self.last == 0
+    }
+
+    /// Reads the next row that is not empty into `row`, without what ends it. Zeros before it are
+    /// no part of it: a file has them where nothing was ever written, and so at its beginning when
+    /// it is cut under a writer that goes on where it stood.
     ///
     /// # Errors
     /// When the stream cannot be read.
     pub fn next_into(&mut self, row: &mut Vec<u8>) -> io::Result<Found> {
         loop {
-            let line = self.next.line;
+            let RowStart { offset, line } = self.next;
             let (bytes, ended) = self.next_raw(row)?;
             self.ended = ended;
             if line == 1 && row.starts_with(BYTE_ORDER_MARK) {
@@ -119,6 +126,8 @@ impl<R: BufRead> Rows<R> {
                 return Ok(Found::Row { line });
             }
             if !ended {
+                // What is written into zeros that end a file comes after what was read.
+                self.next.offset = offset;
                 return Ok(Found::End);
             }
         }
@@ -144,6 +153,9 @@ impl<R: BufRead> Rows<R> {
                 let breaks = byte == b'\n' && self.last != b'\r' || byte == b'\r';
                 self.next.line += u64::from(breaks);
                 self.last = byte;
+                if byte == 0 && bytes == 0 {
+                    continue;
+                }
                 let marks = BYTE_ORDER_MARK.get(row.len()) == Some(&byte) && bytes < 3;
                 if !marks {
                     (at, ended) = step(self.cutting, at, byte);
@@ -230,6 +242,7 @@ mod tests {
     fn lines_are_cut_at_line_feeds_only() {
         let long = "x".repeat(50);
         check("", Cutting::Lines, &[]);
+        check("\0\0a\0b\n\0\n\0\0c", Cutting::Lines, &[(1, "a\0b"), (3, "c")]);
         check("\n\n", Cutting::Lines, &[]);
         check("\u{feff}a\nb", Cutting::Lines, &[(1, "a"), (2, "b")]);
         check("a\r\n\r\n\"b\nc\n", Cutting::Lines, &[(1, "a\r"), (2, "\r"), (3, "\"b"), (4, "c")]);

@@ -15,6 +15,7 @@ use super::import::Mapping;
 use crate::domain::names::{SourceName, SpoolName};
 
 pub mod look;
+mod kept;
 pub mod disk;
 pub mod spooler;
 
@@ -27,12 +28,12 @@ pub const LOOK_SECONDS: i64 = 1;
 pub const SILENCE_SECONDS: i64 = 60;
 /// Most files in a directory: each look asks the file system for each of them.
 pub const FILES_MAX: usize = 10_000;
-/// What is put behind a file's name for the file of those of its lines that were rejected.
+/// What is put behind a file's name for the file of those of its lines that were rejected. No file
+/// with this in its name is read: whoever rotates the others rotates these too.
 pub const REJECTED: &str = ".rejected";
-/// Ends of the names of files that are not read: what tallyd writes itself, what is not written to
-/// its end, and what was compressed.
-pub const NOT_READ: [&str; 9] =
-    [REJECTED, ".tmp", ".part", ".swp", "~", ".gz", ".bz2", ".xz", ".zst"];
+/// Ends of the names of files that are not read: what is not written to its end, and what was
+/// compressed.
+pub const NOT_READ: [&str; 8] = [".tmp", ".part", ".swp", "~", ".gz", ".bz2", ".xz", ".zst"];
 
 /// What the operator set for a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,5 +56,6 @@ pub struct Settings {
 /// Whether a file called so is read.
 #[must_use]
 pub fn is_read(name: &str) -> bool {
-    !name.starts_with('.') && !NOT_READ.iter().any(|end| name.ends_with(end))
+    let ends = NOT_READ.iter().any(|end| name.ends_with(end));
+    !name.starts_with('.') && !name.contains(REJECTED) && !ends
 }

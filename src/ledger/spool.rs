@@ -72,7 +72,7 @@ pub struct Stretch {
 closed! {
     /// Why a file is read no further.
     FileEnd {
-        /// It was read to its end, and is gone.
+        /// It is gone, and all that was seen of it was read.
         Read = "read",
         /// It is gone, and its end was not read.
         Lost = "lost",

@@ -143,7 +143,7 @@ mod tests {
         for name in ["usage", "usage.1", "usage.ndjson-20261122", "a.csv"] {
             assert!(is_read(name), "{name}");
         }
-        for name in [".usage", "usage.rejected", "usage.1.gz", "usage.tmp", "usage~"] {
+        for name in [".usage", "a.rejected", "a.rejected.1", "usage.1.gz", "usage.tmp", "usage~"] {
             assert!(!is_read(name), "{name}");
         }
     }

@@ -2,7 +2,6 @@
 //! be done with a file (see [`super::look`]), a byte of one ([`super::disk`]). Read next:
 //! [`crate::ledger::spool`].
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::Settings;
-use super::disk::{self, Asked, Found};
-use super::look::{self, Seen, Task};
+use super::disk::{self, Asked, Found, Listed};
+use super::kept::{Gone, Kept};
+use super::look::{self, Task};
 use crate::domain::time::Timestamp;
 use crate::intake::batch::Batch;
 use crate::intake::gate::{Gate, Verdicts};
-use crate::intake::import::LastRow;
 use crate::ledger::spool::{Cursor, FileEnd, FileKey, SpoolFile, SpoolLedger, Stretch};
 use crate::service::{Service, Step, StepError};
 
 /// Most stretches that a step books: each is up to a request's worth of records, and others wait
 /// for the writer too.
 const STRETCHES_MAX: u64 = 16;
-/// Most files that are held open: a quarter of a service's usual limit. What is not held open is
-/// opened when it is read.
-const OPEN_FILES_MAX: usize = 256;
 
 /// Told what became of each stretch.
 pub type Observer = Arc<dyn Fn(&Verdicts) + Send + Sync>;
@@ -37,29 +33,6 @@ pub struct Spooler {
     ledger: Arc<dyn SpoolLedger>,
     observer: Observer,
     kept: Mutex<Kept>,
-}
-
-/// What is remembered from look to look. All of it can be forgotten.
-#[derive(Default)]
-struct Kept {
-    files: BTreeMap<FileKey, Remembered>,
-    /// What is wrong with the directory.
-    trouble: Option<String>,
-}
-
-/// A file, as it was at the last look.
-struct Remembered {
-    /// It is held open, so that it can be read to its end when it leaves the directory.
-    file: Option<Arc<File>>,
-    name: String,
-    /// Its length, and when it was written.
-    seen: (u64, Timestamp),
-    /// Since when these are the same.
-    still_since: Timestamp,
-    /// Whether nothing more is found in it until it changes.
-    is_done: bool,
-    /// Whether it was said that it cannot be read.
-    was_told: bool,
 }
 
 impl Spooler {
@@ -81,36 +54,24 @@ impl Spooler {
     }
 
     /// What lies in the directory; nothing, and it is said once, while it cannot be read.
-    async fn list(&self) -> Option<Vec<Seen>> {
+    async fn list(&self) -> Option<Listed> {
         let directory = self.settings.directory.clone();
         let listed = aside(move || disk::list(&directory)).await;
         let trouble = listed.as_ref().err().map(ToString::to_string);
         let mut kept = self.kept();
+        let directory = self.settings.directory.display();
         if trouble != kept.trouble {
-            let directory = self.settings.directory.display();
             match &trouble {
                 Some(why) => tracing::warn!(%directory, "a spool cannot be read: {why}"),
                 None => tracing::info!(%directory, "a spool can be read again"),
             }
             kept.trouble = trouble;
         }
-        listed.ok()
-    }
-
-    /// Remembers what is seen, at `now`; answers with the files that are held open.
-    fn look_at(&self, seen: &[Seen], now: Timestamp) -> BTreeMap<FileKey, String> {
-        let mut kept = self.kept();
-        let mut there = BTreeSet::new();
-        for Seen { key, name, size, modified_at } in seen {
-            let seen = (*size, *modified_at);
-            let file = kept.files.entry(*key).or_insert_with(|| Remembered::new(seen, now));
-            file.name.clone_from(name);
-            file.notice(seen, now);
-            there.insert(*key);
+        let listed = listed.ok()?;
+        for (file, why) in kept.newly_left_out(&listed.left_out) {
+            tracing::warn!(%directory, file, "a file of a spool is not read: {why}");
         }
-        kept.files.retain(|key, file| file.file.is_some() || there.contains(key));
-        let open = kept.files.iter().filter(|(_, file)| file.file.is_some());
-        open.map(|(key, file)| (*key, file.name.clone())).collect()
+        Some(listed)
     }
 
     /// The file, held open from now on; nothing where there is nothing more in it.
@@ -120,12 +81,13 @@ impl Spooler {
         name: &str,
         is_there: bool,
     ) -> io::Result<Option<Arc<File>>> {
-        if let Some(known) = self.kept().files.get(&key) {
-            if known.is_done && is_there {
+        {
+            let kept = self.kept();
+            if is_there && kept.nothing_is_expected_of(key) {
                 return Ok(None);
             }
-            if let Some(file) = &known.file {
-                return Ok(Some(Arc::clone(file)));
+            if let Some(file) = kept.held(key) {
+                return Ok(Some(file));
             }
         }
         let (directory, called) = (self.settings.directory.clone(), name.to_owned());
@@ -137,13 +99,6 @@ impl Spooler {
         Ok(Some(file))
     }
 
-    /// Whether a file was as it is for so long that nobody writes to it, most likely.
-    fn is_silent(&self, key: FileKey, now: Timestamp) -> bool {
-        let silence = self.settings.silence_micros;
-        let kept = self.kept();
-        kept.files.get(&key).is_some_and(|file| now.micros_since(file.still_since) >= silence)
-    }
-
     /// Reads the next stretch of a file and books it; answers whether there may be more.
     async fn read(
         &self,
@@ -152,7 +107,7 @@ impl Spooler {
         known: Option<SpoolFile>,
         is_there: bool,
         now: Timestamp,
-    ) -> anyhow::Result<Option<Verdicts>> {
+    ) -> Result<Option<Verdicts>, StepError> {
         let file = match self.open(key, &name, is_there).await {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
@@ -163,56 +118,71 @@ impl Spooler {
         };
         if !is_there && let Ok(metadata) = file.metadata() {
             // Nobody lists it any more: what it is like is seen through what holds it open.
-            if let Some(known) = self.kept().files.get_mut(&key) {
-                known.notice((metadata.len(), known.seen.1), now);
-            }
+            self.kept().notice(key, disk::state(&metadata), now);
         }
-        let silent = self.is_silent(key, now);
-        let from = known.as_ref().map(|known| known.cursor);
+        let silent = self.kept().silent(key, now, self.settings.silence_micros);
         let asked = Asked {
             file,
             name: name.clone(),
-            from,
-            last: if silent { LastRow::Doubted } else { LastRow::Left },
+            known: known.clone(),
+            silent,
             now,
             spool: Arc::clone(&self.settings),
             intake: Arc::clone(self.gate.settings()),
         };
-        let found = aside(move || disk::read(&asked)).await;
-        match found.unwrap_or_else(|why| Found::Unusable(why.to_string())) {
-            Found::Stretch { batch, to, size } => {
-                let from = from.map_or(0, |from| from.offset);
+        match aside(move || disk::read(&asked)).await {
+            Ok(Found::Stretch { batch, to, size }) => {
+                let from = known.map_or(0, |known| known.cursor.offset);
                 let spool = self.settings.name.clone();
                 let stretch = Stretch { spool, key, name, from, to, size };
-                self.book(batch, stretch).await.map(Some)
+                let booked = self.book(batch, stretch).await?;
+                self.kept().went_on(key);
+                return Ok(Some(booked));
             }
-            Found::Replaced => {
+            Ok(Found::Replaced) => {
                 if let Some(known) = known {
                     self.end(&known, look::replaced(&known, &name), now).await?;
                 }
-                self.kept().files.remove(&key);
-                Ok(Some(Verdicts::default()))
+                self.kept().forget(key);
+                return Ok(Some(Verdicts::default()));
             }
-            Found::Nothing => {
-                self.rest(key, known, is_there, silent, now).await?;
-                Ok(None)
-            }
-            Found::Unusable(why) => {
-                // Its header may not be whole yet.
-                if silent {
+            Ok(Found::Nothing { unread: 0, .. }) => self.kept().went_on(key),
+            Ok(Found::Nothing { unread, line }) => {
+                if self.is_stuck(key, now) && silent.is_none() {
+                    let why = format!("nothing has ended its line {line} yet, in {unread} bytes");
                     self.tell_unread(key, &name, &why);
                 }
-                self.rest(key, known, is_there, silent, now).await?;
-                Ok(None)
+            }
+            Ok(Found::Unusable(why)) => {
+                // Its header may not be whole yet.
+                if self.is_stuck(key, now) || silent.is_some() {
+                    self.tell_unread(key, &name, &why);
+                }
+            }
+            Err(why) => {
+                self.tell_unread(key, &name, &why.to_string());
+                if is_there {
+                    // What holds it open may be what is broken.
+                    self.kept().let_go(key);
+                    return Ok(None);
+                }
             }
         }
+        self.rest(key, known, is_there, silent, now).await
+    }
+
+    /// Whether nothing of what lies in a file could be booked for as long as a silence.
+    fn is_stuck(&self, key: FileKey, now: Timestamp) -> bool {
+        self.kept().stuck_micros(key, now) >= self.settings.silence_micros
     }
 
     /// Books a stretch, then notes beside its file what was rejected of it.
-    async fn book(&self, batch: Batch, stretch: Stretch) -> anyhow::Result<Verdicts> {
+    async fn book(&self, batch: Batch, stretch: Stretch) -> Result<Verdicts, StepError> {
         let rejected: Vec<_> = batch.rejected.iter().map(|(_, item)| item.clone()).collect();
         let name = stretch.name.clone();
-        let verdicts = self.gate.admit_stretch(&*self.ledger, batch, stretch).await?;
+        // An error that ends the process is told to the supervisor by the gate.
+        let verdicts = self.gate.admit_stretch(&*self.ledger, batch, stretch).await;
+        let verdicts = verdicts.map_err(|why| StepError::Later(why.into()))?;
         (self.observer)(&verdicts);
         if !rejected.is_empty() {
             let count = rejected.len();
@@ -232,32 +202,32 @@ impl Spooler {
         key: FileKey,
         known: Option<SpoolFile>,
         is_there: bool,
-        silent: bool,
+        silent: Option<(u64, Timestamp)>,
         now: Timestamp,
-    ) -> anyhow::Result<()> {
-        if !silent {
-            return Ok(());
-        }
+    ) -> Result<Option<Verdicts>, StepError> {
+        let Some((size, _)) = silent else { return Ok(None) };
         if is_there {
-            if let Some(file) = self.kept().files.get_mut(&key) {
-                file.is_done = true;
-            }
-            return Ok(());
+            self.kept().is_done(key);
+            return Ok(None);
         }
         if let Some(known) = known {
+            // What was written to it since it was read last is unread too.
+            let known = SpoolFile { size: known.size.max(size), ..known };
             self.end(&known, look::gone(&known), now).await?;
         }
-        self.kept().files.remove(&key);
-        Ok(())
+        self.kept().forget(key);
+        Ok(None)
     }
 
     /// Notes that a file is read no further, and says so where something may be lost.
-    async fn end(&self, known: &SpoolFile, why: FileEnd, now: Timestamp) -> anyhow::Result<()> {
+    async fn end(&self, known: &SpoolFile, why: FileEnd, now: Timestamp) -> Result<(), StepError> {
         self.ledger.end_file(known.id, why, now).await?;
         let SpoolFile { name, cursor: Cursor { offset, line, .. }, size, .. } = known;
         let spool = self.settings.name.as_str();
         match why {
-            FileEnd::Read => tracing::info!(spool, file = name, "a file was read to its end"),
+            FileEnd::Read => {
+                tracing::info!(spool, file = name, offset, "a file is gone, and was read so far");
+            }
             FileEnd::Lost => tracing::error!(
                 spool,
                 file = name,
@@ -275,61 +245,42 @@ impl Spooler {
         Ok(())
     }
 
-    /// Says, once until it changes, that a file cannot be read.
+    /// Says, once until something of it is read, that a file cannot be read.
     fn tell_unread(&self, key: FileKey, name: &str, why: &str) {
-        let mut kept = self.kept();
-        if let Some(file) = kept.files.get_mut(&key)
-            && !std::mem::replace(&mut file.was_told, true)
-        {
+        if self.kept().is_told_first(key) {
             tracing::error!(file = name, "a file of a spool cannot be read: {why}");
         }
     }
 
+    /// Says which files are gone of which nothing was ever read.
+    fn tell_gone(&self, gone: &[Gone], known: &[SpoolFile]) {
+        for Gone { key, name, size } in gone {
+            if known.iter().all(|file| file.key != *key) {
+                let (spool, file) = (self.settings.name.as_str(), name);
+                tracing::error!(spool, file, size, "a file is gone, and none of it was read");
+            }
+        }
+    }
+
     /// Does one thing that is to be done; answers with what was booked, if there may be more.
-    async fn go_about(&self, task: Task, now: Timestamp) -> anyhow::Result<Option<Verdicts>> {
+    async fn go_about(&self, task: Task, now: Timestamp) -> Result<Option<Verdicts>, StepError> {
         match task {
             Task::Read { key, name, known, is_there } => {
                 self.read(key, name, known, is_there, now).await
             }
             Task::End { known, why } => {
+                if why == FileEnd::Read {
+                    let (spool, file) = (self.settings.name.as_str(), &known.name);
+                    tracing::warn!(
+                        spool,
+                        file,
+                        "a file is gone that nobody here held open: all that was seen of it was \
+                         read; what was written to it since is lost, if anything was"
+                    );
+                }
                 self.end(&known, why, now).await?;
                 Ok(None)
             }
-        }
-    }
-}
-
-impl Kept {
-    /// Holds a file open, in the place of one that nothing more is expected of if need be.
-    fn hold(&mut self, key: FileKey, file: &Arc<File>) {
-        let held = self.files.values().filter(|each| each.file.is_some()).count();
-        if held >= OPEN_FILES_MAX {
-            let done = |each: &&mut Remembered| each.is_done && each.file.is_some();
-            match self.files.values_mut().find(done) {
-                Some(done) => done.file = None,
-                None => return,
-            }
-        }
-        if let Some(known) = self.files.get_mut(&key) {
-            known.file = Some(Arc::clone(file));
-        }
-    }
-}
-
-impl Remembered {
-    fn new(seen: (u64, Timestamp), now: Timestamp) -> Self {
-        let (file, name) = (None, String::new());
-        Self { file, name, seen, still_since: now, is_done: false, was_told: false }
-    }
-
-    /// Notes what a look shows of it.
-    fn notice(&mut self, seen: (u64, Timestamp), now: Timestamp) {
-        // A clock that was set back begins the wait anew.
-        if self.seen != seen || now < self.still_since {
-            self.seen = seen;
-            self.still_since = now;
-            self.is_done = false;
-            self.was_told = false;
         }
     }
 }
@@ -342,18 +293,18 @@ impl Service for Spooler {
 
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
         let wake_at = Some(now.plus_micros(self.settings.look_micros));
-        let Some(seen) = self.list().await else {
+        let Some(Listed { seen, .. }) = self.list().await else {
             return Ok(Step { wake_at, ..Step::default() });
         };
-        let open = self.look_at(&seen, now);
         let known = self.ledger.spooled(&self.settings.name).await?;
+        let (open, gone) = self.kept().look_at(&seen, now);
+        self.tell_gone(&gone, &known);
         let (mut stretches, mut booked) = (0, 0);
         for task in look::tasks(seen, known, &open) {
             if stretches == STRETCHES_MAX {
                 break;
             }
-            let done = self.go_about(task, now).await;
-            if let Some(verdicts) = done.map_err(StepError::Later)? {
+            if let Some(verdicts) = self.go_about(task, now).await? {
                 stretches += 1;
                 booked += verdicts.accepted;
             }
