@@ -1,6 +1,6 @@
 //! The one shape of every moving part. Here: the service, what a step reports, the bell that wakes
 //! it, and the loop around it. Never here: what a service does; spawning (see
-//! `daemon::supervisor`). Read next: [`crate::ledger`].
+//! `daemon::supervisor`). Read next: [`pulse`], then [`crate::ledger`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,12 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::pulse::Pulse;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
+
+pub mod pulse;
 
 /// Longest wait between two steps, in seconds, when nothing rings and nothing is due. What to do is
 /// always derived from the ledger anew, so a lost ring costs at most this long.
@@ -111,7 +114,8 @@ impl FatalBell {
 }
 
 /// Steps `service` until `stop`, on its bell, when something falls due, and at least every
-/// [`IDLE_SECONDS_MAX`]. `next` is rung after each step that did something.
+/// [`IDLE_SECONDS_MAX`]. `next` is rung after each step that did something. It beats on `pulse`
+/// with each step, and whenever something that a step waited for has come.
 ///
 /// # Errors
 /// When the ledger can no longer be trusted; any other failure is logged here and tried again.
@@ -121,10 +125,11 @@ pub async fn run(
     bell: Bell,
     next: Vec<Bell>,
     stop: CancellationToken,
+    pulse: Pulse,
 ) -> Result<(), StepError> {
     while !stop.is_cancelled() {
         let now = clock.now();
-        let wait = match service.run_once(now).await {
+        let wait = match pulse.during(service.run_once(now)).await {
             Ok(step) => {
                 if step.did_something() {
                     tracing::debug!(service = service.name(), counts = ?step.counts, "step");

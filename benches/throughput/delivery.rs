@@ -21,6 +21,7 @@ use tallyd::provider::Provider;
 use tallyd::provider::stripe::{Stripe, settings};
 use tallyd::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
 use tallyd::sandbox::{self, Sandbox, SandboxHandle};
+use tallyd::service::pulse::Pulse;
 use tallyd::service::{Bell, Service};
 use tallyd::store::sqlite::SqliteLedger;
 use tokio::runtime::Builder;
@@ -95,8 +96,9 @@ async fn deliver() -> anyhow::Result<Seen> {
     ensure!(before == 0, "{before} events were delivered before the measurement");
     let drain = Duration::from_secs(5);
     let loop_stop = stop.clone();
+    let pulse = Pulse::new("delivery", drain, Instant::now());
     let mut loops = JoinSet::new();
-    loops.spawn(async move { courier.run(Bell::default(), loop_stop, drain).await });
+    loops.spawn(async move { courier.run(Bell::default(), loop_stop, drain, pulse).await });
     let began = Instant::now();
     let (from, from_at) = accepted_at(&handle, began + Duration::from_secs(WARM_SECONDS)).await;
     let until = from_at + Duration::from_secs(STEADY_SECONDS);

@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::following::{Follower, Time};
 use super::housekeeping::{Maintainer, Watcher};
+use super::notify::ServiceHost;
 use super::providers::{BuildError, Instance, instances};
 use super::reporting::{self, Reporting};
 use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
+use super::watchdog::keep_informed;
 use crate::accrual::accruer::Accruer;
 use crate::accrual::route::policies_by_meter;
 use crate::clock::Clock;
@@ -122,7 +124,7 @@ impl Told {
             let next = next.clone();
             let (name, bell) = (aside.name().to_owned(), Bell::default());
             bells.push(bell.clone());
-            supervisor.start(name, service::run(aside, clock.clone(), bell, next, asked.clone()));
+            supervisor.step(name, aside, clock, bell, next);
         }
         let (stop, shared) = (asked.clone(), ledger.clone());
         let name = self.name.clone();
@@ -131,15 +133,14 @@ impl Told {
                 .observed(self.invoices);
         let reporting: Arc<dyn service::Service> = Arc::new(reporting);
         let name = reporting.name().to_owned();
-        let part = service::run(reporting, clock.clone(), reports_bell, Vec::new(), asked.clone());
-        supervisor.start(name, part);
+        supervisor.step(name, reporting, clock, reports_bell, Vec::new());
         let (bell, next) = (self.poster_bell, vec![self.courier_bell.clone()]);
-        let part = service::run(Arc::new(poster), clock.clone(), bell, next, asked.clone());
-        supervisor.start(format!("posting to {}", self.name), part);
+        let name = format!("posting to {}", self.name);
+        supervisor.step(name, Arc::new(poster), clock, bell, next);
         let (courier, bell) = (self.courier, self.courier_bell);
         let drain = Duration::from_secs(DRAIN_SECONDS_MAX);
-        supervisor.start(format!("delivery to {}", self.name), async move {
-            courier.run(bell, asked, drain).await
+        supervisor.start(format!("delivery to {}", self.name), |pulse| async move {
+            courier.run(bell, asked, drain, pulse).await
         });
         bells
     }
@@ -158,6 +159,8 @@ pub struct Daemon {
     told: Vec<Told>,
     maintainer: Maintainer,
     watcher: Watcher,
+    /// What the watcher says of the ledger, for the service manager.
+    standing: watch::Receiver<String>,
     follower: Option<Follower>,
     supervisor: Supervisor,
 }
@@ -203,6 +206,7 @@ impl Daemon {
         let (intake, bell) = (Arc::new(config.intake), accrual_bell.clone());
         let gate = Arc::new(Gate::new(ledger.clone(), intake, clock.clone(), bell, fatal));
         let (notice, noticed) = watch::channel(None);
+        let (says, standing) = watch::channel(String::new());
         let bells = told.iter().flat_map(|told| [&told.poster_bell, &told.courier_bell]);
         let bells = bells.chain([&accrual_bell]).cloned().collect();
         let starting = Readiness::NotReady("starting".to_owned());
@@ -233,7 +237,8 @@ impl Daemon {
             spoolers,
             told,
             maintainer: Maintainer::new(shared.clone(), config.maintenance, config.ballast_bytes),
-            watcher: Watcher::new(shared, metrics, config.held_alarm_basis_points, notice),
+            watcher: Watcher::new(shared, metrics, config.held_alarm_basis_points, notice, says),
+            standing,
             follower,
             supervisor: Supervisor::new(failed),
         })
@@ -245,27 +250,27 @@ impl Daemon {
         self.server.address()
     }
 
-    /// Runs until `stop`, then stops in order; `now` ends it at once.
+    /// Runs until `stop`, then stops in order; `now` ends it at once. The service manager at `host`
+    /// is kept informed.
     ///
     /// # Errors
     /// Why it ended, when nobody asked it to.
-    pub async fn run(self, stop: CancellationToken, now: CancellationToken) -> Result<(), Ended> {
+    pub async fn run(
+        self,
+        stop: CancellationToken,
+        now: CancellationToken,
+        host: &ServiceHost,
+    ) -> Result<(), Ended> {
         let Self { clock, ledger, server, rooms, ready, told, mut supervisor, .. } = self;
         let asked = supervisor.stop.clone();
-        let serve = {
-            let asked = asked.clone();
-            async move {
-                server.run(rooms, asked).await;
-                Ok(())
-            }
-        };
-        supervisor.start("the listeners", serve);
+        let closing = asked.clone();
+        supervisor.start("the listeners", |pulse| async move {
+            pulse.serving(server.run(rooms, closing)).await;
+            Ok(())
+        });
         let mut bells = vec![self.accrual_bell.clone()];
         let posters: Vec<Bell> = told.iter().map(|told| told.poster_bell.clone()).collect();
-        supervisor.start(
-            "accrual",
-            service::run(self.accruer, clock.clone(), self.accrual_bell, posters, asked.clone()),
-        );
+        supervisor.step("accrual", self.accruer, &clock, self.accrual_bell, posters);
         for told in told {
             bells.extend(told.start(&mut supervisor, &ledger, &clock));
         }
@@ -277,26 +282,29 @@ impl Daemon {
         for aside in asides {
             let (name, bell) = (aside.name().to_owned(), Bell::default());
             bells.push(bell.clone());
-            let part = service::run(aside, clock.clone(), bell, Vec::new(), asked.clone());
-            supervisor.start(name, part);
+            supervisor.step(name, aside, &clock, bell, Vec::new());
         }
         if let Some(follower) = self.follower {
             // What sleeps until a time may have slept past it: all are rung after a move.
             let follower: Arc<dyn service::Service> = Arc::new(follower);
             let (name, bell) = (follower.name().to_owned(), Bell::default());
-            supervisor
-                .start(name, service::run(follower, clock.clone(), bell, bells, asked.clone()));
+            supervisor.step(name, follower, &clock, bell, bells);
         }
         ready.send_replace(Readiness::Ready);
+        host.ready();
         let relay = async {
             stop.cancelled().await;
+            host.stopping();
+            host.status("stopping; what is in flight may finish");
             ready.send_replace(Readiness::NotReady("stopping".to_owned()));
             asked.cancel();
             std::future::pending::<()>().await;
         };
+        let pulses = supervisor.pulses.clone();
         let ended = tokio::select! {
             ended = supervisor.run(now) => ended,
             () = relay => Ok(()),
+            () = keep_informed(host, &pulses, self.standing) => Ok(()),
         };
         if let (Ok(()), Some(ledger)) = (&ended, Arc::into_inner(ledger)) {
             ledger.close().await;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::domain::quantity::Quantity;
+use crate::domain::state::EventState;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 use crate::ledger::Ledger;
 use crate::ledger::operator::{RecentEvents, Status};
@@ -28,18 +29,22 @@ pub(super) struct Watcher {
     metrics: Metrics,
     alarm_basis_points: u32,
     notice: watch::Sender<Option<String>>,
+    says: watch::Sender<String>,
     shown_at: Mutex<Option<Timestamp>>,
 }
 
 impl Watcher {
-    /// `notice` is told while more than `alarm_basis_points` of the newest events are held.
+    /// `notice` is told while more than `alarm_basis_points` of the newest events are held, `says`
+    /// in words what the ledger stands at.
     pub(super) fn new(
         ledger: Arc<dyn Ledger>,
         metrics: Metrics,
         alarm_basis_points: u32,
         notice: watch::Sender<Option<String>>,
+        says: watch::Sender<String>,
     ) -> Self {
-        Self { ledger, metrics, alarm_basis_points, notice, shown_at: Mutex::new(None) }
+        let shown_at = Mutex::new(None);
+        Self { ledger, metrics, alarm_basis_points, notice, says, shown_at }
     }
 
     /// Says once when too much is held, and once when it is not any longer.
@@ -82,6 +87,34 @@ fn behind(restored: Restored) -> Option<String> {
     })
 }
 
+/// What the ledger stands at, in a line for whoever looks at the service.
+fn in_words(status: &Status, now: Timestamp) -> String {
+    let in_state = |wanted: &[EventState]| -> i64 {
+        let is_wanted = |name: &str| wanted.iter().any(|state| state.as_str() == name);
+        status.events.iter().filter(|(_, name, _)| is_wanted(name)).map(|(.., count)| count).sum()
+    };
+    let waiting = in_state(&[EventState::Pending, EventState::InFlight]);
+    let held: i64 = status.held.iter().map(|(.., count)| count).sum();
+    let parked: i64 = status.parked.iter().map(|each| each.count).sum();
+    let seconds = |at: Timestamp| now.micros_since(at).div_euclid(MICROS_PER_SECOND).max(0);
+    let oldest = status.oldest_open_at.map(|at| format!(", the oldest for {} s", seconds(at)));
+    let mut said = format!("{waiting} events wait to be told{}", oldest.unwrap_or_default());
+    for (count, what) in [
+        (in_state(&[EventState::Unknown]), "unknown"),
+        (held, "held (tallyd held list)"),
+        (parked, "records parked"),
+        (status.rejected_open, "rejected (tallyd rejected list)"),
+    ] {
+        if count > 0 {
+            said = format!("{said}; {count} {what}");
+        }
+    }
+    for paused in status.providers.iter().filter(|provider| provider.pause.is_some()) {
+        said = format!("{said}; {} is paused", paused.provider);
+    }
+    said
+}
+
 /// At risk by provider and meter, in whole units: a label for each customer would make a series of
 /// each.
 fn at_risk(status: &Status) -> Vec<(String, String, i64)> {
@@ -116,6 +149,7 @@ impl Service for Watcher {
         }
         let status = self.ledger.status().await?;
         self.judge(status.recent, status.restored);
+        self.says.send_replace(in_words(&status, now));
         let seconds = |micros: i64| micros.div_euclid(MICROS_PER_SECOND);
         let free_bytes = crate::ledger::delivery::DeliveryLedger::free_bytes(&*self.ledger)?;
         self.metrics.show(&Standing {
@@ -193,6 +227,40 @@ impl Service for Maintainer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::operator::{Count, ProviderStatus};
+
+    #[test]
+    fn what_the_ledger_stands_at_is_said_in_a_line_without_what_there_is_none_of() {
+        let now = Timestamp::from_seconds(1_790_000_000);
+        assert_eq!(in_words(&Status::default(), now), "0 events wait to be told");
+        let event =
+            |state: EventState, count| ("stripe.main".to_owned(), state.as_str().to_owned(), count);
+        let provider = |name: &str, pause: Option<&str>| ProviderStatus {
+            provider: name.to_owned(),
+            account: None,
+            livemode: None,
+            pause: pause.map(|why| (why.to_owned(), now)),
+        };
+        let status = Status {
+            events: vec![
+                event(EventState::Pending, 5),
+                event(EventState::InFlight, 2),
+                event(EventState::Unknown, 1),
+                event(EventState::Accepted, 100),
+            ],
+            oldest_open_at: Some(now.plus_seconds(-12)),
+            held: vec![("stripe.main".to_owned(), "refused".to_owned(), 4)],
+            parked: vec![Count { name: "no_route".to_owned(), count: 3 }],
+            rejected_open: 6,
+            providers: vec![provider("stripe.main", Some("a key")), provider("stripe.eu", None)],
+            ..Status::default()
+        };
+        assert_eq!(
+            in_words(&status, now),
+            "7 events wait to be told, the oldest for 12 s; 1 unknown; 4 held (tallyd held list); \
+             3 records parked; 6 rejected (tallyd rejected list); stripe.main is paused"
+        );
+    }
 
     #[test]
     fn held_events_raise_the_alarm_above_their_share_and_not_at_it() {

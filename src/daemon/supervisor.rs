@@ -5,21 +5,29 @@
 //! the truth, and a fresh start from it is the one recovery there is.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::ledger::LedgerError;
-use crate::service::StepError;
+use crate::service::pulse::{Pulse, Pulses};
+use crate::service::{self, Bell, Service, StepError};
 
 /// How long requests to providers may take to finish after a stop was asked for, in seconds. What
 /// does not is unknown, and is cleared at the next start.
 pub const DRAIN_SECONDS_MAX: u64 = 10;
+/// How long a part may wait for one thing, in seconds, before it is taken for stuck. A request to a
+/// provider may take 120, behind a pause of 10; a call to the ledger waits for the daily
+/// maintenance of a large one.
+const BEAT_SECONDS_MAX: u64 = 300;
 /// How long all of a stop may take, in seconds, before the process ends as it is. Service managers
 /// give 90 by default.
-const STOP_SECONDS_MAX: u64 = 45;
+pub const STOP_SECONDS_MAX: u64 = 45;
 
 /// Why a daemon ended that was not asked to.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +58,8 @@ pub struct Supervisor {
     parts: JoinSet<(String, Result<(), StepError>)>,
     /// Asks every part to stop.
     pub stop: CancellationToken,
+    /// Which parts move.
+    pub pulses: Pulses,
     fatal: mpsc::Receiver<LedgerError>,
 }
 
@@ -57,17 +67,37 @@ impl Supervisor {
     /// No parts yet. `fatal` is where parts without a step of their own say that the ledger failed.
     #[must_use]
     pub fn new(fatal: mpsc::Receiver<LedgerError>) -> Self {
-        Self { parts: JoinSet::new(), stop: CancellationToken::new(), fatal }
+        let (parts, stop) = (JoinSet::new(), CancellationToken::new());
+        Self { parts, stop, pulses: Pulses::default(), fatal }
     }
 
-    /// Starts a part.
-    pub fn start(
+    /// Starts a part, which beats on the pulse that it is given.
+    pub fn start<F>(&mut self, name: impl Into<String>, part: impl FnOnce(Pulse) -> F)
+    where
+        F: Future<Output = Result<(), StepError>> + Send + 'static,
+    {
+        let (name, bound) = (name.into(), Duration::from_secs(BEAT_SECONDS_MAX));
+        let pulse = self.pulses.of(name.clone(), bound, Instant::now());
+        let part = part(pulse.clone());
+        self.parts.spawn(async move {
+            let ended = part.await;
+            pulse.end();
+            (name, ended)
+        });
+    }
+
+    /// Starts a service: `clock` tells it what time it is, `bell` wakes it, and `next` is rung by
+    /// it.
+    pub fn step(
         &mut self,
         name: impl Into<String>,
-        part: impl Future<Output = Result<(), StepError>> + Send + 'static,
+        service: Arc<dyn Service>,
+        clock: &Arc<dyn Clock>,
+        bell: Bell,
+        next: Vec<Bell>,
     ) {
-        let name = name.into();
-        self.parts.spawn(async move { (name, part.await) });
+        let (clock, stop) = (clock.clone(), self.stop.clone());
+        self.start(name, |pulse| service::run(service, clock, bell, next, stop, pulse));
     }
 
     /// Waits for the stop or for the first part that fails, then for all parts to end; `now` cuts

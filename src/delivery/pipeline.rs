@@ -19,6 +19,7 @@ use super::contact::Readiness;
 use super::courier::{Courier, Ended, Judged, LEASE_WAIT_MICROS_MAX, Lease, takes};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
+use crate::service::pulse::Pulse;
 use crate::service::{Bell, FAILURE_SECONDS, IDLE_SECONDS_MAX, StepError};
 
 /// Leases taken ahead of the budget, as a part of a second's worth: what the ledger's writer may
@@ -77,11 +78,13 @@ struct Pipeline<'a> {
     /// No bookkeeping is tried before this: the ledger just failed.
     book_at: Instant,
     stopping: bool,
+    pulse: Pulse,
 }
 
 impl Courier {
     /// Delivers until `stop`; then finishes what is in flight, for at most `drain`, and gives back
-    /// the rest.
+    /// the rest. It beats on `pulse` whenever no bookkeeping is under way: a ledger that does not
+    /// answer is what could halt it, as every request has a time of its own.
     ///
     /// # Errors
     /// When the ledger can no longer be trusted; any other failure is logged here and tried again.
@@ -90,6 +93,7 @@ impl Courier {
         bell: Bell,
         stop: CancellationToken,
         drain: Duration,
+        pulse: Pulse,
     ) -> Result<(), StepError> {
         let started = Instant::now();
         let mut pipeline = Pipeline {
@@ -109,6 +113,7 @@ impl Courier {
             closed_until: started,
             book_at: started,
             stopping: false,
+            pulse: pulse.clone(),
         };
         while !stop.is_cancelled() {
             let wake = pipeline.advance();
@@ -122,7 +127,7 @@ impl Courier {
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
-        pipeline.stop(Instant::now() + drain).await
+        pulse.during(pipeline.stop(Instant::now() + drain)).await
     }
 }
 
@@ -135,6 +140,7 @@ impl<'a> Pipeline<'a> {
             wake = wake.min(at);
         }
         if self.book.is_none() {
+            self.pulse.beat(now);
             if self.book_at > now {
                 return wake.min(self.book_at);
             }

@@ -11,8 +11,10 @@ use tallyd::domain::answer::Outcome;
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::operator::OperatorLedger as _;
+use tallyd::service::pulse::Pulse;
 use tallyd::service::{Bell, Service as _};
 use tallyd::store::sqlite::SqliteLedger;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::stand_in::{StandIn, answer, contact, events, ledger, settings};
@@ -81,6 +83,7 @@ async fn events_go_by_few_requests_and_each_is_recorded_by_itself() {
     });
     let courier = courier(&ledger, &provider, &clock);
     let (bell, stop) = (Bell::default(), CancellationToken::new());
+    let pulse = Pulse::new("delivery", Duration::from_secs(60), Instant::now());
     let stopper = stop.clone();
     let acting = async {
         for _ in 0..600 {
@@ -92,7 +95,7 @@ async fn events_go_by_few_requests_and_each_is_recorded_by_itself() {
         }
         stopper.cancel();
     };
-    let (ended, ()) = tokio::join!(courier.run(bell, stop, Duration::from_secs(5)), acting);
+    let (ended, ()) = tokio::join!(courier.run(bell, stop, Duration::from_secs(5), pulse), acting);
     ended.unwrap();
     let requests = provider.requests();
     assert_eq!(requests.iter().sum::<usize>(), 120, "{requests:?}");

@@ -9,6 +9,7 @@ mod entries;
 mod events;
 mod exits;
 mod following;
+mod notifying;
 mod pause;
 mod reports;
 mod restored;

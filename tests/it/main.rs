@@ -55,6 +55,8 @@ mod sandbox_chargebee;
 mod schema;
 /// Settlement, stepped by hand: what a total proves of what was told.
 mod settlement;
+/// What the service manager is told, and when it is pinged no more.
+mod watching;
 /// The ledger's statements: none dead, none missing, each with the plan it is run by.
 mod statements;
 /// The house: who may know whom, what stays pure, how large a thing may grow.

@@ -20,9 +20,11 @@ use tallyd::ledger::delivery::{
 };
 use tallyd::ledger::operator::OperatorLedger;
 use tallyd::posting::poster::Poster;
+use tallyd::service::pulse::{Pulse, Pulses};
 use tallyd::service::{Bell, Service};
 use tallyd::store::sqlite::SqliteLedger;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::journey::provider_name;
@@ -159,7 +161,9 @@ async fn answers_that_wait_for_a_slow_contact_do_not_keep_the_processor_busy() {
     );
     let courier = courier(&ledger, &provider, &clock);
     let (bell, stop, count) = (Bell::default(), CancellationToken::new(), AtomicUsize::new(0));
-    let running = polls(courier.run(bell.clone(), stop, Duration::ZERO), &count);
+    let (pulses, bound) = (Pulses::default(), Duration::from_millis(100));
+    let pulse = pulses.of("delivery", bound, Instant::now());
+    let running = polls(courier.run(bell.clone(), stop, Duration::ZERO, pulse), &count);
     let acting = async {
         until(|| provider.sent() == 1).await;
         // The reading of the provider's clock is too old now, and the contact for a new one hangs.
@@ -171,6 +175,8 @@ async fn answers_that_wait_for_a_slow_contact_do_not_keep_the_processor_busy() {
         let before = count.load(Ordering::SeqCst);
         let waited = std::future::pending::<()>();
         assert!(tokio::time::timeout(Duration::from_millis(300), waited).await.is_err());
+        // Nor do they hide that it waits for what does not come.
+        assert_eq!(pulses.late(Instant::now()).len(), 1);
         count.load(Ordering::SeqCst) - before
     };
     let polled = tokio::select! {
@@ -201,7 +207,9 @@ async fn sent_when_all_answer(outcome: Outcome) -> (usize, Arc<SqliteLedger>, te
         assert!(tokio::time::timeout(Duration::from_millis(400), waited).await.is_err());
         stopper.cancel();
     };
-    let (ended, ()) = tokio::join!(courier.run(bell, stop, Duration::from_secs(1)), acting);
+    let second = Duration::from_secs(1);
+    let pulse = Pulse::new("delivery", second, Instant::now());
+    let (ended, ()) = tokio::join!(courier.run(bell, stop, second, pulse), acting);
     ended.unwrap();
     (provider.sent(), ledger, folder)
 }
@@ -311,7 +319,9 @@ async fn answers_are_recorded_once_though_the_pause_that_they_ask_for_finds_no_r
         until(|| narrow.refused.load(Ordering::SeqCst) >= 2).await;
         stopper.cancel();
     };
-    let running = courier.run(Bell::default(), stop, Duration::from_secs(1));
+    let second = Duration::from_secs(1);
+    let pulse = Pulse::new("delivery", second, Instant::now());
+    let running = courier.run(Bell::default(), stop, second, pulse);
     let (ended, ()) = tokio::join!(running, acting);
     ended.unwrap();
     let states = ledger.status().await.unwrap().events;

@@ -17,8 +17,8 @@ use tallyd::ledger::operator::OperatorLedger;
 use tallyd::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
 use tallyd::sandbox::{Sandbox, SandboxHandle, Settings as SandboxSettings};
 use tallyd::store::sqlite::SqliteLedger;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -211,11 +211,17 @@ impl Home {
         self.start_by(&[]).await
     }
 
+    /// The same, with more in its environment.
+    pub(crate) async fn start_in(&self, environment: &[(&str, &str)]) -> TestDaemon {
+        let mut command = self.command();
+        command.envs(environment.iter().copied());
+        self.launch(command).await
+    }
+
     /// The same, by way of another program that runs it in its place.
     pub(crate) async fn start_by(&self, wrapper: &[&str]) -> TestDaemon {
-        let errors = std::fs::File::options().create(true).append(true).open(self.errors());
         let program = env!("CARGO_BIN_EXE_tallyd");
-        let mut command = match wrapper.split_first() {
+        let command = match wrapper.split_first() {
             None => self.command(),
             Some((first, rest)) => {
                 let mut command = Command::new(first);
@@ -225,8 +231,22 @@ impl Home {
                 command
             }
         };
+        self.launch(command).await
+    }
+
+    /// Starts the daemon and does not wait for it.
+    pub(crate) fn spawn(&self) -> Child {
+        self.spawned(self.command())
+    }
+
+    fn spawned(&self, mut command: Command) -> Child {
+        let errors = std::fs::File::options().create(true).append(true).open(self.errors());
         command.args(["run", "--config", "tallyd.toml"]);
-        let mut process = command.stdout(Stdio::piped()).stderr(errors.unwrap()).spawn().unwrap();
+        command.stdout(Stdio::piped()).stderr(errors.unwrap()).spawn().unwrap()
+    }
+
+    async fn launch(&self, command: Command) -> TestDaemon {
+        let mut process = self.spawned(command);
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         let said = output.read_line(&mut line);
@@ -234,7 +254,7 @@ impl Home {
         let url = line.trim().strip_prefix("listening at ").map(str::to_owned);
         let url = url.unwrap_or_else(|| panic!("it said {line:?}\n{}", self.said()));
         let operator = Client::builder().no_proxy().unix_socket(self.socket()).build().unwrap();
-        TestDaemon { process, url, client: self.client.clone(), operator }
+        TestDaemon { process, output, url, client: self.client.clone(), operator }
     }
 
     /// Everything that its daemons wrote to their standard error.
@@ -287,6 +307,7 @@ impl Reply {
 /// A running daemon. Dropping it kills it.
 pub(crate) struct TestDaemon {
     process: Child,
+    output: BufReader<ChildStdout>,
     pub(crate) url: String,
     client: Client,
     operator: Client,
@@ -382,6 +403,17 @@ impl TestDaemon {
         self.signal(Signal::KILL);
         let ended = timeout(Duration::from_secs(DEADLINE_SECONDS), self.process.wait()).await;
         ended.expect("it ends in time").unwrap();
+    }
+
+    /// Asks it to stop, which it must do well; what it wrote to its standard output after its first
+    /// line.
+    pub(crate) async fn stop_and_read(mut self) -> String {
+        self.signal(Signal::TERM);
+        let mut rest = String::new();
+        let read = self.output.read_to_string(&mut rest);
+        timeout(Duration::from_secs(DEADLINE_SECONDS), read).await.unwrap().unwrap();
+        assert_eq!(self.ended().await.code(), Some(0));
+        rest
     }
 
     /// Asks it to stop, and it must do so well.

@@ -10,6 +10,7 @@ pub(crate) mod openapi;
 pub(crate) mod raw_server;
 pub(crate) mod referee;
 pub(crate) mod relay;
+pub(crate) mod service_host;
 pub(crate) mod stand_in;
 pub(crate) mod stripe;
 pub(crate) mod webhooks;
