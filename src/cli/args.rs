@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::resolution::{ItemName, Verdict};
 
+pub mod generate;
 pub mod rejected;
 
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
@@ -60,6 +61,9 @@ pub enum Command {
     /// Work with the ledger itself.
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Print a systemd unit, completions of a shell, or manual pages.
+    #[command(subcommand)]
+    Generate(generate::Generate),
     /// Run the stand-ins for Stripe and Chargebee, to try tallyd without a key.
     Sandbox(Sandbox),
 }

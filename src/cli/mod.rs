@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use self::args::generate::Generate;
 use self::args::{Arguments, Command, Configured, Customers, Held, Ledger};
 use self::exit::Exit;
 use crate::config::{Config, Outside, Overrides, SecretPolicy};
@@ -37,6 +38,7 @@ mod import;
 mod socket;
 mod customers;
 mod correct;
+mod generate;
 
 /// Parses the arguments, does what they ask, and answers what the process exits with.
 #[must_use]
@@ -79,6 +81,9 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Cancel(asked) => block_on(correct::cancel(&asked)),
         Command::Adjust(asked) => block_on(correct::adjust(&asked)),
         Command::Customers(Customers::Import(asked)) => block_on(customers::import(&asked)),
+        Command::Generate(Generate::Unit(asked)) => generate::unit(&asked),
+        Command::Generate(Generate::Completions(asked)) => generate::completions(&asked),
+        Command::Generate(Generate::Man(asked)) => generate::man(&asked),
         Command::Ledger(Ledger::Verify(listing)) => block_on(verify::verify(&listing)),
         Command::Ledger(Ledger::Backup(asked)) => block_on(backup::backup(&asked)),
         Command::Ledger(Ledger::Restore(asked)) => block_on(backup::restore(&asked)),

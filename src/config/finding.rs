@@ -1,9 +1,11 @@
-//! What reading finds. PURE. Here: the two lists that problems are put on while a config is read.
+//! What reading finds. PURE. Here: the lists that problems, and the places of secrets, are put on
+//! while a config is read.
 //! Never here: how they are drawn (see `problem`). Read next: `field`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::problem::Problem;
+use super::secret::SecretPlace;
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<Problem>,
     /// Keys that stand in the file and could not be read, by path. They are not missing too.
     pub(super) unread: BTreeSet<String>,
+    /// Where the secrets are said to be, by the paths of their keys.
+    pub(super) secret_places: BTreeMap<String, SecretPlace>,
 }
 
 impl Findings {

@@ -107,6 +107,7 @@ pub fn load_text(
     };
     let settings = resolve::resolve(&raw, &given, &mut found);
     let broken = !found.errors.is_empty();
+    let secret_places = found.secret_places;
     let problems = Problems::new(file, text, found.errors, found.warnings);
     if broken {
         return Err(problems);
@@ -129,6 +130,7 @@ pub fn load_text(
         telemetry: settings.telemetry,
         follow: settings.follow,
         secrets,
+        secret_places,
         warnings: problems,
     })
 }

@@ -6,6 +6,7 @@
 //! it means, or what is wrong with it. Nothing stops at the first problem. Secrets are looked up
 //! last.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::accrual::route::Route;
@@ -24,6 +25,7 @@ mod secret;
 
 pub use load::{Outside, Overrides, load, load_text};
 pub use problem::{Problem, Problems};
+pub use secret::SecretPlace;
 
 /// What the daemon runs by: every room's settings, valid by themselves and with one another.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub struct Config {
     pub follow: Option<String>,
     /// What was done about secrets. Only with [`SecretPolicy::Resolve`] are they here.
     pub secrets: SecretPolicy,
+    /// Where the secrets are said to be, by the paths of their keys. What is there is elsewhere.
+    pub secret_places: BTreeMap<String, SecretPlace>,
     /// What is allowed but may not be meant. It holds no error.
     pub warnings: Problems,
 }

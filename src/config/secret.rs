@@ -21,6 +21,8 @@ use super::resolve::Given;
 /// Largest secret, in bytes: far beyond any token, and small enough to read a wrong file by
 /// mistake.
 const SECRET_BYTES_MAX: u64 = 4096;
+/// Longest name of a credential, in bytes: the longest name of a file.
+const CREDENTIAL_NAME_BYTES_MAX: usize = 255;
 /// Where systemd puts a service's credentials, by its environment.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The right of everybody on the host to read a file.
@@ -52,12 +54,17 @@ pub(super) fn one_secret(
     found: &mut Findings,
 ) -> Option<(SecretString, Range<usize>)> {
     let place = place(path, field, given, found)?;
+    found.secret_places.insert(path.to_owned(), place.clone());
     if given.secrets == SecretPolicy::Unneeded {
         return Some((SecretString::from(String::new()), field.span()));
     }
     let looked_up = match &place {
-        Place::Variable(name) => variable(name, given),
-        Place::File(file) => file_content(file, given, found, field.span()),
+        SecretPlace::Variable(name) => variable(name, given),
+        SecretPlace::File(file) => file_content(file, given, found, field.span()),
+        SecretPlace::Credential(name) => {
+            let file = credential(path, name, field.span(), given, found)?;
+            file_content(&file, given, found, field.span())
+        }
     };
     match looked_up {
         Ok(text) => Some((SecretString::from(text), field.span())),
@@ -71,10 +78,15 @@ pub(super) fn one_secret(
     }
 }
 
-/// Where a secret lies.
-enum Place {
+/// Where a secret is said to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// In this environment variable.
     Variable(String),
+    /// In this file.
     File(PathBuf),
+    /// In the credential of this name, which systemd gives to the service.
+    Credential(String),
 }
 
 fn place(
@@ -82,7 +94,7 @@ fn place(
     field: &Spanned<Secret>,
     given: &Given<'_>,
     found: &mut Findings,
-) -> Option<Place> {
+) -> Option<SecretPlace> {
     let refuse = |found: &mut Findings, title: String, label: &str| {
         let help = format!("refer to it: {REFERENCE}");
         found.error(Problem::at(field.span(), title).label(label).help(help));
@@ -105,10 +117,10 @@ fn place(
                 refuse(found, title, "no environment holds it");
                 return None;
             }
-            Some(Place::Variable(name.clone()))
+            Some(SecretPlace::Variable(name.clone()))
         }
-        (None, Some(file), None) => Some(Place::File(given.folder.join(file.get_ref()))),
-        (None, None, Some(name)) => credential(path, name, given, found),
+        (None, Some(file), None) => Some(SecretPlace::File(given.folder.join(file.get_ref()))),
+        (None, None, Some(name)) => credential_name(path, name, found),
         (None | Some(_), None | Some(_), None | Some(_)) => {
             let read = ["env", "file", "credential"].map(|key| format!("{path}.{key}"));
             if !read.iter().any(|key| found.unread.contains(key)) {
@@ -120,34 +132,49 @@ fn place(
     }
 }
 
-fn credential(
+/// The name of a credential, as systemd takes them: it becomes the name of a file.
+fn credential_name(
     path: &str,
     name: &Spanned<String>,
+    found: &mut Findings,
+) -> Option<SecretPlace> {
+    let text = name.get_ref();
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':');
+    let fits = (1..=CREDENTIAL_NAME_BYTES_MAX).contains(&text.len());
+    if fits && text.bytes().all(is_plain) && !text.starts_with('.') {
+        return Some(SecretPlace::Credential(text.clone()));
+    }
+    let title = format!("`{path}.credential` is not the name of a credential");
+    let label = "systemd keeps credentials by plain names";
+    let help = "use the name that stands in the unit: LoadCredential=NAME:/path";
+    found.error(Problem::at(name.span(), title).label(label).help(help));
+    None
+}
+
+/// The file that systemd keeps a credential in; nothing outside a service.
+fn credential(
+    path: &str,
+    name: &str,
+    span: Range<usize>,
     given: &Given<'_>,
     found: &mut Findings,
-) -> Option<Place> {
-    let text = name.get_ref();
-    if text.is_empty() || text.contains('/') || text.starts_with('.') {
-        let title = format!("`{path}.credential` is not the name of a credential");
-        let label = "systemd keeps credentials by plain names";
-        let help = "use the name that stands in the unit: LoadCredential=NAME:/path";
-        found.error(Problem::at(name.span(), title).label(label).help(help));
-        return None;
-    }
-    if let Some(folder) = (given.environment)(CREDENTIALS) {
-        return Some(Place::File(Path::new(&folder).join(text)));
+) -> Option<PathBuf> {
+    let folder = (given.environment)(CREDENTIALS).filter(|folder| !folder.is_empty());
+    if let Some(folder) = folder {
+        return Some(Path::new(&folder).join(name));
     }
     let title =
-        format!("`{path}`: `${CREDENTIALS}` is not set, so credential {text:?} is not here");
-    let help = "run tallyd as a systemd service whose unit has LoadCredential=";
+        format!("`{path}`: `${CREDENTIALS}` is not set, so credential {name:?} is not here");
+    let help = "run tallyd as a systemd service whose unit has LoadCredential= for it, as \
+                `tallyd generate unit` prints one";
     match given.secrets {
         SecretPolicy::Resolve => {
             let label = "there is no secret to work with";
-            found.error(Problem::at(name.span(), title).label(label).help(help));
+            found.error(Problem::at(span, title).label(label).help(help));
         }
         SecretPolicy::CheckPresence => {
             let label = "only the service itself can see whether it is there";
-            found.warning(Problem::at(name.span(), title).label(label).help(help));
+            found.warning(Problem::at(span, title).label(label).help(help));
         }
         SecretPolicy::Unneeded => {}
     }

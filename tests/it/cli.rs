@@ -13,6 +13,7 @@ mod customers;
 mod daemon;
 mod demo;
 mod documents;
+mod generating;
 mod importing;
 mod listings;
 mod reconciling;

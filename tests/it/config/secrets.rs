@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
-use tallyd::config::{Outside, Overrides, Problems, SecretPolicy, load, load_text};
+use tallyd::config::{Outside, Overrides, Problems, SecretPlace, SecretPolicy, load, load_text};
 
 use super::{LIVE_KEY, SOUND, TEST_KEY, TOKEN, outside, read, refused, sound};
 
@@ -137,9 +137,14 @@ fn a_secret_that_is_not_there_is_refused_by_its_place() {
     }
     let unset =
         "`stripe.main.key`: `$CREDENTIALS_DIRECTORY` is not set, so credential \"x\" is not here";
-    refused("[stripe.main]\nkey = { credential = \"x\" }", "\"x\"", unset);
+    let by_credential = "{ credential = \"x\" }";
+    refused(&format!("[stripe.main]\nkey = {by_credential}"), by_credential, unset);
     let outside = "`stripe.main.key.credential` is not the name of a credential";
-    refused("[stripe.main]\nkey = { credential = \"../x\" }", "\"../x\"", outside);
+    let long = "x".repeat(256);
+    for name in ["../x", "a/b", "/etc/shadow", "..", ".x", "", "a b", "a:b", "ä", &long] {
+        let named = format!("\"{name}\"");
+        refused(&format!("[stripe.main]\nkey = {{ credential = {named} }}"), &named, outside);
+    }
     refused("[stripe.main]\n", "main", "`stripe.main.key` is missing");
     let many = "{ env = \"TEST\", file = \"x\" }";
     let text = format!("[stripe.main]\nkey = {many}\n");
@@ -164,13 +169,49 @@ fn a_secret_file_is_judged_and_never_quoted() {
 }
 
 #[test]
-fn a_secret_file_that_everybody_can_read_is_warned_of() {
-    for policy in [SecretPolicy::Resolve, SecretPolicy::CheckPresence] {
-        let config = Place::with(BY_FILE, TEST_KEY, 0o644).load(policy).unwrap();
-        let text = config.warnings.to_string();
-        assert!(text.contains("can be read by everybody on this host"), "{text}");
-        assert!(text.contains("chmod 600") && !text.contains("canary"), "{text}");
+fn a_secret_file_or_credential_that_everybody_can_read_is_warned_of() {
+    for text in [BY_FILE.to_owned(), BY_FILE.replace("file", "credential")] {
+        for policy in [SecretPolicy::Resolve, SecretPolicy::CheckPresence] {
+            let config = Place::with(&text, TEST_KEY, 0o644).load(policy).unwrap();
+            let text = config.warnings.to_string();
+            assert!(text.contains("can be read by everybody on this host"), "{text}");
+            assert!(text.contains("chmod 600") && !text.contains("canary"), "{text}");
+        }
     }
+}
+
+#[test]
+fn a_credential_that_systemd_did_not_give_is_refused_by_its_file() {
+    let text = BY_FILE.replace("{ file = \"secret\" }", "{ credential = \"other\" }");
+    let problems =
+        Place::with(&text, TEST_KEY, 0o600).load(SecretPolicy::Resolve).expect_err("not there");
+    let said = problems.to_string();
+    assert!(said.contains("`stripe.main.key`: the file "), "{said}");
+    assert!(said.contains("/other does not exist"), "{said}");
+    // A variable without a value is none.
+    let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(String::new);
+    let outside = Outside { overrides: Overrides::default(), environment: &environment };
+    let read = load_text(&text, Path::new("a.toml"), &outside, SecretPolicy::Resolve);
+    let said = read.expect_err("no folder").to_string();
+    assert!(said.contains("`$CREDENTIALS_DIRECTORY` is not set"), "{said}");
+}
+
+#[test]
+fn a_config_says_where_its_secrets_are_said_to_be() {
+    let text = "[stripe.main]\nkey = { credential = \"x\" }\nwebhook_secrets = [{ file = \"w\" }]\n\n\
+        [[http.token]]\nsecret = { env = \"NOWHERE\" }\nsources = [\"web\"]\n";
+    let path = Path::new("/etc/tallyd/tallyd.toml");
+    let config = load_text(text, path, &outside(), SecretPolicy::Unneeded).unwrap();
+    let said: Vec<(&str, &SecretPlace)> =
+        config.secret_places.iter().map(|(key, place)| (key.as_str(), place)).collect();
+    assert_eq!(
+        said,
+        [
+            ("http.token.1.secret", &SecretPlace::Variable("NOWHERE".to_owned())),
+            ("stripe.main.key", &SecretPlace::Credential("x".to_owned())),
+            ("stripe.main.webhook_secrets.1", &SecretPlace::File("/etc/tallyd/w".into())),
+        ]
+    );
 }
 
 #[test]

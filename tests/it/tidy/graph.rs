@@ -133,6 +133,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("governor", &["src/delivery/budget.rs"]),
     ("prometheus_client", &["src/telemetry/metrics.rs"]),
     ("tracing_subscriber", &["src/telemetry/logs.rs"]),
+    ("clap_complete", &["src/cli/args/generate.rs", "src/cli/generate.rs"]),
+    ("clap_mangen", &["src/cli/generate.rs"]),
     ("annotate_snippets", &["src/config/problem.rs"]),
 ];
 

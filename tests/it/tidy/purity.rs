@@ -14,6 +14,7 @@ const MARK: &str = "PURE.";
 const DECIDERS: &[&str] = &[
     "src/accrual/map.rs",
     "src/accrual/route.rs",
+    "src/cli/generate/unit.rs",
     "src/delivery/backoff.rs",
     "src/delivery/breaker.rs",
     "src/delivery/settle.rs",
