@@ -160,6 +160,13 @@ impl Service for Watcher {
                 .map(|at| seconds(at.micros_since(now))),
             rejected_open: status.rejected_open,
             at_risk: at_risk(&status),
+            open: status
+                .open
+                .iter()
+                .map(|(provider, meter, sum)| {
+                    (provider.clone(), meter.clone(), sum.in_whole_units())
+                })
+                .collect(),
             held_basis_points: status.recent.held_basis_points(),
             holds: status.held,
             events: status.events,

@@ -58,6 +58,8 @@ pub struct Status {
     pub held: Vec<(String, String, i64)>,
     /// What is at risk by held events and balances, the most first.
     pub at_risk: Vec<AtRisk>,
+    /// What is in flight or unknown, by provider and meter, added up without signs.
+    pub open: Vec<(String, String, Quantity)>,
     /// How many of the newest events are held.
     pub recent: RecentEvents,
     /// Whether the ledger was rolled back.

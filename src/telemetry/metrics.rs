@@ -95,6 +95,9 @@ pub struct Standing {
     pub holds: Vec<(String, String, i64)>,
     /// What is at risk by provider and meter, in whole units: (provider, meter, how much).
     pub at_risk: Vec<(String, String, i64)>,
+    /// What is in flight or unknown by provider and meter, in whole units: (provider, meter, how
+    /// much).
+    pub open: Vec<(String, String, i64)>,
     /// The share of the newest events that is held, in basis points.
     pub held_basis_points: i64,
     /// How long the oldest event that waits to be told has waited, in seconds.
@@ -126,6 +129,7 @@ pub struct Metrics {
     held: Gauge,
     holds: Family<HoldLabel, Gauge>,
     at_risk: Family<MeterLabel, Gauge>,
+    open: Family<MeterLabel, Gauge>,
     held_share: Gauge,
     oldest_open: Gauge,
     // A family without labels: it has no sample while nothing has a deadline, as any number would
@@ -166,6 +170,7 @@ impl Metrics {
             held: Gauge::default(),
             holds: Family::default(),
             at_risk: Family::default(),
+            open: Family::default(),
             held_share: Gauge::default(),
             oldest_open: Gauge::default(),
             nearest_deadline: Family::default(),
@@ -205,6 +210,8 @@ impl Metrics {
         all.register("holds", said, self.holds.clone());
         let said = "What held events and balances stand for, without signs, in whole units";
         all.register("at_risk_quantity", said, self.at_risk.clone());
+        let said = "What events in flight or unknown stand for, without signs, in whole units";
+        all.register("open_quantity", said, self.open.clone());
         let said =
             "Of the newest 10,000 meter events, how many are held, in hundredths of a percent";
         all.register("held_share_basis_points", said, self.held_share.clone());
@@ -288,10 +295,12 @@ impl Metrics {
             let label = HoldLabel { provider: provider.clone(), reason: reason.clone() };
             self.holds.get_or_create(&label).set(*count);
         }
-        self.at_risk.clear();
-        for (provider, meter, units) in &standing.at_risk {
-            let label = MeterLabel { provider: provider.clone(), meter: meter.clone() };
-            self.at_risk.get_or_create(&label).set(*units);
+        for (family, sums) in [(&self.at_risk, &standing.at_risk), (&self.open, &standing.open)] {
+            family.clear();
+            for (provider, meter, units) in sums {
+                let label = MeterLabel { provider: provider.clone(), meter: meter.clone() };
+                family.get_or_create(&label).set(*units);
+            }
         }
         self.held_share.set(standing.held_basis_points);
         self.parked.clear();
@@ -325,6 +334,8 @@ fn show_or_hide(family: &Family<Unlabelled, Gauge>, value: Option<i64>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -338,6 +349,8 @@ mod tests {
             events: vec![("stripe.main".to_owned(), "held".to_owned(), 2)],
             holds: vec![("stripe.main".to_owned(), "refused".to_owned(), 2)],
             at_risk: vec![("stripe.main".to_owned(), "calls".to_owned(), 7)],
+            open: vec![("stripe.main".to_owned(), "bytes".to_owned(), 9)],
+            oldest_open_seconds: Some(12),
             held_basis_points: 60,
             nearest_deadline_seconds: Some(-7),
             ..Standing::default()
@@ -353,13 +366,24 @@ mod tests {
             "tallyd_held_events 2",
             "tallyd_holds{provider=\"stripe.main\",reason=\"refused\"} 2",
             "tallyd_at_risk_quantity{provider=\"stripe.main\",meter=\"calls\"} 7",
+            "tallyd_open_quantity{provider=\"stripe.main\",meter=\"bytes\"} 9",
+            "tallyd_oldest_open_event_seconds 12",
             "tallyd_held_share_basis_points 60",
             "tallyd_nearest_deadline_seconds{} -7",
         ] {
             assert!(page.lines().any(|each| each == line), "{line}\n{page}");
         }
+        // Each says what it is.
+        let told = |kind: &str| -> BTreeSet<String> {
+            let lines = page.lines().filter_map(|line| line.strip_prefix(kind));
+            lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+        };
+        assert_eq!(told("# HELP "), told("# TYPE "));
+        assert!(told("# HELP ").len() >= 18, "{page}");
         standing.nearest_deadline_seconds = None;
+        standing.open.clear();
         metrics.show(&standing);
+        assert!(!metrics.encode().contains("tallyd_open_quantity{"));
         assert!(!metrics.encode().contains("tallyd_nearest_deadline_seconds{}"));
     }
 }

@@ -8,8 +8,10 @@ use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::delivery::courier::Courier;
 use tallyd::delivery::{Rate, Settings};
 use tallyd::domain::answer::Outcome;
+use tallyd::domain::quantity::Quantity;
 use tallyd::domain::state::HoldReason;
 use tallyd::domain::time::Timestamp;
+use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::service::pulse::Pulse;
 use tallyd::service::{Bell, Service as _};
@@ -17,6 +19,7 @@ use tallyd::store::sqlite::SqliteLedger;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::daemon::until;
 use crate::support::stand_in::{StandIn, answer, contact, events, ledger, settings};
 use crate::support::stripe::NOON;
 
@@ -135,4 +138,50 @@ async fn what_a_provider_takes_one_at_a_time_is_told_one_at_a_time() {
     let courier = courier(&ledger, &provider, &clock);
     step(&courier, &clock, START).await;
     assert_eq!(provider.requests(), [1; 20]);
+}
+
+/// What is open, by provider and meter.
+async fn open(ledger: &SqliteLedger) -> Vec<(String, String, Quantity)> {
+    ledger.status().await.unwrap().open
+}
+
+#[tokio::test]
+async fn what_is_in_flight_or_unknown_is_open_with_its_quantity() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path(), START).await;
+    events(&ledger, 7, START).await;
+    let clock = Arc::new(ManualClock::new(START));
+    assert_eq!(open(&ledger).await, [], "what only waits was told to nobody");
+
+    // None is answered: each is in flight.
+    let silent = StandIn::telling(
+        50,
+        |_| Box::pin(async { Ok(contact(START)) }),
+        |_| Box::pin(std::future::pending()),
+    );
+    let sending = courier(&ledger, &silent, &clock);
+    let seven = [("stripe.main".to_owned(), "calls".to_owned(), Quantity::from(7))];
+    tokio::select! {
+        step = sending.run_once(START) => panic!("it ended: {step:?}"),
+        () = async {
+            until("seven in flight", async || {
+                let open = open(&ledger).await;
+                if open == seven { Ok(()) } else { Err(format!("{open:?}")) }
+            })
+            .await;
+        } => {}
+    }
+    drop(sending);
+    Arc::into_inner(ledger).unwrap().close().await;
+    // The next run finds them, and nobody knows what became of them.
+    let ledger = crate::support::stand_in::ledger(folder.path(), START).await;
+    assert_eq!(ledger.recover_in_flight(START).await.unwrap(), 7);
+    assert_eq!(states(&ledger).await, counts(&[("unknown", 7)]));
+    assert_eq!(open(&ledger).await, seven);
+
+    let later = START.plus_seconds(600);
+    clock.set(later);
+    step(&courier(&ledger, &taker(|_| Outcome::Accepted), &clock), &clock, later).await;
+    assert_eq!(states(&ledger).await, counts(&[("accepted", 7)]));
+    assert_eq!(open(&ledger).await, []);
 }

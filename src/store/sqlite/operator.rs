@@ -76,6 +76,7 @@ impl OperatorLedger for SqliteLedger {
         status.spools = spools.iter().map(spool_status).collect::<Result<_, _>>()?;
         (status.held, status.at_risk) =
             held_by_place(&rows(&mut reader, sql!("status_held")).await?)?;
+        status.open = open_by_meter(&rows(&mut reader, sql!("status_open")).await?)?;
         Ok(status)
     }
 
@@ -298,6 +299,17 @@ fn held_by_place(rows: &[SqliteRow]) -> Result<Held, LedgerError> {
         .collect();
     at_risk.sort_by(|one, other| other.quantity.cmp(&one.quantity));
     Ok((reasons.collect(), at_risk))
+}
+
+/// What is open by provider and meter.
+fn open_by_meter(rows: &[SqliteRow]) -> Result<Vec<(String, String, Quantity)>, LedgerError> {
+    let mut sums: BTreeMap<(String, String), Quantity> = BTreeMap::new();
+    for row in rows {
+        let place = (row.text("provider")?, row.text("meter")?);
+        let sum = sums.entry(place).or_insert_with(Quantity::zero);
+        *sum = &*sum + &row.quantity("quantity")?.magnitude();
+    }
+    Ok(sums.into_iter().map(|((provider, meter), sum)| (provider, meter, sum)).collect())
 }
 
 /// Where a line of the books stands: provider, account, meter, and the window when lines have one.

@@ -1,7 +1,6 @@
 //! What tallyd prints for the host that it is to run on: a unit, completions, manual pages.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,8 +41,9 @@ fn values<'a>(unit: &'a str, setting: &str) -> Vec<&'a str> {
 }
 
 /// Says why a part of a test was not done.
+#[expect(clippy::print_stderr, reason = "whoever reads the test's output has to know")]
 fn skipped(why: &str) {
-    writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+    eprintln!("skipped: {why}");
 }
 
 /// What systemd says of a unit: nothing where it is not on this host, which is said.
