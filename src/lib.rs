@@ -68,6 +68,8 @@
 //!   hint: whoever acts on it asks the provider how things stand.
 //! - Every part of the daemon beats on a [`service::pulse`], and the service manager is pinged only
 //!   while all of them do: a part that is stuck ends the process, and the ledger is recovered.
+//! - Whether a provider agrees with a config is asked where a person wants to know, by
+//!   [`provider::Provider::inspect`], which only reads.
 //! - No float touches a quantity. No fact is changed. No state or outcome is matched with `_`.
 //! - Nothing but `store` names sqlx, nothing but [`provider::wire`] sends to a provider, and nobody
 //!   asks which provider it is: providers differ in [`provider::Capabilities`], not in flow.

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::domain::resolution::{ItemName, Verdict};
 
 pub mod generate;
+pub mod check;
 pub mod rejected;
 
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
@@ -30,8 +31,9 @@ pub enum Command {
     Demo(Demo),
     /// Run the daemon.
     Run(Run),
-    /// Tell all that is wrong with the config, with line and fix.
-    Check(Configured),
+    /// Tell all that is wrong with the config, with line and fix; with --online, also what the
+    /// providers do not agree with.
+    Check(check::Check),
     /// Show what waits, what is told and what is held.
     Status(Listing),
     /// Show, per customer and meter, what the provider should hold and the bounds of what it holds.
@@ -480,8 +482,7 @@ pub struct Sandbox {
     /// Where the stand-in for Chargebee listens; by default the next port, 127.0.0.1:8486.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_chargebee: Option<SocketAddr>,
-    /// Meters that exist at the start, as EVENT_NAME or EVENT_NAME:sum|count|last; :hour or :day
-    /// behind that is for one that keeps a total per UTC hour or day.
+    /// Meters that exist at the start, as EVENT_NAME, or with :sum|count|last and :hour|day behind.
     #[arg(long = "meter", value_name = "METER")]
     pub meters: Vec<String>,
     /// Allow 1,000 meter events a second, as a live account, instead of 25 requests as a sandbox.

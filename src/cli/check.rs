@@ -1,10 +1,11 @@
 //! `tallyd check`. Here: all that is wrong with the config, and what it will lead to, in words.
-//! Never here: asking a provider. Read next: [`super::status`].
+//! Never here: asking a provider. Read next: [`online`], then [`agreement`].
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 
-use super::args::Configured;
+use self::online::Asked;
+use super::args::check::Check;
 use super::exit::Exit;
 use super::outlook::{Limits, RECENT_DAYS, minutes, outlook};
 use super::{page, words};
@@ -20,24 +21,33 @@ use crate::ledger::operator::OperatorLedger as _;
 use crate::reconcile::Heal;
 use crate::store::sqlite::SqliteLedger;
 
-/// Tells all that is wrong with the config, or what it means.
+mod agreement;
+mod online;
+
+/// Tells all that is wrong with the config, or what it means; and, where that is asked for, whether
+/// the providers agree with it.
 ///
 /// # Errors
-/// When standard output cannot be written.
-pub(crate) async fn check(configured: &Configured) -> anyhow::Result<Exit> {
+/// When standard output cannot be written, or a provider cannot be asked at all.
+pub(crate) async fn check(asked: &Check) -> anyhow::Result<Exit> {
+    let Check { configured, online } = asked;
     let overrides = Overrides { ledger: configured.ledger.clone(), ..Overrides::default() };
     let environment = |name: &str| std::env::var(name).ok();
     let outside = Outside { overrides, environment: &environment };
-    let checked = crate::config::load(&configured.config, &outside, SecretPolicy::CheckPresence);
+    let secrets = if *online { SecretPolicy::Resolve } else { SecretPolicy::CheckPresence };
+    let checked = crate::config::load(&configured.config, &outside, secrets);
     let colour = io::stdout().is_terminal();
     match checked {
         Ok(config) => {
             let outlook = outlooks(&config).await;
+            let Asked { lines, problems, exit } =
+                if *online { online::ask(&config).await? } else { Asked::nothing(&config) };
             page::print(|out| {
                 describe(out, &config, &outlook)?;
-                writeln!(out, "\n{}", config.warnings.render(colour))
+                lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+                writeln!(out, "\n{}", problems.render(colour))
             })?;
-            Ok(Exit::Ok)
+            Ok(exit)
         }
         Err(problems) => {
             page::print(|out| writeln!(out, "{}", problems.render(colour)))?;

@@ -67,7 +67,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(asked) => demo::run(asked),
         Command::Run(asked) => run::run(asked),
         Command::Sandbox(asked) => sandbox::run(asked),
-        Command::Check(configured) => block_on(check::check(&configured)),
+        Command::Check(asked) => block_on(check::check(&asked)),
         Command::Status(listing) => block_on(status::status(&listing)),
         Command::Books(asked) => block_on(books::books(&asked)),
         Command::Reconcile(asked) => block_on(reconcile::reconcile(&asked)),

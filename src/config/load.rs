@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::finding::Findings;
 use super::misspelt::nearest;
+use super::places::Places;
 use super::problem::Problem;
 use super::resolve::{self, Given};
 use super::{Config, Problems, SecretPolicy, raw};
@@ -132,6 +133,7 @@ pub fn load_text(
         secrets,
         secret_places,
         warnings: problems,
+        places: Places::of(&raw),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::{delivery, intake, provider, reconcile, store, telemetry, web};
 
 pub mod load;
 pub mod problem;
+pub mod places;
 mod raw;
 mod resolve;
 mod field;
@@ -24,6 +25,7 @@ mod redact;
 mod secret;
 
 pub use load::{Outside, Overrides, load, load_text};
+pub use places::Places;
 pub use problem::{Problem, Problems};
 pub use secret::SecretPlace;
 
@@ -68,6 +70,8 @@ pub struct Config {
     pub secret_places: BTreeMap<String, SecretPlace>,
     /// What is allowed but may not be meant. It holds no error.
     pub warnings: Problems,
+    /// Where in the file it stands.
+    pub places: Places,
 }
 
 /// A provider instance, and how it is worked with.

@@ -82,11 +82,21 @@ impl Problems {
         mut errors: Vec<Problem>,
         mut warnings: Vec<Problem>,
     ) -> Self {
-        // What has no place comes last: it is what is missing from the file as a whole.
-        let place = |problem: &Problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start);
         errors.sort_by_key(place);
         warnings.sort_by_key(place);
         Self { file, text: redact_source(text), errors, warnings }
+    }
+
+    /// The same file's problems, with these that were found out later.
+    #[must_use]
+    pub fn and(self, errors: Vec<Problem>, warnings: Vec<Problem>) -> Self {
+        let all = |mut own: Vec<Problem>, found: Vec<Problem>| {
+            own.extend(found);
+            own.sort_by_key(place);
+            own
+        };
+        let (errors, warnings) = (all(self.errors, errors), all(self.warnings, warnings));
+        Self { errors, warnings, ..self }
     }
 
     /// Whether there is nothing to tell.
@@ -140,6 +150,11 @@ impl Problems {
         let (errors, warnings) = (self.errors.len(), self.warnings.len());
         format!("{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
     }
+}
+
+/// What has no place comes last: it is what is missing from the file as a whole.
+fn place(problem: &Problem) -> usize {
+    problem.span.as_ref().map_or(usize::MAX, |span| span.start)
 }
 
 impl fmt::Display for Problems {

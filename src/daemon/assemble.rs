@@ -21,6 +21,7 @@ use super::supervisor::{DRAIN_SECONDS_MAX, Ended, Supervisor};
 use super::watchdog::keep_informed;
 use crate::accrual::accruer::Accruer;
 use crate::accrual::route::policies_by_meter;
+use crate::accrual::widen::Widening;
 use crate::clock::Clock;
 use crate::config::{Config, Reports, SecretPolicy, Stripe};
 use crate::delivery::courier::Courier;
@@ -68,6 +69,11 @@ pub enum StartError {
     /// A provider could not be made.
     #[error("cannot make ready to tell a provider")]
     Provider(#[from] BuildError),
+}
+
+/// From how many entries of an account on its windows are widened, at the providers where they are.
+fn widened(told: &[Told]) -> Widening {
+    told.iter().filter_map(|told| Some((told.name.clone(), told.widened_from?))).collect()
 }
 
 /// The meters that keep one total a window.
@@ -196,11 +202,8 @@ impl Daemon {
         let told = providers(&config, &ledger, &clock, &metrics).await?;
         let prefixes: HashMap<ProviderName, &'static str> =
             told.iter().map(|told| (told.name.clone(), told.provider.account_prefix())).collect();
-        let widened = |told: &Told| Some((told.name.clone(), told.widened_from?));
         let accruer = Accruer::adopt(ledger.clone(), config.routes, prefixes, now).await?;
-        let accruer = accruer
-            .widening(told.iter().filter_map(widened).collect())
-            .keeping_whole(kept_whole(&config.stripe));
+        let accruer = accruer.widening(widened(&told)).keeping_whole(kept_whole(&config.stripe));
         let accrual_bell = Bell::default();
         let server = Server::bind(&config.web).await?;
         let (intake, bell) = (Arc::new(config.intake), accrual_bell.clone());

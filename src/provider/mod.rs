@@ -73,6 +73,13 @@
 //! * **no contact**: First contact MUST fail when nobody answers for the key, or somebody else
 //!   does.
 //!
+//! Of an inspection:
+//!
+//! * **read only**: An inspection MUST make requests that read and no others, and count them.
+//! * **all found**: An inspection MUST name all that the key may not read, and stop at none of it.
+//! * **no inspection**: An inspection whose question nobody answers, or whose key is not accepted,
+//!   MUST say so and end there.
+//!
 //! Of webhooks:
 //!
 //! * **no proof**: Without a secret there MUST be no reader of webhooks.
@@ -86,6 +93,7 @@
 //! * **circle**: A page that leads to itself MUST come to `Unknown`.
 //! * **odd row**: A row of a list that makes no sense MUST NOT spoil the others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -101,9 +109,11 @@ use crate::domain::state::HoldReason;
 use crate::domain::time::{Timestamp, Window};
 
 pub use crate::domain::reading::Grouping;
+pub use inspection::Inspection;
 
 pub mod billing;
 pub mod documents;
+pub mod inspection;
 pub mod wire;
 pub mod stripe;
 pub mod chargebee;
@@ -411,4 +421,10 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// The answer, when nobody answers or the key is not accepted.
     async fn contact(&self) -> Result<Contact, Answer>;
+
+    /// What it is, beside what its settings say, and what the key may read of all that the daemon
+    /// asks for; `routed` are the meters that are to be told. It reads and never writes, makes a
+    /// bounded number of requests, each as long as any other may take, and stops asking when the
+    /// next question would fare no better.
+    async fn inspect(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection;
 }

@@ -10,6 +10,7 @@ mod events;
 mod exits;
 mod following;
 mod notifying;
+mod online;
 mod pause;
 mod reports;
 mod restored;

@@ -17,6 +17,7 @@ mod judging;
 mod saying;
 mod totalling;
 mod meeting;
+mod inspecting;
 mod noticing;
 mod billing;
 mod stripe;
@@ -66,6 +67,9 @@ macro_rules! each_must {
             Counted = "counted", every_request_of_a_reading_is_counted;
             Contact = "contact", first_contact_names_account_and_mode_and_time;
             NoContact = "no contact", first_contact_fails_when_nobody_answers_for_the_key;
+            ReadOnly = "read only", an_inspection_only_reads_and_counts_it;
+            AllFound = "all found", an_inspection_names_all_that_the_key_may_not_read;
+            NoInspection = "no inspection", an_inspection_that_nobody_answers_ends;
             NoProof = "no proof", without_a_secret_no_webhook_is_read;
             ProofFirst = "proof first", a_webhook_without_proof_is_refused_before_it_is_looked_at;
             Silence = "silence", a_refused_webhook_is_not_quoted;
@@ -135,6 +139,9 @@ fn show(must: Must, subject: &'static dyn Subject) {
         Must::Counted => totalling::counted(trial),
         Must::Contact => meeting::contact(trial),
         Must::NoContact => meeting::no_contact(trial),
+        Must::ReadOnly => inspecting::read_only(trial),
+        Must::AllFound => inspecting::all_found(trial),
+        Must::NoInspection => inspecting::no_inspection(trial),
         Must::NoProof => noticing::no_proof(trial),
         Must::ProofFirst => noticing::proof_first(trial),
         Must::Silence => noticing::silence(trial),

@@ -2,6 +2,7 @@
 //! writes and reads, with this in place of its connection. Never here: the provider's rules (see
 //! [`crate::server`]). Read next: [`way`], which is what goes wrong.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,8 +16,8 @@ use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::billing::BillingReader;
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
-    Request, Total, Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
+    Provider, Request, Total, Totals,
 };
 use tokio::sync::Mutex;
 
@@ -223,6 +224,11 @@ impl Provider for Wire {
             declared_other: None,
             unusable: Vec::new(),
         })
+    }
+
+    /// Nobody inspects a provider while the machine runs.
+    async fn inspect(&self, _routed: &BTreeSet<ProviderMeter>) -> Inspection {
+        Inspection::default()
     }
 }
 

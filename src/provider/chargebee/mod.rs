@@ -6,10 +6,12 @@
 //! [`classify`]. What Chargebee promises stands in [`promises`]; what it holds is listed and added
 //! up in [`usages`]. How it bills is asked in [`billing`]: [`subscriptions`], [`invoices`] and the
 //! [`events`] that announce them, which also come by [`webhooks`]. The PDF of an invoice's usages
-//! is had by [`documents`], as a [`download`].
+//! is had by [`documents`], as a [`download`]. What the site is beside its settings is asked in
+//! [`inspection`].
 //!
 //! An account is a subscription here, and a meter one of its metered item prices.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,8 +19,8 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
-    Request, Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
+    Provider, Request, Totals,
 };
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::event::{EventIntent, Says};
@@ -40,6 +42,7 @@ pub mod webhooks;
 pub mod billing;
 pub mod download;
 pub mod documents;
+pub mod inspection;
 pub mod pace;
 pub mod client;
 pub mod usage_events;
@@ -222,5 +225,9 @@ impl Provider for Chargebee {
             declared_other: None,
             unusable: Vec::new(),
         })
+    }
+
+    async fn inspect(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
+        self.inspected(routed).await
     }
 }

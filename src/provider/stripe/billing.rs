@@ -28,9 +28,9 @@ use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
 use crate::provider::billing::{Announced, Answered, BillingReader, Page};
 
-const SUBSCRIPTIONS: &str = "/v1/subscriptions";
-const INVOICES: &str = "/v1/invoices";
-const PRICES: &str = "/v1/prices";
+pub(super) const SUBSCRIPTIONS: &str = "/v1/subscriptions";
+pub(super) const INVOICES: &str = "/v1/invoices";
+pub(super) const PRICES: &str = "/v1/prices";
 
 /// Why something cannot be told.
 #[derive(Debug)]

@@ -6,9 +6,10 @@
 //! its totals in [`summaries`]. What it announces by webhook is proven in [`signature`] and read in
 //! [`notices`]; the lists of it are read in [`feeds`]. What it bills is read in [`subscriptions`],
 //! [`invoices`] and [`prices`], what it rejected late in [`rejections`], on what [`objects`] share;
-//! [`billing`] asks for all of that.
+//! [`billing`] asks for all of that. What the account is beside its settings is asked in
+//! [`inspection`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
-    Request, Totals, UnusableMeter,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
+    Provider, Request, Totals, UnusableMeter,
 };
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::event::{EventIntent, Says};
@@ -41,6 +42,7 @@ pub mod invoices;
 pub mod feeds;
 pub mod rejections;
 pub mod billing;
+pub mod inspection;
 pub mod client;
 
 use classify::adjustment;
@@ -290,5 +292,9 @@ impl Provider for Stripe {
             declared_other,
             unusable: self.with_meters(|meters| meters.unusable.clone()),
         })
+    }
+
+    async fn inspect(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
+        self.inspected(routed).await
     }
 }

@@ -103,6 +103,20 @@ fn first_contact_tells_of_another_account_than_the_declared_one() {
     assert_eq!(same.declared_other, None);
 }
 
+#[test]
+fn an_inspection_tells_of_meters_of_the_other_mode_than_the_key() {
+    let listed = ok(&page(&[meter("mtr_1", "tokens", true)], false));
+    let answers = [vec![account(), listed], vec![forbidden(); 6]].concat();
+    let calls = answers.iter().flat_map(|answer| [Step::Read, Step::Write(answer.clone())]);
+    let server = RawServer::start(vec![calls.collect()]);
+    let stripe = Stripe::new(&settings(&server.url(), PATIENT)).unwrap();
+    let routed = [ProviderMeter::new("tokens").unwrap()].into();
+    let found = run(stripe.inspect(&routed));
+    let said: Vec<&str> = found.disagreements.iter().map(|each| each.what.as_str()).collect();
+    assert_eq!(said[0], "the key is a test key, but its meters are not");
+    assert_eq!((said.len(), found.calls, server.finish().requests.len()), (7, 8, 8), "{said:?}");
+}
+
 pub(super) fn intent(quantity: &str) -> EventIntent {
     EventIntent {
         balance: BalanceId(1),

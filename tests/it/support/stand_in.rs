@@ -2,7 +2,7 @@
 //! and answers a test decides, and events to tell it. Never here: an expectation. Read next:
 //! `crate::regressions`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,8 +23,8 @@ use tallyd::ledger::delivery::{AttemptId, DeliveryLedger, LeaseTerms, Leased};
 use tallyd::ledger::intake::IntakeLedger;
 use tallyd::posting::poster::Poster;
 use tallyd::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
-    Request, ToldAs, Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
+    Provider, Request, ToldAs, Totals,
 };
 use tallyd::service::Service;
 use tallyd::store::sqlite::SqliteLedger;
@@ -186,6 +186,10 @@ impl Provider for StandIn {
 
     async fn contact(&self) -> Result<Contact, Answer> {
         (self.on_contact)(self.contacts.fetch_add(1, Ordering::SeqCst)).await
+    }
+
+    async fn inspect(&self, _routed: &BTreeSet<ProviderMeter>) -> Inspection {
+        Inspection::default()
     }
 }
 

@@ -125,6 +125,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "src/provider/stripe/client.rs",
             "src/provider/stripe/encode.rs",
+            "src/provider/stripe/inspection.rs",
             "src/provider/stripe/meters.rs",
         ],
     ),

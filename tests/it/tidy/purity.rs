@@ -15,6 +15,7 @@ const DECIDERS: &[&str] = &[
     "src/accrual/map.rs",
     "src/accrual/route.rs",
     "src/cli/generate/unit.rs",
+    "src/cli/check/agreement.rs",
     "src/delivery/backoff.rs",
     "src/delivery/breaker.rs",
     "src/delivery/settle.rs",

@@ -4,7 +4,8 @@
 //!
 //! An event is made in [`encode`], leaves through [`super::client`], by itself or with others, and
 //! its answer is read in [`classify`]. What Chargebee promises stands in [`promises`]; what it
-//! counted is read from its [`summaries`]. An account is a subscription here, and a meter one of
+//! counted is read from its [`summaries`]; what it is beside its settings is asked in
+//! [`inspection`]. An account is a subscription here, and a meter one of
 //! the site's metered features.
 //!
 //! How it bills is not followed. An invoice's line names an item price and not the feature that it
@@ -14,6 +15,7 @@
 //! time of its newest usage: of the window in which a term ends, all may be billed with the next.
 //! Events are told within hours of their usage, and what is told is compared with the summaries.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,8 +31,8 @@ use crate::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Window;
 use crate::provider::{
-    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, NoticeReader, Provider,
-    Request, Totals,
+    CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
+    Provider, Request, Totals,
 };
 
 pub mod settings;
@@ -38,6 +40,7 @@ pub mod promises;
 pub mod encode;
 pub mod classify;
 pub mod summaries;
+pub mod inspection;
 
 use encode::Identity;
 use settings::{Feature, Settings, ingest_of};
@@ -219,5 +222,9 @@ impl Provider for UsageEvents {
             declared_other: None,
             unusable: Vec::new(),
         })
+    }
+
+    async fn inspect(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
+        self.inspected(routed).await
     }
 }
