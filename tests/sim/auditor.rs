@@ -23,6 +23,7 @@ mod holds;
 mod journal;
 mod levels;
 mod periods;
+mod totals;
 
 pub(crate) use corrections::{Counts, PERSON};
 
@@ -300,7 +301,8 @@ impl Auditor {
         self.periods_are_known(&read)?;
         self.everything_was_booked(&read)?;
         self.everything_was_told(&read)?;
-        self.levels_are_said_once(&read)
+        self.levels_are_said_once(&read)?;
+        self.totals_are_what_was_used(&read)
     }
 
     async fn read(&mut self) -> Rows {

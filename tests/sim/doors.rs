@@ -13,8 +13,12 @@ use tallyd::ledger::intake::{
 use tallyd::service::StepError;
 
 use crate::faults::Class;
+use crate::scenario::Scenario;
 use crate::workload::{self, account_of, provider_name};
 use crate::world::{Ended, World};
+
+/// Of so many of the newest records late usage comes, where each window is told a total.
+const NEWEST: usize = 12;
 
 /// What the sources of a run remember.
 #[derive(Debug, Default)]
@@ -97,7 +101,16 @@ impl World {
         for _ in 0..self.chance.between(1, 5) {
             let late = self.stage.scene().faults.strikes(Class::Late, 3);
             let id = self.sources.next_record;
-            batch.push(workload::record(&mut self.chance, id, self.truth, late));
+            // Late usage of windows that were told is what becomes of totals.
+            let beside = self.scenario == Scenario::Totals && self.chance.one_in(3);
+            let known = &self.sources.acknowledged;
+            batch.push(match known.get(known.len().saturating_sub(NEWEST)..) {
+                Some(known @ [_, ..]) if beside => {
+                    let record = self.chance.pick(known);
+                    workload::beside(&mut self.chance, id, record)
+                }
+                Some(_) | None => workload::record(&mut self.chance, id, self.truth, late),
+            });
             self.sources.next_record += 1;
         }
         if !self.sources.acknowledged.is_empty() {

@@ -75,6 +75,7 @@ impl World {
                     | "correction_policy"
                     | "below_zero"
                     | "entries_used_up"
+                    | "meter_mismatch"
             );
             let since = self.stage.now().micros_since(item.since);
             return (stays && since > PATIENCE && self.chance.one_in(2))

@@ -49,6 +49,7 @@ macro_rules! plants {
                 match self {
                     Self::WindowsUncut => Some(Scenario::Months),
                     Self::SecondsForgotten | Self::EntriesForgotten => Some(Scenario::Site),
+                    Self::TotalTooSoon => Some(Scenario::Totals),
                     _ => None,
                 }
             }
@@ -116,6 +117,8 @@ plants! {
     SecondsForgotten = "seconds-forgotten",
     /// How many entries an account was told is forgotten.
     EntriesForgotten = "entries-forgotten",
+    /// The next total goes while what became of the one before is unknown.
+    TotalTooSoon = "next-total-too-soon",
 }
 
 /// The bug of a process, with what it needs of its own.
@@ -192,8 +195,20 @@ impl Planted {
             if self.is(Plant::SecondsForgotten) {
                 balance.seconds_taken.clear();
             }
+            if self.is(Plant::TotalTooSoon) {
+                self.take_for_certain(balance);
+            }
         }
         due
+    }
+
+    /// What became of the totals of a window, as the bug has it.
+    fn take_for_certain(&self, due: &mut DueBalance) {
+        for event in due.events.iter_mut().filter(|event| event.total.is_some()) {
+            if matches!(event.state, EventState::InFlight | EventState::Unknown) {
+                event.state = EventState::Accepted;
+            }
+        }
     }
 
     /// How many entries accounts were told, as the bug has it.

@@ -83,6 +83,8 @@ pub(crate) struct Event {
     /// The event that it cancels, and what that is called.
     pub(crate) target: Option<(i64, String)>,
     pub(crate) quantity: Amount,
+    /// What it says, where that is a total.
+    pub(crate) total: Option<Amount>,
     pub(crate) state: String,
     pub(crate) hold: Option<String>,
     pub(crate) ambiguous: bool,
@@ -301,7 +303,7 @@ async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::E
 }
 
 async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error> {
-    let query = "SELECT e.id, e.balance_id, d.meter, b.account, e.identifier, e.quantity, e.state, \
+    let query = "SELECT e.id, e.balance_id, d.meter, b.account, e.identifier, e.quantity, e.total, e.state, \
         e.hold_reason, e.ambiguous, e.occurred_at, e.first_attempt_at, e.last_attempt_at, \
         e.attempts, t.id AS target, t.identifier AS target_identifier FROM meter_event AS e \
         JOIN balance AS b ON b.id = e.balance_id JOIN destination AS d ON d.id = b.destination_id \
@@ -317,6 +319,7 @@ async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error
             .get::<Option<i64>, _>("target")
             .map(|target| (target, row.get("target_identifier"))),
         quantity: amount(row, "quantity"),
+        total: row.get::<Option<String>, _>("total").map(|_| amount(row, "total")),
         state: row.get("state"),
         hold: row.get("hold_reason"),
         ambiguous: row.get::<i64, _>("ambiguous") == 1,

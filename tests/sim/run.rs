@@ -23,7 +23,8 @@ use crate::plants::Plant;
 use crate::scenario::{Scenario, play};
 use crate::server::{Adds, DECIMALS};
 use crate::wire::Room;
-use crate::workload::{ITEM_PRICES, LEVEL_PRICES, Meters, provider_name};
+use crate::wire::declared;
+use crate::workload::{ITEM_PRICES, LEVEL_PRICES, Meters, TOTAL_METERS, provider_name};
 use crate::world::World;
 
 /// Steps of a run, unless it is told otherwise.
@@ -112,6 +113,8 @@ pub(crate) const WIDENED_FROM: usize = 2;
 #[derive(Clone)]
 pub(crate) struct Rooms {
     stripe: Arc<dyn Room>,
+    /// One most of whose meters keep totals.
+    totals: Arc<dyn Room>,
     site: Arc<dyn Room>,
     /// One whose accounts take [`SCARCE`] entries.
     scarce_site: Arc<dyn Room>,
@@ -122,20 +125,23 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     fn new() -> Self {
-        let stripe = Stripe::new(&stripe::settings::Settings {
-            name: provider_name(),
-            api: "http://127.0.0.1:9".to_owned(),
-            key: "sk_test_simulation".to_owned().into(),
-            account: None,
-            meters: Vec::new(),
-            webhook_secrets: Vec::new(),
-            timeout_millis: 1_000,
-        });
+        let stripe = |meters| {
+            let stripe = Stripe::new(&stripe::settings::Settings {
+                name: provider_name(),
+                api: "http://127.0.0.1:9".to_owned(),
+                key: "sk_test_simulation".to_owned().into(),
+                account: None,
+                meters,
+                webhook_secrets: Vec::new(),
+                timeout_millis: 1_000,
+            });
+            Arc::new(stripe.expect("its settings are right"))
+        };
         let site = |prices: Meters, usages_max: usize| {
             let item_price = |(name, adds): &(&str, Adds)| ItemPrice {
                 id: ProviderMeter::new(name).expect("it is a name"),
                 aggregation: match adds {
-                    Adds::Values | Adds::Events => Fold::Sum,
+                    Adds::Values | Adds::Events | Adds::Totals(_) => Fold::Sum,
                     Adds::Newest => Fold::Last,
                     Adds::Largest => Fold::Max,
                 },
@@ -156,7 +162,8 @@ impl Rooms {
             Arc::new(site.expect("its settings are right"))
         };
         Self {
-            stripe: Arc::new(stripe.expect("its settings are right")),
+            stripe: stripe(Vec::new()),
+            totals: stripe(declared(&TOTAL_METERS)),
             site: site(&ITEM_PRICES, usize::MAX),
             scarce_site: site(&ITEM_PRICES, SCARCE),
             levels: site(&LEVEL_PRICES, usize::MAX),
@@ -168,6 +175,7 @@ impl Rooms {
     pub(crate) fn of(&self, scenario: Scenario, scarce: bool) -> Arc<dyn Room> {
         let room = match (scenario, scarce) {
             (Scenario::Swarm | Scenario::Directed | Scenario::Months, _) => &self.stripe,
+            (Scenario::Totals, _) => &self.totals,
             (Scenario::Site, false) => &self.site,
             (Scenario::Site, true) => &self.scarce_site,
             (Scenario::Levels, false) => &self.levels,

@@ -22,6 +22,8 @@ pub(crate) enum Scenario {
     Site,
     /// As [`Self::Site`], where of most prices' entries one counts.
     Levels,
+    /// As [`Self::Months`], where most meters keep of each hour the total that they received last.
+    Totals,
 }
 
 impl Scenario {
@@ -33,12 +35,14 @@ impl Scenario {
             Self::Months => "months",
             Self::Site => "site",
             Self::Levels => "levels",
+            Self::Totals => "totals",
         }
     }
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
-        let all = [Self::Swarm, Self::Directed, Self::Months, Self::Site, Self::Levels];
+        let billed = [Self::Months, Self::Site, Self::Levels, Self::Totals];
+        let all = [Self::Swarm, Self::Directed].into_iter().chain(billed);
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
 
@@ -46,14 +50,14 @@ impl Scenario {
     pub(crate) const fn bills(self) -> bool {
         match self {
             Self::Swarm | Self::Directed => false,
-            Self::Months | Self::Site | Self::Levels => true,
+            Self::Months | Self::Site | Self::Levels | Self::Totals => true,
         }
     }
 
     /// What its provider keeps.
     pub(crate) const fn keeps(self) -> Keeps {
         match self {
-            Self::Swarm | Self::Directed | Self::Months => Keeps::Events,
+            Self::Swarm | Self::Directed | Self::Months | Self::Totals => Keeps::Events,
             Self::Site | Self::Levels => Keeps::Entries,
         }
     }
@@ -64,6 +68,7 @@ impl Scenario {
             Self::Swarm | Self::Directed | Self::Months => &workload::METERS,
             Self::Site => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
+            Self::Totals => &workload::TOTAL_METERS,
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Taken {
     pub(crate) cancelled_at: Option<i64>,
     /// How much later than what it is told the provider's totals know of it.
     lag: i64,
+    /// Its place among all that was received.
+    order: u64,
 }
 
 impl Taken {
@@ -82,6 +84,8 @@ pub(crate) enum Adds {
     Newest,
     /// Nothing: the largest of a period's is what it bills.
     Largest,
+    /// Of each span of so many microseconds, as UTC has them, the value that it received last.
+    Totals(i64),
 }
 
 /// A request as it was understood.
@@ -137,6 +141,12 @@ pub(crate) struct Server {
     first_bytes: BTreeMap<String, Vec<u8>>,
     /// When each identifier was first on its way.
     pub(crate) first_seen: BTreeMap<String, i64>,
+    /// The place of each identifier among all, by when it was first on its way.
+    first_left: BTreeMap<String, usize>,
+    /// How many events it took.
+    received: u64,
+    /// Whether whoever tells it forgot some of what it told.
+    forgotten: bool,
     /// Lanes with a request under way.
     busy: BTreeSet<(String, String)>,
     /// Requests that land later.
@@ -174,6 +184,9 @@ impl Server {
             unkept: Vec::new(),
             first_bytes: BTreeMap::new(),
             first_seen: BTreeMap::new(),
+            first_left: BTreeMap::new(),
+            received: 0,
+            forgotten: false,
             busy: BTreeSet::new(),
             stragglers: Vec::new(),
             wrongs: Vec::new(),
@@ -186,6 +199,12 @@ impl Server {
 
     fn rule(&mut self, rule: &'static str) {
         *self.ruled.entry(rule).or_default() += 1;
+    }
+
+    /// The place of what is taken now among all that was.
+    fn received(&mut self) -> u64 {
+        self.received += 1;
+        self.received
     }
 
     /// Whether what `identifier` comes to is not certain yet: a request for it is on its way, or it
@@ -218,6 +237,8 @@ impl Server {
             self.wrongs.push(("same-bytes", what));
         }
         self.first_seen.entry(name.to_owned()).or_insert(self.now);
+        let left = self.first_left.len();
+        self.first_left.entry(name.to_owned()).or_insert(left);
         self.lanes.insert(name.to_owned(), lane.clone());
         let one = self.keeps.one_at_a_time(lane);
         if !self.busy.insert(one.clone()) {
@@ -247,6 +268,7 @@ impl Server {
 
     /// The ledger is an older one, which knows nothing of the last answers.
     pub(crate) fn answers_are_forgotten(&mut self) {
+        self.forgotten = true;
         self.stuck.clear();
     }
 

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::EventIntent;
 use tallyd::domain::names::{AccountName, ProviderMeter};
-use tallyd::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin};
+use tallyd::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin, Span};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::provider::billing::BillingReader;
@@ -25,6 +25,7 @@ use crate::faults::Class;
 use crate::plants::{self, Plant};
 use crate::scene::{Scene, Stage};
 use crate::server::{Adds, DAY, HOUR, Keeps, MINUTE, SECOND};
+use crate::workload::Meters;
 
 mod answer;
 mod way;
@@ -188,9 +189,11 @@ impl Provider for Wire {
             Grouping::Day => DAY,
             Grouping::Hour => HOUR,
         };
-        let smallest = match scene.server.keeps {
-            Keeps::Events => MINUTE,
-            Keeps::Entries => SECOND,
+        let smallest = match (scene.server.keeps, scene.server.span(&lane.0)) {
+            // What a window that is cut in two would be told as, nobody knows.
+            (_, Some(window)) => window,
+            (Keeps::Events, None) => MINUTE,
+            (Keeps::Entries, None) => SECOND,
         };
         let grain = if grouping == Grouping::Whole { smallest } else { step };
         if span.start.micros() % grain != 0 || span.end.micros() % grain != 0 || step <= 0 {
@@ -247,6 +250,22 @@ pub(crate) fn unreachable_now(scene: &mut Scene) -> Result<(), Answer> {
     Ok(())
 }
 
+/// The span of which a meter keeps one total.
+fn span(adds: Adds) -> Option<Span> {
+    match adds {
+        Adds::Totals(DAY) => Some(Span::Day),
+        Adds::Totals(_) => Some(Span::Hour),
+        Adds::Values | Adds::Events | Adds::Newest | Adds::Largest => None,
+    }
+}
+
+/// Those meters that keep totals, as an operator declares them.
+pub(crate) fn declared(meters: Meters) -> Vec<MeterPin> {
+    let pins = meters.iter().map(|(meter, adds)| pin(meter, *adds));
+    let totals = pins.filter(|pin| pin.span.is_some());
+    totals.map(|pin| MeterPin { id: None, learned: false, ..pin }).collect()
+}
+
 /// A meter as the provider lists it.
 pub(crate) fn pin(meter: &str, adds: Adds) -> MeterPin {
     MeterPin {
@@ -254,12 +273,12 @@ pub(crate) fn pin(meter: &str, adds: Adds) -> MeterPin {
         id: Some(format!("mtr_{meter}")),
         formula: match adds {
             // How a site comes to its bills is not its meters' to say.
-            Adds::Values | Adds::Newest | Adds::Largest => Formula::Sum,
+            Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_) => Formula::Sum,
             Adds::Events => Formula::Count,
         },
         customer_key: "stripe_customer_id".to_owned(),
         value_key: "value".to_owned(),
-        span: None,
+        span: span(adds),
         active: true,
         learned: true,
     }

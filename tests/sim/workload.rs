@@ -39,6 +39,13 @@ pub(crate) const LEVEL_PRICES: [(&str, Adds); 4] = [
     ("bytes", Adds::Largest),
     ("jobs", Adds::Values),
 ];
+/// Meters that keep of each UTC hour the total that they received last, and one that counts.
+pub(crate) const TOTAL_METERS: [(&str, Adds); 4] = [
+    ("calls", Adds::Totals(HOUR)),
+    ("calls_b", Adds::Totals(HOUR)),
+    ("bytes", Adds::Totals(HOUR)),
+    ("counted", Adds::Events),
+];
 /// How many customers there are.
 pub(crate) const CUSTOMERS: u64 = 3;
 
@@ -77,13 +84,18 @@ fn aggregate(meters: Meters, meter: &str) -> Aggregate {
     match known.map(|(_, adds)| adds) {
         Some(Adds::Newest) => Aggregate::Last,
         Some(Adds::Largest) => Aggregate::Max,
-        Some(Adds::Values | Adds::Events) | None => Aggregate::Sum,
+        Some(Adds::Values | Adds::Events | Adds::Totals(_)) | None => Aggregate::Sum,
     }
 }
 
 /// Whether what the records of a window come to is one of them.
 pub(crate) fn is_level(route: &Route) -> bool {
     matches!(route.aggregate, Aggregate::Last | Aggregate::Max)
+}
+
+/// Whether a meter keeps one total of each of its windows, which no route may make another.
+fn keeps_totals(meters: Meters, meter: &str) -> bool {
+    meters.iter().any(|(name, adds)| *name == meter && matches!(adds, Adds::Totals(_)))
 }
 
 /// All usage, by the plainest routes.
@@ -120,7 +132,7 @@ pub(crate) fn changed_routes(keeps: Keeps, meters: Meters, chance: &mut Chance) 
         route.policies.corrections = *chance.pick(&policies);
         route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
         let is_told_quantities = route.aggregate != Aggregate::Count;
-        if is_told_quantities {
+        if is_told_quantities && !keeps_totals(meters, route.provider_meter.as_str()) {
             route.window = *chance.pick(&windows);
         }
         if is_told_quantities && chance.one_in(3) {
@@ -186,6 +198,18 @@ pub(crate) fn record(chance: &mut Chance, id: u64, now: i64, late: bool) -> Usag
         occurred_at: Timestamp::from_micros(at),
         properties: Properties::from([("tier".to_owned(), Property::Text(tier.into()))]),
     }
+}
+
+/// A new record called `id` of the window that `record` is of, which may be told already.
+pub(crate) fn beside(chance: &mut Chance, id: u64, record: &UsageRecord) -> UsageRecord {
+    let mut other = record.clone();
+    other.id = RecordId::new(&format!("r{id}")).expect("it is a name");
+    let quantity = quantity(chance).to_string();
+    other.quantity = Quantity::parse(&quantity).expect("it is a quantity");
+    let at = record.occurred_at.micros();
+    let earlier = at - chance.between(0, at.rem_euclid(HOUR));
+    other.occurred_at = Timestamp::from_micros(earlier / SECOND * SECOND);
+    other
 }
 
 /// The same record, saying something else.

@@ -29,7 +29,7 @@ use crate::run::{Rooms, SCARCE, Setup, WIDENED_FROM};
 use crate::scenario::Scenario;
 use crate::scene::{Episodes, Scene, Stage, Trace};
 use crate::server::{Billing, DAY, HOUR, Keeps, MINUTE, SECOND, Server};
-use crate::wire::{Wire, pin};
+use crate::wire::{Wire, declared, pin};
 use crate::workload::{self, provider_name};
 
 /// When every run begins, by true time.
@@ -237,7 +237,8 @@ impl World {
         };
         self.note("started".to_owned());
         self.stage.scene().reach("process started");
-        let accruer = accruer.widening(self.widening.clone());
+        let whole = declared(meters).into_iter().map(|pin| (provider_name(), pin.meter)).collect();
+        let accruer = accruer.widening(self.widening.clone()).keeping_whole(whole);
         self.process = Some(Process::new(ports, wire, accruer, &self.routes, &self.stage));
         true
     }

@@ -181,12 +181,24 @@ impl Auditor {
         let scene = self.stage.scene();
         let mut places: BTreeMap<(String, String), (Amount, Amount)> = BTreeMap::new();
         for (balance, unit) in units(&read.events) {
+            let window = self.window_of_totals(balance, read);
             let (mut low, mut high) = (Amount::ZERO, Amount::ZERO);
             let mut holds = Amount::ZERO;
-            for (usage, cancels) in &unit {
+            for (usage, cancels) in unit.iter().filter(|_| window.is_none()) {
                 let (from, to) = bracket(usage, cancels);
                 (low, high) = (low + from, high + to);
                 holds = holds + scene.server.counted(&usage.identifier);
+            }
+            if let Some(window) = window {
+                let told: Vec<&Event> = unit.iter().map(|(usage, _)| *usage).collect();
+                let may_stand = Self::totals_that_may_stand(&told);
+                holds = scene.server.window((&told[0].meter, &told[0].account), window);
+                if !scene.rolled_back && !may_stand.contains(&holds) {
+                    let what = format!("balance {balance}: {holds} is none of {may_stand:?}");
+                    return violated("bracket", what);
+                }
+                low = may_stand.iter().copied().min().unwrap_or_default();
+                high = may_stand.iter().copied().max().unwrap_or_default();
             }
             // What the lost ledger told stands under names of its own.
             if !scene.rolled_back && !(low..=high).contains(&holds) {

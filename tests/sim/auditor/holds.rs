@@ -99,6 +99,10 @@ impl Auditor {
                 "its account takes more entries"
             }
             "entries_used_up" => return Ok(()),
+            "meter_mismatch" => match self.why_tellable(balance, read) {
+                Some(why) => why,
+                None => return Ok(()),
+            },
             "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
                 "it is not too old"
             }

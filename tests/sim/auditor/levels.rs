@@ -23,7 +23,7 @@ impl Auditor {
     fn level(&self, meter: &str) -> Option<Adds> {
         match self.meters.get(meter) {
             Some(adds @ (Adds::Newest | Adds::Largest)) => Some(*adds),
-            Some(Adds::Values | Adds::Events) | None => None,
+            Some(Adds::Values | Adds::Events | Adds::Totals(_)) | None => None,
         }
     }
 
@@ -101,7 +101,7 @@ impl Auditor {
                     says.fold(first, |one, other| if other.0 > one.0 { other } else { one });
                 Some(newest.1.0)
             }
-            Adds::Values | Adds::Events => None,
+            Adds::Values | Adds::Events | Adds::Totals(_) => None,
         }
     }
 

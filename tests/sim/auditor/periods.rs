@@ -30,6 +30,9 @@ type Place = (String, String);
 impl Auditor {
     /// Whether a line's window is the record's own, or as much of it as lies in one period.
     pub(super) fn window_fits(&self, line: &Line, said: &Said, span: i64) -> bool {
+        if let Some(span) = self.span_of_totals(&line.meter) {
+            return self.is_whole_window(line, said, span);
+        }
         let whole = said.at - said.at.rem_euclid(span);
         if self.lies_within(line, said, (whole, whole + span)) {
             return true;
@@ -160,7 +163,7 @@ impl Auditor {
         let (meter, account, _) = &self.balances[&balance.id];
         let scene = self.stage.scene();
         // What was carried counts as used when its window begins.
-        let at = balance.newest_at.max(balance.start);
+        let at = balance.newest_at.clamp(balance.start, self.last_of(balance));
         match balance.hold.as_deref() {
             Some("late_for_period") => {
                 let late = is_late(&scene, account, meter, at)

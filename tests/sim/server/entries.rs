@@ -21,10 +21,20 @@ impl Server {
         let reply = Reply::of(200, usage_body(&asked.identifier, &asked));
         let Understood { meter, account, identifier, at, value } = asked;
         let (received_at, lag) = (self.now, self.lag);
-        let (rejected_at, cancelled_at) = (None, None);
+        let (rejected_at, cancelled_at, order) = (None, None, self.received());
         self.taken.insert(
             identifier,
-            vec![Taken { meter, account, value, at, received_at, rejected_at, cancelled_at, lag }],
+            vec![Taken {
+                meter,
+                account,
+                value,
+                at,
+                received_at,
+                rejected_at,
+                cancelled_at,
+                lag,
+                order,
+            }],
         );
         reply
     }

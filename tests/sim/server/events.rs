@@ -20,16 +20,22 @@ impl Server {
         }
         let value = match self.meters.get(&asked.meter) {
             Some(Adds::Events) => Amount::of(1, 0),
-            Some(Adds::Values | Adds::Newest | Adds::Largest) | None => asked.value,
+            Some(Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_)) | None => {
+                asked.value
+            }
         };
         if newest.is_some_and(|newest| newest.counts(self.now))
+            // The same total once more is the same total.
+            && self.span(&asked.meter).is_none()
             && !self.stands_for_another(&asked.meter, &asked.account, value)
         {
             let what = format!("{} is counted a second time", asked.identifier);
             self.wrongs.push(("counted-once", what));
         }
+        self.watch_totals(&asked);
         self.rule("taken");
         let reply = Reply::of(200, event_body(&asked, self.now));
+        let order = self.received();
         if let Some(at) = rejects_at {
             self.will_report(&asked.meter, &asked.identifier, at);
         }
@@ -42,6 +48,7 @@ impl Server {
             rejected_at: rejects_at,
             cancelled_at: None,
             lag: self.lag,
+            order,
         });
         reply
     }
@@ -74,6 +81,11 @@ impl Server {
     pub(super) fn cancel(&mut self, target: &str, undone: bool) -> Reply {
         let now = self.now;
         let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
+        let meter = self.taken.get(target).and_then(|taken| taken.last());
+        if meter.is_some_and(|taken| self.span(&taken.meter).is_some()) {
+            let what = format!("{target} is cancelled, and its meter keeps totals");
+            self.wrongs.push(("totals-stay", what));
+        }
         let Some(taken) = self.taken.get_mut(target).and_then(|taken| taken.last_mut()) else {
             self.rule("cancel of nothing");
             return refuse("No event was found with that identifier.");

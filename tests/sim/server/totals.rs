@@ -1,9 +1,9 @@
-//! What the provider holds, and what it says of that. Here: the truth, and the totals that are read
-//! back, which lag. Never here: a request that changes anything. Read next: [`crate::wire`].
+//! What the provider holds, and what it says of that. Here: the truth, which of a window's totals
+//! counts, and the totals that are read back, which lag. Never here: a request that changes anything. Read next: [`crate::wire`].
 
 use std::collections::BTreeMap;
 
-use super::{Adds, Server, Taken};
+use super::{Adds, Server, Taken, Understood};
 use crate::amount::Amount;
 
 impl Taken {
@@ -52,30 +52,97 @@ impl Server {
     /// What counts, by meter and account.
     pub(crate) fn truth(&self) -> BTreeMap<(String, String), Amount> {
         let mut truth: BTreeMap<(String, String), Amount> = BTreeMap::new();
-        for taken in self.taken.values().flatten().filter(|each| each.counts(self.now)) {
+        let counts = self.taken.values().flatten().filter(|each| each.counts(self.now));
+        for taken in self.not_overwritten(counts) {
             let sum = truth.entry((taken.meter.clone(), taken.account.clone())).or_default();
             *sum = *sum + taken.value;
         }
         truth
     }
 
-    /// What it took of a meter and an account from `from` to `until`.
-    fn taken_of(
+    /// The span of which a meter keeps one total.
+    pub(crate) fn span(&self, meter: &str) -> Option<i64> {
+        match self.meters.get(meter)? {
+            Adds::Totals(span) => Some(*span),
+            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest => None,
+        }
+    }
+
+    /// Those of `taken` that stand where each total overwrites the one before of its window. Which
+    /// of a window's is billed, and where, is decided by the one that came last.
+    fn not_overwritten<'t>(&self, taken: impl Iterator<Item = &'t Taken>) -> Vec<&'t Taken> {
+        let mut standing = Vec::new();
+        let mut last: BTreeMap<(&str, &str, i64), &Taken> = BTreeMap::new();
+        for each in taken {
+            let Some(span) = self.span(&each.meter) else {
+                standing.push(each);
+                continue;
+            };
+            let window = (each.meter.as_str(), each.account.as_str(), each.at.div_euclid(span));
+            let newest = last.entry(window).or_insert(each);
+            if newest.order < each.order {
+                *newest = each;
+            }
+        }
+        standing.extend(last.into_values());
+        standing
+    }
+
+    /// What stands, as `shows` has it, of a meter and an account from `from` to `until`.
+    fn standing_of(
         &self,
         (meter, account): (&str, &str),
         (from, until): (i64, i64),
+        shows: impl Fn(&Taken) -> bool,
     ) -> impl Iterator<Item = &Taken> {
-        self.taken.values().flatten().filter(move |each| {
-            each.meter == meter && each.account == account && (from..until).contains(&each.at)
-        })
+        let of = self.taken.values().flatten();
+        let of = of.filter(|each| each.meter == meter && each.account == account && shows(each));
+        let standing = self.not_overwritten(of).into_iter();
+        standing.filter(move |each| (from..until).contains(&each.at))
+    }
+
+    /// What stands of the window that begins at `start`.
+    pub(crate) fn window(&self, place: (&str, &str), (start, end): (i64, i64)) -> Amount {
+        let standing = self.standing_of(place, (start, end), |each| each.counts(self.now));
+        standing.map(|each| each.value).sum()
+    }
+
+    /// Whether something of a meter and an account that counts within a span came after `at`.
+    pub(crate) fn received_after(&self, place: (&str, &str), span: (i64, i64), at: i64) -> bool {
+        let mut of = self.taken.values().flatten().filter(|each| {
+            each.meter == place.0 && each.account == place.1 && (span.0..span.1).contains(&each.at)
+        });
+        of.any(|each| each.received_at >= at || each.rejected_at.is_some())
+    }
+
+    /// That no total comes after one of its window that was told later: it would overwrite it.
+    pub(super) fn watch_totals(&mut self, asked: &Understood) {
+        let Some(span) = self.span(&asked.meter) else { return };
+        let left = |name: &String| self.first_left.get(name).copied();
+        let mine = left(&asked.identifier);
+        let overwritten = self.taken.iter().find(|(name, taken)| {
+            let here = |each: &Taken| {
+                each.meter == asked.meter
+                    && each.account == asked.account
+                    && each.at.div_euclid(span) == asked.at.div_euclid(span)
+                    && each.stands(self.now)
+            };
+            left(name) > mine && taken.iter().any(here)
+        });
+        let overwritten = overwritten.map(|(name, _)| name.clone());
+        // What a lost ledger sent may still be on its way.
+        if let Some(newer) = overwritten.filter(|_| !self.forgotten) {
+            let what = format!("{} overwrites {newer}, which was told later", asked.identifier);
+            self.wrongs.push(("newest-total-stays", what));
+        }
     }
 
     /// What is billed of a meter and an account within a span.
     pub(crate) fn bills(&self, (meter, account): (&str, &str), span: (i64, i64)) -> Amount {
-        let counts = self.taken_of((meter, account), span).filter(|each| each.counts(self.now));
+        let counts = self.standing_of((meter, account), span, |each| each.counts(self.now));
         let counts = counts.filter(|each| !self.billing.is_idle(account, each.at));
         match self.meters[meter] {
-            Adds::Values | Adds::Events => counts.map(|each| each.value).sum(),
+            Adds::Values | Adds::Events | Adds::Totals(_) => counts.map(|each| each.value).sum(),
             Adds::Newest => {
                 counts.max_by_key(|each| each.at).map(|each| each.value).unwrap_or_default()
             }
@@ -91,6 +158,6 @@ impl Server {
 
     /// What the totals of the instant `as_of` say of a meter and an account within a span.
     pub(crate) fn total(&self, place: (&str, &str), span: (i64, i64), as_of: i64) -> Amount {
-        self.taken_of(place, span).filter(|each| each.shows(as_of)).map(|each| each.value).sum()
+        self.standing_of(place, span, |each| each.shows(as_of)).map(|each| each.value).sum()
     }
 }
