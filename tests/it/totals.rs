@@ -217,6 +217,25 @@ async fn a_total_whose_answer_was_lost_is_certain_before_the_next_one_goes() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_total_that_may_still_land_contradicts_nothing() {
+    let stage = Stage::hourly().await;
+    let lost = Faults {
+        basis_points: [(FaultKind::AnswerLost, 10_000)].into_iter().collect(),
+        ..Faults::default()
+    };
+    stage.sandbox.handle.set_faults(lost).unwrap();
+    stage.book("r1", 10, "5").await;
+    stage.until(61).await;
+    stage.book("r2", 20, "2").await;
+    // The ledger verifies itself meanwhile.
+    stage.until(62).await;
+    assert_eq!(stage.hours(), hours(&[(0, "5")]));
+    stage.sandbox.handle.set_faults(Faults::default()).unwrap();
+    stage.until(600).await;
+    assert_eq!(stage.hours(), hours(&[(0, "7")]));
+}
+
+#[tokio::test]
 async fn usage_beside_a_bound_is_told_in_the_whole_window_next_to_it_of_its_own_period() {
     let stage = Stage::hourly().await;
     stage.subscribed(-30 * DAY, 150).await;

@@ -35,6 +35,8 @@ struct Fold {
     awaits_answer: bool,
     /// Whether something is on its way to be taken away, after which posting looks at it again.
     takes_away: bool,
+    /// Whether a total of it may still land: the next one waits for what becomes of that.
+    may_overwrite: bool,
 }
 
 impl SqliteLedger {
@@ -166,9 +168,12 @@ async fn fold_events(
             fold.told = &fold.told + &row.quantity("quantity")?;
             fold.says += if row.flag("cancels")? { -1 } else { 1 };
         }
-        fold.awaits_answer |= state.awaits_delivery() && row.integer("attempts")? > 0;
+        let leased = state.awaits_delivery() && row.integer("attempts")? > 0;
+        fold.awaits_answer |= leased;
         let undecided = state.awaits_delivery() || state == EventState::Held;
         fold.takes_away |= undecided && row.flag("cancels")?;
+        let may_land = leased || (state == EventState::Held && row.flag("ambiguous")?);
+        fold.may_overwrite |= may_land && row.flag("is_total")?;
     }
     found.checked.push(("meter events", count));
     Ok(folds)
@@ -210,7 +215,7 @@ async fn check_balances(
         let waits = fold.awaits_answer && (rest.is_negative() || fold.is_level);
         let idle = idle && !waits;
         // What should stay of an entry is told anew once that is gone.
-        let idle = idle && !fold.takes_away;
+        let idle = idle && !fold.takes_away && !fold.may_overwrite;
         if idle && fold.is_level && fold.reads != (fold.says > 0) {
             note(found, format!("balance {id}: {accrued} is not said once, and nothing is due"));
         }

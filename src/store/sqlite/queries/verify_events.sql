@@ -1,1 +1,3 @@
-SELECT balance_id, state, quantity, attempts, kind = 'cancel' AS cancels FROM meter_event
+SELECT balance_id, state, quantity, attempts, ambiguous, kind = 'cancel' AS cancels,
+  total IS NOT NULL AS is_total
+FROM meter_event
