@@ -282,6 +282,20 @@ async fn a_period_without_a_whole_window_is_held_and_named() {
 }
 
 #[tokio::test]
+async fn a_record_of_nothing_that_could_go_elsewhere_does_not_keep_posting_busy() {
+    let stage = Stage::hourly().await;
+    stage.book("r1", 140, "1").await;
+    stage.book("r2", 170, "0").await;
+    stage.until(141).await;
+    // The first one has no whole window of its period; the second one has, and is not moved.
+    stage.subscribed(130, 150).await;
+    stage.book("r3", 185, "1").await;
+    stage.until(250).await;
+    assert_eq!(stage.held().await, ["meter_mismatch"]);
+    assert_eq!(stage.hours(), hours(&[(3, "1")]));
+}
+
+#[tokio::test]
 async fn a_total_is_settled_once_no_older_one_can_land_and_told_anew_where_it_is_gone() {
     let stage = Stage::hourly().await;
     stage.book("r1", 10, "5").await;

@@ -66,9 +66,7 @@ pub(super) async fn part(
         .map(|(position, given)| Moved { position, home: home(&given.share), given })
         .filter(|moved| moved.home != key)
         .collect();
-    let any = !moved.is_empty();
-    transfer(connection, balance, moved, now).await?;
-    Ok(any)
+    transfer(connection, balance, moved, now).await
 }
 
 /// Carries what no event of a balance covers into a period that is open: its lines after `told_to`.
@@ -116,17 +114,18 @@ struct Moved {
     home: BalanceKey,
 }
 
+/// Gives what is moved to its new balances; whether there was any.
 async fn transfer(
     connection: &mut SqliteConnection,
     balance: BalanceId,
     mut moved: Vec<Moved>,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let mut old = Running::read(connection, balance.0).await?;
     // A sum has nothing of a record that stands for nothing; a level may be just that.
     moved.retain(|moved| old.fold != Fold::Sum || !moved.given.share.quantity.is_zero());
     if moved.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let keys: BTreeMap<&BalanceKey, Fold> =
         moved.iter().map(|moved| (&moved.home, old.fold)).collect();
@@ -156,7 +155,8 @@ async fn transfer(
         new.due_at = Some(new.due_at.map_or(due_at, |at| at.min(due_at)));
     }
     old.due_at = Some(now);
-    append_lines(connection, rows, homes.values_mut().chain([&mut old]), now).await
+    append_lines(connection, rows, homes.values_mut().chain([&mut old]), now).await?;
+    Ok(true)
 }
 
 /// What each record that counts stands for in a balance by its lines after `from`, by its position.
