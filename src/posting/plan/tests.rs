@@ -359,6 +359,14 @@ fn a_total_is_told_again_where_what_is_told_adds_up_and_the_newest_total_says_so
 }
 
 #[test]
+fn what_is_finer_than_the_meter_takes_stays_known_when_a_total_is_told() {
+    let capabilities = Capabilities { told_as: ToldAs::Total, ..capabilities() };
+    let plan = plan(&due("1.0000000000007", &[]), &rules(&capabilities));
+    assert_eq!(said(&plan), "total 1 (1)");
+    assert_eq!(plan.finer, quantity("0.0000000000007"));
+}
+
+#[test]
 fn a_total_of_a_window_that_two_periods_share_is_held() {
     let shared = DueBalance { spans_bound: true, ..due("10", &[]) };
     check_as(ToldAs::Total, &shared, "hold meter_mismatch");

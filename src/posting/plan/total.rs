@@ -60,7 +60,7 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
         return Plan::held((HoldReason::MeterMismatch, why));
     }
     match when(occurred_at(due, time), rules) {
-        When::Now => tell(due, total, occurred_at(due, time)),
+        When::Now => Plan { finer, ..tell(due, total, occurred_at(due, time)) },
         When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
         When::TooLate => Plan::held(too_late(&total, balance.newest_at)),
     }
