@@ -367,6 +367,19 @@ fn what_is_finer_than_the_meter_takes_stays_known_when_a_total_is_told() {
 }
 
 #[test]
+fn a_total_is_lowered_by_a_person_where_its_route_says_so() {
+    let capabilities = Capabilities { told_as: ToldAs::Total, ..capabilities() };
+    let rules = Rules { corrections: CorrectionPolicy::Hold, ..rules(&capabilities) };
+    let told = |due: &DueBalance, expected: &str| assert_eq!(said(&plan(due, &rules)), expected);
+    let ten = || total(1, Settled, "10", "10");
+    told(&due("5", &[ten()]), "hold correction_policy");
+    told(&due("15", &[ten()]), "total 15 (5)");
+    // What did not leave is withdrawn all the same.
+    told(&due("10", &[ten(), total(2, Pending, "5", "15")]), "void 2");
+    told(&due("5", &[ten(), total(2, Pending, "5", "15")]), "void 2, hold correction_policy");
+}
+
+#[test]
 fn a_total_of_a_window_that_two_periods_share_is_held() {
     let shared = DueBalance { spans_bound: true, ..due("10", &[]) };
     check_as(ToldAs::Total, &shared, "hold meter_mismatch");

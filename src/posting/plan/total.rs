@@ -5,6 +5,7 @@
 //! once what became of the one before is certain: an older one that may still land, or be sent
 //! again, must not come after a newer. What waits for that is visible as the event it waits for.
 
+use super::lower::by_person;
 use super::{Means, Plan, Rules, Tell, When, too_late, when};
 use crate::domain::event::EventKind;
 use crate::domain::period::LatePolicy;
@@ -60,7 +61,7 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
         return Plan::held((HoldReason::MeterMismatch, why));
     }
     match when(occurred_at(due, time), rules) {
-        When::Now => Plan { finer, ..tell(due, total, occurred_at(due, time)) },
+        When::Now => Plan { finer, ..tell(due, total, occurred_at(due, time), rules) },
         When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
         When::TooLate => Plan::held(too_late(&total, balance.newest_at)),
     }
@@ -94,7 +95,7 @@ fn occurred_at(due: &DueBalance, time: Time) -> Timestamp {
 
 /// Tells a total. What is not sent yet is withdrawn, and what was refused is superseded: neither is
 /// at the provider.
-fn tell(due: &DueBalance, total: Quantity, occurred_at: Timestamp) -> Plan {
+fn tell(due: &DueBalance, total: Quantity, occurred_at: Timestamp, rules: &Rules<'_>) -> Plan {
     let mut plan = Plan::default();
     let mut told = due.balance.told.clone();
     let mut newest = None;
@@ -110,6 +111,9 @@ fn tell(due: &DueBalance, total: Quantity, occurred_at: Timestamp) -> Plan {
         told = &told - &event.quantity;
     }
     let quantity = &total - &told;
+    if quantity.is_negative() && by_person(&quantity, rules, &mut plan) {
+        return plan;
+    }
     // Withdrawing may be all that is needed: the provider holds the total already.
     if !quantity.is_zero() || newest.is_some_and(|newest| *newest != total) {
         plan.tell = vec![Tell { quantity, occurred_at, by: Means::Total(total) }];
