@@ -52,7 +52,7 @@ const GATE_SEEDS: u64 = 120;
 /// Steps of a seed in the gate.
 const GATE_STEPS: u64 = 4;
 /// Seeds of the gate in which something is billed, and their steps: a period lasts for hours.
-const GATE_MONTHS: u64 = 28;
+const GATE_MONTHS: u64 = 24;
 const GATE_MONTHS_STEPS: u64 = 12;
 /// Seeds of the gate at a provider that keeps entries, and their steps.
 const GATE_SITES: u64 = 40;

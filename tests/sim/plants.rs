@@ -49,7 +49,7 @@ macro_rules! plants {
                 match self {
                     Self::WindowsUncut => Some(Scenario::Months),
                     Self::SecondsForgotten | Self::EntriesForgotten => Some(Scenario::Site),
-                    Self::TotalTooSoon => Some(Scenario::Totals),
+                    Self::TotalTooSoon | Self::TotalSaysChange => Some(Scenario::Totals),
                     _ => None,
                 }
             }
@@ -119,6 +119,8 @@ plants! {
     EntriesForgotten = "entries-forgotten",
     /// The next total goes while what became of the one before is unknown.
     TotalTooSoon = "next-total-too-soon",
+    /// A total says the change that it makes.
+    TotalSaysChange = "total-says-change",
 }
 
 /// The bug of a process, with what it needs of its own.
@@ -205,7 +207,8 @@ impl Planted {
     /// What became of the totals of a window, as the bug has it.
     fn take_for_certain(&self, due: &mut DueBalance) {
         for event in due.events.iter_mut().filter(|event| event.total.is_some()) {
-            if matches!(event.state, EventState::InFlight | EventState::Unknown) {
+            let open = matches!(event.state, EventState::InFlight | EventState::Unknown);
+            if open || (event.state == EventState::Held && event.may_exist) {
                 event.state = EventState::Accepted;
             }
         }

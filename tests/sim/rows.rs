@@ -303,9 +303,9 @@ async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::E
 }
 
 async fn events(ledger: &mut SqliteConnection) -> Result<Vec<Event>, sqlx::Error> {
-    let query = "SELECT e.id, e.balance_id, d.meter, b.account, e.identifier, e.quantity, e.total, e.state, \
-        e.hold_reason, e.ambiguous, e.occurred_at, e.first_attempt_at, e.last_attempt_at, \
-        e.attempts, t.id AS target, t.identifier AS target_identifier FROM meter_event AS e \
+    let query = "SELECT e.id, e.balance_id, d.meter, b.account, e.identifier, e.quantity, \
+        e.total, e.state, e.hold_reason, e.ambiguous, e.occurred_at, e.first_attempt_at, \
+        e.last_attempt_at, e.attempts, t.id AS target, t.identifier AS target_identifier FROM meter_event AS e \
         JOIN balance AS b ON b.id = e.balance_id JOIN destination AS d ON d.id = b.destination_id \
         LEFT JOIN meter_event AS t ON t.id = e.target_id ORDER BY e.id";
     let found = sqlx::query(query).fetch_all(ledger).await?;

@@ -123,7 +123,11 @@ impl Provider for Wire {
         account: &AccountName,
         intent: &EventIntent,
     ) -> Result<Encoded, EncodeError> {
-        let encoded = self.room.encode(meter, account, intent)?;
+        let mut intent = intent.clone();
+        if self.stage.scene().has(Plant::TotalSaysChange) {
+            intent.total = None;
+        }
+        let encoded = self.room.encode(meter, account, &intent)?;
         Ok(match self.stage.scene().plant {
             Some(Plant::LostRemainder) => plants::rounded(encoded),
             Some(_) | None => encoded,

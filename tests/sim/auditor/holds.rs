@@ -99,10 +99,6 @@ impl Auditor {
                 "its account takes more entries"
             }
             "entries_used_up" => return Ok(()),
-            "meter_mismatch" => match self.why_tellable(balance, read) {
-                Some(why) => why,
-                None => return Ok(()),
-            },
             "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
                 "it is not too old"
             }
@@ -115,12 +111,10 @@ impl Auditor {
             {
                 "what was told too much can be taken away"
             }
-            "late_for_period" | "no_period" => {
+            "late_for_period" | "no_period" | "meter_mismatch" => {
                 drop(scene);
-                match self.why_not_late(balance, read) {
-                    Some(why) => why,
-                    None => return Ok(()),
-                }
+                let Some(why) = self.why_not(reason, balance, read) else { return Ok(()) };
+                why
             }
             _ => "no fault of this run leads there",
         };
@@ -130,6 +124,14 @@ impl Auditor {
 }
 
 impl Auditor {
+    /// Why a balance is not held for its period, or for its window, if it is not.
+    fn why_not(&self, reason: &str, balance: &Balance, read: &Rows) -> Option<&'static str> {
+        match reason {
+            "meter_mismatch" => self.why_tellable(balance, read),
+            _ => self.why_not_late(balance, read),
+        }
+    }
+
     /// Whether the ledger knows that a period of a balance's newest usage is closed, or beside it
     /// may be one that it never learned.
     fn is_closed(&self, balance: &Balance, read: &Rows) -> bool {

@@ -71,18 +71,9 @@ impl Auditor {
         })
     }
 
-    /// Why a window that is held as its meter cannot be told it could be told all the same.
-    pub(super) fn why_tellable(&self, balance: &Balance, read: &Rows) -> Option<&'static str> {
-        let (meter, account, accrued) = &self.balances[&balance.id];
-        let Some(span) = self.span_of_totals(meter) else { return Some("it is told changes") };
-        let told = *accrued - accrued.finer_than(Keeps::Events.decimals());
-        if told.digits() > DIGITS {
-            return None;
-        }
-        if !self.is_shared(balance, read) {
-            return Some("its window is of one period");
-        }
-        // Both neighbours are shared too, as far as the usage's own period reaches into them.
+    /// Whether all usage of a window that is shared by two periods has a whole window beside it.
+    fn has_homes(&self, balance: &Balance, span: i64, read: &Rows) -> bool {
+        let (meter, account, _) = &self.balances[&balance.id];
         let bounds: BTreeSet<i64> = read
             .periods
             .iter()
@@ -90,10 +81,24 @@ impl Auditor {
             .flat_map(|period| [period.start, period.end])
             .collect();
         let between = |from: i64, to: i64| bounds.range(from..to).count();
-        let free = between(balance.start - span + 1, balance.start + 1) == 0
+        between(balance.start - span + 1, balance.start + 1) == 0
             && between(balance.start + 1, balance.end) == 1
-            && between(balance.end, balance.end + span) == 0;
-        free.then_some("the windows beside it are whole")
+            && between(balance.end, balance.end + span) == 0
+    }
+
+    /// Why a window that is held as its meter cannot be told it could be told all the same.
+    pub(super) fn why_tellable(&self, balance: &Balance, read: &Rows) -> Option<&'static str> {
+        let (meter, _, accrued) = &self.balances[&balance.id];
+        let Some(span) = self.span_of_totals(meter) else { return Some("it is told changes") };
+        let told = *accrued - accrued.finer_than(Keeps::Events.decimals());
+        // What left for another window, and was written off here all the same, is of none.
+        if told.digits() > DIGITS || told < Amount::ZERO {
+            return None;
+        }
+        if !self.is_shared(balance, read) {
+            return Some("its window is of one period");
+        }
+        self.has_homes(balance, span, read).then_some("the windows beside it are whole")
     }
 
     /// What the provider may hold of a window, by its events in their order: what the last certain
@@ -135,13 +140,16 @@ impl Auditor {
             let Some(due) = self.total_due(balance, read, &scene.server) else { continue };
             let (meter, account, _) = &self.balances[&balance.id];
             let window = (balance.start, balance.end);
+            let span = balance.end - balance.start;
             let holds = scene.server.window((meter, account), window);
             if holds != due {
                 let what = format!("{meter} of {account}: {holds} instead of {due}: {balance:?}");
                 return violated("total-is-what-was-used", what);
             }
             scene.reach("total is what was used");
-            if due != Amount::ZERO && self.is_shared(balance, read) {
+            // What was told before the bound was known stays where it can go nowhere else.
+            let shared = self.is_shared(balance, read) && self.has_homes(balance, span, read);
+            if due != Amount::ZERO && shared {
                 let what =
                     format!("{meter} of {account} is told {due} across a bound: {balance:?}");
                 return violated("one-period", what);
@@ -198,6 +206,14 @@ impl Auditor {
             })
         };
         let windows = read.balances.iter().filter(within);
-        windows.map(|balance| self.total_due(balance, read, server)).sum()
+        let whole = |balance: &Balance| {
+            invoice.period.0 <= balance.start && balance.end <= invoice.period.1
+        };
+        // What was told of a window before its bound was known may be billed here or beside it.
+        let due = |balance| {
+            let due = self.total_due(balance, read, server);
+            due.filter(|due| *due == Amount::ZERO || whole(balance))
+        };
+        windows.map(due).sum()
     }
 }

@@ -1,5 +1,6 @@
 //! What the provider holds, and what it says of that. Here: the truth, which of a window's totals
-//! counts, and the totals that are read back, which lag. Never here: a request that changes anything. Read next: [`crate::wire`].
+//! counts, and the totals that are read back, which lag. Never here: a request that changes
+//! anything. Read next: [`crate::wire`].
 
 use std::collections::BTreeMap;
 
