@@ -49,7 +49,7 @@ macro_rules! plants {
                 match self {
                     Self::WindowsUncut => Some(Scenario::Months),
                     Self::SecondsForgotten | Self::EntriesForgotten => Some(Scenario::Site),
-                    Self::TotalTooSoon | Self::TotalSaysChange => Some(Scenario::Totals),
+                    Self::TotalSaysChange => Some(Scenario::Totals),
                     _ => None,
                 }
             }
@@ -117,8 +117,6 @@ plants! {
     SecondsForgotten = "seconds-forgotten",
     /// How many entries an account was told is forgotten.
     EntriesForgotten = "entries-forgotten",
-    /// The next total goes while what became of the one before is unknown.
-    TotalTooSoon = "next-total-too-soon",
     /// A total says the change that it makes.
     TotalSaysChange = "total-says-change",
 }
@@ -197,21 +195,8 @@ impl Planted {
             if self.is(Plant::SecondsForgotten) {
                 balance.seconds_taken.clear();
             }
-            if self.is(Plant::TotalTooSoon) {
-                self.take_for_certain(balance);
-            }
         }
         due
-    }
-
-    /// What became of the totals of a window, as the bug has it.
-    fn take_for_certain(&self, due: &mut DueBalance) {
-        for event in due.events.iter_mut().filter(|event| event.total.is_some()) {
-            let open = matches!(event.state, EventState::InFlight | EventState::Unknown);
-            if open || (event.state == EventState::Held && event.may_exist) {
-                event.state = EventState::Accepted;
-            }
-        }
     }
 
     /// How many entries accounts were told, as the bug has it.
