@@ -68,6 +68,9 @@
 //!   hint: whoever acts on it asks the provider how things stand.
 //! - Every part of the daemon beats on a [`service::pulse`], and the service manager is pinged only
 //!   while all of them do: a part that is stuck ends the process, and the ledger is recovered.
+//! - A config that is read again is followed whole or not at all: its routes by one transaction of
+//!   the ledger, everything else between two steps of the part that it concerns
+//!   (`daemon::reload`). It comes to what a restart with it would.
 //! - Whether a provider agrees with a config is asked where a person wants to know, by
 //!   [`provider::Provider::inspect`], which only reads.
 //! - No float touches a quantity. No fact is changed. No state or outcome is matched with `_`.

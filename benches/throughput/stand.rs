@@ -16,6 +16,7 @@ use tallyd::intake;
 use tallyd::intake::gate::Gate;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
+use tallyd::service::changing::Changing;
 use tallyd::service::{Bell, FatalBell};
 use tallyd::store::sqlite::SqliteLedger;
 use tallyd::store::{self, CACHE_KIB};
@@ -97,7 +98,10 @@ impl Stand {
                     notice: watch::channel(None).1,
                 },
                 reports: ledger.clone(),
-                webhooks: Webhooks { readers: Vec::new(), ledger: ledger.clone() },
+                webhooks: Webhooks {
+                    readers: Arc::new(Changing::new(Vec::new())),
+                    ledger: ledger.clone(),
+                },
             };
             let server = Server::bind(&web_settings(folder.path())?).await?;
             let address = server.address();

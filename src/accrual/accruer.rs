@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::follow::{Line, follow};
 use super::map::{Mapped, Mapping};
@@ -28,13 +29,31 @@ pub const BATCH_RECORDS: u32 = 2_000;
 /// Corrections in one step: each brings its record's lines along.
 pub const BATCH_CORRECTIONS: u32 = 500;
 
-/// The service that books the journal.
-pub struct Accruer {
-    ledger: Arc<dyn AccrualLedger>,
+/// The meters whose windows stay whole.
+pub type Whole = BTreeSet<(ProviderName, ProviderMeter)>;
+
+/// What a step books by. It is the same for all of a step.
+#[derive(Debug)]
+struct Rules {
     routes: Vec<(Route, RouteVersionId)>,
     account_prefixes: HashMap<ProviderName, &'static str>,
     widening: Widening,
-    whole: BTreeSet<(ProviderName, ProviderMeter)>,
+    whole: Whole,
+}
+
+/// The service that books the journal.
+pub struct Accruer {
+    ledger: Arc<dyn AccrualLedger>,
+    rules: Mutex<Rules>,
+}
+
+/// Other rules, which no step has booked by yet: accrual waits until this is dropped. So whoever is
+/// told by them can be put in its place before the first balance that they make.
+#[derive(Debug)]
+pub struct Adopted<'a> {
+    /// From which place of the journal on they hold.
+    pub from: Position,
+    _rules: MutexGuard<'a, Rules>,
 }
 
 impl Accruer {
@@ -48,33 +67,57 @@ impl Accruer {
         account_prefixes: HashMap<ProviderName, &'static str>,
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
-        let definitions: Vec<_> = routes.iter().map(Route::definition).collect();
-        let versions = ledger.adopt_routes(&definitions, now).await?;
-        let routes = routes.into_iter().zip(versions).collect();
+        let routes = adopted(ledger.as_ref(), routes, now).await?;
         let (widening, whole) = (Widening::new(), BTreeSet::new());
-        Ok(Self { ledger, routes, account_prefixes, widening, whole })
+        let rules = Mutex::new(Rules { routes, account_prefixes, widening, whole });
+        Ok(Self { ledger, rules })
     }
 
     /// The same, which widens windows where few entries are left.
     #[must_use]
     pub fn widening(self, widening: Widening) -> Self {
-        Self { widening, ..self }
+        let rules = Rules { widening, ..self.rules.into_inner() };
+        Self { rules: Mutex::new(rules), ..self }
     }
 
     /// The same, which keeps the windows of these meters whole: they are told one total a window.
     #[must_use]
-    pub fn keeping_whole(self, whole: BTreeSet<(ProviderName, ProviderMeter)>) -> Self {
-        Self { whole, ..self }
+    pub fn keeping_whole(self, whole: Whole) -> Self {
+        let rules = Rules { whole, ..self.rules.into_inner() };
+        Self { rules: Mutex::new(rules), ..self }
+    }
+
+    /// Adopts other routes between two steps, as a start with them does, and books by them from
+    /// then on: what the journal has from the position that is answered, and what is parked. What
+    /// is booked stays booked. No step begins before the answer is dropped.
+    ///
+    /// # Errors
+    /// When the ledger failed. Then nothing was adopted, and the routes before are booked by.
+    pub async fn readopt(
+        &self,
+        routes: Vec<Route>,
+        widening: Widening,
+        whole: Whole,
+        now: Timestamp,
+    ) -> Result<Adopted<'_>, LedgerError> {
+        // A step that is under way goes by the routes before to its end.
+        let mut rules = self.rules.lock().await;
+        let watermark = self.ledger.unaccrued(1).await?.watermark;
+        rules.routes = adopted(self.ledger.as_ref(), routes, now).await?;
+        rules.widening = widening;
+        rules.whole = whole;
+        Ok(Adopted { from: Position(watermark.0 + 1), _rules: rules })
     }
 
     /// The imported accounts that the routes ask for.
     async fn imported<'a>(
         &self,
+        rules: &Rules,
         records: impl Iterator<Item = &'a UsageRecord>,
     ) -> Result<HashMap<(ProviderName, CustomerName), AccountName>, LedgerError> {
         let mut asked: HashMap<&ProviderName, BTreeSet<&CustomerName>> = HashMap::new();
         for record in records {
-            for (route, _) in &self.routes {
+            for (route, _) in &rules.routes {
                 if route.account == AccountRule::Imported && route.takes(record) {
                     asked.entry(&route.provider).or_default().insert(&record.customer);
                 }
@@ -90,19 +133,23 @@ impl Accruer {
         Ok(imported)
     }
 
-    async fn book_journal(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
+    async fn book_journal(
+        &self,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Option<Accrual>, LedgerError> {
         let page = self.ledger.unaccrued(BATCH_RECORDS).await?;
         let Some(last) = page.entries.last() else { return Ok(None) };
         let to = last.position;
-        let imported = self.imported(page.entries.iter().map(|entry| &entry.record)).await?;
-        let mapping = self.mapping(&imported);
+        let imported = self.imported(rules, page.entries.iter().map(|entry| &entry.record)).await?;
+        let mapping = rules.mapping(&imported);
         let mut mapped = Mapped::default();
         for entry in &page.entries {
             mapping.map(entry, now, &mut mapped);
         }
         let entries: Vec<&JournalRecord> = page.entries.iter().collect();
-        self.place(&mut mapped.bookings, now).await?;
-        self.follow(&entries, &page.corrections, now, &mut mapped);
+        self.place(rules, &mut mapped.bookings, now).await?;
+        rules.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: Some((page.watermark, to)),
@@ -113,13 +160,18 @@ impl Accruer {
         }))
     }
 
-    async fn review_parked(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
+    async fn review_parked(
+        &self,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Option<Accrual>, LedgerError> {
         let page = self.ledger.parked_to_review(BATCH_RECORDS).await?;
         if page.parked.is_empty() {
             return Ok(None);
         }
-        let imported = self.imported(page.parked.iter().map(|each| &each.entry.record)).await?;
-        let mapping = self.mapping(&imported);
+        let imported =
+            self.imported(rules, page.parked.iter().map(|each| &each.entry.record)).await?;
+        let mapping = rules.mapping(&imported);
         let mut mapped = Mapped::default();
         let mut seen = BTreeSet::new();
         let (mut unparked, mut entries) = (Vec::new(), Vec::new());
@@ -131,8 +183,8 @@ impl Accruer {
                 entries.push(&parked.entry);
             }
         }
-        self.place(&mut mapped.bookings, now).await?;
-        self.follow(&entries, &page.corrections, now, &mut mapped);
+        self.place(rules, &mut mapped.bookings, now).await?;
+        rules.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: None,
@@ -144,21 +196,27 @@ impl Accruer {
     }
 
     /// Gives what is booked the windows that it goes into, beside those of its routes.
-    async fn place(&self, bookings: &mut [Booking], now: Timestamp) -> Result<(), LedgerError> {
-        for (provider, from) in &self.widening {
+    async fn place(
+        &self,
+        rules: &Rules,
+        bookings: &mut [Booking],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        for (provider, from) in &rules.widening {
             let accounts = accounts_of(bookings, provider);
             if !accounts.is_empty() {
                 let few = self.ledger.accounts_with_entries(provider, &accounts, *from).await?;
                 widen(bookings, provider, &few, now);
             }
         }
-        self.cut_at_periods(bookings, now).await
+        self.cut_at_periods(rules, bookings, now).await
     }
 
     /// Ends windows where the periods that are known end, so that no event says usage of two. Where
     /// windows stay whole, usage of one that two periods share goes into the window beside it.
     async fn cut_at_periods(
         &self,
+        rules: &Rules,
         bookings: &mut [Booking],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
@@ -170,7 +228,7 @@ impl Accruer {
             if let Some(bounds) = bounds.get(&booking.balance.place()) {
                 let whole = booking.balance.window;
                 let waits = booking.due_at.micros_since(whole.end.max(now));
-                let window = match self.is_whole(&booking.balance) {
+                let window = match rules.is_whole(&booking.balance) {
                     true => keep_whole(whole, bounds, booking.occurred_at).unwrap_or(whole),
                     false => cut(whole, bounds, booking.occurred_at),
                 };
@@ -184,6 +242,23 @@ impl Accruer {
         Ok(())
     }
 
+    /// The corrections that came for records after those were accrued.
+    async fn book_corrections(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
+        let page = self.ledger.uncorrected(BATCH_CORRECTIONS).await?;
+        if page.to == page.watermark {
+            return Ok(None);
+        }
+        let mut bookings = Vec::new();
+        for record in &page.records {
+            let lines = record.lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+            bookings.extend(follow(&record.entry, &record.corrections, &lines, now));
+        }
+        let corrections = Some((page.watermark, page.to));
+        Ok(Some(Accrual { corrections, bookings, ..Accrual::default() }))
+    }
+}
+
+impl Rules {
     fn is_whole(&self, balance: &BalanceKey) -> bool {
         self.whole.contains(&(balance.provider.clone(), balance.meter.clone()))
     }
@@ -219,27 +294,23 @@ impl Accruer {
         }
     }
 
-    /// The corrections that came for records after those were accrued.
-    async fn book_corrections(&self, now: Timestamp) -> Result<Option<Accrual>, LedgerError> {
-        let page = self.ledger.uncorrected(BATCH_CORRECTIONS).await?;
-        if page.to == page.watermark {
-            return Ok(None);
-        }
-        let mut bookings = Vec::new();
-        for record in &page.records {
-            let lines = record.lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-            bookings.extend(follow(&record.entry, &record.corrections, &lines, now));
-        }
-        let corrections = Some((page.watermark, page.to));
-        Ok(Some(Accrual { corrections, bookings, ..Accrual::default() }))
-    }
-
     fn mapping<'a>(
         &'a self,
         imported: &'a HashMap<(ProviderName, CustomerName), AccountName>,
     ) -> Mapping<'a> {
         Mapping { routes: &self.routes, account_prefixes: &self.account_prefixes, imported }
     }
+}
+
+/// These routes with the versions that the ledger keeps them by.
+async fn adopted(
+    ledger: &dyn AccrualLedger,
+    routes: Vec<Route>,
+    now: Timestamp,
+) -> Result<Vec<(Route, RouteVersionId)>, LedgerError> {
+    let definitions: Vec<_> = routes.iter().map(Route::definition).collect();
+    let versions = ledger.adopt_routes(&definitions, now).await?;
+    Ok(routes.into_iter().zip(versions).collect())
 }
 
 fn line(booked: &BookedLine) -> Result<Line, LedgerError> {
@@ -262,15 +333,18 @@ impl Service for Accruer {
     }
 
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
-        let accrual = match self.book_journal(now).await? {
+        // Held until what was booked by the rules is in the ledger: others are adopted after it.
+        let rules = self.rules.lock().await;
+        let accrual = match self.book_journal(&rules, now).await? {
             Some(accrual) => Some(accrual),
             None => match self.book_corrections(now).await? {
                 Some(accrual) => Some(accrual),
-                None => self.review_parked(now).await?,
+                None => self.review_parked(&rules, now).await?,
             },
         };
         let Some(accrual) = accrual else { return Ok(Step::default()) };
         let done = self.ledger.accrue(accrual, now).await?;
+        drop(rules);
         Ok(Step {
             counts: vec![("booked", done.booked), ("parked", done.parked)],
             more: true,

@@ -16,6 +16,7 @@ use crate::{delivery, intake, provider, reconcile, store, telemetry, web};
 pub mod load;
 pub mod problem;
 pub mod places;
+pub mod change;
 mod raw;
 mod resolve;
 mod field;
@@ -24,6 +25,7 @@ mod misspelt;
 mod redact;
 mod secret;
 
+pub use change::Change;
 pub use load::{Outside, Overrides, load, load_text};
 pub use places::Places;
 pub use problem::{Problem, Problems};

@@ -99,6 +99,13 @@ impl Problems {
         Self { errors, warnings, ..self }
     }
 
+    /// The line of the file that a problem is at, from one on; nothing when no place is to blame.
+    #[must_use]
+    pub fn line(&self, problem: &Problem) -> Option<usize> {
+        let before = self.text.as_bytes().iter().take(problem.span.as_ref()?.start);
+        Some(before.filter(|byte| **byte == b'\n').count() + 1)
+    }
+
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,8 +1,9 @@
 //! The daemon. Here: the only room that knows everybody: what is made of the settings, in which
-//! order, and how it stops. Never here: a decision about usage. Read next: [`providers`],
-//! [`assemble`], [`supervisor`], [`shutdown`], [`watchdog`].
+//! order, how others take their place, and how it stops. Never here: a decision about usage. Read
+//! next: [`providers`], [`assemble`], [`reload`], [`supervisor`], [`shutdown`], [`watchdog`].
 
 pub mod assemble;
+pub mod reload;
 pub mod supervisor;
 pub mod shutdown;
 pub mod notify;
@@ -14,3 +15,4 @@ mod housekeeping;
 
 pub use assemble::{Daemon, StartError};
 pub use following::{FollowError, Time};
+pub use reload::Reloader;

@@ -14,6 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Where the service manager listens. A name that begins with `@` is an abstract one.
 const SOCKET: &str = "NOTIFY_SOCKET";
 /// Within how many microseconds the service manager wants to be pinged.
@@ -88,6 +90,15 @@ impl ServiceHost {
     /// Everything runs: the ledger is open, the listeners are bound, the rooms are started.
     pub fn ready(&self) {
         self.tell("READY=1");
+    }
+
+    /// The config is being read again; [`Self::ready`] says that this is over. The time tells one
+    /// such word from another: it is the kernel's own since the host came up, in microseconds.
+    pub fn reloading(&self) {
+        let since_boot = clock_gettime(ClockId::Monotonic);
+        let micros = i128::from(since_boot.tv_sec) * 1_000_000;
+        let micros = micros + i128::from(since_boot.tv_nsec) / 1_000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
     /// A stop has begun.

@@ -1,5 +1,6 @@
-//! Signals. Here: the first asks for an orderly stop, the second for an end at once. Never here:
-//! what a stop does (see [`super::supervisor`]). Read next: [`super::supervisor`].
+//! Signals. Here: the first asks for an orderly stop, the second for an end at once; one that asks
+//! for the config to be read again. Never here: what a stop does (see [`super::supervisor`]), nor a
+//! reload ([`super::reload`]). Read next: [`super::supervisor`].
 
 use std::io;
 
@@ -44,6 +45,28 @@ impl Signals {
             };
             tracing::info!(signal = name, "{said}");
             token.cancel();
+        }
+    }
+}
+
+/// The signal that asks for the config to be read again.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes it over from the default, which would kill the process.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn take() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one. Those that come before it is waited for again are one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // The runtime ends, and with it everything that could be asked for.
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -24,7 +24,7 @@ pub const DRAIN_SECONDS_MAX: u64 = 10;
 /// How long a part may wait for one thing, in seconds, before it is taken for stuck. A request to a
 /// provider may take 120, behind a pause of 10; a call to the ledger waits for the daily
 /// maintenance of a large one.
-const BEAT_SECONDS_MAX: u64 = 300;
+pub const BEAT_SECONDS_MAX: u64 = 300;
 /// How long all of a stop may take, in seconds, before the process ends as it is. Service managers
 /// give 90 by default.
 pub const STOP_SECONDS_MAX: u64 = 45;

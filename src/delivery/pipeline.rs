@@ -95,6 +95,20 @@ impl Courier {
         drain: Duration,
         pulse: Pulse,
     ) -> Result<(), StepError> {
+        self.run_until(bell, stop, || drain, pulse).await
+    }
+
+    /// The same, where how long what is in flight has to finish is asked only once it is to stop.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_until(
+        &self,
+        bell: Bell,
+        stop: CancellationToken,
+        drain: impl FnOnce() -> Duration,
+        pulse: Pulse,
+    ) -> Result<(), StepError> {
         let started = Instant::now();
         let mut pipeline = Pipeline {
             courier: self,
@@ -127,7 +141,7 @@ impl Courier {
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
-        pulse.during(pipeline.stop(Instant::now() + drain)).await
+        pulse.during(pipeline.stop(Instant::now() + drain())).await
     }
 }
 

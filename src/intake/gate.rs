@@ -16,6 +16,7 @@ use crate::domain::record::Position;
 use crate::ledger::LedgerError;
 use crate::ledger::intake::{Admission, Admitted, IntakeLedger, Rejected};
 use crate::ledger::spool::{SpoolLedger, Stretch};
+use crate::service::changing::Changing;
 use crate::service::{Bell, FatalBell};
 
 /// Why nothing was booked. Nobody was told otherwise, so the same batch may be sent again.
@@ -128,7 +129,7 @@ pub struct Reservation {
 /// The door.
 pub struct Gate {
     pub(super) ledger: Arc<dyn IntakeLedger>,
-    settings: Arc<Settings>,
+    settings: Changing<Settings>,
     clock: Arc<dyn Clock>,
     pub(super) accrual: Bell,
     fatal: FatalBell,
@@ -147,13 +148,20 @@ impl Gate {
     ) -> Self {
         let inflight = settings.inflight_bytes_max.min(Semaphore::MAX_PERMITS);
         let inflight = Arc::new(Semaphore::new(inflight));
+        let settings = Changing::of(settings);
         Self { ledger, settings, clock, accrual, fatal, inflight }
     }
 
-    /// The bounds it works by.
+    /// The bounds it works by at present: whoever judges a batch takes them once for all of it.
     #[must_use]
-    pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.present()
+    }
+
+    /// Works by other bounds from here on. How many bytes may be in work at once stays as it is:
+    /// the share of a request that is being read cannot be taken back.
+    pub fn follow(&self, settings: Settings) {
+        self.settings.replace(Arc::new(settings));
     }
 
     /// The clock it works by.
@@ -190,7 +198,7 @@ impl Gate {
     /// [`GateError::LowDisk`], or what the ledger says.
     pub fn check_room(&self) -> Result<(), GateError> {
         let free_bytes = self.ledger.free_bytes().map_err(|why| self.refuse(why))?;
-        let free_bytes_min = self.settings.free_bytes_min;
+        let free_bytes_min = self.settings().free_bytes_min;
         if free_bytes < free_bytes_min {
             return Err(GateError::LowDisk { free_bytes, free_bytes_min });
         }

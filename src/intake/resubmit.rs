@@ -103,7 +103,8 @@ impl Gate {
             (None, Some(names)) => Sources::These(names.clone()),
             (None, None) => Sources::Any,
         };
-        let rules = Rules { settings: self.settings(), sources: &sources, now };
+        let settings = self.settings();
+        let rules = Rules { settings: &settings, sources: &sources, now };
         let read = if event { read_event } else { read_record };
         let mut batch = Batch::default();
         read(instead.unwrap_or(&kept.raw), Place::Record(1), &rules, &mut batch);

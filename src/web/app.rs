@@ -17,13 +17,14 @@ use super::auth::Callers;
 use super::holds::{self, Holds};
 use super::reconcile::{self, Reports};
 use super::webhooks::{self, Refusals, Webhooks};
-use super::{Settings, answer, corrections, health, operator, rejected, trace, usage};
+use super::{answer, corrections, health, operator, rejected, trace, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
 use crate::ledger::intake::CorrectionLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::rejected::RejectedLedger;
 use crate::service::Bell;
+use crate::service::changing::Changing;
 use crate::telemetry::metrics::Metrics;
 
 /// Whether usage is taken, as the supervisor sees it.
@@ -65,7 +66,7 @@ pub struct Rooms {
 /// What the handlers share.
 pub(super) struct App {
     pub(super) rooms: Rooms,
-    pub(super) callers: Callers,
+    pub(super) callers: Arc<Changing<Callers>>,
     /// Calls to the ledger, which run on when their client goes away: others wait for the same
     /// commit.
     pub(super) work: TaskTracker,
@@ -75,8 +76,11 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn new(settings: &Settings, rooms: Rooms, stop: CancellationToken) -> Arc<Self> {
-        let callers = Callers::new(&settings.tokens);
+    pub(super) fn new(
+        callers: Arc<Changing<Callers>>,
+        rooms: Rooms,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let (work, refusals) = (TaskTracker::new(), Refusals::default());
         Arc::new(Self { rooms, callers, work, stop, refusals })
     }

@@ -172,7 +172,7 @@ async fn correct(
 ) -> Result<Response, Refusal> {
     let (body, share, _, deadline): (Bytes, _, _, _) = usage::receive(&app, request).await?;
     let gate = Arc::clone(&app.rooms.gate);
-    let batch = judge(gate.settings(), &body);
+    let batch = judge(&gate.settings(), &body);
     let batch = batch.map_err(|why| Refusal::new(usage::unread(&why)))?;
     let ledger = Arc::clone(&app.rooms.corrections);
     let correcting = app.work.spawn(async move {

@@ -29,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::Settings;
 use super::app::{App, BodyRead, Deadline, Rooms, private, public};
+use super::auth::Callers;
 use super::patience::{Limits, Patient, Progress};
+use super::{Settings, Token};
+use crate::service::changing::Changing;
 use crate::telemetry::metrics::Metrics;
 
 /// Largest head of a request, in bytes, and largest piece of a body that is read at once: room for
@@ -73,9 +75,21 @@ pub enum BindError {
     },
 }
 
+/// Who may send usage to listeners that serve.
+#[derive(Clone)]
+pub struct Door(Arc<Changing<Callers>>);
+
+impl Door {
+    /// Lets in who shows one of these tokens, from the next request on, and nobody else.
+    pub fn admit(&self, tokens: &[Token]) {
+        self.0.replace(Arc::new(Callers::new(tokens)));
+    }
+}
+
 /// The bound listeners. Clients may connect already; they are answered once it runs.
 pub struct Server {
     settings: Settings,
+    callers: Arc<Changing<Callers>>,
     public: TcpListener,
     address: SocketAddr,
     operator: UnixListener,
@@ -92,7 +106,8 @@ impl Server {
         let address = public.local_addr().map_err(refused)?;
         let path = settings.operator_socket.clone();
         let operator = bind_operator(&path).map_err(|why| BindError::Operator { path, why })?;
-        Ok(Self { settings: settings.clone(), public, address, operator })
+        let callers = Arc::new(Changing::new(Callers::new(&settings.tokens)));
+        Ok(Self { settings: settings.clone(), callers, public, address, operator })
     }
 
     /// Where HTTP is served: with the port that was given, when any was asked for.
@@ -101,11 +116,17 @@ impl Server {
         self.address
     }
 
+    /// Who may send usage, for whoever changes that while it serves.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door(Arc::clone(&self.callers))
+    }
+
     /// Serves until `stop`; then no connection is accepted any more, what is in flight is finished
     /// within a request's time, and what is not is dropped.
     pub async fn run(self, rooms: Rooms, stop: CancellationToken) {
-        let Self { settings, public: public_socket, operator, .. } = self;
-        let app = App::new(&settings, rooms, stop.clone());
+        let Self { settings, callers, public: public_socket, operator, .. } = self;
+        let app = App::new(callers, rooms, stop.clone());
         let limits = Limits {
             idle: millis(settings.idle_millis_max),
             head: millis(settings.head_millis_max),

@@ -38,7 +38,7 @@ pub(super) async fn from_caller(State(app): State<Arc<App>>, request: Request) -
 
 /// What the request's token speaks for.
 pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Sources>, Refusal> {
-    app.callers.of(headers).ok_or_else(|| {
+    app.callers.present().of(headers).ok_or_else(|| {
         let said = "usage is taken with a token that is known: Authorization: Bearer …";
         let mut response = refuse(StatusCode::UNAUTHORIZED, "unauthorized", said);
         let challenge = HeaderValue::from_static("Bearer realm=\"tallyd\"");
@@ -125,7 +125,7 @@ async fn book(
     kind: BodyKind,
     sources: Arc<Sources>,
 ) -> Booked {
-    let settings = Arc::clone(gate.settings());
+    let settings = gate.settings();
     let now = gate.clock().now();
     let long = body.len() > PARSE_INLINE_BYTES_MAX;
     let parse = move || {

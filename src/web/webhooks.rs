@@ -27,6 +27,7 @@ use crate::intake::gate::{GateError, Reservation};
 use crate::ledger::LedgerError;
 use crate::ledger::notices::{Archived, Arrival, NoticesLedger};
 use crate::provider::{NoticeReader, NoticeRefusal, Posted};
+use crate::service::changing::Changing;
 
 /// Longest body, in bytes: the largest events that are known have some tens of kibibytes.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -37,11 +38,14 @@ const READ_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// not be able to fill the log.
 const TOLD_EVERY_MICROS: i64 = 10 * MICROS_PER_SECOND;
 
+/// Who reads the webhooks of which provider instance.
+pub type Readers = Vec<(ProviderName, Arc<dyn NoticeReader>)>;
+
 /// Who reads webhooks, and where they are kept.
 #[derive(Clone)]
 pub struct Webhooks {
-    /// Those who take webhooks, by name.
-    pub readers: Vec<(ProviderName, Arc<dyn NoticeReader>)>,
+    /// Those who take webhooks.
+    pub readers: Arc<Changing<Readers>>,
     /// The ledger.
     pub ledger: Arc<dyn NoticesLedger>,
 }
@@ -80,7 +84,7 @@ pub(super) async fn receive(
     request: Request,
 ) -> Response {
     let named = path.ok().map(|Path(name)| name);
-    let readers = &app.rooms.webhooks.readers;
+    let readers = app.rooms.webhooks.readers.present();
     let found = readers.iter().find(|(name, _)| named.as_deref() == Some(name.as_str()));
     let Some((provider, reader)) = found.cloned() else {
         let said = "no webhooks are taken here: no such provider is configured, or it has no \

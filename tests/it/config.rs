@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tallyd::config::{Config, Outside, Overrides, Problems, SecretPolicy, load_text};
 
+mod change;
 mod clock;
 mod events;
 mod example;

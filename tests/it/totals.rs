@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tallyd::accrual::accruer::Whole;
 use tallyd::accrual::route::{Aggregate, Route, WindowRule};
+use tallyd::accrual::widen::Widening;
 use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::billing::{BilledItem, InvoiceStatus, Subscription, SubscriptionStatus};
 use tallyd::domain::correction::{Change, Correction};
@@ -13,6 +15,7 @@ use tallyd::domain::names::{
 };
 use tallyd::domain::provider_facts::{Formula, MeterPin, Span};
 use tallyd::domain::quantity::Quantity;
+use tallyd::domain::record::Position;
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::billing::{BillingLedger as _, Learned};
 use tallyd::ledger::intake::CorrectionLedger as _;
@@ -253,6 +256,33 @@ async fn usage_beside_a_bound_is_told_in_the_whole_window_next_to_it_of_its_own_
     stage.until(260).await;
     assert_eq!(stage.hours(), hours(&[(1, "2"), (3, "2")]));
     assert_eq!(stage.held().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn windows_are_kept_whole_by_what_is_booked_after_a_reload_that_has_it_so() {
+    let stage = Stage::hourly().await;
+    let (accruer, now) = (&stage.world.accruer, stage.clock.now());
+    let readopt = |whole| accruer.readopt(vec![route("calls")], Widening::new(), whole, now);
+    stage.subscribed(-30 * DAY, 150).await;
+    let adopted = readopt(Whole::new()).await.unwrap();
+    assert_eq!(adopted.from, Position(1));
+    drop(adopted);
+    stage.book("r1", 145, "1").await;
+    accruer.run_once(now).await.unwrap();
+
+    let calls = (provider_name(), ProviderMeter::new("calls").unwrap());
+    let adopted = readopt(Whole::from([calls])).await.unwrap();
+    assert_eq!(adopted.from, Position(2));
+    stage.book("r2", 146, "1").await;
+    // Nothing is booked before whoever reloads says that all is in its place.
+    let mut step = accruer.run_once(now);
+    assert!(futures_util::poll!(step.as_mut()).is_pending());
+    drop(adopted);
+    step.await.unwrap();
+    stage.until(151).await;
+    stage.billed(400).await;
+    stage.until(250).await;
+    assert_eq!(stage.hours(), hours(&[(1, "1"), (2, "1")]));
 }
 
 #[tokio::test]

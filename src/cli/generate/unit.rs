@@ -160,6 +160,8 @@ fn running(text: &mut String, host: &Host) -> Result<(), UnfitPath> {
     // Of what stands in a unit, only commands have variables, which begin with a dollar.
     let command = twice(&command, '$');
     line(text, format_args!("Type=notify\nNotifyAccess=main\nExecStart={command}"));
+    text.push_str("# The config is read again, and followed whole or not at all.\n");
+    text.push_str("ExecReload=/bin/kill -HUP $MAINPID\n");
     line(
         text,
         format_args!(

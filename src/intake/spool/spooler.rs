@@ -128,7 +128,7 @@ impl Spooler {
             silent,
             now,
             spool: Arc::clone(&self.settings),
-            intake: Arc::clone(self.gate.settings()),
+            intake: self.gate.settings(),
         };
         match aside(move || disk::read(&asked)).await {
             Ok(Found::Stretch { batch, to, size }) => {

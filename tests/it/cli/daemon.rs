@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tallyd::clock::SystemClock;
 use tallyd::intake;
 use tallyd::intake::gate::Gate;
+use tallyd::service::changing::Changing;
 use tallyd::service::{Bell, FatalBell};
 use tallyd::store::sqlite::SqliteLedger;
 use tallyd::telemetry::metrics::Metrics;
@@ -64,7 +65,7 @@ impl Daemon {
                 notice: watch::channel(None).1,
             },
             reports: ledger.clone(),
-            webhooks: Webhooks { readers: Vec::new(), ledger },
+            webhooks: Webhooks { readers: Arc::new(Changing::new(Vec::new())), ledger },
         };
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(server.run(rooms, stop.clone()));

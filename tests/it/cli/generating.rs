@@ -68,6 +68,7 @@ fn a_unit_names_the_secrets_the_folders_and_the_limits_of_its_config() {
     for (setting, expected) in [
         ("Type", vec!["notify"]),
         ("ExecStart", vec![format!("/usr/local/bin/tallyd run --config {config}").as_str()]),
+        ("ExecReload", vec!["/bin/kill -HUP $MAINPID"]),
         ("LoadCredential", vec!["stripe-key:/etc/credstore/stripe-key"]),
         ("EnvironmentFile", vec![config.replace(".toml", ".env").as_str()]),
         ("DynamicUser", vec!["yes"]),

@@ -28,6 +28,7 @@ use tallyd::ledger::operator::{
 };
 use tallyd::ledger::reconcile::{Comparison, Concluded};
 use tallyd::ledger::report::Run;
+use tallyd::service::changing::Changing;
 use tallyd::service::{Bell, FatalBell};
 use tallyd::telemetry::metrics::Metrics;
 use tallyd::web;
@@ -353,6 +354,7 @@ impl World {
         let gate = Gate::new(ledger.clone(), Arc::new(intake), clock, accrual.clone(), fatal_bell);
         let (readiness, ready) = watch::channel(Readiness::Ready);
         let (notice, noticed) = watch::channel(None);
+        let readers = Arc::new(Changing::new(super::webhooks::readers()));
         let rooms = Rooms {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
@@ -364,7 +366,7 @@ impl World {
             accrual: accrual.clone(),
             holds: Holds { ledger: ledger.clone(), bells: Vec::new(), notice: noticed },
             reports: ledger.clone(),
-            webhooks: Webhooks { readers: super::webhooks::readers(), ledger: ledger.clone() },
+            webhooks: Webhooks { readers, ledger: ledger.clone() },
         };
         let server = Server::bind(&web).await.unwrap();
         let (address, stop) = (server.address(), CancellationToken::new());

@@ -1,8 +1,9 @@
 //! What the real daemon tells the service manager that started it.
 
 use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
 
-use crate::support::daemon::{Billing, Home, until, usage};
+use crate::support::daemon::{Billing, Home, Lines, until, usage};
 use crate::support::service_host::Listening;
 
 #[tokio::test]
@@ -40,6 +41,43 @@ async fn systemd_hears_of_the_start_the_standing_the_pings_and_the_stop() {
     assert_eq!(at("STATUS=opening the ledger"), 0, "{words:?}");
     assert!(at("READY=1") < at("WATCHDOG=1") && at("READY=1") < at("STOPPING=1"), "{words:?}");
     assert_eq!(words.iter().filter(|word| *word == "READY=1").count(), 1, "{words:?}");
+}
+
+/// Microseconds of the kernel's own time, by which systemd tells one reload from another.
+fn monotonic_micros() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+#[tokio::test]
+async fn systemd_hears_when_the_config_is_read_again_and_when_that_is_over() {
+    let provider = Billing::start().await;
+    let home = Home::new(&provider.url);
+    let path = home.path().join("notify");
+    let mut systemd = Listening::at(&path);
+    let daemon = home.start_in(&[("NOTIFY_SOCKET", path.to_str().unwrap())]).await;
+    systemd.hears("READY", |word| word == "READY=1").await;
+    let followed = Lines { stripe: "concurrency = 3", ..Lines::default() };
+    // One that is refused is over as well: the daemon runs on.
+    let refused = Lines { more: "[nowhere]\n", ..Lines::default() };
+    for (lines, said) in [(followed, "is followed changed="), (refused, "is not followed; ")] {
+        let (heard, before) = (systemd.heard().len(), monotonic_micros());
+        home.configure(&provider.url, lines);
+        daemon.signal(Signal::HUP);
+        let words = until("the end of the reload", async || {
+            let mut words = systemd.heard()[heard..].to_vec();
+            words.retain(|word| !word.starts_with("STATUS="));
+            if words.len() >= 2 { Ok(words) } else { Err(format!("{words:?}")) }
+        })
+        .await;
+        assert!(home.said().contains(said), "{}", home.said());
+        let [begun, over] = words.as_slice() else { panic!("{words:?}") };
+        let at = begun.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+        let at: i64 = at.parse().unwrap();
+        assert!((before..=monotonic_micros()).contains(&at), "{before} {at}");
+        assert_eq!(over, "READY=1");
+    }
+    daemon.stop().await;
 }
 
 #[tokio::test]

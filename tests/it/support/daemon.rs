@@ -169,6 +169,10 @@ impl Home {
 
     /// Writes the config anew; a start goes by it.
     pub(crate) fn configure(&self, api: &str, lines: Lines<'_>) {
+        self.configure_at(&self.config(), api, lines);
+    }
+
+    fn configure_at(&self, file: &Path, api: &str, lines: Lines<'_>) {
         let Lines { ledger, intake, stripe, route, filter, more } = lines;
         let routes: String = METERS
             .iter()
@@ -190,7 +194,14 @@ impl Home {
              pause_probe_seconds = 1\n{stripe}\n{routes}\n[log]\nfilter = \"{filter}\"\n{more}\n",
             path = self.ledger,
         );
-        std::fs::write(self.config(), text).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    /// The same, so that whoever reads it meanwhile has the whole of one or of the other.
+    pub(crate) fn configure_whole(&self, api: &str, lines: Lines<'_>) {
+        let (config, aside) = (self.config(), self.path().join("tallyd.toml.next"));
+        self.configure_at(&aside, api, lines);
+        std::fs::rename(aside, config).unwrap();
     }
 
     fn command(&self) -> Command {
