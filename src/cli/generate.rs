@@ -1,5 +1,5 @@
 //! `tallyd generate`. Here: what is printed for the host that tallyd is to run on: its unit, its
-//! completions, its manual pages. Never here: what a unit says ([`unit`]). Read next: [`unit`].
+//! completions, its manual pages. Never here: what a unit says. Read next: [`mod@unit`].
 //!
 //! The completions and the pages are made of the command line itself, by the two crates of clap's
 //! own authors, so they cannot say anything else than `--help` does.
