@@ -7,6 +7,9 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
+use serde::de::IgnoredAny;
+use serde_json::from_slice;
+
 use super::Settings;
 use super::admit::{Fault, Fields, Rules, Written, admit, quoted};
 use super::batch::{Batch, Place, Raw};
@@ -152,6 +155,8 @@ pub enum LastRow {
     Whole,
     /// It is left: more of it may be written.
     Left,
+    /// It is taken where it is whole beyond doubt, as a closed JSON object is, and left elsewhere.
+    IfClosed,
     /// It may have been cut. A JSON object that is cut is none, and is rejected as such; a row of a
     /// table that is cut may look whole, and is rejected.
     Doubted,
@@ -248,7 +253,7 @@ impl<R: BufRead> FileRecords<R> {
         {
             let found = self.rows.next_into(&mut self.row);
             let found = found.map_err(|why| ImportError::Read { file: self.file.clone(), why })?;
-            if found != Found::End && !self.rows.is_ended() && self.is_left() {
+            if found != Found::End && !self.rows.is_ended() && self.is_left(found) {
                 break;
             }
             match found {
@@ -275,12 +280,27 @@ impl<R: BufRead> FileRecords<R> {
 
     /// Whether a last row that nothing ends is left. Zeros behind it say that its file was made
     /// longer than it is filled: its writer goes on in them, whenever that is.
-    const fn is_left(&self) -> bool {
+    fn is_left(&self, found: Found) -> bool {
         match self.last {
             LastRow::Whole => false,
             LastRow::Left => true,
+            LastRow::IfClosed => !self.is_closed(found),
             LastRow::Doubted => self.rows.ends_in_zeros(),
         }
+    }
+
+    /// Whether the row that was read is a JSON object to its end.
+    fn is_closed(&self, found: Found) -> bool {
+        let is_whole = match found {
+            Found::Row { .. } => true,
+            Found::Overlong { .. } | Found::End => false,
+        };
+        let is_object = match &self.shape {
+            Shape::Records | Shape::Objects(_) => true,
+            Shape::Table(..) => false,
+        };
+        let row = self.row.trim_ascii();
+        is_whole && is_object && row.starts_with(b"{") && from_slice::<IgnoredAny>(row).is_ok()
     }
 
     /// What its rows are.

@@ -22,9 +22,10 @@ pub mod spooler;
 /// Time between two looks at a directory where the operator did not say, in seconds: usage is
 /// booked within a second, and a look at some dozen files costs some microseconds.
 pub const LOOK_SECONDS: i64 = 1;
-/// How long a file may be as it is, in seconds, before its last line, which nothing ends, is judged
-/// as it stands, and before a file that left the directory is given up, where the operator did not
-/// say: a writer that holds back half a line for a minute has most likely ended.
+/// How long a file may be as it is, in seconds, before its last line, which nothing ends, is taken
+/// where it is a closed JSON object, and before a file that left the directory is given up with
+/// what is cut in it, where the operator did not say: whoever has a file open that was renamed away
+/// goes on in it for some seconds, not for a minute.
 pub const SILENCE_SECONDS: i64 = 60;
 /// Most files in a directory: each look asks the file system for each of them.
 pub const FILES_MAX: usize = 10_000;

@@ -138,6 +138,8 @@ pub struct Asked {
     pub name: String,
     /// What the ledger knows of it.
     pub known: Option<SpoolFile>,
+    /// Whether it lies in the directory, where its writer may go on.
+    pub is_there: bool,
     /// Its length, and when it was written, where these have been the same for long.
     pub silent: Option<(u64, Timestamp)>,
     /// The present instant.
@@ -186,7 +188,11 @@ pub fn read(asked: &Asked) -> io::Result<Found> {
     }
     let begins = bytes(file, 0, size.min(MARK_BYTES))?;
     // Whoever wrote since the last look is not silent, whatever was thought then.
-    let last = if asked.silent == Some(state) { LastRow::Doubted } else { LastRow::Left };
+    let last = match (asked.silent == Some(state), asked.is_there) {
+        (false, _) => LastRow::Left,
+        (true, true) => LastRow::IfClosed,
+        (true, false) => LastRow::Doubted,
+    };
     let mut rows = match rows(asked, size, last)? {
         Ok(rows) => rows,
         Err(found) => return Ok(found),

@@ -125,6 +125,7 @@ impl Spooler {
             file,
             name: name.clone(),
             known: known.clone(),
+            is_there,
             silent,
             now,
             spool: Arc::clone(&self.settings),
@@ -148,9 +149,8 @@ impl Spooler {
             }
             Ok(Found::Nothing { unread: 0, .. }) => self.kept().went_on(key),
             Ok(Found::Nothing { unread, line }) => {
-                if self.is_stuck(key, now) && silent.is_none() {
-                    let why = format!("nothing has ended its line {line} yet, in {unread} bytes");
-                    self.tell_unread(key, &name, &why);
+                if self.is_stuck(key, now) {
+                    self.tell_unread(key, &name, &unended(line, unread));
                 }
             }
             Ok(Found::Unusable(why)) => {
@@ -312,6 +312,14 @@ impl Service for Spooler {
         let counts = vec![("stretches", stretches), ("accepted", booked)];
         Ok(Step { counts, more: stretches > 0, wake_at })
     }
+}
+
+/// Why a line is not read that has no end.
+fn unended(line: u64, unread: u64) -> String {
+    format!(
+        "nothing has ended its line {line} yet, in {unread} bytes: it is read once its end is \
+         written, or the file leaves"
+    )
 }
 
 /// Runs what waits for a disk where it holds nobody up.
