@@ -62,6 +62,8 @@
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
 //!   is a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks. Where nothing
 //!   but a sandbox is told, time may be the sandbox's (`daemon::following`).
+//! - What another program told before a cutover is booked, written off, and never told; a provider
+//!   in shadow is told nothing, and its [`provider::shadowed`] cannot send.
 //! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or
 //!   may be.
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a

@@ -248,6 +248,7 @@ CREATE TABLE booking (
 ) STRICT;
 CREATE INDEX booking_balance ON booking (balance_id, id);
 CREATE INDEX booking_transfer ON booking (balance_id) WHERE cause = 'transfer';
+CREATE INDEX booking_written_off ON booking (balance_id) WHERE cause IN ('write_off', 'reversal');
 
 CREATE TRIGGER booking_never_changes BEFORE UPDATE ON booking
 BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;
@@ -339,7 +340,7 @@ CREATE TABLE meter_event (
     'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
     'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
     'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'no_period',
-    'entries_used_up', 'disproved', 'restored')),
+    'entries_used_up', 'bill_from', 'disproved', 'restored')),
   hold_detail TEXT,
   -- Whether some attempt may have landed.
   ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
@@ -431,7 +432,7 @@ CREATE TABLE balance_hold (
   balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
   reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
     ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed', 'below_zero',
-     'correction_policy', 'late_for_period', 'no_period', 'entries_used_up')),
+     'correction_policy', 'late_for_period', 'no_period', 'entries_used_up', 'bill_from')),
   detail TEXT NOT NULL,
   since INTEGER NOT NULL
 ) STRICT;
@@ -486,6 +487,33 @@ CREATE TABLE provider (
   CONSTRAINT provider_clock_form CHECK ((clock_provider_at IS NULL) = (clock_local_at IS NULL)),
   CONSTRAINT provider_pause_form CHECK ((pause_reason IS NULL) = (paused_at IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- How each provider instance was told, since when: the newest row counts. bill_from says from which
+-- instants on, as JSON: of all, by meter, by account.
+CREATE TABLE telling (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  mode TEXT NOT NULL CONSTRAINT telling_modes CHECK (mode IN ('live', 'shadow')),
+  bill_from TEXT NOT NULL,
+  adopted_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX telling_provider ON telling (provider, id);
+
+CREATE TRIGGER telling_never_changes BEFORE UPDATE ON telling
+BEGIN SELECT RAISE(ABORT, 'how a provider was told is append-only'); END;
+CREATE TRIGGER telling_never_goes BEFORE DELETE ON telling
+BEGIN SELECT RAISE(ABORT, 'how a provider was told is append-only'); END;
+
+-- In shadow nothing is made to be told, and nothing is tried, whoever asks for it.
+CREATE TRIGGER meter_event_is_not_made_in_shadow BEFORE INSERT ON meter_event
+WHEN (SELECT t.mode FROM balance AS b JOIN telling AS t ON t.provider = b.provider
+  WHERE b.id = NEW.balance_id ORDER BY t.id DESC LIMIT 1) = 'shadow'
+BEGIN SELECT RAISE(ABORT, 'nothing is made to be told in shadow'); END;
+CREATE TRIGGER attempt_is_not_begun_in_shadow BEFORE INSERT ON attempt
+WHEN (SELECT t.mode FROM meter_event AS e JOIN balance AS b ON b.id = e.balance_id
+  JOIN telling AS t ON t.provider = b.provider
+  WHERE e.id = NEW.event_id ORDER BY t.id DESC LIMIT 1) = 'shadow'
+BEGIN SELECT RAISE(ABORT, 'nothing is sent in shadow'); END;
 
 CREATE TABLE provider_meter (
   provider TEXT NOT NULL,
@@ -602,6 +630,32 @@ BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
 CREATE TRIGGER reading_never_goes BEFORE DELETE ON reading
 BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
 
+-- What a provider held of a time that another program told: of a period before bill_from, read
+-- once, or of a UTC day in shadow, of which the newest counts. Where a period begins within the
+-- grain of totals, the least and the most that it may be.
+CREATE TABLE foreign_total (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  kind TEXT NOT NULL CONSTRAINT foreign_total_kinds CHECK (kind IN ('opening', 'shadow')),
+  start_at INTEGER NOT NULL,
+  end_at INTEGER NOT NULL,
+  low TEXT NOT NULL,
+  high TEXT NOT NULL,
+  provider_at INTEGER NOT NULL,
+  read_at INTEGER NOT NULL,
+  CONSTRAINT foreign_total_form CHECK (start_at < end_at)
+) STRICT;
+CREATE INDEX foreign_total_place ON foreign_total (provider, account, meter, kind, start_at, id);
+CREATE UNIQUE INDEX foreign_total_opening ON foreign_total
+  (provider, account, meter, start_at, end_at) WHERE kind = 'opening';
+
+CREATE TRIGGER foreign_total_never_changes BEFORE UPDATE ON foreign_total
+BEGIN SELECT RAISE(ABORT, 'what was read is append-only'); END;
+CREATE TRIGGER foreign_total_never_goes BEFORE DELETE ON foreign_total
+BEGIN SELECT RAISE(ABORT, 'what was read is append-only'); END;
+
 -- Requests for totals, by UTC day: providers ration them.
 CREATE TABLE read_calls (
   provider TEXT NOT NULL,
@@ -708,7 +762,7 @@ CREATE TABLE resolution (
     CONSTRAINT resolution_items CHECK (item IN ('event', 'balance', 'conflict')),
   item_id INTEGER NOT NULL,
   verdict TEXT NOT NULL CONSTRAINT resolution_verdicts CHECK (verdict IN
-    ('billed', 'not_billed', 'write_off', 'first', 'second')),
+    ('billed', 'not_billed', 'write_off', 'told_before', 'first', 'second')),
   -- The quantity it decided over.
   quantity TEXT NOT NULL,
   why TEXT NOT NULL,
@@ -716,6 +770,7 @@ CREATE TABLE resolution (
   resolved_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX resolution_item ON resolution (item, item_id);
+CREATE INDEX resolution_told_before ON resolution (item_id) WHERE verdict = 'told_before';
 
 CREATE TRIGGER resolution_never_changes BEFORE UPDATE ON resolution
 BEGIN SELECT RAISE(ABORT, 'resolutions are append-only'); END;

@@ -12,6 +12,8 @@ use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
 use super::widen::{Widening, accounts_of, widen};
 use crate::domain::balance::{BalanceKey, Place};
+use crate::domain::cutover::Cutover;
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
 use crate::domain::period::{cut, keep_whole};
 use crate::domain::record::{Position, UsageRecord};
@@ -39,6 +41,7 @@ struct Rules {
     account_prefixes: HashMap<ProviderName, &'static str>,
     widening: Widening,
     whole: Whole,
+    cutovers: BTreeMap<ProviderName, Cutover>,
 }
 
 /// The service that books the journal.
@@ -68,9 +71,9 @@ impl Accruer {
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
         let routes = adopted(ledger.as_ref(), routes, now).await?;
-        let (widening, whole) = (Widening::new(), BTreeSet::new());
-        let rules = Mutex::new(Rules { routes, account_prefixes, widening, whole });
-        Ok(Self { ledger, rules })
+        let (widening, whole, cutovers) = (Widening::new(), BTreeSet::new(), BTreeMap::new());
+        let rules = Rules { routes, account_prefixes, widening, whole, cutovers };
+        Ok(Self { ledger, rules: Mutex::new(rules) })
     }
 
     /// The same, which widens windows where few entries are left.
@@ -107,6 +110,13 @@ impl Accruer {
         rules.widening = widening;
         rules.whole = whole;
         Ok(Adopted { from: Position(watermark.0 + 1), _rules: rules })
+    }
+
+    /// The same, which ends windows where another program's telling does.
+    #[must_use]
+    pub fn cutting_over(self, cutovers: BTreeMap<ProviderName, Cutover>) -> Self {
+        let rules = Rules { cutovers, ..self.rules.into_inner() };
+        Self { rules: Mutex::new(rules), ..self }
     }
 
     /// The imported accounts that the routes ask for.
@@ -212,8 +222,9 @@ impl Accruer {
         self.cut_at_periods(rules, bookings, now).await
     }
 
-    /// Ends windows where the periods that are known end, so that no event says usage of two. Where
-    /// windows stay whole, usage of one that two periods share goes into the window beside it.
+    /// Ends windows where the periods that are known end, and where another program's telling does,
+    /// so that no event says usage of two. Where windows stay whole, usage of one that two share
+    /// goes into the window beside it.
     async fn cut_at_periods(
         &self,
         rules: &Rules,
@@ -225,19 +236,22 @@ impl Accruer {
         let places: Vec<Place> = places.into_iter().collect();
         let bounds = self.ledger.period_bounds(&places).await?;
         for booking in bookings.iter_mut().filter(|booking| booking.balance.record.is_none()) {
-            if let Some(bounds) = bounds.get(&booking.balance.place()) {
-                let whole = booking.balance.window;
-                let waits = booking.due_at.micros_since(whole.end.max(now));
-                let window = match rules.is_whole(&booking.balance) {
-                    true => keep_whole(whole, bounds, booking.occurred_at).unwrap_or(whole),
-                    false => cut(whole, bounds, booking.occurred_at),
-                };
-                booking.balance.window = window;
-                // Once its period has ended, its draft waits for nobody.
-                let ended = bounds.iter().any(|end| booking.occurred_at < *end && *end <= now);
-                let waits = if ended { 0 } else { waits };
-                booking.due_at = window.end.max(now).plus_micros(waits);
+            let whole = booking.balance.window;
+            let mut waits = booking.due_at.micros_since(whole.end.max(now));
+            let periods = bounds.get(&booking.balance.place()).map_or(&[][..], Vec::as_slice);
+            // Once its period has ended, its draft waits for nobody.
+            if periods.iter().any(|end| booking.occurred_at < *end && *end <= now) {
+                waits = 0;
             }
+            let mut bounds = periods.to_vec();
+            bounds.extend(rules.bill_from(booking));
+            bounds.sort();
+            let window = match rules.is_whole(&booking.balance) {
+                true => keep_whole(whole, &bounds, booking.occurred_at).unwrap_or(whole),
+                false => cut(whole, &bounds, booking.occurred_at),
+            };
+            booking.balance.window = window;
+            booking.due_at = window.end.max(now).plus_micros(waits);
         }
         Ok(())
     }
@@ -259,6 +273,18 @@ impl Accruer {
 }
 
 impl Rules {
+    /// Where the window of a booking ends beside the bounds of periods. A level has no parts: which
+    /// record of a window counts would be another's in each. One that goes whole into the window
+    /// beside it has none to part.
+    fn bill_from(&self, booking: &Booking) -> Option<Timestamp> {
+        let from = self.cutovers.get(&booking.balance.provider)?.of(&booking.balance);
+        let has_parts = match booking.fold {
+            Fold::Sum => true,
+            Fold::Last | Fold::Max => self.is_whole(&booking.balance),
+        };
+        from.filter(|_| has_parts)
+    }
+
     fn is_whole(&self, balance: &BalanceKey) -> bool {
         self.whole.contains(&(balance.provider.clone(), balance.meter.clone()))
     }

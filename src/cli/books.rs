@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 
 use super::args::Books;
 use super::exit::Exit;
+use super::foreign_books;
 use super::page;
 use super::reading::{self, Reading};
 use super::table::{Side, Table};
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Window;
+use crate::ledger::cutover::{CutoverLedger, ForeignBooks};
 use crate::ledger::operator::{BookFilter, BookLine, OperatorLedger};
 
 /// Shows the books.
@@ -31,10 +33,11 @@ pub(crate) async fn books(asked: &Books) -> anyhow::Result<Exit> {
         by_window: asked.by_window,
     };
     let lines = ledger.books(&filter).await?;
+    let foreign = ledger.foreign_books(&filter).await?;
     ledger.close().await;
     let totals = totals(&lines);
     if asked.listing.json {
-        page::print_json(&json_of(&lines, &totals))?;
+        page::print_json(&json_of(&lines, &totals, &foreign))?;
     } else if lines.is_empty() {
         let all = filter.account.is_none() && filter.meter.is_none();
         page::print(|out| match all {
@@ -42,7 +45,10 @@ pub(crate) async fn books(asked: &Books) -> anyhow::Result<Exit> {
             false => writeln!(out, "The books have no such account or meter."),
         })?;
     } else {
-        page::print(|out| write(out, &lines, &totals, filter.by_window))?;
+        page::print(|out| {
+            write(out, &lines, &totals, filter.by_window)?;
+            foreign_books::write(out, &lines, &foreign)
+        })?;
     }
     Ok(Exit::Ok)
 }
@@ -132,7 +138,11 @@ fn totals(lines: &[BookLine]) -> BTreeMap<(&str, &str), Sums> {
     totals
 }
 
-fn json_of(lines: &[BookLine], totals: &BTreeMap<(&str, &str), Sums>) -> Value {
+fn json_of(
+    lines: &[BookLine],
+    totals: &BTreeMap<(&str, &str), Sums>,
+    foreign: &ForeignBooks,
+) -> Value {
     let lines: Vec<Value> = lines
         .iter()
         .map(|line| {
@@ -142,6 +152,7 @@ fn json_of(lines: &[BookLine], totals: &BTreeMap<(&str, &str), Sums>) -> Value {
                 "meter": line.meter,
                 "start": line.start.to_rfc3339(),
                 "end": line.end.to_rfc3339(),
+                "told_before": line.told_before.to_string(),
             });
             Sums::of(line).into_json(&mut document);
             document
@@ -155,7 +166,8 @@ fn json_of(lines: &[BookLine], totals: &BTreeMap<(&str, &str), Sums>) -> Value {
             document
         })
         .collect();
-    json!({ "lines": lines, "totals": totals })
+    let (openings, shadow) = foreign_books::json_of(foreign);
+    json!({ "lines": lines, "totals": totals, "openings": openings, "shadow": shadow })
 }
 
 fn write(

@@ -14,6 +14,8 @@ use crate::config::{
     Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe, UsageEvents,
 };
 use crate::daemon::Time;
+use crate::domain::cutover::{Cutover, Mode, Telling};
+use crate::domain::names::ProviderName;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::MICROS_PER_DAY;
 use crate::intake::import::{Format, Mapping, QuantityRule};
@@ -115,6 +117,11 @@ fn describe(out: &mut dyn Write, config: &Config, outlook: &[String]) -> io::Res
     for each in &config.usage_events {
         writeln!(out, "{}", event_site(each))?;
     }
+    for (provider, telling) in &config.tellings {
+        for line in told_from(provider, telling) {
+            writeln!(out, "{line}")?;
+        }
+    }
     for each in &config.routes {
         writeln!(out, "{}", route(each))?;
     }
@@ -125,6 +132,29 @@ fn describe(out: &mut dyn Write, config: &Config, outlook: &[String]) -> io::Res
         writeln!(out, "{}", import(mapping))?;
     }
     Ok(())
+}
+
+/// What is said of how a provider is told, where that is not just all that is booked.
+fn told_from(provider: &ProviderName, telling: &Telling) -> Vec<String> {
+    let Telling { mode, cutover: Cutover { all, meters, accounts } } = telling;
+    let mut said = Vec::new();
+    match mode {
+        Mode::Live => {}
+        Mode::Shadow => said.push(format!(
+            "provider {provider}: in shadow: usage is booked, totals are read, and nothing is told"
+        )),
+    }
+    let before = "what was used before was told by another program, and is never told";
+    if let Some(from) = all {
+        said.push(format!("provider {provider}: told from {from} on; {before}"));
+    }
+    for (meter, from) in meters {
+        said.push(format!("provider {provider}: \"{meter}\" is told from {from} on; {before}"));
+    }
+    for (account, from) in accounts {
+        said.push(format!("provider {provider}: {account} is told from {from} on; {before}"));
+    }
+    said
 }
 
 fn shown(config: &Config) -> String {

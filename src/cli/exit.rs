@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::socket::AskError;
 use crate::config::Problems;
-use crate::daemon::FollowError;
+use crate::daemon::{FollowError, NoBillFrom};
 use crate::intake::gate::GateError;
 use crate::ledger::LedgerError;
 use crate::provider::documents::NoDocument;
@@ -60,7 +60,7 @@ pub fn of(error: &anyhow::Error) -> Exit {
 }
 
 fn of_link(link: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    if link.is::<Problems>() {
+    if link.is::<Problems>() || link.is::<NoBillFrom>() {
         return Some(Exit::Config);
     }
     if let Some(error) = link.downcast_ref::<LockError>() {

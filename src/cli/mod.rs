@@ -25,6 +25,7 @@ mod check;
 mod outlook;
 mod status;
 mod books;
+mod foreign_books;
 mod reconcile;
 mod invoice_usages;
 mod trace;

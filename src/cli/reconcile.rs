@@ -150,9 +150,9 @@ async fn compare(
                 (ledger, Box::new(keeper))
             }
         };
-    let Instance { provider, reconcile, .. } = instance;
+    let Instance { provider, reconcile, telling, .. } = instance;
     provider.adopt_meters(ledger.provider_facts(&question.provider).await?.meters);
-    let reporter = Reporter::new(reconcile, ledger.clone(), provider, clock);
+    let reporter = Reporter::new(reconcile, ledger.clone(), provider, clock).telling(telling);
     let report = reporter.report(question, keeper.as_ref()).await?;
     let applied = match asked.apply {
         true => reporter.apply(&report, keeper.as_ref()).await?,

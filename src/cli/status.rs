@@ -240,15 +240,26 @@ impl Standing {
                 Some(false) => "test",
                 None => "-",
             };
+            let sending = if each.in_shadow { "no: it is in shadow" } else { "yes" };
             let pause = each.pause.as_ref().map_or_else(
-                || "yes".to_owned(),
+                || sending.to_owned(),
                 |(why, since)| format!("paused since {}: {why}", words::instant(*since, self.now)),
             );
             let account = words::or_dash(each.account.as_deref());
             table.row([each.provider.clone(), account, mode.to_owned(), pause]);
         }
         writeln!(out)?;
-        table.write(out, "")
+        table.write(out, "")?;
+        for each in self.status.providers.iter().filter(|each| each.told_before > 0) {
+            let balances = words::counted(each.told_before, "balance");
+            writeln!(
+                out,
+                "Of {balances} at {} usage was told before tallyd, and is written off (tallyd \
+                 books)",
+                each.provider
+            )?;
+        }
+        Ok(())
     }
 }
 

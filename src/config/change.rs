@@ -5,11 +5,12 @@
 //! Every struct is taken apart without a rest, so that a setting that is new is put on one of the
 //! two sides by whoever adds it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Account, Config, Reports};
+use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
 use crate::provider::chargebee::settings::Password;
 use crate::provider::{chargebee, stripe};
@@ -45,6 +46,7 @@ impl Change {
             chargebee,
             usage_events,
             routes,
+            tellings,
             imports,
             spools,
             telemetry: telemetry::Settings { format, filter },
@@ -60,6 +62,7 @@ impl Change {
         change.keeps("ledger.fence", fencing.path == new.fencing.path);
         change.keeps("log.format", *format == new.telemetry.format);
         change.keeps("clock.follow", *follow == new.follow);
+        change.tellings(tellings, &new.tellings);
         let alarm = *held_alarm_basis_points == new.held_alarm_basis_points;
         change.may("ledger.ballast_bytes", *ballast_bytes == new.ballast_bytes);
         change.may("ledger.maintenance", *maintenance == new.maintenance);
@@ -140,6 +143,21 @@ impl Change {
         self.may("intake.free_bytes_min", *free_bytes_min == new.free_bytes_min);
         self.keeps("intake.inflight_bytes_max", *inflight_bytes_max == new.inflight_bytes_max);
         self.tables("source", (sources, &new.sources), |source| source.name.as_str());
+    }
+
+    /// From when on each provider is told, and whether: a start adopts that in the ledger.
+    fn tellings(
+        &mut self,
+        old: &BTreeMap<ProviderName, Telling>,
+        new: &BTreeMap<ProviderName, Telling>,
+    ) {
+        let whole = Telling::default();
+        for name in old.keys().chain(new.keys()) {
+            let (was, is) = (old.get(name).unwrap_or(&whole), new.get(name).unwrap_or(&whole));
+            let Telling { mode, cutover } = was;
+            self.keeps(&format!("{name}.shadow"), *mode == is.mode);
+            self.keeps(&format!("{name}: bill_from"), *cutover == is.cutover);
+        }
     }
 
     /// Directories that are read. Each stays as it is until a restart, with all that its lines are

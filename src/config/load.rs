@@ -126,6 +126,7 @@ pub fn load_text(
         chargebee: settings.chargebee,
         usage_events: settings.usage_events,
         routes: settings.routes,
+        tellings: settings.tellings,
         imports: settings.imports,
         spools: settings.spools,
         telemetry: settings.telemetry,

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::accrual::route::Route;
+use crate::domain::cutover::Telling;
+use crate::domain::names::ProviderName;
 use crate::schedule::Schedule;
 use crate::{delivery, intake, provider, reconcile, store, telemetry, web};
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub usage_events: Vec<UsageEvents>,
     /// The routes, in the order of the names.
     pub routes: Vec<Route>,
+    /// How each provider instance is told, by its name.
+    pub tellings: BTreeMap<ProviderName, Telling>,
     /// How files become records, in the order of the names.
     pub imports: Vec<intake::import::Mapping>,
     /// The directories that are read, in the order of the names.

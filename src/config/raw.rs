@@ -87,6 +87,9 @@ tables! {
         key: Key<Secret>,
         api: Key<String>,
         account: Key<String>,
+        shadow: Key<bool>,
+        bill_from: Key<String>,
+        customer: Named<BilledFrom>,
         rate_per_second: Key<i64>,
         concurrency: Key<i64>,
         attempt_timeout_seconds: Key<i64>,
@@ -113,6 +116,9 @@ tables! {
         site: Key<String>,
         api: Key<String>,
         mode: Key<String>,
+        shadow: Key<bool>,
+        bill_from: Key<String>,
+        subscription: Named<BilledFrom>,
         decimals: Key<i64>,
         usages_max: Key<i64>,
         near_usages_max: Key<String>,
@@ -135,6 +141,10 @@ tables! {
     ItemPrice {
         aggregation: Key<String>,
     }
+    /// `[stripe.NAME.customer.ID]`, `[chargebee.NAME.subscription.ID]`
+    BilledFrom {
+        bill_from: Key<String>,
+    }
     /// `[chargebee.NAME.feature.ID]`
     Feature {
         property: Key<String>,
@@ -150,6 +160,7 @@ tables! {
         scale: Key<Decimal>,
         account: Key<Account>,
         settle: Key<String>,
+        bill_from: Key<String>,
         corrections: Key<String>,
         late: Key<String>,
     }

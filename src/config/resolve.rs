@@ -4,6 +4,7 @@
 //!
 //! The secrets come last, so that a config is judged the same with and without them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::finding::Findings;
@@ -11,6 +12,8 @@ use super::load::Overrides;
 use super::problem::Problem;
 use super::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
 use crate::accrual::route::Route;
+use crate::domain::cutover::Telling;
+use crate::domain::names::ProviderName;
 use crate::intake::import::Mapping;
 use crate::schedule::Schedule;
 use crate::{intake, store, telemetry, web};
@@ -29,6 +32,7 @@ mod event_site;
 mod event_route;
 mod level_route;
 mod stripe_route;
+mod cutover;
 mod clock;
 mod http;
 
@@ -58,6 +62,7 @@ pub(super) struct Resolved {
     pub(super) chargebee: Vec<Chargebee>,
     pub(super) usage_events: Vec<UsageEvents>,
     pub(super) routes: Vec<Route>,
+    pub(super) tellings: BTreeMap<ProviderName, Telling>,
     pub(super) imports: Vec<Mapping>,
     pub(super) spools: Vec<intake::spool::Settings>,
     pub(super) telemetry: telemetry::Settings,
@@ -76,6 +81,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let imports = import::mappings(&file.import, found);
     let spools = spool::spools(&file.spool, &imports, given.folder, found);
     let routes = route::routes(&file.route, file, found);
+    let tellings = cutover::tellings(file, &routes, found);
     emptiness(file, found);
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
     let chargebee = site::sites(&file.chargebee, intake.free_bytes_min, given, found);
@@ -94,6 +100,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         chargebee,
         usage_events,
         routes,
+        tellings,
         imports,
         spools,
         telemetry,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::told::{Around, Told};
+use super::cutover::{NoBillFrom, adopt};
 use super::following::{Follower, Time};
 use super::housekeeping::{Maintainer, Watcher};
 use super::notify::ServiceHost;
@@ -61,6 +62,9 @@ pub enum StartError {
     /// Two spools would read the same files.
     #[error("spool.{0} and spool.{1} read the same directory: each line would be booked twice")]
     SharedSpool(SpoolName, SpoolName),
+    /// Something would be told that another program may have told.
+    #[error("cannot go live")]
+    NoBillFrom(#[from] NoBillFrom),
     /// A provider could not be made.
     #[error("cannot make ready to tell a provider")]
     Provider(#[from] BuildError),
@@ -279,7 +283,10 @@ async fn open(config: &Config, clock: &dyn Clock) -> Result<Arc<SqliteLedger>, S
 /// Makes each provider instance with its parts.
 async fn providers(config: &Config, around: &Around) -> Result<Vec<Arc<Told>>, StartError> {
     let mut told = Vec::new();
+    let Around { ledger, clock, .. } = around;
     for instance in instances(config)? {
+        let name = instance.name();
+        adopt(config, ledger.as_ref(), name, &instance.telling, clock.now()).await?;
         told.push(Arc::new(Told::new(instance, &config.routes, around.clone()).await?));
     }
     Ok(told)
@@ -298,7 +305,9 @@ async fn accruer(
     let (routes, now) = (config.routes.clone(), clock.now());
     let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, now).await?;
     let widening = told.iter().filter_map(widened).collect();
-    Ok(accruer.widening(widening).keeping_whole(kept_whole(&config.stripe)))
+    let cutover = |told: &Arc<Told>| (told.name.clone(), told.telling.cutover.clone());
+    let accruer = accruer.widening(widening).cutting_over(told.iter().map(cutover).collect());
+    Ok(accruer.keeping_whole(kept_whole(&config.stripe)))
 }
 
 /// What stands behind the listeners.

@@ -247,6 +247,8 @@ mod tests {
             account: None,
             livemode: None,
             pause: pause.map(|why| (why.to_owned(), now)),
+            in_shadow: false,
+            told_before: 0,
         };
         let status = Status {
             events: vec![

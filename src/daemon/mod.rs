@@ -10,9 +10,11 @@ pub mod notify;
 pub mod watchdog;
 pub mod providers;
 pub mod reporting;
+mod cutover;
 mod following;
 mod housekeeping;
 
 pub use assemble::{Daemon, StartError};
+pub use cutover::NoBillFrom;
 pub use following::{FollowError, Time};
 pub use reload::Reloader;

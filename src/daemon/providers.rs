@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use crate::config::{Account, Config, Reports};
+use crate::domain::cutover::{Mode, Telling};
 use crate::domain::names::ProviderName;
 use crate::provider::Provider;
 use crate::provider::billing::BillingReader;
 use crate::provider::chargebee::usage_events::UsageEvents;
 use crate::provider::chargebee::{self, Chargebee};
 use crate::provider::documents::UsageDocuments;
+use crate::provider::shadowed::Shadowed;
 use crate::provider::stripe::{self, Stripe};
 use crate::{delivery, reconcile};
 
@@ -40,10 +42,13 @@ pub struct Instance {
     pub reports: Option<Reports>,
     /// From how many entries of an account on its windows are widened; nothing where they stay.
     pub widened_from: Option<u32>,
+    /// Whether it is told, and from when on.
+    pub telling: Telling,
 }
 
 impl Instance {
     fn of<P>(
+        config: &Config,
         provider: Arc<dyn Provider>,
         billing: Option<Arc<dyn BillingReader>>,
         account: &Account<P>,
@@ -51,7 +56,13 @@ impl Instance {
         let Account { provider: _, delivery, reconcile, reports, widened_from } = account;
         let (delivery, reconcile) = (delivery.clone(), reconcile.clone());
         let (documents, reports, widened_from) = (None, reports.clone(), *widened_from);
-        Self { provider, billing, documents, delivery, reconcile, reports, widened_from }
+        let telling = config.tellings.get(&delivery.provider).cloned().unwrap_or_default();
+        // Whoever holds an instance in shadow cannot send by it.
+        let provider: Arc<dyn Provider> = match telling.mode {
+            Mode::Live => provider,
+            Mode::Shadow => Arc::new(Shadowed::new(provider)),
+        };
+        Self { provider, billing, documents, delivery, reconcile, reports, widened_from, telling }
     }
 
     /// Its name, such as `stripe.main`.
@@ -69,16 +80,17 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
     let mut all = Vec::new();
     for account in &config.stripe {
         let stripe = Arc::new(Stripe::new(&account.provider)?);
-        all.push(Instance::of(stripe.clone(), Some(stripe), account));
+        all.push(Instance::of(config, stripe.clone(), Some(stripe), account));
     }
     for site in &config.chargebee {
         let chargebee = Arc::new(Chargebee::new(site.provider.clone())?);
-        let instance = Instance::of(chargebee.clone(), Some(chargebee.clone()), site);
+        let instance = Instance::of(config, chargebee.clone(), Some(chargebee.clone()), site);
         all.push(Instance { documents: Some(chargebee), ..instance });
     }
     for site in &config.usage_events {
         // Its bills are not followed; the room says why.
-        all.push(Instance::of(Arc::new(UsageEvents::new(site.provider.clone())?), None, site));
+        let events = Arc::new(UsageEvents::new(site.provider.clone())?);
+        all.push(Instance::of(config, events, None, site));
     }
     Ok(all)
 }

@@ -18,8 +18,8 @@ use crate::ledger::report::{Drift, FinalPeriod, Found, Question};
 use crate::reconcile::Heal;
 use crate::reconcile::calendar::previous_month;
 use crate::reconcile::keeper::InLedger;
-use crate::reconcile::line::Report;
-use crate::reconcile::reporter::{ReportError, Reporter, ReporterLedger};
+use crate::reconcile::line::{Report, ReportError};
+use crate::reconcile::reporter::{Reporter, ReporterLedger};
 use crate::service::{Service, Step, StepError};
 
 /// Periods whose invoices became final that are compared in one step: a renewal of thousands must

@@ -14,6 +14,7 @@ use super::contact::{Contacting, Readiness};
 use super::settle::{give_back, settle};
 use crate::clock::Clock;
 use crate::domain::answer::{Answer, Outcome, OutcomeKind};
+use crate::domain::cutover::Mode;
 use crate::domain::event::Says;
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::time::Timestamp;
@@ -43,6 +44,8 @@ pub struct Courier {
     pub(super) clock: Arc<dyn Clock>,
     observer: Observer,
     pub(super) contacted: Option<Bell>,
+    /// Whether it only makes contact, and sends nothing.
+    in_shadow: bool,
     state: Mutex<State>,
 }
 
@@ -118,6 +121,7 @@ impl Courier {
             clock,
             observer,
             contacted: None,
+            in_shadow: false,
             state: Mutex::new(state),
         }
     }
@@ -127,6 +131,13 @@ impl Courier {
     #[must_use]
     pub fn ringing(self, bell: Bell) -> Self {
         Self { contacted: Some(bell), ..self }
+    }
+
+    /// The same courier, which in shadow makes contact and sends nothing: what waits to be sent
+    /// waits on.
+    #[must_use]
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { in_shadow: mode == Mode::Shadow, ..self }
     }
 
     /// The requests a second that the provider is sent at present.
@@ -168,6 +179,9 @@ impl Courier {
         match self.contact_readiness(now).await? {
             Readiness::Open(_) => {}
             wait @ Readiness::Wait(_) => return Ok(wait),
+        }
+        if self.in_shadow {
+            return Ok(Readiness::Wait(now.plus_seconds(crate::service::IDLE_SECONDS_MAX)));
         }
         Ok(match self.state().breaker.admittance(now) {
             Admittance::Open => Readiness::Open(self.settings.concurrency),

@@ -16,6 +16,8 @@
 //! | resolution | what a person decided of something held |
 //! | notice | what a provider announced: a hint to look, never a fact to book |
 //! | period | the span of usage that one invoice of a subscription bills of a meter |
+//! | cutover | from when on a provider is told by this program, and no longer by another |
+//! | shadow | all is booked and read, and the provider is told nothing |
 //! | drift | a difference between the ledger, a provider's total and an invoice, with its kind |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
@@ -41,4 +43,5 @@ pub mod notice;
 pub mod billing;
 pub mod period;
 pub mod policies;
+pub mod cutover;
 pub(crate) mod closed;

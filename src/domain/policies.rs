@@ -1,6 +1,6 @@
 //! What routes leave to policy. Here: the policies of a meter, and how those of several routes that
 //! feed it come to one. Never here: what follows from one (`posting::plan`). Read next:
-//! [`crate::domain::period`].
+//! [`crate::domain::cutover`].
 
 use super::correction::CorrectionPolicy;
 use super::period::LatePolicy;

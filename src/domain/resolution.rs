@@ -59,6 +59,9 @@ closed! {
         NotBilled = "not_billed",
         /// It is not to be told, and stands in the books as written off.
         WriteOff = "write_off",
+        /// Another program told it before this one did: it is not to be told again, and stands in
+        /// the books as written off for that.
+        ToldBefore = "told_before",
         /// Of two copies of a record the booked one is right.
         First = "first",
         /// Of two copies of a record the other one is right.
@@ -164,6 +167,11 @@ pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, Stri
         Verdict::NotBilled => Ok(fate(EventState::Pending, false)),
         // It stays known that it may be there, so that a later proof of it can settle it.
         Verdict::WriteOff => Ok(fate(EventState::Dead, event.may_exist)),
+        Verdict::ToldBefore => Err(
+            "an event is what this program tells, or told: of an event say billed, not-billed or \
+             write-off"
+                .to_owned(),
+        ),
         Verdict::First | Verdict::Second => Err(format!(
             "\"{}\" is said of a conflict; of an event say billed, not-billed or write-off",
             verdict.typed()
@@ -240,31 +248,37 @@ mod tests {
         refused: billed -> settled, may exist
         refused: not-billed -> superseded
         refused: write-off -> dead
+        refused: told-before -> -
         refused: first -> -
         refused: second -> -
         refused, late: billed -> settled, may exist
         refused, late: not-billed -> superseded
         refused, late: write-off -> dead
+        refused, late: told-before -> -
         refused, late: first -> -
         refused, late: second -> -
         may exist: billed -> settled, may exist
         may exist: not-billed -> pending
         may exist: write-off -> dead, may exist
+        may exist: told-before -> -
         may exist: first -> -
         may exist: second -> -
         may exist, late: billed -> settled, may exist
         may exist, late: not-billed -> -
         may exist, late: write-off -> dead, may exist
+        may exist, late: told-before -> -
         may exist, late: first -> -
         may exist, late: second -> -
         may exist, cancelled: billed -> settled, may exist
         may exist, cancelled: not-billed -> superseded
         may exist, cancelled: write-off -> dead, may exist
+        may exist, cancelled: told-before -> -
         may exist, cancelled: first -> -
         may exist, cancelled: second -> -
         may exist, cancelled, late: billed -> settled, may exist
         may exist, cancelled, late: not-billed -> superseded
         may exist, cancelled, late: write-off -> dead, may exist
+        may exist, cancelled, late: told-before -> -
         may exist, cancelled, late: first -> -
         may exist, cancelled, late: second -> -
         ");

@@ -82,6 +82,9 @@ closed! {
         NoPeriod = "no_period",
         /// The account takes no more entries in its life.
         EntriesUsedUp = "entries_used_up",
+        /// It is of usage of before `bill_from`, or of a window that this lies in, and cannot be
+        /// told apart from what another program told.
+        BillFrom = "bill_from",
         /// The provider said yes, and its own total does not contain it.
         Disproved = "disproved",
         /// A ledger that was lost may have told it already.
@@ -174,6 +177,7 @@ impl HoldReason {
             | Self::LateForPeriod
             | Self::NoPeriod
             | Self::EntriesUsedUp
+            | Self::BillFrom
             | Self::Disproved => false,
         }
     }
@@ -214,17 +218,13 @@ impl HoldReason {
                 "another writer used this key with other content: find it, then say billed or \
                  not-billed (tallyd held resolve)"
             }
-            Self::CannotLower => {
-                "correct the difference at the provider, then say billed; or write it off (tallyd \
-                 held resolve)"
-            }
             Self::MeterMismatch => {
                 "give the route a window and an aggregate that the meter can take"
             }
             Self::BelowZero => {
                 "nothing: it is told once the provider's total proves what it is taken from"
             }
-            Self::CorrectionPolicy => {
+            Self::CannotLower | Self::CorrectionPolicy => {
                 "correct the difference at the provider, then say billed; or write it off (tallyd \
                  held resolve)"
             }
@@ -239,6 +239,10 @@ impl HoldReason {
             Self::EntriesUsedUp => {
                 "have the provider raise its limit and set it here, and it is told by itself; else \
                  bill it outside, then write it off (tallyd held resolve NAME --as write-off)"
+            }
+            Self::BillFrom => {
+                "compare the provider's total for this customer and meter; what another program \
+                 told: tallyd held resolve NAME --as told-before; what is too much: say billed"
             }
             Self::Disproved => {
                 "find why it was dropped, then say not-billed, and it is told anew; or write it \

@@ -6,6 +6,55 @@
 //! written off already.
 
 use super::quantity::Quantity;
+use super::resolution::Verdict;
+use super::time::Timestamp;
+
+/// Why something is written off that no person decided over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// Its period was closed when it came, and the route's policy is to drop it.
+    Late,
+    /// It was used before this instant, and another program told it.
+    ToldBefore(Timestamp),
+}
+
+impl Ground {
+    /// The verdict that is kept of it.
+    #[must_use]
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::Late => Verdict::WriteOff,
+            Self::ToldBefore(_) => Verdict::ToldBefore,
+        }
+    }
+
+    /// Why, as a person reads it.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Late => "its period was closed when it came",
+            Self::ToldBefore(_) => "told before tallyd",
+        }
+    }
+
+    /// Who decided it, as a person reads it.
+    #[must_use]
+    pub fn who(self) -> String {
+        match self {
+            Self::Late => "policy:late=drop".to_owned(),
+            Self::ToldBefore(from) => format!("policy:bill_from={from}"),
+        }
+    }
+}
+
+/// What is written off by a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyWriteOff {
+    /// How much.
+    pub amount: Quantity,
+    /// Why.
+    pub ground: Ground,
+}
 
 /// What a record stands for in the balance that is written off from.
 #[derive(Clone, Debug, PartialEq, Eq)]

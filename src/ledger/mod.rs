@@ -12,6 +12,7 @@ pub mod spool;
 pub mod accrual;
 pub mod posting;
 pub mod delivery;
+pub mod cutover;
 pub mod reconcile;
 pub mod report;
 pub mod operator;
@@ -87,6 +88,7 @@ pub trait Ledger:
     + accrual::AccrualLedger
     + posting::PostingLedger
     + delivery::DeliveryLedger
+    + cutover::CutoverLedger
     + reconcile::ReconcileLedger
     + report::ReportLedger
     + operator::OperatorLedger
@@ -101,6 +103,7 @@ impl<T> Ledger for T where
         + accrual::AccrualLedger
         + posting::PostingLedger
         + delivery::DeliveryLedger
+        + cutover::CutoverLedger
         + reconcile::ReconcileLedger
         + report::ReportLedger
         + operator::OperatorLedger

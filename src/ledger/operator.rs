@@ -81,8 +81,7 @@ pub struct NoticesStatus {
     pub newest_at: Timestamp,
 }
 
-/// How much of a customer's usage may be billed twice, or not at all, until what is held is
-/// decided.
+/// How much of a customer's usage may be billed twice, or not at all, while it is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtRisk {
     /// The provider instance.
@@ -93,8 +92,7 @@ pub struct AtRisk {
     pub meter: String,
     /// How many events and balances are held.
     pub items: i64,
-    /// Their quantities, added up without their signs: a held `+5` does not make up for a held
-    /// `-5`.
+    /// Their quantities, without their signs: a held `+5` does not make up for a held `-5`.
     pub quantity: Quantity,
 }
 
@@ -134,6 +132,10 @@ pub struct ProviderStatus {
     pub livemode: Option<bool>,
     /// Why nothing is sent, and since when.
     pub pause: Option<(String, Timestamp)>,
+    /// Whether it is in shadow.
+    pub in_shadow: bool,
+    /// How many balances have usage that was written off, as another program told it.
+    pub told_before: i64,
 }
 
 /// One line of the books: a balance, and the bracket that the provider's holding lies in.
@@ -169,6 +171,8 @@ pub struct BookLine {
     pub low: Quantity,
     /// The most it holds.
     pub high: Quantity,
+    /// What was written off of it, as another program told it.
+    pub told_before: Quantity,
     /// Whether more than that may be there all the same: a ledger that was lost may have told usage
     /// of this time, and the sources have not sent it again yet.
     pub unbounded: bool,
@@ -287,8 +291,7 @@ pub struct TraceBooking {
     pub hold: Option<(String, String)>,
     /// The events that cover one of the lines, and the cancels of those, oldest first.
     pub events: Vec<TraceEvent>,
-    /// The invoices of the billing period that the window begins in, each with what it bills of all
-    /// usage of that period, once it is final.
+    /// The invoices of the period that the window begins in, with what each bills, once final.
     pub invoices: Vec<(String, Option<Quantity>)>,
     /// What people decided of the balance.
     pub resolutions: Vec<TraceResolution>,

@@ -13,6 +13,7 @@ use crate::domain::period::Billing;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{Timestamp, Window};
+use crate::domain::write_off::PolicyWriteOff;
 
 /// What posting needs to know of a balance's earlier event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub struct DueBalance {
     pub still_told: StillTold,
 }
 
-/// A balance whose window holds a bound of periods.
+/// A balance whose usage belongs to several windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spanning {
     /// The balance.
@@ -87,6 +88,8 @@ pub struct Spanning {
     pub version: i64,
     /// Whether its windows can only be told whole.
     pub whole: bool,
+    /// Where its window ends beside the bounds of periods: where another program's telling does.
+    pub bill_from: Option<Timestamp>,
 }
 
 /// Whether usage that a balance was given is still told by events of those that gave it.
@@ -150,8 +153,8 @@ pub struct Posting {
     /// What is carried as a transfer: the balance is held as late instead where that is not just
     /// what no event covers.
     pub carry: Option<Carry>,
-    /// How much of what no event covers is written off, as the route's policy wants it.
-    pub write_off: Option<Quantity>,
+    /// How much of what no event covers is written off, and by which policy.
+    pub write_off: Option<PolicyWriteOff>,
     /// What is left untold, as it is finer than the provider takes.
     pub finer: Quantity,
     /// Why what remains cannot be told.
@@ -224,10 +227,10 @@ pub trait PostingLedger: Send + Sync {
     /// When the ledger cannot be read.
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError>;
 
-    /// Gives each of these balances' usage to balances whose windows end where periods do, or whose
-    /// windows are whole and of one period; skipped where the version is another by now. What was
-    /// told of the old ones is taken back by posting, as all that is told too much. Answers how
-    /// many were parted.
+    /// Gives each of these balances' usage to balances whose windows end where periods do, and
+    /// where its `bill_from` says, or whose windows are whole and of one side; skipped where the
+    /// version is another by now. What was told of the old ones is taken back by posting, as all
+    /// that is told too much. Answers how many were parted.
     ///
     /// # Errors
     /// Then nothing was changed.

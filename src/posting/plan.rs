@@ -1,9 +1,10 @@
 //! The plan: how to close the difference between what a provider should hold and what it was told.
 //! PURE. Here: one total function over a balance, its events, what the provider can do, the period
-//! and the policy. Never here: bytes, the ledger, a clock. Read next: [`lower`], then
-//! [`super::poster`].
+//! and the policy. Never here: bytes, the ledger, a clock. Read next: [`before`], then
+//! down the list, and [`super::poster`].
 //!
-//! The order of the moves is fixed, cheapest and safest first: wait for the balance's time;
+//! The order of the moves is fixed, cheapest and safest first: leave what another program told
+//! before; wait for the balance's time;
 //! withdraw what was never leased, supersede what was definitely refused; wait for what is unknown;
 //! cancel by identifier where one event's whole quantity is what must go; overwrite, or take
 //! entries away, where the meter is told so; tell the rest; carry it into the open period where the
@@ -16,9 +17,11 @@ use crate::domain::period::{BillingStanding, LatePolicy};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
+use crate::domain::write_off::{Ground, PolicyWriteOff};
 use crate::ledger::posting::{Carry, DueBalance, PostedEvent};
 use crate::provider::{Capabilities, ToldAs};
 
+mod before;
 mod entry;
 mod level;
 mod lower;
@@ -45,6 +48,8 @@ pub struct Rules<'a> {
     pub late: LatePolicy,
     /// The period that late usage can be carried into, if one is open.
     pub next_period: Option<Window>,
+    /// From when on its usage is told by this program, where another told it before.
+    pub bill_from: Option<Timestamp>,
     /// How many entries its account still takes, where that has a limit.
     pub entries_left: Option<usize>,
     /// The provider's time.
@@ -64,8 +69,8 @@ pub struct Plan {
     pub tell: Vec<Tell>,
     /// What remains and is carried, and into which window of an open period.
     pub carry: Option<Carry>,
-    /// How much of what remains is written off.
-    pub drop: Option<Quantity>,
+    /// How much of what remains is written off, and why.
+    pub drop: Option<PolicyWriteOff>,
     /// How much of what remains is finer than the provider takes, and waits for more.
     pub finer: Quantity,
     /// Why what remains cannot be told, and the particulars.
@@ -131,7 +136,9 @@ impl Plan {
     fn leave_to_policy(&mut self, rest: &Quantity, at: Timestamp, rules: &Rules<'_>) {
         match (rules.late, rules.next_period) {
             // What was billed too much is never forgotten.
-            (LatePolicy::Drop, _) if !rest.is_negative() => self.drop = Some(rest.clone()),
+            (LatePolicy::Drop, _) if !rest.is_negative() => {
+                self.drop = Some(PolicyWriteOff { amount: rest.clone(), ground: Ground::Late });
+            }
             (LatePolicy::NextPeriod, Some(next)) => {
                 let end = next.end.min(next.start.plus_micros(CARRIED_WINDOW_MICROS));
                 let into = Window { start: next.start, end };
@@ -170,6 +177,9 @@ pub enum Means {
 /// Makes the plan for a balance that is due.
 #[must_use]
 pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
+    if let Some(plan) = before::told_before(due, rules) {
+        return plan;
+    }
     if is_of_another_kind(due, rules) {
         return Plan::held(of_another_kind(due));
     }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 
 use super::plan::{Means, Plan, Rules, Tell, cancel_deadline, deadline, plan};
 use crate::domain::balance::BalanceKey;
+use crate::domain::cutover::{Mode, Side, Telling, side};
 use crate::domain::entries;
 use crate::domain::event::{EventIntent, Identifier, Says};
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::CLOSING_MARGIN_MICROS;
 use crate::domain::policies::Policies;
@@ -43,6 +45,7 @@ pub struct Poster {
     ledger: Arc<dyn PosterLedger>,
     provider: Arc<dyn Provider>,
     policies: HashMap<ProviderMeter, Policies>,
+    telling: Telling,
 }
 
 impl Poster {
@@ -59,6 +62,7 @@ impl Poster {
             ledger,
             provider,
             policies: HashMap::new(),
+            telling: Telling::default(),
         }
     }
 
@@ -66,6 +70,29 @@ impl Poster {
     #[must_use]
     pub fn following(self, policies: HashMap<ProviderMeter, Policies>) -> Self {
         Self { policies, ..self }
+    }
+
+    /// The same, which never tells usage of before a cutover, and nothing at all in shadow.
+    #[must_use]
+    pub fn telling(self, telling: Telling) -> Self {
+        Self { telling, ..self }
+    }
+
+    /// The balances of `due` whose usage belongs to several windows. How those of a meter that
+    /// cannot be told are parted is not known: they wait.
+    fn spanning(&self, due: &[DueBalance], able: &[Able]) -> Vec<Spanning> {
+        let spanning = |(each, able): (&DueBalance, &Able)| {
+            let DueBalance { balance, spans_bound, .. } = each;
+            let whole = match able.as_ref().ok()?.told_as {
+                ToldAs::Total | ToldAs::Last => true,
+                ToldAs::Delta | ToldAs::EachRecord | ToldAs::Entry | ToldAs::Level => false,
+            };
+            let bill_from = self.telling.cutover.of(&balance.key).filter(|_| can_be_parted(each));
+            let across = side(balance.key.window, bill_from) == Side::Across;
+            let (id, version) = (balance.id, balance.version);
+            (*spans_bound || across).then_some(Spanning { balance: id, version, whole, bill_from })
+        };
+        due.iter().zip(able).filter_map(spanning).collect()
     }
 
     fn posting(
@@ -88,6 +115,7 @@ impl Poster {
             billing: due.billing.standing(due.balance.newest_at, provider_now),
             late,
             next_period: due.billing.next,
+            bill_from: self.telling.cutover.of(&due.balance.key),
             entries_left: entries.left(&due.balance.key.account, &capabilities),
             provider_now,
             now,
@@ -201,23 +229,18 @@ impl Poster {
     }
 }
 
+/// Whether what another program told can be parted from the rest of a balance's window: a sum can,
+/// while nothing of it was told here.
+fn can_be_parted(due: &DueBalance) -> bool {
+    let balance = &due.balance;
+    balance.fold == Fold::Sum
+        && balance.key.record.is_none()
+        && !balance.accrued.is_zero()
+        && due.events.is_empty()
+}
+
 /// What a balance's meter can be told, or why it cannot.
 type Able = Result<Capabilities, CannotTell>;
-
-/// Those balances whose windows hold bounds of periods. How those of a meter that cannot be told
-/// are parted is not known: they wait.
-fn spanning(due: &[DueBalance], able: &[Able]) -> Vec<Spanning> {
-    let spanning = due.iter().zip(able).filter(|(each, _)| each.spans_bound);
-    spanning
-        .filter_map(|(DueBalance { balance, .. }, able)| {
-            let whole = match able.as_ref().ok()?.told_as {
-                ToldAs::Total | ToldAs::Last => true,
-                ToldAs::Delta | ToldAs::EachRecord | ToldAs::Entry | ToldAs::Level => false,
-            };
-            Some(Spanning { balance: balance.id, version: balance.version, whole })
-        })
-        .collect()
-}
 
 /// What is known of entries while more are planned, of several balances at once.
 #[derive(Debug, Default)]
@@ -318,6 +341,10 @@ impl Service for Poster {
     }
 
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
+        // What is due stays due: no event is made of it that could be sent.
+        if self.telling.mode == Mode::Shadow {
+            return Ok(Step::default());
+        }
         // Before first contact nothing is known of the provider's clock, nor of its meters.
         let Some(clock) = self.ledger.provider_facts(&self.provider_name).await?.clock else {
             return Ok(Step::default());
@@ -338,7 +365,7 @@ impl Service for Poster {
         let provider_now = clock.estimate(now);
         let able = |each: &DueBalance| self.provider.capabilities(&each.balance.key.meter);
         let able: Vec<Able> = due.iter().map(able).collect();
-        let spanning = spanning(&due, &able);
+        let spanning = self.spanning(&due, &able);
         if !spanning.is_empty() {
             let parted = self.ledger.part_at_bounds(&spanning, now).await?;
             if parted > 0 {

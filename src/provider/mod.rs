@@ -115,6 +115,7 @@ pub mod billing;
 pub mod documents;
 pub mod inspection;
 pub mod wire;
+pub mod shadowed;
 pub mod stripe;
 pub mod chargebee;
 

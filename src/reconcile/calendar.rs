@@ -48,12 +48,18 @@ pub fn uncovered(range: Window, periods: &[Window]) -> Vec<Window> {
     parts
 }
 
+/// The first multiple of `grain_micros` that is not before `at`.
+#[must_use]
+pub fn ceiling(at: Timestamp, grain_micros: i64) -> Timestamp {
+    at.plus_micros(grain_micros - 1).floor_to(grain_micros)
+}
+
 /// The span that a total of `span` can be asked for: its bounds rounded outwards to `grain`, and no
 /// later than `until`, as whether a provider tells of a span that is not over is not known.
 #[must_use]
 pub fn hull(span: Window, grain_micros: i64, until: Timestamp) -> Option<Window> {
     let start = span.start.floor_to(grain_micros);
-    let end = span.end.plus_micros(grain_micros - 1).floor_to(grain_micros);
+    let end = ceiling(span.end, grain_micros);
     let end = end.min(until.floor_to(grain_micros));
     (start < end).then_some(Window { start, end })
 }

@@ -32,6 +32,12 @@ pub struct Bracket {
 }
 
 impl Bracket {
+    /// The bracket of nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { low: Quantity::zero(), high: Quantity::zero() }
+    }
+
     /// The bracket of events.
     #[must_use]
     pub fn of(events: &[LaneEvent]) -> Self {
@@ -84,6 +90,11 @@ impl Bracket {
                 }
             }
         }
+    }
+
+    /// The same with what another program told beside it.
+    fn with(&self, other: &Self) -> Self {
+        Self { low: &self.low + &other.low, high: &self.high + &other.high }
     }
 
     /// Whether a total lies inside.
@@ -173,20 +184,31 @@ pub fn of_total(compared: &Compared<'_>, promise: &ReadBack) -> Option<Found> {
     Some(Found { kind, quantity: difference, detail, suspects: search.suspects(events) })
 }
 
+/// What was told of a period that an invoice bills.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldOf<'a> {
+    /// By this program.
+    pub events: &'a [LaneEvent],
+    /// By another program, before that.
+    pub before: &'a Bracket,
+    /// How it comes to what is billed.
+    pub bills: Fold,
+}
+
 /// How an invoice's quantity differs from what its period holds, if it does: from the provider's
 /// `total` of exactly that period, where there is one and it is what is billed; else from what the
-/// events make possible.
+/// events make possible, with what another program told of it.
 #[must_use]
 pub fn of_invoice(
     (billed, invoice): (&Quantity, &str),
     total: Option<&Quantity>,
-    (events, bills): (&[LaneEvent], Fold),
+    ToldOf { events, before, bills }: ToldOf<'_>,
     digits_max: u32,
 ) -> Option<Found> {
     let total = total.filter(|_| bills == Fold::Sum);
     let bracket = match total {
         Some(total) => Bracket { low: total.clone(), high: total.clone() },
-        None => Bracket::of_bill(events, bills),
+        None => Bracket::of_bill(events, bills).with(before),
     };
     let due = bracket.billable();
     if due.contains(billed) {

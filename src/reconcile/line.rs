@@ -2,12 +2,15 @@
 //! difference is narrowed to, and what waits in front of routes as a difference. Never here: a
 //! reading. Read next: [`super::reporter`].
 
+use super::calendar::ceiling;
 use super::drift::Bracket;
+use super::keeper::KeepError;
 use super::parts::Part;
 use crate::domain::drift::{DriftKind, Role};
-use crate::domain::names::ProviderMeter;
+use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp, Window};
+use crate::ledger::LedgerError;
 use crate::ledger::report::{
     BilledPeriod, Comparand, Drift, Found, ParkedUsage, Question, Run, records_said,
 };
@@ -65,16 +68,46 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The ledger could not be read.
+    #[error("the ledger cannot be read")]
+    Ledger(#[from] LedgerError),
+    /// The report could not be kept, or its requests not be counted.
+    #[error("the report cannot be kept")]
+    NotKept(#[source] KeepError),
+    /// The provider's clock and meters are not known.
+    #[error("{0} was never contacted: `tallyd run` has to reach it once")]
+    NeverContacted(ProviderName),
+    /// The budget of reads does not allow it.
+    #[error(
+        "it takes {needed} requests for totals, and {left} of {of} in 30 days are left: ask for \
+         fewer accounts, meters or periods, or raise reads_per_month"
+    )]
+    Spent {
+        /// Requests that it takes.
+        needed: u32,
+        /// Requests that are left.
+        left: u32,
+        /// Requests in 30 days.
+        of: u32,
+    },
+}
+
 /// The whole days that a line's difference lies in, once they are over; nothing where it has none
 /// that days could narrow.
 #[must_use]
 pub fn days_of(row: &Row, provider_now: Timestamp) -> Option<(Seen, Window)> {
     let seen = row.seen?;
     row.found.iter().find(|found| by_total(found))?;
-    let days = Window {
-        start: seen.span.start.floor_to(MICROS_PER_DAY),
-        end: seen.span.end.plus_micros(MICROS_PER_DAY - 1).floor_to(MICROS_PER_DAY),
+    // It is asked for later than it begins only where another program told its beginning: that
+    // one's day is no part of the comparison.
+    let start = match seen.span.start > row.span.start {
+        true => ceiling(seen.span.start, MICROS_PER_DAY),
+        false => seen.span.start.floor_to(MICROS_PER_DAY),
     };
+    let days = Window { start, end: ceiling(seen.span.end, MICROS_PER_DAY) };
     let end = days.end.min(provider_now.floor_to(MICROS_PER_DAY));
     (days.start < end).then_some((seen, Window { end, ..days }))
 }

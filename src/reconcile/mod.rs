@@ -18,11 +18,13 @@ pub mod listener;
 pub mod suspects;
 pub mod drift;
 pub mod parts;
+mod target;
 pub mod calendar;
 pub mod line;
 pub mod remedy;
 pub mod keeper;
 pub mod reporter;
+pub mod surveyor;
 
 /// Requests for totals in any 30 days, when the operator set none. Stripe gives 10,000 reads a
 /// month at least; first contacts take 1,440 of them, a paused provider's probes and people's own

@@ -9,60 +9,36 @@
 use std::sync::Arc;
 
 use super::Settings;
-use super::calendar::{hull, uncovered};
-use super::drift::{Bracket, Compared, disproved, late, of_invoice, of_total, unread};
+use super::calendar::uncovered;
+use super::drift::{Bracket, Compared, ToldOf, disproved, late, of_invoice, of_total, unread};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen};
-use super::keeper::{KeepError, Keeper};
-use super::line::{Report, Row, Seen, by_total, days_of, explain_by_days, named, unmapped};
+use super::keeper::Keeper;
+use super::line::{
+    Report, ReportError, Row, Seen, by_total, days_of, explain_by_days, named, unmapped,
+};
 use super::parts::{acknowledged, parts};
 use super::remedy::disprove;
 use super::span::calls;
+use super::surveyor::SurveyorLedger;
+use super::target::{Foreign, Target};
 use crate::clock::Clock;
+use crate::domain::cutover::Telling;
 use crate::domain::drift::DriftKind;
 use crate::domain::fold::Fold;
-use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::names::ProviderMeter;
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
 use crate::domain::reading::{FindingKind, Grouping};
 use crate::domain::time::{MICROS_PER_MINUTE, Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::delivery::DeliveryLedger;
-use crate::ledger::reconcile::{Comparison, Judged, LaneEvent, LaneId, ReconcileLedger};
-use crate::ledger::report::{
-    BilledPeriod, Comparand, Drift, FinalPeriod, Found, Question, ReportLedger, Run,
-};
+use crate::ledger::cutover::Opening;
+use crate::ledger::reconcile::{Comparison, Judged, LaneEvent, LaneId};
+use crate::ledger::report::{Comparand, Drift, FinalPeriod, Found, Question, ReportLedger, Run};
 use crate::provider::{Provider, ReadBack};
 
 /// What a report reads.
-pub trait ReporterLedger: ReportLedger + ReconcileLedger + DeliveryLedger {}
-impl<T: ReportLedger + ReconcileLedger + DeliveryLedger> ReporterLedger for T {}
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// The ledger could not be read.
-    #[error("the ledger cannot be read")]
-    Ledger(#[from] LedgerError),
-    /// The report could not be kept, or its requests not be counted.
-    #[error("the report cannot be kept")]
-    NotKept(#[source] KeepError),
-    /// The provider's clock and meters are not known.
-    #[error("{0} was never contacted: `tallyd run` has to reach it once")]
-    NeverContacted(ProviderName),
-    /// The budget of reads does not allow it.
-    #[error(
-        "it takes {needed} requests for totals, and {left} of {of} in 30 days are left: ask for \
-         fewer accounts, meters or periods, or raise reads_per_month"
-    )]
-    Spent {
-        /// Requests that it takes.
-        needed: u32,
-        /// Requests that are left.
-        left: u32,
-        /// Requests in 30 days.
-        of: u32,
-    },
-}
+pub trait ReporterLedger: ReportLedger + SurveyorLedger {}
+impl<T: ReportLedger + SurveyorLedger> ReporterLedger for T {}
 
 /// Makes reports on the agreement with one provider instance.
 pub struct Reporter {
@@ -70,17 +46,7 @@ pub struct Reporter {
     ledger: Arc<dyn ReporterLedger>,
     provider: Arc<dyn Provider>,
     clock: Arc<dyn Clock>,
-}
-
-/// A total that is to be read.
-struct Target {
-    comparand: Comparand,
-    span: Window,
-    /// What can be asked for; nothing where it has not begun.
-    asked: Option<(Window, ReadBack)>,
-    /// Why it cannot be asked for; nothing where that is no fault.
-    why: Option<String>,
-    invoices: Vec<BilledPeriod>,
+    telling: Telling,
 }
 
 /// What is known before anything is read.
@@ -102,7 +68,13 @@ impl Reporter {
         provider: Arc<dyn Provider>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { settings, ledger, provider, clock }
+        Self { settings, ledger, provider, clock, telling: Telling::default() }
+    }
+
+    /// The same, which compares nothing that another program told.
+    #[must_use]
+    pub fn telling(self, telling: Telling) -> Self {
+        Self { telling, ..self }
     }
 
     /// Compares what `question` names, and has the run kept.
@@ -168,12 +140,41 @@ impl Reporter {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn billed(&self, period: &FinalPeriod) -> Result<Option<Found>, LedgerError> {
-        let events = match period.lane {
-            Some(lane) => self.ledger.lane_events(lane, period.span, u32::MAX).await?,
+        let FinalPeriod { account, meter, lane, span, billed, .. } = period;
+        let of = Comparand {
+            account: account.clone(),
+            meter: meter.clone(),
+            lane: *lane,
+            periods: Vec::new(),
+        };
+        let Some((own, before)) = self.before(&of, *span).await? else { return Ok(None) };
+        let events = match lane {
+            Some(lane) => self.ledger.lane_events(*lane, own, u32::MAX).await?,
             None => Vec::new(),
         };
-        let (billed, bills) = (&period.billed, self.bills(&period.meter));
-        Ok(of_invoice((billed, period.invoice.as_str()), None, (&events, bills), u32::MAX))
+        let told = ToldOf { events: &events, before: &before, bills: self.bills(meter) };
+        Ok(of_invoice((billed, period.invoice.as_str()), None, told, u32::MAX))
+    }
+
+    /// The part of a period that this program tells, and what another told of it before; nothing
+    /// where that is not known, or no part of what is billed.
+    async fn before(
+        &self,
+        of: &Comparand,
+        span: Window,
+    ) -> Result<Option<(Window, Bracket)>, LedgerError> {
+        let from = match Foreign::of(of, span, &self.telling) {
+            Foreign::Nothing => return Ok(Some((span, Bracket::nothing()))),
+            Foreign::All => return Ok(None),
+            // Which record counts in a level may be the other program's.
+            Foreign::Before(_) if self.bills(&of.meter) != Fold::Sum => return Ok(None),
+            Foreign::Before(from) => from,
+        };
+        let before = Window { start: span.start, end: from };
+        let (provider, account) = (&self.settings.provider, &of.account);
+        let opening = self.ledger.opening(provider, account, &of.meter, before).await?;
+        let bracket = |opening: Opening| Bracket { low: opening.low, high: opening.high };
+        Ok(opening.map(|opening| (Window { start: from, end: span.end }, bracket(opening))))
     }
 
     /// How a meter's events come to what is billed of them.
@@ -216,26 +217,12 @@ impl Reporter {
             }
             spans.sort();
             for span in spans {
-                targets.push(self.target(&comparand, span, provider_now));
+                let able = self.provider.capabilities(&comparand.meter);
+                let telling = &self.telling;
+                targets.push(Target::new(&comparand, span, able, telling, provider_now));
             }
         }
         Ok(targets)
-    }
-
-    fn target(&self, comparand: &Comparand, span: Window, provider_now: Timestamp) -> Target {
-        let (asked, why) = match self.provider.capabilities(&comparand.meter) {
-            Err(cannot) => (None, Some(cannot.why)),
-            Ok(capabilities) => match capabilities.read_back {
-                None => (None, Some("the provider has no totals to read back".to_owned())),
-                Some(promise) => {
-                    let asked = hull(span, promise.grain_micros, provider_now);
-                    (asked.map(|asked| (asked, promise)), None)
-                }
-            },
-        };
-        let of_span = |period: &&BilledPeriod| period.span == span;
-        let invoices = comparand.periods.iter().filter(of_span).cloned().collect();
-        Target { comparand: comparand.clone(), span, asked, why, invoices }
     }
 
     /// Reads a total, and compares what is known of its span.
@@ -282,10 +269,14 @@ impl Reporter {
         // Only a total of exactly the period is what the invoice should say.
         let whole = total.as_ref().filter(|_| asked.is_some_and(|(asked, _)| asked == span));
         for period in &invoices {
-            if let Some(billed) = &period.billed {
+            if let Some(billed) = &period.billed
+                && let Some((own, before)) = self.before(&comparand, span).await?
+            {
                 let invoice = period.invoice.as_ref().map_or("of it", |invoice| invoice.as_str());
                 let digits = asked.map_or(u32::MAX, |(_, promise)| promise.digits_max);
-                let told = (&exact[..], self.bills(&comparand.meter));
+                let events = &within(own);
+                let bills = self.bills(&comparand.meter);
+                let told = ToldOf { events, before: &before, bills };
                 found.extend(of_invoice((billed, invoice), whole, told, digits));
             }
         }

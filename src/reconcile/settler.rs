@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use super::Settings;
 use super::explain::{Share, share};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen, judge, next_grouping};
-use super::span::{Outlook, calls, horizons, plan};
+use super::span::{Outlook, calls, horizons, own_parts, plan};
 use crate::domain::answer::Answer;
+use crate::domain::cutover::{Mode, Telling};
 use crate::domain::names::ProviderMeter;
 use crate::domain::reading::{FindingKind, Grouping};
 use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
@@ -50,6 +51,7 @@ pub struct Settler {
     ledger: Arc<dyn SettlerLedger>,
     provider: Arc<dyn Provider>,
     observer: Observer,
+    telling: Telling,
     state: Mutex<State>,
 }
 
@@ -91,7 +93,14 @@ impl Settler {
         observer: Observer,
     ) -> Self {
         let name = format!("reconciliation with {}", settings.provider);
-        Self { name, settings, ledger, provider, observer, state: Mutex::default() }
+        let (telling, state) = (Telling::default(), Mutex::default());
+        Self { name, settings, ledger, provider, observer, telling, state }
+    }
+
+    /// The same, which compares nothing that another program told.
+    #[must_use]
+    pub fn telling(self, telling: Telling) -> Self {
+        Self { telling, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,10 +151,10 @@ impl Settler {
         budget: &mut Budget,
         now: Timestamp,
     ) -> Result<Done, LedgerError> {
-        let Some(span) = self.span(lane, outlook).await? else {
+        let Some((span, grouping)) = self.span(lane, outlook).await? else {
             return self.pass_over(lane, outlook, now).await;
         };
-        let price = calls(lane.grouping, span);
+        let price = calls(grouping, span);
         let left = if lane.waits { budget.waiting } else { budget.others };
         if price > left {
             return Ok(Done::TooDear);
@@ -153,7 +162,7 @@ impl Settler {
         budget.waiting = budget.waiting.saturating_sub(price);
         budget.others = budget.others.saturating_sub(price).min(budget.waiting);
         self.ledger.count_reads(&self.settings.provider, price, now).await?;
-        let read = self.provider.read_totals(&lane.meter, &lane.account, span, lane.grouping).await;
+        let read = self.provider.read_totals(&lane.meter, &lane.account, span, grouping).await;
         let totals = match read {
             Ok(totals) => totals,
             Err(answer) => return self.unanswered(lane, outlook, &answer, now).await,
@@ -165,29 +174,34 @@ impl Settler {
             return self.pass_over(lane, outlook, now).await;
         };
         let outlook = Outlook { provider_now: provider_at, ..*outlook };
-        let parts = self.judge(lane, &totals, &outlook).await?;
+        let parts = self.judge(lane, &totals, grouping, &outlook).await?;
         for part in &parts {
             self.tell(lane, part);
         }
-        let grouping = next_grouping(lane.grouping, &parts, outlook.promise.grain_micros);
+        let grouping = next_grouping(grouping, &parts, outlook.promise.grain_micros);
         let comparison = Comparison { lane: lane.lane, grouping, provider_at, parts };
         self.ledger.conclude(comparison, now).await.map(Done::Concluded)
     }
 
-    /// The span to ask for: the one that waits for its second look, as long as it can be judged.
+    /// The span to ask for, and how finely: the one that waits for its second look, as long as it
+    /// can be judged. What another program told is in none.
     async fn span(
         &self,
         lane: &UnprovenLane,
         outlook: &Outlook<'_>,
-    ) -> Result<Option<Window>, LedgerError> {
-        if let Some(again) = lane.first_seen {
+    ) -> Result<Option<(Window, Grouping)>, LedgerError> {
+        let bill_from = self.telling.cutover.bill_from(&lane.account, &lane.meter);
+        let is_ours = |span: &Window| bill_from.is_none_or(|from| from <= span.start);
+        if let Some(again) = lane.first_seen.filter(is_ours) {
             let events = self.ledger.lane_events(lane.lane, again, EVENTS_MAX).await?;
             let clear = || !events.iter().any(|event| outlook.blocks(event));
             if lane.grouping != Grouping::Whole || clear() {
-                return Ok(Some(again));
+                return Ok(Some((again, lane.grouping)));
             }
         }
-        for mut horizon in horizons(lane) {
+        let all = horizons(lane);
+        let parts = all.into_iter().flat_map(|each| own_parts(each, lane.grouping, bill_from));
+        for (mut horizon, grouping) in parts {
             let mut events = self.ledger.lane_events(lane.lane, horizon, EVENTS_MAX).await?;
             if u32::try_from(events.len()).unwrap_or(u32::MAX) >= EVENTS_MAX
                 && let Some(last) = events.last()
@@ -196,8 +210,8 @@ impl Settler {
                 horizon.end = horizon.end.min(cut);
                 events.retain(|event| event.occurred_at < cut);
             }
-            if let Some(span) = plan(lane.grouping, horizon, &events, outlook) {
-                return Ok(Some(span));
+            if let Some(span) = plan(grouping, horizon, &events, outlook) {
+                return Ok(Some((span, grouping)));
             }
         }
         Ok(None)
@@ -236,6 +250,7 @@ impl Settler {
         &self,
         lane: &UnprovenLane,
         totals: &Totals,
+        grouping: Grouping,
         outlook: &Outlook<'_>,
     ) -> Result<Vec<Judged>, LedgerError> {
         let (Some(first), Some(last)) = (totals.parts.first(), totals.parts.last()) else {
@@ -264,7 +279,7 @@ impl Settler {
                 events: within,
                 untold: &untold,
                 read_at: outlook.provider_now,
-                grouping: lane.grouping,
+                grouping,
             };
             let found = judge(&reading, outlook.promise);
             let found = if found.fates.is_empty() || self.seen_twice(lane, &found, outlook).await? {
@@ -324,6 +339,10 @@ impl Settler {
     /// Compares what is due at `now`.
     async fn look(&self, now: Timestamp) -> Result<Step, LedgerError> {
         let mut step = Step { wake_at: Some(now.plus_micros(LOOK_MICROS)), ..Step::default() };
+        // Its totals are another program's work: they prove nothing of what waits here.
+        if self.telling.mode == Mode::Shadow {
+            return Ok(step);
+        }
         let facts = self.ledger.provider_facts(&self.settings.provider).await?;
         let Some(clock) = facts.clock.filter(|_| facts.pause.is_none()) else { return Ok(step) };
         let provider_now = clock.estimate(now);

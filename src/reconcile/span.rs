@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::calendar::ceiling;
 use super::explain::{Share, is_young, share};
 use crate::domain::reading::Grouping;
 use crate::domain::state::{EventState, HoldReason};
@@ -73,6 +74,30 @@ pub fn horizons(lane: &UnprovenLane) -> Vec<Window> {
     }
 }
 
+/// The parts of a horizon that this program alone tells from `bill_from` on, and how finely each is
+/// asked for. A day or an hour that this instant lies in has no total that is not another program's
+/// as well: the rest of it is asked for as a whole.
+#[must_use]
+pub fn own_parts(
+    horizon: Window,
+    grouping: Grouping,
+    bill_from: Option<Timestamp>,
+) -> Vec<(Window, Grouping)> {
+    let Some(from) = bill_from.filter(|from| horizon.start < *from) else {
+        return vec![(horizon, grouping)];
+    };
+    let start = match grouping {
+        Grouping::Whole => from,
+        Grouping::Day => ceiling(from, MICROS_PER_DAY),
+        Grouping::Hour => ceiling(from, MICROS_PER_HOUR),
+    };
+    let parts = [
+        (Window { start, end: horizon.end }, grouping),
+        (Window { start: from, end: start.min(horizon.end) }, Grouping::Whole),
+    ];
+    parts.into_iter().filter(|(part, _)| part.start < part.end).collect()
+}
+
 /// The span to be asked for: `events` are all of the lane within `horizon`, oldest first. Nothing
 /// where nothing can be judged yet.
 #[must_use]
@@ -104,7 +129,9 @@ pub fn plan(
             (start, blocked.range(first..).next().copied().unwrap_or(horizon.end))
         }
         // Each part is judged by itself, and one that is blocked is left out then.
-        Grouping::Day | Grouping::Hour => (first.floor_to(MICROS_PER_DAY), horizon.end),
+        Grouping::Day | Grouping::Hour => {
+            (first.floor_to(MICROS_PER_DAY).max(horizon.start), horizon.end)
+        }
     };
     // Whether a provider tells of a span that is not over is not known.
     let end = end.min(outlook.provider_now.floor_to(grain));
@@ -196,6 +223,27 @@ mod tests {
         moving[0] = event(100, EventState::Unknown, 160);
         assert_eq!(planned(Grouping::Whole, &moving, 1_000), Some((101, 580)));
         assert_eq!(planned(Grouping::Whole, &all[15..], 1_000), None);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_that_another_program_told() {
+        let day = Window { start: DAY, end: minute(3 * 1_440) };
+        let said = |grouping, from: Option<i64>| -> Vec<(i64, i64, Grouping)> {
+            let minutes = |at: Timestamp| at.micros_since(DAY) / MICROS_PER_MINUTE;
+            own_parts(day, grouping, from.map(minute))
+                .into_iter()
+                .map(|(part, grouping)| (minutes(part.start), minutes(part.end), grouping))
+                .collect()
+        };
+        let (whole, day, hour) = (Grouping::Whole, Grouping::Day, Grouping::Hour);
+        assert_eq!(said(day, None), [(0, 4_320, day)]);
+        assert_eq!(said(day, Some(-10)), [(0, 4_320, day)]);
+        assert_eq!(said(whole, Some(90)), [(90, 4_320, whole)]);
+        assert_eq!(said(day, Some(90)), [(1_440, 4_320, day), (90, 1_440, whole)]);
+        assert_eq!(said(hour, Some(90)), [(120, 4_320, hour), (90, 120, whole)]);
+        assert_eq!(said(hour, Some(120)), [(120, 4_320, hour)]);
+        assert_eq!(said(day, Some(4_000)), [(4_000, 4_320, whole)]);
+        assert_eq!(said(whole, Some(5_000)), []);
     }
 
     #[test]

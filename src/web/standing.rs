@@ -119,5 +119,7 @@ fn provider_json(status: &ProviderStatus) -> Value {
         "account": status.account,
         "livemode": status.livemode,
         "pause": pause,
+        "in_shadow": status.in_shadow,
+        "balances_told_before": status.told_before,
     })
 }

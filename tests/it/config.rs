@@ -6,6 +6,7 @@ use tallyd::config::{Config, Outside, Overrides, Problems, SecretPolicy, load_te
 
 mod change;
 mod clock;
+mod cutover;
 mod events;
 mod example;
 mod refusals;

@@ -297,14 +297,14 @@ async fn held_balance(folder: &Path) -> Arc<SqliteLedger> {
 
 #[tokio::test]
 async fn a_held_balance_is_written_off_or_said_to_be_billed_and_is_never_told_again() {
-    for said in [Verdict::WriteOff, Verdict::Billed] {
+    for said in [Verdict::WriteOff, Verdict::ToldBefore, Verdict::Billed] {
         let folder = tempfile::tempdir().unwrap();
         let ledger = held_balance(folder.path()).await;
         assert_eq!(books(&ledger).await, ["1", "0", "1"]);
         let why = refused(&ledger, &verdict(&ledger, "balance:1", Verdict::NotBilled).await).await;
         assert!(why.contains("never told"), "{why}");
         let why = refused(&ledger, &verdict(&ledger, "balance:1", Verdict::First).await).await;
-        assert!(why.contains("of a balance say billed or write-off"), "{why}");
+        assert!(why.contains("say billed, write-off or told-before"), "{why}");
         let resolution = verdict(&ledger, "balance:1", said).await;
         assert_eq!(done(&ledger, &resolution).await.records, 1);
         assert_eq!(books(&ledger).await, ["0", "0", "0"]);

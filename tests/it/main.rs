@@ -29,6 +29,8 @@ mod provider_stripe;
 mod batches;
 /// What is held, and decided by people.
 mod holds;
+/// Taking over from another program: what that told is never told again.
+mod cutover;
 /// Backups, and ledgers that are not the one usage was sent from.
 mod fence;
 /// What providers announce, in the ledger: kept once, in whatever order it comes.

@@ -10,6 +10,7 @@ use tallyd::accrual::widen::Widening;
 use tallyd::clock::{Clock as _, ManualClock};
 use tallyd::domain::billing::{BilledItem, InvoiceStatus, Subscription, SubscriptionStatus};
 use tallyd::domain::correction::{Change, Correction};
+use tallyd::domain::cutover::{Cutover, Mode, Telling};
 use tallyd::domain::names::{
     AccountName, CorrectionName, ProviderMeter, RecordId, SourceName, SubscriptionId,
 };
@@ -63,7 +64,20 @@ impl Stage {
         Self::open(span, route("calls"), vec![declared(Span::Hour)]).await
     }
 
+    /// As [`Self::hourly`], where another program told usage of until `minute`.
+    async fn taken_over(minute: i64) -> Self {
+        let cutover = Cutover { all: Some(at(minute)), ..Cutover::default() };
+        let telling = Telling { mode: Mode::Live, cutover };
+        let declared = vec![declared(Span::Hour)];
+        let setting = Setting { declared, telling, ..Setting::default() };
+        Self::with(TimeWindow::Hour, route("calls"), setting).await
+    }
+
     async fn open(span: TimeWindow, route: Route, declared: Vec<MeterPin>) -> Self {
+        Self::with(span, route, Setting { declared, ..Setting::default() }).await
+    }
+
+    async fn with(span: TimeWindow, route: Route, setting: Setting) -> Self {
         let sandbox = start_with(|stripe| {
             let meter = NewMeter::new("calls", stripe::Formula::Sum).pre_aggregated(span);
             stripe.meters = vec![meter];
@@ -71,7 +85,6 @@ impl Stage {
         .await;
         let clock = sandbox.clock.clone();
         let folder = tempfile::tempdir().unwrap();
-        let setting = Setting { declared, ..Setting::default() };
         let world = World::open(folder.path(), &sandbox, &clock, vec![route], setting).await;
         Self { world, sandbox, clock, _folder: folder }
     }
@@ -366,4 +379,22 @@ async fn a_meter_that_keeps_totals_and_was_not_declared_so_is_told_nothing() {
     stage.until(61).await;
     assert_eq!(stage.held().await, ["meter_mismatch"]);
     assert_eq!(stage.hours(), hours(&[]));
+}
+
+#[tokio::test]
+async fn the_total_of_the_window_in_which_tallyd_takes_over_is_left_to_the_program_before() {
+    let stage = Stage::taken_over(90).await;
+    for (id, minute) in [("r1", 50), ("r2", 70), ("r3", 89), ("r4", 90), ("r5", 119)] {
+        stage.book(id, minute, "1").await;
+    }
+    stage.book("r6", 125, "1").await;
+    stage.until(250).await;
+    // The hour that both share holds what the other program told of it, and nothing overwrites it.
+    assert_eq!(stage.hours(), hours(&[(2, "3")]));
+    assert!(stage.sandbox.handle.events().iter().all(|event| event.timestamp >= NOON + 7_200));
+    stage.book("r7", 80, "1").await;
+    stage.correct("r3", "none", Change::Cancel).await;
+    stage.until(300).await;
+    assert_eq!(stage.hours(), hours(&[(2, "3")]));
+    assert_eq!(stage.held().await, Vec::<String>::new());
 }

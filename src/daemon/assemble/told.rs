@@ -15,6 +15,7 @@ use crate::daemon::providers::Instance;
 use crate::daemon::reporting::{self, Reporting};
 use crate::daemon::supervisor::{DRAIN_SECONDS_MAX, Supervisor};
 use crate::delivery::courier::Courier;
+use crate::domain::cutover::Telling;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::policies::Policies;
 use crate::ledger::LedgerError;
@@ -24,6 +25,7 @@ use crate::provider::{NoticeReader, Provider};
 use crate::reconcile::listener::Listener;
 use crate::reconcile::reporter::Reporter;
 use crate::reconcile::settler::Settler;
+use crate::reconcile::surveyor::Surveyor;
 use crate::service::changing::{Changing, Replaceable};
 use crate::service::pulse::Pulse;
 use crate::service::{Bell, Service, StepError};
@@ -67,6 +69,8 @@ struct Delivery {
 pub(in crate::daemon) struct Told {
     pub(in crate::daemon) name: ProviderName,
     around: Around,
+    /// Whether it is told, and from when on: that stays until a restart.
+    pub(in crate::daemon) telling: Telling,
     provider: Changing<dyn Provider>,
     /// From how many entries of an account on its windows are widened; nothing where they stay.
     widened_from: Changing<Option<u32>>,
@@ -88,14 +92,15 @@ impl Told {
         around: Around,
     ) -> Result<Self, LedgerError> {
         let name = instance.name().clone();
-        let poster_bell = Bell::default();
+        let (poster_bell, telling) = (Bell::default(), instance.telling.clone());
         let made = Made::of(instance, routes, &around, &poster_bell).await?;
         let Made { provider, delivery, policies, asides, reporting, widened_from } = made;
-        let poster = poster(&name, &around, &provider, &policies);
+        let poster = poster((&name, &telling), &around, &provider, &policies);
         let replaceable = |service| Arc::new(Replaceable::new(service));
         Ok(Self {
             name,
             around,
+            telling,
             provider: Changing::of(provider),
             widened_from: Changing::new(widened_from),
             policies: Changing::new(policies),
@@ -164,7 +169,8 @@ impl Told {
     /// what is in flight has ended.
     pub(in crate::daemon) fn replace(&self, made: Made) {
         let Made { provider, delivery, policies, asides, reporting, widened_from } = made;
-        self.poster.replace(poster(&self.name, &self.around, &provider, &policies));
+        let told = (&self.name, &self.telling);
+        self.poster.replace(poster(told, &self.around, &provider, &policies));
         for (place, aside) in self.asides.iter().zip(asides) {
             place.replace(aside);
         }
@@ -181,7 +187,8 @@ impl Told {
         let policies = policies_by_meter(routes, &self.name);
         if policies != *self.policies.present() {
             let provider = self.provider.present();
-            self.poster.replace(poster(&self.name, &self.around, &provider, &policies));
+            let told = (&self.name, &self.telling);
+            self.poster.replace(poster(told, &self.around, &provider, &policies));
             self.policies.replace(Arc::new(policies));
             self.ring();
         }
@@ -210,6 +217,7 @@ impl Made {
             reconcile,
             reports,
             widened_from,
+            telling,
         } = instance;
         provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
         let patience = Duration::from_millis(delivery.attempt_timeout_millis.into());
@@ -222,7 +230,7 @@ impl Made {
             clock.clone(),
             Arc::new(move |outcome| observed.0.answer(&observed.1, outcome)),
         );
-        let courier = Arc::new(courier.ringing(contacted.clone()));
+        let courier = Arc::new(courier.ringing(contacted.clone()).in_mode(telling.mode));
         let observed = (metrics.clone(), name.clone());
         let settler = Settler::new(
             reconcile.clone(),
@@ -230,13 +238,18 @@ impl Made {
             provider.clone(),
             Arc::new(move |finding| observed.0.finding(&observed.1, finding)),
         );
-        let mut asides: Vec<Arc<dyn Service>> = vec![Arc::new(settler)];
+        // It looks at what another program told.
+        let surveyor =
+            Surveyor::new(reconcile.clone(), ledger.clone(), provider.clone(), telling.clone());
+        let settler = settler.telling(telling.clone());
+        let mut asides: Vec<Arc<dyn Service>> = vec![Arc::new(settler), Arc::new(surveyor)];
         if let Some(reader) = billing {
             let (ledger, provider) = (ledger.clone(), provider.clone());
             asides.push(Arc::new(Listener::new(reconcile.clone(), ledger, provider, reader)));
         }
         // Makes reports: where a schedule says when, and on invoices that differ.
         let reporter = Reporter::new(reconcile, ledger.clone(), provider.clone(), clock.clone());
+        let reporter = reporter.telling(telling);
         let observed = (metrics.clone(), name.clone());
         let invoices: reporting::Observer =
             Arc::new(move |agreement| observed.0.invoice(&observed.1, agreement));
@@ -255,13 +268,13 @@ impl Made {
 }
 
 fn poster(
-    name: &ProviderName,
+    (name, telling): (&ProviderName, &Telling),
     around: &Around,
     provider: &Arc<dyn Provider>,
     policies: &HashMap<ProviderMeter, Policies>,
 ) -> Arc<dyn Service> {
     let poster = Poster::new(name.clone(), around.ledger.clone(), provider.clone());
-    Arc::new(poster.following(policies.clone()))
+    Arc::new(poster.following(policies.clone()).telling(telling.clone()))
 }
 
 /// Delivers by the newest courier until `stop`. One that another takes the place of leases nothing

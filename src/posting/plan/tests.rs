@@ -41,6 +41,7 @@ fn rules(capabilities: &Capabilities) -> Rules<'_> {
         billing: BillingStanding::Open,
         late: LatePolicy::Hold,
         next_period: None,
+        bill_from: None,
         entries_left: None,
         provider_now: NOON,
         now: NOON,
@@ -121,7 +122,10 @@ fn said(plan: &Plan) -> String {
     all.extend(plan.supersede.iter().map(|id| format!("supersede {id}")));
     all.extend(plan.tell.iter().map(tell));
     all.extend(plan.carry.iter().map(|next| format!("carry {}", next.amount)));
-    all.extend(plan.drop.iter().map(|dropped| format!("drop {dropped}")));
+    all.extend(plan.drop.iter().map(|off| match off.ground {
+        Ground::Late => format!("drop {}", off.amount),
+        Ground::ToldBefore(_) => format!("told before {}", off.amount),
+    }));
     all.extend(plan.hold.iter().map(|(reason, _)| format!("hold {reason}")));
     all.extend(plan.wait_until.iter().map(|at| format!("wait {}", at.micros_since(NOON))));
     all.join(", ")
@@ -395,6 +399,7 @@ fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
     assert_eq!(plan.tell[0].occurred_at, NOON.plus_seconds(2));
 }
 
+mod before;
 mod entries;
 mod levels;
 

@@ -183,7 +183,7 @@ impl Provider for Stripe {
     }
 
     fn account_prefix(&self) -> &'static str {
-        promises::ACCOUNT_PREFIX
+        settings::ACCOUNT_PREFIX
     }
 
     fn lanes(&self) -> Lanes {

@@ -59,9 +59,6 @@ pub const fn read_back_of_totals(span: Span) -> ReadBack {
     let grain_micros = span.micros();
     ReadBack { lag_micros: READ_BACK.landing_micros, grain_micros, ..READ_BACK }
 }
-/// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be
-/// refused as a meter's customer, and are not taken until that is known to be otherwise.
-pub const ACCOUNT_PREFIX: &str = "cus_";
 
 /// What Stripe promises for `meter`; `declared` is what the operator said of it.
 ///

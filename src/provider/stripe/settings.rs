@@ -15,6 +15,9 @@ pub const RATE_PER_SECOND_LIVE: u32 = 900;
 /// Requests a second with a test key, when the operator set none. A sandbox takes 25 calls a second
 /// of every kind together.
 pub const RATE_PER_SECOND_TEST: u32 = 20;
+/// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be
+/// refused as a meter's customer, and are not taken until that is known to be otherwise.
+pub const ACCOUNT_PREFIX: &str = "cus_";
 /// Longest event name of a meter, in characters.
 pub const EVENT_NAME_CHARS_MAX: usize = 100;
 /// Longest payload key of a meter, in characters.

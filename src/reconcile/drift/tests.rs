@@ -145,7 +145,8 @@ fn an_invoice_is_compared_with_the_total_or_else_with_the_ledger() {
     let events = [settled(1, 5), settled(2, 7)];
     let unbilled = |billed: i64, total: Option<i64>| {
         let total = total.map(Quantity::from);
-        of_invoice((&billed.into(), "in_1"), total.as_ref(), (&events, Fold::Sum), 15)
+        let told = ToldOf { events: &events, before: &Bracket::nothing(), bills: Fold::Sum };
+        of_invoice((&billed.into(), "in_1"), total.as_ref(), told, 15)
     };
     assert_eq!(unbilled(12, None), None);
     assert_eq!(unbilled(12, Some(12)), None);
@@ -153,6 +154,21 @@ fn an_invoice_is_compared_with_the_total_or_else_with_the_ledger() {
     let found = said(unbilled(5, Some(12)));
     assert_eq!(found, (DriftKind::Unbilled, "7".to_owned(), names(&["1 absent 2"])));
     assert_eq!(said(unbilled(13, None)).1, "1");
+}
+
+#[test]
+fn an_invoice_bills_what_another_program_told_of_its_period_too() {
+    let events = [settled(1, 5), settled(2, 7)];
+    let bracket = |low: i64, high: i64| Bracket { low: low.into(), high: high.into() };
+    let unbilled = |billed: i64, before: &Bracket| {
+        let told = ToldOf { events: &events, before, bills: Fold::Sum };
+        of_invoice((&billed.into(), "in_1"), None, told, 15)
+    };
+    assert_eq!(unbilled(112, &bracket(100, 100)), None);
+    assert_eq!(said(unbilled(12, &bracket(100, 100))).1, "100");
+    // Where its period begins within a minute, that minute's usage may be another period's.
+    assert_eq!(unbilled(110, &bracket(98, 100)), None);
+    assert_eq!(said(unbilled(113, &bracket(98, 100))).1, "1");
 }
 
 #[test]
@@ -167,7 +183,8 @@ fn an_invoice_of_levels_is_compared_with_the_newest_or_the_largest_that_may_coun
     ];
     let bills = |fold, billed: i64, events: &[LaneEvent]| {
         let total = Some(Quantity::from(3));
-        of_invoice((&billed.into(), "in_1"), total.as_ref(), (events, fold), 15).map(|found| {
+        let told = ToldOf { events, before: &Bracket::nothing(), bills: fold };
+        of_invoice((&billed.into(), "in_1"), total.as_ref(), told, 15).map(|found| {
             assert_eq!((found.kind, found.suspects.len()), (DriftKind::Unbilled, 0));
             found.quantity.to_string()
         })

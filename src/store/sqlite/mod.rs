@@ -11,6 +11,7 @@ mod accrual;
 pub mod backup;
 mod billing;
 mod corrections;
+mod cutover;
 mod delivery;
 mod fencing;
 mod find;

@@ -61,6 +61,8 @@ impl OperatorLedger for SqliteLedger {
                 account: row.maybe_text("account")?,
                 livemode: row.maybe_integer("livemode")?.map(|mode| mode != 0),
                 pause,
+                in_shadow: row.flag("in_shadow")?,
+                told_before: row.integer("told_before")?,
             });
         }
         let recent = sqlx::query(sql!("status_recent"))
@@ -151,6 +153,16 @@ impl OperatorLedger for SqliteLedger {
             let outstanding = &row.quantity("accrued")? - &row.quantity("told")?;
             let line = line_of(&mut lines, row, filter.by_window)?;
             line.at_risk = &line.at_risk + &outstanding.magnitude();
+        }
+        let told_before = sqlx::query(sql!("books_told_before"))
+            .bind(filter.account.as_deref())
+            .bind(filter.meter.as_deref())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(ledger_error)?;
+        for row in &told_before {
+            let line = line_of(&mut lines, row, filter.by_window)?;
+            line.told_before = &line.told_before - &row.quantity("quantity")?;
         }
         Ok(lines.into_values().collect())
     }
@@ -340,6 +352,7 @@ fn line_of<'l>(
         at_risk: Quantity::zero(),
         low: Quantity::zero(),
         high: Quantity::zero(),
+        told_before: Quantity::zero(),
         unbounded: false,
     });
     line.start = line.start.min(start);

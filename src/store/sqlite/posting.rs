@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::moves::{Move, move_events};
 use super::transfer::{carry, part};
-use super::written_off::drop_late;
+use super::written_off::write_off_by_policy;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
 use crate::domain::event::{EventId, EventKind, Identifier, LedgerId};
@@ -428,9 +428,9 @@ async fn leave_behind(
         {
             uncarried.insert(posting.balance.0);
         }
-        if let Some(amount) = &posting.write_off {
+        if let Some(off) = &posting.write_off {
             let lines = (before.told_to, before.booked_to);
-            drop_late(connection, posting.balance, amount, lines, now).await?;
+            write_off_by_policy(connection, posting.balance, off, lines, now).await?;
         }
     }
     Ok(uncarried)

@@ -285,7 +285,7 @@ async fn decide_balance(
         return Ok(Err(format!("{} is not held", resolution.item)));
     };
     match resolution.verdict {
-        Verdict::Billed | Verdict::WriteOff => {}
+        Verdict::Billed | Verdict::WriteOff | Verdict::ToldBefore => {}
         Verdict::NotBilled => {
             return Ok(Err(
                 "what a balance holds back was never told, so that there is nothing to \
@@ -296,7 +296,7 @@ async fn decide_balance(
         }
         Verdict::First | Verdict::Second => {
             return Ok(Err(format!(
-                "\"{}\" is said of a conflict; of a balance say billed or write-off",
+                "\"{}\" is said of a conflict; of a balance say billed, write-off or told-before",
                 resolution.verdict.typed()
             )));
         }
@@ -344,7 +344,7 @@ async fn decide_conflict(
             Ok(next) => next,
             Err(why) => return Ok(Err(why)),
         },
-        Verdict::Billed | Verdict::NotBilled | Verdict::WriteOff => {
+        Verdict::Billed | Verdict::NotBilled | Verdict::WriteOff | Verdict::ToldBefore => {
             return Ok(Err(format!(
                 "\"{}\" is said of an event or a balance; of a conflict say first or second",
                 resolution.verdict.typed()

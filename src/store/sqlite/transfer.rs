@@ -34,30 +34,33 @@ struct Given {
     share: Share,
 }
 
-/// Gives the usage of a balance to balances that end where periods do, or that are whole and of one
-/// period; whether there was any to give, and the balance is still of this version.
+/// Gives the usage of a balance to balances that end where periods do, and where another program's
+/// telling does, or that are whole and of one side; whether there was any to give, and the balance
+/// is still of this version.
 pub(super) async fn part(
     connection: &mut SqliteConnection,
     spanning: Spanning,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let Spanning { balance, version, whole } = spanning;
+    let Spanning { balance, version, whole, bill_from } = spanning;
     let (key, present) = key_of(connection, balance).await?;
     if present != version {
         return Ok(false);
     }
     let place = key.place();
-    let bounds = bounds_of(connection, std::slice::from_ref(&place)).await?;
-    let Some(bounds) = bounds.get(&place) else { return Ok(false) };
+    let mut bounds = bounds_of(connection, std::slice::from_ref(&place)).await?;
+    let mut bounds = bounds.remove(&place).unwrap_or_default();
+    bounds.extend(bill_from);
+    bounds.sort();
     let given = given(connection, balance, 0).await?;
     let home = |share: &Share| {
         // What was carried into its window lies before it.
         let at = share.occurred_at.max(key.window.start);
         let window = match whole {
             // It may have come from the window beside it.
-            true => keep_whole(key.window, bounds, at.min(key.window.end.plus_micros(-1)))
+            true => keep_whole(key.window, &bounds, at.min(key.window.end.plus_micros(-1)))
                 .unwrap_or(key.window),
-            false => cut(key.window, bounds, at),
+            false => cut(key.window, &bounds, at),
         };
         BalanceKey { window, ..key.clone() }
     };

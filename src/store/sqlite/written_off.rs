@@ -16,10 +16,10 @@ use crate::domain::event::EventKind;
 use crate::domain::fold::{Fold, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
-use crate::domain::resolution::{ItemKind, Verdict};
+use crate::domain::resolution::ItemKind;
 use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
-use crate::domain::write_off::{Written, share};
+use crate::domain::write_off::{PolicyWriteOff, Written, share};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
@@ -112,23 +112,23 @@ pub(super) async fn write_off(
     Ok(count)
 }
 
-/// Writes off what no event of a balance covers, as its route's policy for late usage wants it: a
-/// resolution as a person's would be, in the policy's name. `lines` are the last that an event
+/// Writes off what no event of a balance covers, as a policy wants it: a resolution as a person's
+/// would be, in the policy's name. `lines` are the last that an event
 /// covers, and the last of all.
-pub(super) async fn drop_late(
+pub(super) async fn write_off_by_policy(
     connection: &mut SqliteConnection,
     balance: BalanceId,
-    amount: &Quantity,
+    off: &PolicyWriteOff,
     lines: (i64, i64),
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let resolution = sqlx::query(sql!("resolution_insert"))
         .bind(ItemKind::Balance.as_str())
         .bind(balance.0)
-        .bind(Verdict::WriteOff.as_str())
-        .bind(amount.to_string())
-        .bind("its period was closed when it came")
-        .bind("policy:late=drop")
+        .bind(off.ground.verdict().as_str())
+        .bind(off.amount.to_string())
+        .bind(off.ground.why())
+        .bind(off.ground.who())
         .bind(now.micros())
         .fetch_one(&mut *connection)
         .await
@@ -136,7 +136,7 @@ pub(super) async fn drop_late(
         .integer("id")?;
     let level = Level::AsTold(Quantity::zero());
     let meant = Meant { from: lines.0, to: lines.1, resolution, level };
-    write_off(connection, balance.0, &-amount, meant, now).await?;
+    write_off(connection, balance.0, &-&off.amount, meant, now).await?;
     Ok(())
 }
 

@@ -139,7 +139,7 @@ async fn the_books_show_the_bracket_and_the_totals() {
     ");
     let json = place.run("books --json").json();
     assert_eq!(json["totals"][1]["accrued"], "12.5");
-    insta::assert_snapshot!(shape(&json), @"{lines: [{provider: text, account: text, meter: text, start: text, end: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, at_risk: text, low: text, high: text}], totals: [{provider: text, meter: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, at_risk: text, low: text, high: text}]}");
+    insta::assert_snapshot!(shape(&json), @"{lines: [{provider: text, account: text, meter: text, start: text, end: text, told_before: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, at_risk: text, low: text, high: text}], totals: [{provider: text, meter: text, accrued: text, told: text, settled: text, accepted: text, pending: text, uncertain: text, held: text, at_risk: text, low: text, high: text}], openings: [], shadow: []}");
 }
 
 #[tokio::test]
@@ -363,7 +363,7 @@ async fn the_status_counts_what_waits_and_says_who_holds_the_ledger() {
     provider     account              mode  sending
     stripe.main  acct_1TallydSandbox  test  yes
     ");
-    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, corrections: number, corrected_to: number, conflicts: number, rejected: number, rejected_open: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null}], notices: [], spools: []}");
+    insta::assert_snapshot!(shape(&place.run("status --json").json()), @"{ledger: text, held_by: null, ledger_id: text, records: number, accrued_to: number, corrections: number, corrected_to: number, conflicts: number, rejected: number, rejected_open: number, parked: [{reason: text, count: number, ended_by: text}], events: [{provider: text, state: text, count: number}], held: [{provider: text, reason: text, count: number, ended_by: text}], held_share: {events: number, held: number, basis_points: number}, at_risk: [{provider: text, account: text, meter: text, items: number, quantity: text}], at_risk_places: number, restored: null, balances_open: number, oldest_open_at: null, nearest_deadline_at: null, providers: [{provider: text, account: text, livemode: bool, pause: null, in_shadow: bool, balances_told_before: number}], notices: [], spools: []}");
 }
 
 #[tokio::test]

@@ -40,10 +40,11 @@ fn read(text: &str) -> Config {
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
     let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
-    let Config { telemetry, follow, .. } = config;
+    let Config { tellings, telemetry, follow, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
-         {chargebee:#?} {usage_events:#?} {routes:#?} {imports:#?} {spools:#?} {telemetry:#?} \
+         {chargebee:#?} {usage_events:#?} {routes:#?} {tellings:#?} {imports:#?} {spools:#?} \
+         {telemetry:#?} \
          {follow:?}"
     )
 }
@@ -91,8 +92,10 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         "source.web",
         "stripe.main",
         "stripe.main.meter.api_requests",
+        "stripe.main.customer.cus_ExampleCustomer",
         "chargebee.main",
         "chargebee.main.item_price.api-requests-EUR",
+        "chargebee.main.subscription.ExampleSubscription",
         "chargebee.metered.feature.api-calls",
         "route.requests",
         "import.access",
@@ -108,8 +111,18 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         // clock is followed, which no config with a live key may say.
         let mut shown = keys_shown(table);
         shown.extend(
-            ["token", "meter", "item_price", "feature", "record", "span", "follow"]
-                .map(str::to_owned),
+            [
+                "token",
+                "meter",
+                "item_price",
+                "feature",
+                "record",
+                "span",
+                "follow",
+                "customer",
+                "subscription",
+            ]
+            .map(str::to_owned),
         );
         let missing: Vec<&String> = known.difference(&shown).collect();
         assert!(!known.is_empty() && missing.is_empty(), "[{table}] lacks {missing:?}");

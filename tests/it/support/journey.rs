@@ -10,6 +10,7 @@ use tallyd::accrual::route::{AccountRule, Aggregate, Route, WindowRule, policies
 use tallyd::clock::{Clock, ManualClock};
 use tallyd::delivery::Rate;
 use tallyd::delivery::courier::Courier;
+use tallyd::domain::cutover::{Mode, Telling};
 use tallyd::domain::names::{
     CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, RouteName, SourceName,
 };
@@ -18,9 +19,11 @@ use tallyd::domain::provider_facts::MeterPin;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, UsageRecord};
 use tallyd::domain::time::Timestamp;
+use tallyd::ledger::cutover::{Adoption, CutoverLedger};
 use tallyd::ledger::intake::{Admission, IntakeLedger};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger};
 use tallyd::posting::poster::Poster;
+use tallyd::provider::shadowed::Shadowed;
 use tallyd::provider::stripe::{Stripe, settings};
 use tallyd::provider::{NoticeReader, Provider};
 use tallyd::reconcile::listener::Listener;
@@ -81,6 +84,8 @@ pub(crate) struct Setting {
     pub(crate) reads_per_month: u32,
     /// What the operator said of meters.
     pub(crate) declared: Vec<MeterPin>,
+    /// Whether the provider is told, and from when on.
+    pub(crate) telling: Telling,
 }
 
 impl Default for Setting {
@@ -91,6 +96,7 @@ impl Default for Setting {
             webhook_secrets: Vec::new(),
             reads_per_month: tallyd::reconcile::READS_PER_MONTH,
             declared: Vec::new(),
+            telling: Telling::default(),
         }
     }
 }
@@ -134,7 +140,16 @@ impl World {
             timeout_millis: setting.timeout_millis,
         });
         let reader = Arc::new(stripe.unwrap());
-        let stripe: Arc<dyn Provider> = reader.clone();
+        let stripe: Arc<dyn Provider> = match setting.telling.mode {
+            Mode::Live => reader.clone(),
+            Mode::Shadow => Arc::new(Shadowed::new(reader.clone())),
+        };
+        let meters = routes.iter().map(|route| route.provider_meter.clone()).collect();
+        let adopted = ledger
+            .adopt_telling(&provider_name(), &setting.telling, &meters, clock.now())
+            .await
+            .unwrap();
+        assert!(matches!(adopted, Adoption::Adopted { .. }), "{adopted:?}");
         let prefixes = HashMap::from([(provider_name(), "cus_")]);
         let policies = policies_by_meter(&routes, &provider_name());
         let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await.unwrap();
@@ -142,7 +157,9 @@ impl World {
         let whole = totals.map(|pin| (provider_name(), pin.meter.clone())).collect();
         let accruer = accruer.keeping_whole(whole);
         let poster = Poster::new(provider_name(), ledger.clone(), stripe.clone());
-        let poster = poster.following(policies);
+        let poster = poster.following(policies).telling(setting.telling.clone());
+        let cutovers = [(provider_name(), setting.telling.cutover.clone())];
+        let accruer = accruer.cutting_over(cutovers.into());
         let delivery = tallyd::delivery::Settings {
             provider: provider_name(),
             rate: Rate::per_second(setting.rate_per_second),
@@ -161,8 +178,10 @@ impl World {
         };
         let listener =
             Listener::new(settling.clone(), ledger.clone(), stripe.clone(), reader.clone());
-        let settler = Settler::new(settling, ledger.clone(), stripe.clone(), Arc::new(|_| ()));
+        let settler = Settler::new(settling, ledger.clone(), stripe.clone(), Arc::new(|_| ()))
+            .telling(setting.telling.clone());
         let courier = Courier::new(delivery, ledger.clone(), stripe, clock.clone(), observer);
+        let courier = courier.in_mode(setting.telling.mode);
         let notices = reader.notice_reader();
         let provider: Arc<dyn Provider> = reader;
         let clock = clock.clone();

@@ -1,0 +1,69 @@
+//! Taking over from another program, at the start. Here: how each provider instance is to be told
+//! is adopted, or the start is refused. Never here: whether it may be (`domain::cutover`). Read
+//! next: [`super::assemble`].
+
+use std::collections::BTreeSet;
+
+use super::assemble::StartError;
+use crate::config::Config;
+use crate::domain::cutover::{Lacking, Mode, Telling};
+use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::time::Timestamp;
+use crate::ledger::cutover::{Adoption, CutoverLedger};
+
+/// Nothing says from when on something is to be told that another program may have told.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", said(provider, lacking))]
+pub struct NoBillFrom {
+    provider: ProviderName,
+    lacking: Lacking,
+}
+
+fn said(provider: &ProviderName, lacking: &Lacking) -> String {
+    let Lacking { meter, account, mode, since } = lacking;
+    let whose = account.as_ref().map_or(String::new(), |account| format!(" of {account}"));
+    let why = match mode {
+        Mode::Shadow => format!("was in shadow since {since}, and what was booked meanwhile"),
+        Mode::Live => format!("had a `bill_from` since {since}, and late usage of before it"),
+    };
+    format!(
+        "{provider} {why} would be told now, though another program told it: \"{meter}\"{whose} \
+         has no `bill_from`. Write into [{provider}] the instant that the other program tells \
+         until and tallyd from, such as bill_from = \"2026-02-01T00:00:00Z\", and keep it there; \
+         or write shadow = true"
+    )
+}
+
+/// Has `provider` told as the config wants it.
+///
+/// # Errors
+/// When that would tell what another program may have told, or the ledger failed.
+pub(super) async fn adopt(
+    config: &Config,
+    ledger: &dyn CutoverLedger,
+    provider: &ProviderName,
+    telling: &Telling,
+    now: Timestamp,
+) -> Result<(), StartError> {
+    let its = config.routes.iter().filter(|route| route.provider == *provider);
+    let meters: BTreeSet<ProviderMeter> = its.map(|route| route.provider_meter.clone()).collect();
+    match ledger.adopt_telling(provider, telling, &meters, now).await? {
+        Adoption::Refused(lacking) => {
+            let provider = provider.clone();
+            return Err(NoBillFrom { provider, lacking }.into());
+        }
+        Adoption::Adopted { before, withdrawn } => {
+            if let Some(before) = before {
+                let (was, mode) = (before.mode, telling.mode);
+                tracing::warn!(%provider, %was, %mode, withdrawn, "it is told otherwise from now");
+            }
+        }
+    }
+    if telling.mode == Mode::Shadow {
+        tracing::warn!(%provider, "in shadow: usage is booked, and nothing is told");
+    }
+    if let Some(from) = telling.cutover.latest().filter(|from| *from > now) {
+        tracing::warn!(%provider, %from, "some usage of before this instant is never told");
+    }
+    Ok(())
+}
