@@ -29,6 +29,8 @@ use crate::support::stripe::{NOON, Running, event_of, start_with};
 
 /// Whether the books agree all the same.
 mod agreement;
+/// The real binary, beside an old job.
+mod rehearsal;
 
 const START: Timestamp = Timestamp::from_seconds(NOON);
 

@@ -1,7 +1,7 @@
 //! Whether the books agree though another program told some of what the provider holds. Here: its
 //! usage is no difference, in totals, invoices or reports; what is held when this program begins,
 //! and by the day in shadow, is read and shown. Never here: what is told. Read next:
-//! `super`.
+//! [`super::rehearsal`].
 
 use tallyd::domain::billing::InvoiceStatus;
 use tallyd::domain::drift::DriftKind;
