@@ -286,7 +286,10 @@ async fn providers(config: &Config, around: &Around) -> Result<Vec<Arc<Told>>, S
     let Around { ledger, clock, .. } = around;
     for instance in instances(config)? {
         let name = instance.name();
-        adopt(config, ledger.as_ref(), name, &instance.telling, clock.now()).await?;
+        let now = clock.now();
+        if let Some(why) = adopt(config, &**ledger, name, &instance.telling, now).await? {
+            return Err(why.into());
+        }
         told.push(Arc::new(Told::new(instance, &config.routes, around.clone()).await?));
     }
     Ok(told)

@@ -1,14 +1,14 @@
-//! Taking over from another program, at the start. Here: how each provider instance is to be told
-//! is adopted, or the start is refused. Never here: whether it may be (`domain::cutover`). Read
-//! next: [`super::assemble`].
+//! Taking over from another program. Here: how each provider instance is to be told is adopted, at
+//! a start and with other routes, or refused. Never here: whether it may be (`domain::cutover`).
+//! Read next: [`super::assemble`].
 
 use std::collections::BTreeSet;
 
-use super::assemble::StartError;
 use crate::config::Config;
 use crate::domain::cutover::{Lacking, Mode, Telling};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
 use crate::ledger::cutover::{Adoption, CutoverLedger};
 
 /// Nothing says from when on something is to be told that another program may have told.
@@ -34,23 +34,24 @@ fn said(provider: &ProviderName, lacking: &Lacking) -> String {
     )
 }
 
-/// Has `provider` told as the config wants it.
+/// Has `provider` told as the config wants it; why not, where that would tell what another program
+/// may have told.
 ///
 /// # Errors
-/// When that would tell what another program may have told, or the ledger failed.
+/// When the ledger failed. Then nothing was adopted.
 pub(super) async fn adopt(
     config: &Config,
     ledger: &dyn CutoverLedger,
     provider: &ProviderName,
     telling: &Telling,
     now: Timestamp,
-) -> Result<(), StartError> {
+) -> Result<Option<NoBillFrom>, LedgerError> {
     let its = config.routes.iter().filter(|route| route.provider == *provider);
     let meters: BTreeSet<ProviderMeter> = its.map(|route| route.provider_meter.clone()).collect();
     match ledger.adopt_telling(provider, telling, &meters, now).await? {
         Adoption::Refused(lacking) => {
             let provider = provider.clone();
-            return Err(NoBillFrom { provider, lacking }.into());
+            return Ok(Some(NoBillFrom { provider, lacking }));
         }
         Adoption::Adopted { before, withdrawn } => {
             if let Some(before) = before {
@@ -65,5 +66,5 @@ pub(super) async fn adopt(
     if let Some(from) = telling.cutover.latest().filter(|from| *from > now) {
         tracing::warn!(%provider, %from, "some usage of before this instant is never told");
     }
-    Ok(())
+    Ok(None)
 }

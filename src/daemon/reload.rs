@@ -18,8 +18,9 @@ use tokio::sync::{Mutex, watch};
 
 use super::assemble::kept_whole;
 use super::assemble::told::Told;
+use super::cutover::{self, NoBillFrom};
 use super::housekeeping::{Maintainer, Watcher};
-use super::providers::{BuildError, instances};
+use super::providers::{BuildError, Instance, instances};
 use crate::accrual::accruer::{Accruer, Adopted};
 use crate::clock::Clock;
 use crate::config::{Change, Config};
@@ -45,6 +46,9 @@ pub enum NotFollowed {
     /// The log's filter makes no sense.
     #[error("cannot log by the filter")]
     Log(#[from] LogError),
+    /// Something would be told that another program may have told.
+    #[error("cannot tell by these routes")]
+    NoBillFrom(#[source] NoBillFrom),
     /// The daemon has ended.
     #[error("the daemon has ended")]
     Ended,
@@ -120,6 +124,7 @@ impl Reloader {
         let running = self.running.upgrade().ok_or(NotFollowed::Ended)?;
         let mut made = Vec::new();
         for instance in instances(&config)? {
+            running.may_tell(&present, &config, &instance).await?;
             let its = running.told.iter().find(|told| told.name == *instance.name());
             if let Some(told) = its.filter(|told| change.providers.contains(&told.name)) {
                 let parts = told.remake(instance, &config.routes).await;
@@ -160,6 +165,24 @@ impl Running {
         }
         let now = self.clock.now();
         Ok(Some(self.accruer.readopt(new.routes.clone(), after, whole, now).await?))
+    }
+
+    /// Asks, where the routes are others, whether what they lead to may be told by `instance`.
+    async fn may_tell(
+        &self,
+        old: &Config,
+        new: &Config,
+        instance: &Instance,
+    ) -> Result<(), NotFollowed> {
+        if old.routes == new.routes {
+            return Ok(());
+        }
+        let (name, now) = (instance.name(), self.clock.now());
+        let adopted = cutover::adopt(new, &*self.ledger, name, &instance.telling, now).await;
+        match adopted.map_err(|why| self.refuse(why))? {
+            Some(why) => Err(NotFollowed::NoBillFrom(why)),
+            None => Ok(()),
+        }
     }
 
     /// Puts all in its place that cannot be refused.

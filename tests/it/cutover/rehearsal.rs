@@ -3,6 +3,7 @@
 //! `crate::lifecycle`.
 
 use hyper::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tallyd::domain::time::{MICROS_PER_MINUTE, Timestamp};
 
@@ -165,4 +166,35 @@ async fn the_totals_are_the_sources_once_after_a_shadow_and_a_cutover() {
     home.configure(&billing.url, Lines::default());
     let refused = home.run(&["run", "--config", "tallyd.toml"]).await;
     assert_eq!(refused.status.code(), Some(78));
+}
+
+#[tokio::test]
+async fn a_route_that_a_reload_brings_needs_its_instant_after_a_shadow_as_at_a_start() {
+    let billing = Billing::start().await;
+    let in_shadow = Lines { stripe: "shadow = true", ..Lines::default() };
+    let home = Home::with(&billing.url, in_shadow);
+    let daemon = home.start().await;
+    // No route takes it yet: it waits, and the old job told it.
+    let pages = json!({"id": "a", "customer": "cus_1", "meter": "pages", "quantity": 5,
+                       "time": now().plus_seconds(-7_200).to_rfc3339()});
+    daemon.accept(&[pages]).await;
+    daemon.level("parking it", |status| status["accrued_to"] == 1).await;
+    daemon.stop().await;
+
+    let route = format!("bill_from = \"{}\"", now().floor_to(MICROS_PER_MINUTE));
+    let live = Lines { route: &route, ..Lines::default() };
+    home.configure(&billing.url, live);
+    let daemon = home.start().await;
+    let more = "[route.pages]\nmeter = \"pages\"\nto = \"stripe.main\"\nsettle = \"1s\"\n";
+    home.configure(&billing.url, Lines { route: &route, more, ..Lines::default() });
+    daemon.signal(Signal::HUP);
+    home.says("the config is not followed; what ran before runs on").await;
+    // The log writes a quote within quotes with a backslash.
+    let said = home.said().replace('\\', "");
+    assert!(said.contains("\"pages\" has no `bill_from`"), "{said}");
+    let status = daemon.status().await;
+    assert_eq!((&status["events"], &status["parked"][0]["count"]), (&json!([]), &json!(1)));
+    daemon.stop().await;
+    let refused = home.run(&["run", "--config", "tallyd.toml"]).await;
+    assert_eq!(refused.status.code(), Some(78), "a start says the same");
 }
