@@ -340,7 +340,7 @@ CREATE TABLE meter_event (
     'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
     'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
     'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'no_period',
-    'entries_used_up', 'bill_from', 'disproved', 'restored')),
+    'entries_used_up', 'bill_from', 'spike', 'disproved', 'restored')),
   hold_detail TEXT,
   -- Whether some attempt may have landed.
   ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
@@ -432,7 +432,8 @@ CREATE TABLE balance_hold (
   balance_id INTEGER NOT NULL PRIMARY KEY REFERENCES balance (id),
   reason TEXT NOT NULL CONSTRAINT balance_hold_reasons CHECK (reason IN
     ('no_meter', 'cannot_lower', 'meter_mismatch', 'deadline_passed', 'below_zero',
-     'correction_policy', 'late_for_period', 'no_period', 'entries_used_up', 'bill_from')),
+     'correction_policy', 'late_for_period', 'no_period', 'entries_used_up', 'bill_from',
+     'spike')),
   detail TEXT NOT NULL,
   since INTEGER NOT NULL
 ) STRICT;
@@ -762,8 +763,9 @@ CREATE TABLE resolution (
     CONSTRAINT resolution_items CHECK (item IN ('event', 'balance', 'conflict')),
   item_id INTEGER NOT NULL,
   verdict TEXT NOT NULL CONSTRAINT resolution_verdicts CHECK (verdict IN
-    ('billed', 'not_billed', 'write_off', 'told_before', 'first', 'second')),
-  -- The quantity it decided over.
+    ('billed', 'not_billed', 'write_off', 'told_before', 'confirmed', 'first', 'second')),
+  -- The quantity it decided over: what is held; of what is confirmed, all that the balance comes
+  -- to.
   quantity TEXT NOT NULL,
   why TEXT NOT NULL,
   who TEXT NOT NULL,

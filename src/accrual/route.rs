@@ -248,8 +248,9 @@ pub fn policies_by_meter(
 ) -> HashMap<ProviderMeter, Policies> {
     let mut policies = HashMap::new();
     for route in routes.iter().filter(|route| route.provider == *provider) {
-        let policy = policies.entry(route.provider_meter.clone()).or_insert(route.policies);
-        *policy = policy.with(route.policies);
+        let policy =
+            policies.entry(route.provider_meter.clone()).or_insert_with(|| route.policies.clone());
+        *policy = policy.clone().with(route.policies.clone());
     }
     policies
 }

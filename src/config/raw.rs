@@ -158,6 +158,7 @@ tables! {
         window: Key<String>,
         aggregate: Key<String>,
         scale: Key<Decimal>,
+        hold_above: Key<Decimal>,
         account: Key<Account>,
         settle: Key<String>,
         bill_from: Key<String>,

@@ -4,19 +4,26 @@
 
 use super::correction::CorrectionPolicy;
 use super::period::LatePolicy;
+use super::quantity::Quantity;
 
 /// What the routes that feed a meter ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
     /// How what was told is taken back.
     pub corrections: CorrectionPolicy,
     /// What becomes of usage of a closed period.
     pub late: LatePolicy,
+    /// A window that comes to more than this waits for a person.
+    pub hold_above: Option<Quantity>,
 }
 
 impl Default for Policies {
     fn default() -> Self {
-        Self { corrections: CorrectionPolicy::CancelThenNegative, late: LatePolicy::Hold }
+        Self {
+            corrections: CorrectionPolicy::CancelThenNegative,
+            late: LatePolicy::Hold,
+            hold_above: None,
+        }
     }
 }
 
@@ -27,6 +34,10 @@ impl Policies {
         Self {
             corrections: self.corrections.max(other.corrections),
             late: self.late.max(other.late),
+            hold_above: match (self.hold_above, other.hold_above) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
         }
     }
 }

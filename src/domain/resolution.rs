@@ -62,6 +62,8 @@ closed! {
         /// Another program told it before this one did: it is not to be told again, and stands in
         /// the books as written off for that.
         ToldBefore = "told_before",
+        /// It was used, as much as it is: it is to be told.
+        Confirmed = "confirmed",
         /// Of two copies of a record the booked one is right.
         First = "first",
         /// Of two copies of a record the other one is right.
@@ -172,6 +174,11 @@ pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, Stri
              write-off"
                 .to_owned(),
         ),
+        Verdict::Confirmed => Err(
+            "what is to be confirmed is a balance that was not told yet: of an event say billed, \
+             not-billed or write-off"
+                .to_owned(),
+        ),
         Verdict::First | Verdict::Second => Err(format!(
             "\"{}\" is said of a conflict; of an event say billed, not-billed or write-off",
             verdict.typed()
@@ -229,58 +236,38 @@ mod tests {
             let exists = if may_exist { "may exist" } else { "refused" };
             let cancelled = if cancelled { ", cancelled" } else { "" };
             let late = if late { ", late" } else { "" };
+            let mut said = Vec::new();
             for verdict in Verdict::ALL {
-                let said = match judge_event(*verdict, event) {
-                    Ok(EventFate { to, may_exist, written_off }) => {
-                        assert!(EventState::Held.may_become(to), "{to}");
-                        assert_eq!(written_off, !to.counts_as_told() && to == EventState::Dead);
-                        format!("{to}{}", if may_exist { ", may exist" } else { "" })
-                    }
-                    Err(_) => "-".to_owned(),
+                let Ok(EventFate { to, may_exist, written_off }) = judge_event(*verdict, event)
+                else {
+                    continue;
                 };
-                table.push_str(&format!(
-                    "{exists}{cancelled}{late}: {} -> {said}\n",
-                    verdict.typed()
-                ));
+                assert!(EventState::Held.may_become(to), "{to}");
+                assert_eq!(written_off, !to.counts_as_told() && to == EventState::Dead);
+                let may = if may_exist { " (may exist)" } else { "" };
+                said.push(format!("{} -> {to}{may}", verdict.typed()));
             }
+            table.push_str(&format!("{exists}{cancelled}{late}: {}\n", said.join("\n  ")));
         }
+        // What is not here is refused.
         insta::assert_snapshot!(table, @r"
-        refused: billed -> settled, may exist
-        refused: not-billed -> superseded
-        refused: write-off -> dead
-        refused: told-before -> -
-        refused: first -> -
-        refused: second -> -
-        refused, late: billed -> settled, may exist
-        refused, late: not-billed -> superseded
-        refused, late: write-off -> dead
-        refused, late: told-before -> -
-        refused, late: first -> -
-        refused, late: second -> -
-        may exist: billed -> settled, may exist
-        may exist: not-billed -> pending
-        may exist: write-off -> dead, may exist
-        may exist: told-before -> -
-        may exist: first -> -
-        may exist: second -> -
-        may exist, late: billed -> settled, may exist
-        may exist, late: not-billed -> -
-        may exist, late: write-off -> dead, may exist
-        may exist, late: told-before -> -
-        may exist, late: first -> -
-        may exist, late: second -> -
-        may exist, cancelled: billed -> settled, may exist
-        may exist, cancelled: not-billed -> superseded
-        may exist, cancelled: write-off -> dead, may exist
-        may exist, cancelled: told-before -> -
-        may exist, cancelled: first -> -
-        may exist, cancelled: second -> -
-        may exist, cancelled, late: billed -> settled, may exist
-        may exist, cancelled, late: not-billed -> superseded
-        may exist, cancelled, late: write-off -> dead, may exist
-        may exist, cancelled, late: told-before -> -
-        may exist, cancelled, late: first -> -
-        may exist, cancelled, late: second -> -
+        refused: billed -> settled (may exist)
+          not-billed -> superseded
+          write-off -> dead
+        refused, late: billed -> settled (may exist)
+          not-billed -> superseded
+          write-off -> dead
+        may exist: billed -> settled (may exist)
+          not-billed -> pending
+          write-off -> dead (may exist)
+        may exist, late: billed -> settled (may exist)
+          write-off -> dead (may exist)
+        may exist, cancelled: billed -> settled (may exist)
+          not-billed -> superseded
+          write-off -> dead (may exist)
+        may exist, cancelled, late: billed -> settled (may exist)
+          not-billed -> superseded
+          write-off -> dead (may exist)
         ");
     }
 }

@@ -85,6 +85,8 @@ closed! {
         /// It is of usage of before `bill_from`, or of a window that this lies in, and cannot be
         /// told apart from what another program told.
         BillFrom = "bill_from",
+        /// Its window comes to more than the route lets through unseen.
+        Spike = "spike",
         /// The provider said yes, and its own total does not contain it.
         Disproved = "disproved",
         /// A ledger that was lost may have told it already.
@@ -154,6 +156,15 @@ impl EventState {
     }
 }
 
+/// What ends a hold of usage that another program may have told.
+const BILL_FROM_ENDED_BY: &str = "compare the provider's total for this customer and meter; \
+     what another program told: tallyd held resolve NAME --as told-before; what is too much: say \
+     billed";
+/// What ends a hold of more than anybody expected.
+const SPIKE_ENDED_BY: &str = "find out whether it was used (tallyd books, tallyd trace); if so, \
+     it is told once you say so (tallyd held resolve NAME --as confirmed); if not, cancel or \
+     adjust its records, or write it off";
+
 impl HoldReason {
     /// Whether such a hold ends by itself when it is proven that the provider does not have the
     /// event.
@@ -178,6 +189,7 @@ impl HoldReason {
             | Self::NoPeriod
             | Self::EntriesUsedUp
             | Self::BillFrom
+            | Self::Spike
             | Self::Disproved => false,
         }
     }
@@ -240,10 +252,8 @@ impl HoldReason {
                 "have the provider raise its limit and set it here, and it is told by itself; else \
                  bill it outside, then write it off (tallyd held resolve NAME --as write-off)"
             }
-            Self::BillFrom => {
-                "compare the provider's total for this customer and meter; what another program \
-                 told: tallyd held resolve NAME --as told-before; what is too much: say billed"
-            }
+            Self::BillFrom => BILL_FROM_ENDED_BY,
+            Self::Spike => SPIKE_ENDED_BY,
             Self::Disproved => {
                 "find why it was dropped, then say not-billed, and it is told anew; or write it \
                  off (tallyd held resolve)"

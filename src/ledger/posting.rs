@@ -77,6 +77,8 @@ pub struct DueBalance {
     pub seconds_taken: BTreeSet<i64>,
     /// Whether usage that it was given by other balances is still told by theirs.
     pub still_told: StillTold,
+    /// Up to how much a person confirmed that it was used.
+    pub confirmed: Option<Quantity>,
 }
 
 /// A balance whose usage belongs to several windows.
@@ -226,6 +228,12 @@ pub trait PostingLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn next_due_at(&self, provider: &ProviderName) -> Result<Option<Timestamp>, LedgerError>;
+
+    /// Makes all balances of a provider due of which something is held.
+    ///
+    /// # Errors
+    /// Then nothing was changed.
+    async fn ring_held(&self, provider: &ProviderName, now: Timestamp) -> Result<(), LedgerError>;
 
     /// Gives each of these balances' usage to balances whose windows end where periods do, and
     /// where its `bill_from` says, or whose windows are whole and of one side; skipped where the

@@ -4,11 +4,11 @@
 //! down the list, and [`super::poster`].
 //!
 //! The order of the moves is fixed, cheapest and safest first: leave what another program told
-//! before; wait for the balance's time;
-//! withdraw what was never leased, supersede what was definitely refused; wait for what is unknown;
-//! cancel by identifier where one event's whole quantity is what must go; overwrite, or take
-//! entries away, where the meter is told so; tell the rest; carry it into the open period where the
-//! policy says so; hold what no means can tell.
+//! before; wait for a person where a balance comes to more than anybody expects; wait for the
+//! balance's time; withdraw what was never leased, supersede what was definitely refused; wait for
+//! what is unknown; cancel by identifier where one event's whole quantity is what must go;
+//! overwrite, or take entries away, where the meter is told so; tell the rest; carry it into the
+//! open period where the policy says so; hold what no means can tell.
 
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::event::{EventId, EventKind, Identifier};
@@ -25,6 +25,7 @@ mod before;
 mod entry;
 mod level;
 mod lower;
+mod spike;
 mod total;
 
 /// How long a balance waits, whose period ended and of which no draft was seen, before it is looked
@@ -50,6 +51,8 @@ pub struct Rules<'a> {
     pub next_period: Option<Window>,
     /// From when on its usage is told by this program, where another told it before.
     pub bill_from: Option<Timestamp>,
+    /// A balance that comes to more than this waits for a person.
+    pub hold_above: Option<&'a Quantity>,
     /// How many entries its account still takes, where that has a limit.
     pub entries_left: Option<usize>,
     /// The provider's time.
@@ -178,6 +181,9 @@ pub enum Means {
 #[must_use]
 pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     if let Some(plan) = before::told_before(due, rules) {
+        return plan;
+    }
+    if let Some(plan) = spike::unconfirmed(due, rules) {
         return plan;
     }
     if is_of_another_kind(due, rules) {

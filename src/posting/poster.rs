@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
@@ -46,6 +47,8 @@ pub struct Poster {
     provider: Arc<dyn Provider>,
     policies: HashMap<ProviderMeter, Policies>,
     telling: Telling,
+    /// Whether what is held was looked at by the policies that are followed now.
+    has_rung: AtomicBool,
 }
 
 impl Poster {
@@ -63,6 +66,7 @@ impl Poster {
             provider,
             policies: HashMap::new(),
             telling: Telling::default(),
+            has_rung: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +80,16 @@ impl Poster {
     #[must_use]
     pub fn telling(self, telling: Telling) -> Self {
         Self { telling, ..self }
+    }
+
+    /// Has what is held looked at once: what held it may have been a policy that is followed no
+    /// longer.
+    async fn ring_once(&self, now: Timestamp) -> Result<(), LedgerError> {
+        if !self.has_rung.load(Ordering::Relaxed) {
+            self.ledger.ring_held(&self.provider_name, now).await?;
+            self.has_rung.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The balances of `due` whose usage belongs to several windows. How those of a meter that
@@ -108,14 +122,17 @@ impl Poster {
             Ok(capabilities) => capabilities,
             Err(cannot) => return posting_of(due, cannot_tell(cannot, now), Vec::new()),
         };
-        let Policies { corrections, late } = self.policies.get(meter).copied().unwrap_or_default();
+        let by_default = Policies::default();
+        let Policies { corrections, late, hold_above } =
+            self.policies.get(meter).unwrap_or(&by_default);
         let rules = Rules {
             capabilities: &capabilities,
-            corrections,
+            corrections: *corrections,
             billing: due.billing.standing(due.balance.newest_at, provider_now),
-            late,
+            late: *late,
             next_period: due.billing.next,
             bill_from: self.telling.cutover.of(&due.balance.key),
+            hold_above: hold_above.as_ref(),
             entries_left: entries.left(&due.balance.key.account, &capabilities),
             provider_now,
             now,
@@ -357,6 +374,7 @@ impl Service for Poster {
                 ..Step::default()
             });
         }
+        self.ring_once(now).await?;
         let mut due = self.ledger.due_balances(&self.provider_name, now, BATCH_BALANCES).await?;
         if due.is_empty() {
             let wake_at = self.ledger.next_due_at(&self.provider_name).await?;

@@ -29,6 +29,8 @@ mod provider_stripe;
 mod batches;
 /// What is held, and decided by people.
 mod holds;
+/// More than anybody expects: what waits until somebody confirms it.
+mod spikes;
 /// Taking over from another program: what that told is never told again.
 mod cutover;
 /// Backups, and ledgers that are not the one usage was sent from.

@@ -314,6 +314,10 @@ impl PostingLedger for Ports {
         self.inner.next_due_at(provider).await
     }
 
+    async fn ring_held(&self, provider: &ProviderName, now: Timestamp) -> Result<(), LedgerError> {
+        self.writing("ring_held", self.inner.ring_held(provider, now)).await
+    }
+
     async fn part_at_bounds(
         &self,
         balances: &[Spanning],

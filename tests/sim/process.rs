@@ -64,7 +64,7 @@ impl Process {
         stage: &Stage,
     ) -> Self {
         let policies =
-            routes.iter().map(|route| (route.provider_meter.clone(), route.policies)).collect();
+            routes.iter().map(|route| (route.provider_meter.clone(), route.policies.clone())).collect();
         let poster = Poster::new(provider_name(), ports.clone(), wire.clone());
         Self {
             accruer,

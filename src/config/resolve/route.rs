@@ -100,6 +100,7 @@ fn route(
     let corrections =
         word(&table.key("corrections"), &raw.corrections, &CORRECTIONS, route::CORRECTIONS, found);
     let late = word(&table.key("late"), &raw.late, &LATE, route::LATE, found);
+    let hold_above = hold_above(table, raw, found);
     let texts = |(key, value): (&Spanned<String>, &Spanned<String>)| {
         (key.get_ref().clone(), value.get_ref().clone())
     };
@@ -114,7 +115,7 @@ fn route(
         scale,
         account,
         settle_micros,
-        policies: Policies { corrections, late },
+        policies: Policies { corrections, late, hold_above },
     })
 }
 
@@ -199,6 +200,20 @@ fn scale(table: &Table, raw: &raw::Route, aggregate: Aggregate, found: &mut Find
         }
     }
     scale
+}
+
+/// What a window may come to without a person having seen it.
+fn hold_above(table: &Table, raw: &raw::Route, found: &mut Findings) -> Option<Quantity> {
+    let field = raw.hold_above.as_ref()?;
+    let path = table.key("hold_above");
+    let most = decimal(&path, field, found)?;
+    if most.is_zero() || most.is_negative() {
+        let title = format!("`{path}` is {most}, and has to be above zero");
+        let label = "every window would wait for a person";
+        let help = "write more than any window should come to, after `scale`, such as \"100000\"";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    Some(most)
 }
 
 fn account(table: &Table, raw: &raw::Route, found: &mut Findings) -> AccountRule {

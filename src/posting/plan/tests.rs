@@ -42,6 +42,7 @@ fn rules(capabilities: &Capabilities) -> Rules<'_> {
         late: LatePolicy::Hold,
         next_period: None,
         bill_from: None,
+        hold_above: None,
         entries_left: None,
         provider_now: NOON,
         now: NOON,
@@ -109,6 +110,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
         spans_bound: false,
         seconds_taken: std::collections::BTreeSet::new(),
         still_told: StillTold::No,
+        confirmed: None,
     }
 }
 
@@ -402,6 +404,7 @@ fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
 mod before;
 mod entries;
 mod levels;
+mod spikes;
 
 proptest! {
     #[test]

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::posting::refresh_lanes;
 use super::sql;
 use crate::domain::event::EventId;
+use crate::domain::names::ProviderName;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
@@ -263,6 +264,21 @@ async fn retell(
     }
     sqlx::query(sql!("balances_retell"))
         .bind(Value::from(changed).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
+}
+
+/// Has posting look again at all that is held of a provider.
+pub(super) async fn ring_held(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    sqlx::query(sql!("balances_ring_held"))
+        .bind(provider.as_str())
+        .bind(now.micros())
         .execute(connection)
         .await
         .map_err(ledger_error)?;

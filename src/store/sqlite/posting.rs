@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::moves::{Move, move_events};
+use super::moves::{Move, move_events, ring_held};
 use super::transfer::{carry, part};
 use super::written_off::write_off_by_policy;
 use super::{SqliteLedger, begin, commit, sql};
@@ -61,6 +61,7 @@ impl PostingLedger for SqliteLedger {
                     spans_bound: row.flag("spans_bound")?,
                     seconds_taken: BTreeSet::new(),
                     still_told: StillTold::No,
+                    confirmed: row.maybe_quantity("confirmed")?,
                 })
             })
             .collect::<Result<_, LedgerError>>()?;
@@ -118,6 +119,13 @@ impl PostingLedger for SqliteLedger {
             .await
             .map_err(ledger_error)?
             .maybe_time("due_at")
+    }
+
+    async fn ring_held(&self, provider: &ProviderName, now: Timestamp) -> Result<(), LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        ring_held(&mut transaction, provider, now).await?;
+        commit(transaction).await
     }
 
     async fn part_at_bounds(

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::corrections::accept;
 use super::holds::{conflict, held_balance, held_event, held_item};
-use super::moves::{Move, move_events};
+use super::moves::{Move, move_events, ring_balances};
 use super::written_off::{Level, Meant, write_off};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::correction::{Change, Correction, Standing};
@@ -16,13 +16,14 @@ use crate::domain::names::{CorrectionName, RecordId, SourceName};
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
 use crate::domain::resolution::{HeldEvent, ItemKind, Token, Verdict, judge_event};
-use crate::domain::state::EventState;
+use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::holds::{
     BalanceChange, Changed, Conflict, Decision, Moved, Resolution, Resolved,
 };
 use crate::ledger::intake::CorrectionAdmission;
+use crate::ledger::operator::HeldItem;
 use crate::store::codec::{Columns, ledger_error};
 
 /// What a step comes to: a value, or a sentence that says why it is refused.
@@ -286,6 +287,7 @@ async fn decide_balance(
     };
     match resolution.verdict {
         Verdict::Billed | Verdict::WriteOff | Verdict::ToldBefore => {}
+        Verdict::Confirmed => return confirm(connection, resolution, (&row, &item), now).await,
         Verdict::NotBilled => {
             return Ok(Err(
                 "what a balance holds back was never told, so that there is nothing to \
@@ -310,18 +312,52 @@ async fn decide_balance(
         level: Level::AsTold(Quantity::zero()),
     };
     let records = write_off(connection, number, &-&item.quantity, meant, now).await?;
-    sqlx::query(sql!("balance_holds_end"))
-        .bind(json!([number]).to_string())
-        .bind("[]")
-        .execute(&mut *connection)
-        .await
-        .map_err(ledger_error)?;
+    end_hold(connection, number).await?;
     let after = Sums::read(connection, number).await?;
     let balance = BalanceChange::between(number, &before, &after);
     let next = "nothing of the balance is outstanding, so nothing more is told of it until more \
          usage or another correction comes"
         .to_owned();
     Ok(Ok(Resolved { id: Some(id), moves: Vec::new(), balance: Some(balance), records, next }))
+}
+
+/// Has what a balance comes to told, though it is more than anybody expected.
+async fn confirm(
+    connection: &mut SqliteConnection,
+    resolution: &Resolution,
+    (row, item): (&SqliteRow, &HeldItem),
+    now: Timestamp,
+) -> Judged<Resolved> {
+    if item.reason != HoldReason::Spike.as_str() {
+        return Ok(Err(format!(
+            "only what is held as a spike is confirmed, and {} is held as {}: say billed, \
+             write-off or told-before",
+            resolution.item, item.reason
+        )));
+    }
+    let accrued = row.quantity("accrued")?;
+    let id = keep(connection, resolution, &accrued, now).await?;
+    let number = resolution.item.number;
+    ring_balances(connection, &[number], now).await?;
+    end_hold(connection, number).await?;
+    let sums = Sums::read(connection, number).await?;
+    let balance = Some(BalanceChange::between(number, &sums, &sums));
+    let next = format!(
+        "{} is told, with any other hold that it meets; more than {accrued} in this window waits \
+         to be confirmed again",
+        item.quantity
+    );
+    Ok(Ok(Resolved { id: Some(id), moves: Vec::new(), balance, records: 0, next }))
+}
+
+async fn end_hold(connection: &mut SqliteConnection, balance: i64) -> Result<(), LedgerError> {
+    sqlx::query(sql!("balance_holds_end"))
+        .bind(json!([balance]).to_string())
+        .bind("[]")
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
 }
 
 async fn decide_conflict(
@@ -344,7 +380,11 @@ async fn decide_conflict(
             Ok(next) => next,
             Err(why) => return Ok(Err(why)),
         },
-        Verdict::Billed | Verdict::NotBilled | Verdict::WriteOff | Verdict::ToldBefore => {
+        Verdict::Billed
+        | Verdict::NotBilled
+        | Verdict::WriteOff
+        | Verdict::ToldBefore
+        | Verdict::Confirmed => {
             return Ok(Err(format!(
                 "\"{}\" is said of an event or a balance; of a conflict say first or second",
                 resolution.verdict.typed()

@@ -89,6 +89,12 @@ fn a_value_that_a_route_cannot_use_is_refused() {
     for (line, at, title) in [
         ("scale = 0.001", "0.001", "`route.requests.scale` is a floating-point number"),
         ("scale = \"0.0\"", "\"0.0\"", "`route.requests.scale` is zero"),
+        ("hold_above = 0", "0", "`route.requests.hold_above` is 0, and has to be above zero"),
+        (
+            "hold_above = \"much\"",
+            "\"much\"",
+            "`route.requests.hold_above` is not a decimal number",
+        ),
         ("scale = -1", "-1", "`route.requests.scale` is -1, below zero"),
         ("scale = \"1/8\"", "\"1/8\"", "`route.requests.scale` is not a decimal number"),
         ("window = \"2h\"", "\"2h\"", "`route.requests.window` does not know the word \"2h\""),

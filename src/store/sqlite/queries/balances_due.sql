@@ -27,7 +27,9 @@ SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.win
    OR EXISTS (SELECT 1 FROM idle_time AS i
    WHERE i.provider = b.provider AND i.account = b.account
      AND ((i.start_at > b.window_start AND i.start_at < b.window_end)
-       OR (i.end_at > b.window_start AND i.end_at < b.window_end)))) AS spans_bound
+       OR (i.end_at > b.window_start AND i.end_at < b.window_end)))) AS spans_bound,
+  (SELECT r.quantity FROM resolution AS r WHERE r.item = 'balance' AND r.item_id = b.id
+     AND r.verdict = 'confirmed' ORDER BY r.id DESC LIMIT 1) AS confirmed
 FROM balance AS b JOIN destination AS d ON d.id = b.destination_id
 LEFT JOIN billing_period AS p ON p.id = (SELECT q.id FROM billing_period AS q
   WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
