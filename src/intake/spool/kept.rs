@@ -69,7 +69,8 @@ impl Kept {
         let mut gone = Vec::new();
         self.files.retain(|key, file| {
             let stays = file.file.is_some() || there.contains(key);
-            if !stays && !file.is_done && file.seen.0 > 0 {
+            let is_expected = !file.is_done || file.was_told;
+            if !stays && is_expected && file.seen.0 > 0 {
                 gone.push(Gone { key: *key, name: file.name.clone(), size: file.seen.0 });
             }
             stays
@@ -194,5 +195,34 @@ impl Remembered {
             self.still_since = now;
             self.is_done = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: FileKey = FileKey { device: 1, inode: 7 };
+
+    /// What is said to be gone once a file is, of whose content this is known.
+    fn gone(known: impl FnOnce(&mut Kept)) -> usize {
+        let now = Timestamp::from_seconds(1_790_000_000);
+        let seen = Seen { key: KEY, name: "usage".to_owned(), size: 40, modified_at: now };
+        let mut kept = Kept::default();
+        kept.look_at(&[seen], now);
+        known(&mut kept);
+        kept.look_at(&[], now).1.len()
+    }
+
+    #[test]
+    fn a_file_that_leaves_unread_and_was_not_held_open_is_missed() {
+        assert_eq!(gone(|_| {}), 1);
+        assert_eq!(gone(|kept| kept.is_done(KEY)), 0);
+        // Nothing more was expected of it only because what lies in it cannot be read.
+        let unreadable = |kept: &mut Kept| {
+            assert!(kept.is_told_first(KEY));
+            kept.is_done(KEY);
+        };
+        assert_eq!(gone(unreadable), 1);
     }
 }

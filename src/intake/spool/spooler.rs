@@ -149,7 +149,7 @@ impl Spooler {
             }
             Ok(Found::Nothing { unread: 0, .. }) => self.kept().went_on(key),
             Ok(Found::Nothing { unread, line }) => {
-                if self.is_stuck(key, now) {
+                if self.is_stuck(key, now) || silent.is_some() {
                     self.tell_unread(key, &name, &unended(line, unread));
                 }
             }
