@@ -1,6 +1,6 @@
 //! The one shape of every moving part. Here: the service, what a step reports, the bell that wakes
 //! it, and the loop around it. Never here: what a service does; spawning (see
-//! `daemon::supervisor`). Read next: [`pulse`], [`changing`], then [`crate::ledger`].
+//! `daemon::supervisor`). Read next: [`pace`], [`pulse`], [`changing`], then [`crate::ledger`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 
 pub mod changing;
+pub mod pace;
 pub mod pulse;
 
 /// Longest wait between two steps, in seconds, when nothing rings and nothing is due. What to do is

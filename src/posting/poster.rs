@@ -218,9 +218,8 @@ impl Poster {
         let deadline_at = closing.map_or(deadline_at, |at| at.min(deadline_at));
         let value = total.as_ref().unwrap_or(&quantity);
         let identifier = Identifier::of(ledger, balance, ordinal, &says, value, occurred_at);
-        let (balance_id, account) = (balance.id, &balance.key.account);
         let intent = EventIntent {
-            balance: balance_id,
+            balance: balance.id,
             ordinal,
             identifier,
             says,
@@ -230,7 +229,7 @@ impl Poster {
         };
         let encoded = self
             .provider
-            .encode(&balance.key.meter, account, &intent)
+            .encode(&balance.key.meter, &balance.key.account, &intent)
             .map_err(|error| CannotTell { reason: error.reason(), why: error.to_string() })?;
         Ok(EncodedEvent {
             intent,

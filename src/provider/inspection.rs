@@ -99,9 +99,18 @@ impl Disagreement {
 }
 
 impl Inspection {
+    /// The same, with what came of the questions, and how many requests they took.
+    #[must_use]
+    pub fn ended(mut self, asked: Result<(), Box<Answer>>, calls: u32) -> Self {
+        if let Err(answer) = asked {
+            self.end_by(*answer);
+        }
+        Self { calls, ..self }
+    }
+
     /// Takes an answer after which nothing more is asked: a key that is not accepted is a
     /// disagreement, and anything else no answer.
-    pub fn end_by(&mut self, answer: Answer) {
+    fn end_by(&mut self, answer: Answer) {
         let said = answer.message.clone().unwrap_or_default();
         match answer.outcome {
             // Something else than the key, such as a site that is not there or switched off.

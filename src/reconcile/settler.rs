@@ -22,6 +22,7 @@ use crate::ledger::reconcile::{
     Comparison, Concluded, Judged, LaneEvent, LaneQuestion, ReconcileLedger, UnprovenLane, Untold,
 };
 use crate::provider::{Provider, ReadBack, Totals};
+use crate::service::pace::Pace;
 use crate::service::{Service, Step, StepError};
 
 /// How long a lane that was compared is left alone, in microseconds: six hours. Totals lag by as
@@ -52,13 +53,12 @@ pub struct Settler {
     provider: Arc<dyn Provider>,
     observer: Observer,
     telling: Telling,
+    pace: Pace,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// No lane is looked for before this.
-    not_before: Option<Timestamp>,
     /// Meters of which it was said that their totals cannot be read.
     said: BTreeSet<ProviderMeter>,
     /// Whether it was said that the budget is used up.
@@ -93,8 +93,17 @@ impl Settler {
         observer: Observer,
     ) -> Self {
         let name = format!("reconciliation with {}", settings.provider);
-        let (telling, state) = (Telling::default(), Mutex::default());
-        Self { name, settings, ledger, provider, observer, telling, state }
+        let (pace, state) = (Pace::every(LOOK_MICROS), Mutex::default());
+        Self {
+            name,
+            settings,
+            ledger,
+            provider,
+            observer,
+            telling: Telling::default(),
+            pace,
+            state,
+        }
     }
 
     /// The same, which compares nothing that another program told.
@@ -391,18 +400,12 @@ impl Service for Settler {
     }
 
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
-        let next = now.plus_micros(LOOK_MICROS);
-        {
-            let mut state = self.state();
-            // A clock that was set back ends the wait.
-            if let Some(at) = state.not_before.filter(|at| now < *at && *at <= next) {
-                return Ok(Step { wake_at: Some(at), ..Step::default() });
-            }
-            state.not_before = Some(next);
+        if let Err(at) = self.pace.begin(now) {
+            return Ok(Step { wake_at: Some(at), ..Step::default() });
         }
         let step = self.look(now).await?;
         if step.more {
-            self.state().not_before = None;
+            self.pace.go_on();
         }
         Ok(step)
     }

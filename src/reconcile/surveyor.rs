@@ -3,7 +3,7 @@
 //! here: a comparison ([`super::reporter`]); a change to anything that is told. Read next:
 //! [`crate::ledger::cutover`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -20,6 +20,7 @@ use crate::ledger::cutover::{BegunPeriod, CutoverLedger, ForeignTotal, ShadowQue
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::reconcile::ReconcileLedger;
 use crate::provider::{Provider, ReadBack, Total, Totals};
+use crate::service::pace::Pace;
 use crate::service::{Service, Step, StepError};
 
 /// How often it is looked for what is to be read, in microseconds: ten minutes. A total lags by
@@ -44,8 +45,7 @@ pub struct Surveyor {
     ledger: Arc<dyn SurveyorLedger>,
     provider: Arc<dyn Provider>,
     telling: Telling,
-    /// Nothing is looked for before this.
-    not_before: Mutex<Option<Timestamp>>,
+    pace: Pace,
 }
 
 /// What one step may ask for, and by which clock.
@@ -65,7 +65,8 @@ impl Surveyor {
         telling: Telling,
     ) -> Self {
         let name = format!("survey of {}", settings.provider);
-        Self { name, settings, ledger, provider, telling, not_before: Mutex::default() }
+        let pace = Pace::every(LOOK_MICROS);
+        Self { name, settings, ledger, provider, telling, pace }
     }
 
     /// What is left of a day's share of the readings.
@@ -242,18 +243,12 @@ impl Service for Surveyor {
         if self.telling.mode == Mode::Live && self.telling.cutover.is_none() {
             return Ok(Step::default());
         }
-        let next = now.plus_micros(LOOK_MICROS);
-        {
-            let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-            // A clock that was set back ends the wait.
-            if let Some(at) = not_before.filter(|at| now < *at && *at <= next) {
-                return Ok(Step { wake_at: Some(at), ..Step::default() });
-            }
-            *not_before = Some(next);
+        if let Err(at) = self.pace.begin(now) {
+            return Ok(Step { wake_at: Some(at), ..Step::default() });
         }
         let step = self.look(now).await?;
         if step.more {
-            *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.pace.go_on();
         }
         Ok(step)
     }

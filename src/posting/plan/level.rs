@@ -155,7 +155,7 @@ fn take_away(
 /// Leaves what remains to whoever decides over usage that its period does not take, if that is so;
 /// whether it is. A level is never carried: in another period it would be that one's. What differs
 /// by nothing is never dropped while an entry stands, as it would differ as before.
-fn leave_to_period(
+pub(super) fn leave_to_period(
     rest: &Quantity,
     can_be_dropped: bool,
     rules: &Rules<'_>,

@@ -5,10 +5,10 @@
 //! once what became of the one before is certain: an older one that may still land, or be sent
 //! again, must not come after a newer. What waits for that is visible as the event it waits for.
 
-use super::lower::by_person;
+use super::level::leave_to_period;
+use super::lower::{by_person, waits};
 use super::{Means, Plan, Rules, Tell, When, too_late, when};
 use crate::domain::event::EventKind;
-use crate::domain::period::LatePolicy;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -43,13 +43,8 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
         return Plan::held(shared_by_periods(&total));
     }
     let mut plan = Plan::default();
-    let rest = balance.outstanding();
     // Usage that is carried would overwrite what the other window says.
-    let late = match rules.late {
-        LatePolicy::Drop => LatePolicy::Drop,
-        LatePolicy::NextPeriod | LatePolicy::Hold => LatePolicy::Hold,
-    };
-    if plan.leave_to_period(&rest, &Rules { late, ..rules.clone() }) || is_open(&due.events) {
+    if leave_to_period(&balance.outstanding(), true, rules, &mut plan) || is_open(due) {
         return plan;
     }
     if total.is_negative() {
@@ -68,17 +63,9 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
 }
 
 /// Whether an earlier total may still land, or be sent again.
-fn is_open(events: &[PostedEvent]) -> bool {
-    events.iter().any(|event| match event.state {
-        EventState::InFlight | EventState::Unknown => true,
-        EventState::Pending => event.leased,
-        EventState::Held => event.may_exist,
-        EventState::Accepted
-        | EventState::Settled
-        | EventState::Void
-        | EventState::Superseded
-        | EventState::Dead => false,
-    })
+fn is_open(due: &DueBalance) -> bool {
+    let may_land = |event: &PostedEvent| event.state == EventState::Held && event.may_exist;
+    waits(due) || due.events.iter().any(may_land)
 }
 
 /// The time that the total is told for. What was brought here from beside the window is told for

@@ -5,8 +5,6 @@
 //! It takes four requests, and two for each item price, at the site's pace. How usages are added up
 //! is a setting of the whole site that no answer tells; an item that has its own says so.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 
 use super::client::Inquiry;
@@ -14,9 +12,8 @@ use super::settings::ItemPrice;
 use super::{Chargebee, GREETING, pin, promises};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::fold::Fold;
-use crate::domain::names::ProviderMeter;
 use crate::domain::provider_facts::AccountPin;
-use crate::provider::inspection::{Disagreement, Inspected, Inspection, Subject};
+use crate::provider::inspection::{Disagreement, Inspected, Inspection, Subject, is_forbidden};
 
 /// What the daemon does at a site that changes something there.
 const WRITES: [&str; 2] = ["usages", "their deletion"];
@@ -59,14 +56,11 @@ struct Item {
 
 impl Chargebee {
     /// Asks all that there is to ask.
-    pub(super) async fn inspected(&self, _routed: &BTreeSet<ProviderMeter>) -> Inspection {
+    pub(super) async fn inspected(&self) -> Inspection {
         let mut inquiry = Inquiry::new(&self.client);
         let mut found = Inspection { untried: WRITES.to_vec(), ..Inspection::default() };
-        if let Err(answer) = self.ask(&mut inquiry, &mut found).await {
-            found.end_by(*answer);
-        }
-        found.calls = inquiry.calls();
-        found
+        let asked = self.ask(&mut inquiry, &mut found).await;
+        found.ended(asked, inquiry.calls())
     }
 
     /// A route names an item price that is declared: the config is refused otherwise.
@@ -182,7 +176,7 @@ fn allowed<T>(
             Ok(Some(body))
         }
         // Nothing of the daemon's depends on it: only this comparison does.
-        Err(answer) if answer.status == Some(403) => {
+        Err(answer) if is_forbidden(&answer) => {
             let what = format!("the key may not read {reads}");
             let otherwise = "whether item prices are there and metered is not known";
             let fix = "use a key with full access";

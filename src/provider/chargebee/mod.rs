@@ -227,7 +227,7 @@ impl Provider for Chargebee {
         })
     }
 
-    async fn inspect(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
-        self.inspected(routed).await
+    async fn inspect(&self, _: &BTreeSet<ProviderMeter>) -> Inspection {
+        self.inspected().await
     }
 }

@@ -41,11 +41,8 @@ impl Stripe {
     pub(super) async fn inspected(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
         let reading = Reading::new(&self.client);
         let mut found = Inspection { untried: WRITES.to_vec(), ..Inspection::default() };
-        if let Err(answer) = self.ask(&reading, routed, &mut found).await {
-            found.end_by(*answer);
-        }
-        found.calls = reading.calls();
-        found
+        let asked = self.ask(&reading, routed, &mut found).await;
+        found.ended(asked, reading.calls())
     }
 
     async fn ask(

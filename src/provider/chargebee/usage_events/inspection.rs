@@ -4,12 +4,10 @@
 //! It takes two requests. Which property a feature's meter adds up, and how, is told by no answer
 //! that is documented; nor is anything of the host that takes events, but to whoever tells it one.
 
-use std::collections::BTreeSet;
-
 use super::summaries::Summaries;
 use super::{UsageEvents, pin, promises};
 use crate::domain::answer::Answer;
-use crate::domain::names::{AccountName, ProviderMeter};
+use crate::domain::names::AccountName;
 use crate::domain::provider_facts::AccountPin;
 use crate::domain::reading::Grouping;
 use crate::domain::time::{MICROS_PER_HOUR, Window};
@@ -23,14 +21,11 @@ const NO_SUBSCRIPTION: &str = "tallyd-check";
 
 impl UsageEvents {
     /// Asks all that there is to ask.
-    pub(super) async fn inspected(&self, _routed: &BTreeSet<ProviderMeter>) -> Inspection {
+    pub(super) async fn inspected(&self) -> Inspection {
         let mut inquiry = Inquiry::new(&self.client);
         let mut found = Inspection { untried: UNTRIED.to_vec(), ..Inspection::default() };
-        if let Err(answer) = self.ask(&mut inquiry, &mut found).await {
-            found.end_by(*answer);
-        }
-        found.calls = inquiry.calls();
-        found
+        let asked = self.ask(&mut inquiry, &mut found).await;
+        found.ended(asked, inquiry.calls())
     }
 
     async fn ask(

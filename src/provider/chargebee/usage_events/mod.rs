@@ -224,7 +224,7 @@ impl Provider for UsageEvents {
         })
     }
 
-    async fn inspect(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
-        self.inspected(routed).await
+    async fn inspect(&self, _: &BTreeSet<ProviderMeter>) -> Inspection {
+        self.inspected().await
     }
 }
