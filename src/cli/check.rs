@@ -1,14 +1,14 @@
 //! `tallyd check`. Here: all that is wrong with the config, and what it will lead to, in words.
 //! Never here: asking a provider. Read next: [`online`], then [`agreement`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 
 use self::online::Asked;
 use super::args::check::Check;
 use super::exit::Exit;
 use super::outlook::{Limits, RECENT_DAYS, minutes, outlook};
-use super::{page, words};
+use super::{lane_outlook, page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use crate::config::{
     Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe, UsageEvents,
@@ -20,6 +20,7 @@ use crate::domain::quantity::Quantity;
 use crate::domain::time::MICROS_PER_DAY;
 use crate::intake::import::{Format, Mapping, QuantityRule};
 use crate::ledger::operator::OperatorLedger as _;
+use crate::ledger::report::ReportLedger as _;
 use crate::reconcile::Heal;
 use crate::store::sqlite::SqliteLedger;
 
@@ -58,15 +59,17 @@ pub(crate) async fn check(asked: &Check) -> anyhow::Result<Exit> {
     }
 }
 
-/// What is said of how long the limits of sites last, by what the ledger says that they were told.
-/// Without a ledger yet there is nothing to say.
+/// What is said of how long the limits of sites last, and of what lanes carry, by what the ledger
+/// says that was told. Without a ledger yet there is nothing to say.
 async fn outlooks(config: &Config) -> Vec<String> {
-    if config.chargebee.is_empty() || !config.store.path.exists() {
+    if !config.store.path.exists() {
         return Vec::new();
     }
     match read_outlooks(config).await {
         Ok(said) => said,
-        Err(error) => vec![format!("how long limits last is not known: {error:#}")],
+        Err(error) => {
+            vec![format!("how long limits last, and what lanes carry, is not known: {error:#}")]
+        }
     }
 }
 
@@ -81,8 +84,20 @@ async fn read_outlooks(config: &Config) -> anyhow::Result<Vec<String>> {
         let lines = outlook(&told, limits(site), now);
         said.extend(lines.into_iter().map(|line| format!("provider {name}: {line}")));
     }
+    let recent_from = now.plus_micros(-lane_outlook::RECENT_DAYS * MICROS_PER_DAY);
+    for provider in told_by_record(config) {
+        let loads = ledger.lane_loads(provider, recent_from).await?;
+        let lines = lane_outlook::outlook(&loads);
+        said.extend(lines.into_iter().map(|line| format!("provider {provider}: {line}")));
+    }
     ledger.close().await;
     Ok(said)
+}
+
+/// The providers that are told some records one by one.
+fn told_by_record(config: &Config) -> BTreeSet<&ProviderName> {
+    let by_record = |route: &&Route| route.window == WindowRule::Record;
+    config.routes.iter().filter(by_record).map(|route| &route.provider).collect()
 }
 
 fn limits(site: &Chargebee) -> Limits {
@@ -274,6 +289,9 @@ fn route(route: &Route) -> String {
             said.push_str(&format!(", to the account \"{template}\""));
         }
         AccountRule::Imported => said.push_str(", to the imported account"),
+    }
+    if let Some(most) = &route.policies.hold_above {
+        said.push_str(&format!("; more than {most} waits to be confirmed"));
     }
     said
 }

@@ -22,6 +22,7 @@ mod table;
 mod words;
 mod reading;
 mod check;
+mod lane_outlook;
 mod outlook;
 mod status;
 mod books;

@@ -202,9 +202,39 @@ pub struct Run {
     pub drifts: Vec<Drift>,
 }
 
+/// How busy an account's lane is that is told each record by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneLoad {
+    /// Who pays.
+    pub account: AccountName,
+    /// What is counted.
+    pub meter: ProviderMeter,
+    /// Records on its busiest day.
+    pub busiest_day: i64,
+}
+
+/// How busy the lanes of a provider are that are told each record by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneLoads {
+    /// Those with any.
+    pub loads: Vec<LaneLoad>,
+    /// How long an answer took lately, in microseconds: the median; nothing where none was seen.
+    pub answer_micros: Option<i64>,
+}
+
 /// The port of the report.
 #[async_trait]
 pub trait ReportLedger: Send + Sync {
+    /// How busy the lanes of `provider` were since an instant that are told each record by itself.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn lane_loads(
+        &self,
+        provider: &ProviderName,
+        since: Timestamp,
+    ) -> Result<LaneLoads, LedgerError>;
+
     /// The accounts and meters with something booked or billed in the range.
     ///
     /// # Errors

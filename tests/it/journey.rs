@@ -13,6 +13,7 @@ use tallyd::domain::record::UsageRecord;
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::intake::Admission;
 use tallyd::ledger::operator::OperatorLedger;
+use tallyd::ledger::report::ReportLedger as _;
 use tallyd::sandbox::faults::{FaultKind, Faults, Reach};
 use tallyd::sandbox::stripe::{Formula, NewMeter};
 use tallyd::service::Service as _;
@@ -298,4 +299,37 @@ async fn what_a_host_clock_that_was_ahead_put_off_is_told_once_the_clock_is_righ
     world.run_until(START.plus_seconds(3_600)).await;
     assert_eq!(sandbox.books(), ["calls cus_1 2 1", "calls cus_2 3 1"]);
     world.verify().await;
+}
+
+#[tokio::test]
+async fn how_busy_a_lane_was_that_is_told_each_record_is_known_by_its_busiest_day() {
+    let (folder, sandbox) = (folder(), sandbox().await);
+    let clock = clock(&sandbox);
+    let each = Route {
+        window: WindowRule::Record,
+        aggregate: Aggregate::Count,
+        provider_meter: ProviderMeter::new("counted").unwrap(),
+        ..route("calls")
+    };
+    let routes = vec![each, route("bytes")];
+    let world = World::open(folder.path(), &sandbox, &clock, routes, Setting::default()).await;
+    let day = 86_400;
+    let used =
+        [("a", "cus_1", -10), ("b", "cus_1", -20), ("c", "cus_1", -3 * day), ("d", "cus_2", -9)];
+    let mut records: Vec<UsageRecord> = used
+        .iter()
+        .map(|(id, customer, at)| record(id, customer, "calls", "3", START.plus_seconds(*at)))
+        .collect();
+    records.push(record("e", "cus_1", "bytes", "9", START.plus_seconds(-7_200)));
+    world.accept(records).await;
+    world.run_until(START.plus_seconds(60)).await;
+    let since = START.plus_seconds(-2 * day);
+    let found = world.ledger.lane_loads(&provider_name(), since).await.unwrap();
+    let busiest: Vec<(&str, &str, i64)> = found
+        .loads
+        .iter()
+        .map(|load| (load.account.as_str(), load.meter.as_str(), load.busiest_day))
+        .collect();
+    assert_eq!(busiest, [("cus_1", "counted", 2), ("cus_2", "counted", 1)]);
+    assert!(found.answer_micros.is_some());
 }

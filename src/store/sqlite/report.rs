@@ -23,13 +23,44 @@ use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::reconcile::{Comparison, Concluded, LaneId};
 use crate::ledger::report::{
-    BilledPeriod, Comparand, Drift, Evidence, FinalPeriod, Found, Outstanding, ParkedUsage,
-    Question, RECORDS_NAMED_MAX, ReportLedger, Run, SpanBooks, Suspect,
+    BilledPeriod, Comparand, Drift, Evidence, FinalPeriod, Found, LaneLoad, LaneLoads, Outstanding,
+    ParkedUsage, Question, RECORDS_NAMED_MAX, ReportLedger, Run, SpanBooks, Suspect,
 };
 use crate::store::codec::{Columns, ledger_error, unreadable};
 
+/// Attempts among which answers are looked for that tell how long one takes: some minutes of a busy
+/// day.
+const ANSWERS_MAX: i64 = 10_000;
+
 #[async_trait]
 impl ReportLedger for SqliteLedger {
+    async fn lane_loads(
+        &self,
+        provider: &ProviderName,
+        since: Timestamp,
+    ) -> Result<LaneLoads, LedgerError> {
+        let rows = sqlx::query(sql!("lane_loads"))
+            .bind(provider.as_str())
+            .bind(since.micros())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        let load = |row: &SqliteRow| {
+            let (account, meter) = place(row)?;
+            Ok(LaneLoad { account, meter, busiest_day: row.integer("busiest_day")? })
+        };
+        let loads = rows.iter().map(load).collect::<Result<_, LedgerError>>()?;
+        let rows = sqlx::query(sql!("answers_took"))
+            .bind(provider.as_str())
+            .bind(ANSWERS_MAX)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        let median = rows.get(rows.len() / 2);
+        let answer_micros = median.map(|row| row.integer("micros")).transpose()?;
+        Ok(LaneLoads { loads, answer_micros })
+    }
+
     async fn comparands(&self, question: &Question) -> Result<Vec<Comparand>, LedgerError> {
         let mut reader = self.readers.begin().await.map_err(ledger_error)?;
         let mut found: Vec<Vec<SqliteRow>> = Vec::new();
