@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::Config;
-use crate::domain::cutover::{Lacking, Mode, Telling};
+use crate::domain::cutover::{Earlier, Lacking, Mode, Telling};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -55,8 +55,9 @@ pub(super) async fn adopt(
         }
         Adoption::Adopted { before, withdrawn } => {
             if let Some(before) = before {
-                let (was, mode) = (before.mode, telling.mode);
+                let (was, mode) = (before.telling.mode, telling.mode);
                 tracing::warn!(%provider, %was, %mode, withdrawn, "it is told otherwise from now");
+                say_told_since_shadow(provider, &before, telling);
             }
         }
     }
@@ -67,4 +68,20 @@ pub(super) async fn adopt(
         tracing::warn!(%provider, %from, "some usage of before this instant is never told");
     }
     Ok(None)
+}
+
+/// Says aloud that usage of a time in shadow is told, where `bill_from` is of before that: the
+/// shadow may have been a pause in which nobody told anything, or one in which another program did.
+fn say_told_since_shadow(provider: &ProviderName, before: &Earlier, telling: &Telling) {
+    let ended = before.telling.mode == Mode::Shadow && telling.mode == Mode::Live;
+    let Some(from) = telling.cutover.earliest().filter(|from| ended && *from < before.since) else {
+        return;
+    };
+    tracing::warn!(
+        %provider,
+        in_shadow_since = %before.since,
+        bill_from = %from,
+        "what was booked in shadow is told now; if another program told it meanwhile, stop, and \
+         set bill_from to when that one ended"
+    );
 }

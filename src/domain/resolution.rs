@@ -131,6 +131,8 @@ pub struct HeldEvent {
     pub may_exist: bool,
     /// Whether a cancel of it counts as told.
     pub cancelled: bool,
+    /// Whether it tells usage, or some, that another program told before.
+    pub told_before: bool,
     /// The last instant, on the provider's clock, at which the provider still takes it.
     pub deadline_at: Timestamp,
     /// The provider's clock.
@@ -160,6 +162,9 @@ pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, Stri
         Verdict::NotBilled if !event.may_exist => Ok(fate(EventState::Superseded, false)),
         // With its cancel it adds nothing, as was told: neither goes again, and neither is there.
         Verdict::NotBilled if event.cancelled => Ok(fate(EventState::Superseded, false)),
+        // It would bill again what another program told: posting writes that off, and tells the
+        // rest.
+        Verdict::NotBilled if event.told_before => Ok(fate(EventState::Superseded, false)),
         Verdict::NotBilled if event.deadline_at < event.provider_now => Err(format!(
             "the provider took it until {} only, so that it cannot be sent again: say billed, or \
              bill it outside and write it off",
@@ -232,7 +237,8 @@ mod tests {
             (true, true, true),
         ] {
             let deadline_at = NOON.plus_seconds(if late { -1 } else { 0 });
-            let event = HeldEvent { may_exist, cancelled, deadline_at, provider_now: NOON };
+            let (told_before, provider_now) = (false, NOON);
+            let event = HeldEvent { may_exist, cancelled, told_before, deadline_at, provider_now };
             let exists = if may_exist { "may exist" } else { "refused" };
             let cancelled = if cancelled { ", cancelled" } else { "" };
             let late = if late { ", late" } else { "" };
@@ -269,5 +275,23 @@ mod tests {
           not-billed -> superseded
           write-off -> dead (may exist)
         ");
+    }
+
+    #[test]
+    fn what_another_program_told_is_never_sent_again() {
+        for may_exist in [false, true] {
+            let (cancelled, told_before) = (false, true);
+            let event = HeldEvent {
+                may_exist,
+                cancelled,
+                told_before,
+                deadline_at: NOON.plus_seconds(-1),
+                provider_now: NOON,
+            };
+            let fate = judge_event(Verdict::NotBilled, event).unwrap();
+            assert_eq!((fate.to, fate.may_exist), (EventState::Superseded, false));
+            assert_eq!(judge_event(Verdict::Billed, event).unwrap().to, EventState::Settled);
+            assert_eq!(judge_event(Verdict::WriteOff, event).unwrap().to, EventState::Dead);
+        }
     }
 }

@@ -157,9 +157,9 @@ impl EventState {
 }
 
 /// What ends a hold of usage that another program may have told.
-const BILL_FROM_ENDED_BY: &str = "compare the provider's total for this customer and meter; \
-     what another program told: tallyd held resolve NAME --as told-before; what is too much: say \
-     billed";
+const BILL_FROM_ENDED_BY: &str = "compare the provider's total; what another program told: say \
+     told-before, or of an event not-billed; what is there, or too much: billed (tallyd held \
+     resolve)";
 /// What ends a hold of more than anybody expected.
 const SPIKE_ENDED_BY: &str = "find out whether it was used (tallyd books, tallyd trace); if so, \
      it is told once you say so (tallyd held resolve NAME --as confirmed); if not, cancel or \

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use super::operator::BookFilter;
-use crate::domain::cutover::{ForeignKind, Lacking, Telling};
+use crate::domain::cutover::{Earlier, ForeignKind, Lacking, Telling};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{Timestamp, Window};
@@ -18,10 +18,9 @@ use crate::domain::time::{Timestamp, Window};
 pub enum Adoption {
     /// It is told so from now on.
     Adopted {
-        /// How it was told before, where that was otherwise.
-        before: Option<Telling>,
-        /// How many events were withdrawn, which were never sent: what they say was told by another
-        /// program.
+        /// How it was told before, and since when, where that was otherwise.
+        before: Option<Earlier>,
+        /// How many events are sent no more, as what they say was told by another program.
         withdrawn: u64,
     },
     /// Nothing was changed: something would be told that another program may have told.
@@ -140,8 +139,8 @@ pub struct ForeignBooks {
 #[async_trait]
 pub trait CutoverLedger: Send + Sync {
     /// Has `provider`, which routes lead to the `meters` of, told like this from now on. Events of
-    /// usage that another program told are withdrawn where no byte of them left, and what is held
-    /// is looked at again.
+    /// usage that another program told are withdrawn where no byte of them left, and held where
+    /// they would be tried again; what is held is looked at again.
     ///
     /// # Errors
     /// Then nothing was changed.

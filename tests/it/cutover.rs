@@ -269,6 +269,38 @@ async fn what_was_posted_and_never_left_is_withdrawn_when_bill_from_comes() {
 }
 
 #[tokio::test]
+async fn what_the_provider_refused_for_now_is_not_tried_again_when_bill_from_comes() {
+    let mut stage = Stage::open(WindowRule::Hour, Telling::default()).await;
+    stage.rest().await;
+    stage.sandbox.script(&[FaultKind::LockTimeout]);
+    stage.book("a", "5", minute(-100)).await;
+    stage.world().accruer_and_poster().await;
+    stage.world().courier.run_once(stage.clock.now()).await.unwrap();
+    stage.begin(live(Some(minute(-30)))).await;
+    stage.world().courier.run_once(stage.clock.now()).await.unwrap();
+    stage.rest().await;
+    assert_eq!((stage.holds(), stage.books().await), (holds("0", 0), ["0".into(), "0".into()]));
+    assert_eq!(stage.told_before_in_books().await, "5");
+    assert_eq!(stage.held().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_may_have_landed_is_not_sent_again_when_bill_from_comes_but_left_to_a_person() {
+    let mut stage = Stage::open(WindowRule::Hour, Telling::default()).await;
+    stage.rest().await;
+    stage.sandbox.script(&[FaultKind::ErrorBefore]);
+    stage.book("a", "5", minute(-100)).await;
+    stage.world().accruer_and_poster().await;
+    stage.world().courier.run_once(stage.clock.now()).await.unwrap();
+    stage.told_before("old", "5", minute(-100)).await;
+    stage.begin(live(Some(minute(-30)))).await;
+    stage.world().courier.run_once(stage.clock.now()).await.unwrap();
+    stage.rest().await;
+    assert_eq!((stage.holds(), stage.books().await), (holds("5", 1), ["5".into(), "5".into()]));
+    assert_eq!(stage.held().await, ["bill_from"]);
+}
+
+#[tokio::test]
 async fn a_window_begun_before_bill_from_was_set_is_parted_there() {
     let mut stage = Stage::open(WindowRule::Day, Telling::default()).await;
     stage.book("a", "5", minute(10)).await;

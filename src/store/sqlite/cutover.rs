@@ -14,7 +14,7 @@ use crate::domain::cutover::{Cutover, Earlier, ForeignKind, Mode, Side, Telling,
 use crate::domain::event::EventId;
 use crate::domain::names::{AccountName, NameError, ProviderMeter, ProviderName};
 use crate::domain::quantity::Quantity;
-use crate::domain::state::EventState;
+use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::cutover::{
@@ -23,6 +23,10 @@ use crate::ledger::cutover::{
 };
 use crate::ledger::operator::BookFilter;
 use crate::store::codec::{Columns, ledger_error, unreadable};
+
+/// Why an event that was tried is held when `bill_from` comes.
+const STOPPED: &str = "it was tried before bill_from was set, which its usage is of before: it is \
+     not tried again, as another program told that";
 
 #[async_trait]
 impl CutoverLedger for SqliteLedger {
@@ -43,8 +47,9 @@ impl CutoverLedger for SqliteLedger {
         if let Some(lacking) = lacking(&earlier, telling, &places, meters) {
             return Ok(Adoption::Refused(lacking));
         }
-        let before = earlier.last().map(|earlier| earlier.telling.clone()).unwrap_or_default();
-        if before == *telling {
+        let since_ever = || Earlier { telling: Telling::default(), since: Timestamp::default() };
+        let before = earlier.last().cloned().unwrap_or_else(since_ever);
+        if before.telling == *telling {
             return Ok(Adoption::Adopted { before: None, withdrawn: 0 });
         }
         sqlx::query(sql!("telling_adopt"))
@@ -275,6 +280,15 @@ async fn tellings_of(
     rows.iter().map(earlier).collect()
 }
 
+/// From which instants on a provider is told.
+pub(super) async fn cutover_of(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+) -> Result<Cutover, LedgerError> {
+    let mut earlier = tellings_of(connection, provider).await?;
+    Ok(earlier.pop().map(|newest| newest.telling.cutover).unwrap_or_default())
+}
+
 /// The accounts and meters with something booked.
 async fn places(
     connection: &mut SqliteConnection,
@@ -292,7 +306,9 @@ async fn places(
         .collect()
 }
 
-/// The moves of the events that would tell what another program told, and were never sent.
+/// The moves of the events that would tell what another program told. Those that no byte of left
+/// are withdrawn. Those that were tried are not tried again: posting supersedes what was refused,
+/// and what may have landed is left to a person, as another attempt might be the first that lands.
 async fn withdrawals(
     connection: &mut SqliteConnection,
     provider: &ProviderName,
@@ -301,7 +317,7 @@ async fn withdrawals(
     if cutover.is_none() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(sql!("events_never_sent"))
+    let rows = sqlx::query(sql!("events_to_be_sent"))
         .bind(provider.as_str())
         .fetch_all(connection)
         .await
@@ -312,10 +328,17 @@ async fn withdrawals(
         let meter = row.name("meter", ProviderMeter::new)?;
         let window = Window { start: row.time("window_start")?, end: row.time("window_end")? };
         let is_ours = side(window, cutover.bill_from(&account, &meter)) == Side::From;
-        if !is_ours && !row.quantity("quantity")?.is_negative() {
-            let id = EventId(row.integer("id")?);
-            moves.push(Move::to(id, EventState::Void, false, "another program told it before"));
+        if is_ours || row.quantity("quantity")?.is_negative() {
+            continue;
         }
+        let (id, why) = (EventId(row.integer("id")?), "another program told it before");
+        if row.integer("attempts")? == 0 {
+            moves.push(Move::to(id, EventState::Void, false, why));
+            continue;
+        }
+        let may_exist = row.flag("ambiguous")?;
+        let hold = Some((HoldReason::BillFrom, STOPPED.to_owned()));
+        moves.push(Move { hold, ..Move::to(id, EventState::Held, may_exist, why) });
     }
     Ok(moves)
 }

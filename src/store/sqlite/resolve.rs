@@ -6,18 +6,22 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::corrections::accept;
+use super::cutover::cutover_of;
 use super::holds::{conflict, held_balance, held_event, held_item};
 use super::moves::{Move, move_events, ring_balances};
 use super::written_off::{Level, Meant, write_off};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::correction::{Change, Correction, Standing};
+use crate::domain::cutover::{Side, side};
 use crate::domain::event::{EventId, EventKind};
-use crate::domain::names::{CorrectionName, RecordId, SourceName};
+use crate::domain::names::{
+    AccountName, CorrectionName, ProviderMeter, ProviderName, RecordId, SourceName,
+};
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
 use crate::domain::resolution::{HeldEvent, ItemKind, Token, Verdict, judge_event};
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::holds::{
     BalanceChange, Changed, Conflict, Decision, Moved, Resolution, Resolved,
@@ -125,6 +129,7 @@ async fn decide_event(
     let seen = HeldEvent {
         may_exist: row.flag("ambiguous")?,
         cancelled: kin.iter().any(|each| each.is_cancel),
+        told_before: was_told_before(connection, &row).await?,
         deadline_at: row.time("deadline_at")?,
         provider_now: provider_now(&row, now)?,
     };
@@ -173,6 +178,21 @@ async fn decide_event(
     Ok(Ok(Resolved { id: Some(id), moves, balance: Some(change), records, next }))
 }
 
+/// Whether an event tells usage, or some, that another program told.
+async fn was_told_before(
+    connection: &mut SqliteConnection,
+    row: &SqliteRow,
+) -> Result<bool, LedgerError> {
+    let is_usage = row.member("event_kind", EventKind::parse)? == EventKind::Usage;
+    let adds = is_usage && !row.quantity("quantity")?.is_negative();
+    let provider = row.name("provider", ProviderName::new)?;
+    let account = row.name("account", AccountName::new)?;
+    let meter = row.name("meter", ProviderMeter::new)?;
+    let window = Window { start: row.time("window_start")?, end: row.time("window_end")? };
+    let cutover = cutover_of(connection, &provider).await?;
+    Ok(adds && side(window, cutover.bill_from(&account, &meter)) != Side::From)
+}
+
 /// What becomes of a level whose event is written off.
 fn level_without(
     row: &SqliteRow,
@@ -209,7 +229,8 @@ fn after_event(to: EventState, change: &BalanceChange) -> String {
         }
         EventState::Superseded => format!(
             "{outstanding} of the balance is outstanding: posting tells it under a new \
-             identifier, or holds the balance and says why it cannot"
+             identifier, writes it off where another program told it, or holds the balance and \
+             says why it cannot"
         ),
         EventState::Dead => "nothing more is told: it stands in the books as written off, and a \
              later proof of it at the provider settles it and takes the write-off back"
