@@ -57,11 +57,15 @@ pub struct PolicyWriteOff {
 }
 
 /// What a record stands for in the balance that is written off from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
+    /// What its usage came to before the lines that are meant.
+    pub before: Quantity,
     /// What it adds within the lines that are meant: those an event covers, or those that were
     /// never told.
     pub meant: Quantity,
+    /// What its usage comes to by now: itself, its corrections, and what it was given or gave away.
+    pub usage: Quantity,
     /// What it adds in all, with its corrections and what was written off of it before.
     pub whole: Quantity,
     /// Whether any of its lines is among those that are meant.
@@ -98,6 +102,56 @@ pub fn share(amount: &Quantity, records: &[Written]) -> Vec<Quantity> {
     shares
 }
 
+/// Shares out what of a told event's quantity is to be written off, in the order of the records.
+/// `amount` is that quantity with its sign turned, and `outstanding` what the balance has
+/// outstanding while the event still counts as told.
+///
+/// Each record takes what of the event's usage it still stands for. What has left since, by a
+/// correction or to another balance, is not written off: with the event it is told no longer
+/// either, and a second time it would swallow other usage. Where other events tell some of the
+/// lines that are meant, no more is written off than leaves what those told in place. What the
+/// event says beyond its lines, since finer usage of before waited for it, comes from the newest
+/// of the others.
+#[must_use]
+pub fn share_told(amount: &Quantity, outstanding: &Quantity, records: &[Written]) -> Vec<Quantity> {
+    let is_usage = amount.is_negative();
+    let turned = |quantity: &Quantity| if is_usage { quantity.clone() } else { -quantity };
+    let none = Quantity::zero;
+    let size = amount.magnitude();
+    let said: Quantity = records
+        .iter()
+        .map(|record| turned(&record.meant).max(none()))
+        .fold(none(), |sum, each| &sum + &each);
+    let mut rest = match said > size {
+        true => (&turned(outstanding) + &size).max(none()).min(size.clone()),
+        false => size.clone().min(said.clone()),
+    };
+    let mut taken: Vec<Quantity> = Vec::with_capacity(records.len());
+    for record in records {
+        let meant = turned(&record.meant).max(none());
+        let stays = turned(&(&record.usage - &record.before)).max(none()).min(meant);
+        // What was written off of it before is not written off again.
+        let stays = if is_usage { stays.min(record.whole.clone().max(none())) } else { stays };
+        let part = stays.min(rest.clone());
+        rest = &rest - &part;
+        taken.push(part);
+    }
+    let mut beyond = (&size - &said).max(none());
+    if is_usage {
+        for (record, taken) in records.iter().zip(&mut taken).rev() {
+            let part = (&record.whole - &*taken).max(none()).min(beyond.clone());
+            beyond = &beyond - &part;
+            *taken = &*taken + &part;
+        }
+    } else {
+        let newest = records.iter().rposition(|record| record.covered);
+        if let Some(taken) = newest.or(records.len().checked_sub(1)).map(|at| &mut taken[at]) {
+            *taken = &*taken + &beyond;
+        }
+    }
+    taken.iter().map(|taken| if is_usage { -taken } else { taken.clone() }).collect()
+}
+
 /// Moves as much of `rest` to `share` as brings `held` to nothing, and no further.
 fn take(rest: &mut Quantity, share: &mut Quantity, held: &Quantity) {
     if rest.is_zero() || held.is_zero() || rest.is_negative() == held.is_negative() {
@@ -125,6 +179,7 @@ mod tests {
                 meant: quantity(meant),
                 whole: quantity(whole),
                 covered: *covered,
+                ..Written::default()
             })
             .collect();
         let found: Vec<String> =
@@ -154,6 +209,58 @@ mod tests {
         check("7", &[("-5", "0", true), ("0", "3", false)], &["7", "0"]);
     }
 
+    /// Records, each by what it came to before the event, what the event covers of it, what it came
+    /// to since, and what was written off of it.
+    fn told(amount: &str, outstanding: &str, records: &[[&str; 4]], shares: &[&str]) {
+        let records: Vec<Written> = records
+            .iter()
+            .map(|[before, meant, since, off]| {
+                let [before, meant] = [quantity(before), quantity(meant)];
+                let usage = &(&before + &meant) + &quantity(since);
+                let whole = &usage - &quantity(off);
+                let covered = !meant.is_zero();
+                Written { before, meant, usage, whole, covered }
+            })
+            .collect();
+        let found: Vec<String> = share_told(&quantity(amount), &quantity(outstanding), &records)
+            .iter()
+            .map(Quantity::to_string)
+            .collect();
+        assert_eq!(found, shares, "{amount}, {outstanding} outstanding, over {records:?}");
+    }
+
+    #[test]
+    fn an_event_whose_usage_stays_is_written_off_over_its_records() {
+        told("-12", "0", &[["0", "5", "0", "0"], ["0", "7", "0", "0"]], &["-5", "-7"]);
+        told("-7", "0", &[["5", "0", "0", "0"], ["0", "7", "0", "0"]], &["0", "-7"]);
+        // One of two events that tell the same records.
+        told("-6", "0", &[["0", "5", "0", "0"], ["0", "7", "0", "0"]], &["-5", "-1"]);
+        told("-6", "0", &[["0", "5", "0", "5"], ["0", "7", "0", "1"]], &["0", "-6"]);
+        // Finer usage of before that went with it comes from the newest of the others.
+        told("-1", "0", &[["5.4", "0", "0", "0"], ["0", "0.6", "0", "0"]], &["-0.4", "-0.6"]);
+        // What was taken back, and is not told, stands again.
+        told("5", "0", &[["5", "-5", "0", "0"], ["3", "0", "0", "0"]], &["5", "0"]);
+    }
+
+    #[test]
+    fn usage_that_has_left_since_is_not_written_off_with_its_event() {
+        told("-5", "-5", &[["0", "5", "-5", "0"]], &["0"]);
+        // Other usage that came meanwhile does not go in its place.
+        told("-5", "0", &[["0", "5", "-5", "0"], ["0", "0", "5", "0"]], &["0", "0"]);
+        told("-5", "-3", &[["0", "5", "-3", "0"]], &["-2"]);
+        // What of it another event told before stays told.
+        told("-5", "-5", &[["3", "5", "-5", "0"]], &["0"]);
+        told("-5", "-3", &[["3", "5", "-3", "0"]], &["-2"]);
+        // What left is another event's.
+        told("-5", "-7", &[["0", "5", "0", "0"], ["7", "0", "-7", "0"]], &["-5", "0"]);
+        // One of two events that tell the same records: the other one still tells the rest.
+        told("-6", "-5", &[["0", "5", "-5", "0"], ["0", "7", "0", "0"]], &["0", "-1"]);
+        told("-6", "0", &[["0", "5", "-5", "0"], ["0", "7", "0", "1"]], &["0", "-6"]);
+        // What was taken back, and is to be there again.
+        told("5", "5", &[["5", "-5", "5", "0"]], &["0"]);
+        told("5", "2", &[["5", "-5", "2", "0"]], &["3"]);
+    }
+
     #[test]
     fn nothing_is_shared_out_where_there_is_nothing_or_nobody() {
         check("0", &[("5", "5", true)], &["0"]);
@@ -161,6 +268,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_record_is_written_off_below_nothing_and_no_event_for_more_than_it_said(
+            quantity in 0_i64..30,
+            outstanding in -30_i64..30,
+            records in proptest::collection::vec((0_i64..9, 0_i64..9, -9_i64..9, 0_i64..9), 1..6),
+        ) {
+            let records: Vec<Written> = records
+                .into_iter()
+                .map(|(before, meant, since, off)| {
+                    let usage = (before + meant + since).max(0);
+                    Written {
+                        before: before.into(),
+                        meant: meant.into(),
+                        usage: usage.into(),
+                        whole: (usage - off).max(0).into(),
+                        covered: meant > 0,
+                    }
+                })
+                .collect();
+            let shares = share_told(&(-quantity).into(), &outstanding.into(), &records);
+            for (record, share) in records.iter().zip(&shares) {
+                prop_assert!(!(&record.whole + share).is_negative());
+            }
+            let sum: Quantity = shares.iter().sum();
+            prop_assert!(sum <= Quantity::zero() && sum >= Quantity::from(-quantity));
+        }
+
         #[test]
         fn the_shares_always_add_up(
             amount in -50_i64..50,
@@ -172,6 +306,7 @@ mod tests {
                     meant: meant.into(),
                     whole: whole.into(),
                     covered,
+                    ..Written::default()
                 })
                 .collect();
             let sum: Quantity = share(&amount.into(), &records).iter().sum();

@@ -17,8 +17,10 @@ use tallyd::domain::names::{
 use tallyd::domain::provider_facts::{Formula, MeterPin, Span};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::Position;
+use tallyd::domain::resolution::{ItemName, Verdict};
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::billing::{BillingLedger as _, Learned};
+use tallyd::ledger::holds::{Decision, HoldsLedger as _, Resolution};
 use tallyd::ledger::intake::CorrectionLedger as _;
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::sandbox::faults::{FaultKind, Faults};
@@ -249,6 +251,34 @@ async fn what_waits_for_a_total_that_may_still_land_contradicts_nothing() {
     stage.sandbox.handle.set_faults(Faults::default()).unwrap();
     stage.until(600).await;
     assert_eq!(stage.hours(), hours(&[(0, "7")]));
+}
+
+#[tokio::test]
+async fn a_total_that_is_written_off_takes_what_came_since_the_one_before_it() {
+    let stage = Stage::hourly().await;
+    stage.book("r1", 10, "5").await;
+    stage.until(61).await;
+    assert_eq!(stage.hours(), hours(&[(0, "5")]));
+    let meter = format!("/v1/billing/meters/{}", stage.sandbox.meter_id("calls"));
+    let (off, on) = (format!("{meter}/deactivate"), format!("{meter}/reactivate"));
+    assert_eq!(stage.sandbox.post(&off, &Vec::new()).await.status, 200);
+    stage.book("r2", 20, "7").await;
+    stage.until(65).await;
+    assert_eq!(stage.held().await, ["no_meter"]);
+    assert_eq!(stage.sandbox.post(&on, &Vec::new()).await.status, 200);
+    let ledger = &stage.world.ledger;
+    let item = ItemName::parse("event:2").unwrap();
+    let expect = ledger.item(item).await.unwrap().unwrap().token().clone();
+    let (why, who) = ("billed outside".to_owned(), "cli:ada".to_owned());
+    let verdict = Verdict::WriteOff;
+    let resolution = Resolution { item, verdict, expect, why, who, dry_run: false };
+    let decided = ledger.resolve(&resolution, stage.clock.now()).await.unwrap();
+    let Decision::Done(resolved) = decided else { panic!("{decided:?}") };
+    assert_eq!(resolved.records, 1);
+    // It was that of r2: what was told of r1 before can still be taken back.
+    stage.correct("r1", "none", Change::Cancel).await;
+    stage.until(120).await;
+    assert_eq!((stage.hours(), stage.held().await), (hours(&[]), Vec::new()));
 }
 
 #[tokio::test]

@@ -150,9 +150,10 @@ async fn decide_event(
             amount = &amount - &cancel.quantity;
         }
         let meant = Meant {
-            from: row.integer("covers_from")?,
+            from: row.integer("says_from")?,
             to: row.integer("covers_to")?,
             resolution: id,
+            told: true,
             level: level_without(&row, &quantity, seen)?,
         };
         records = write_off(connection, balance, &amount, meant, now).await?;
@@ -231,6 +232,10 @@ fn after_event(to: EventState, change: &BalanceChange) -> String {
             "{outstanding} of the balance is outstanding: posting tells it under a new \
              identifier, writes it off where another program told it, or holds the balance and \
              says why it cannot"
+        ),
+        EventState::Dead if change.accrued.from == change.accrued.to => format!(
+            "nothing more is told of it, and nothing is written off, as its usage has left the \
+             balance since; {outstanding} of the balance is outstanding"
         ),
         EventState::Dead => "nothing more is told: it stands in the books as written off, and a \
              later proof of it at the provider settles it and takes the write-off back"
@@ -330,6 +335,7 @@ async fn decide_balance(
         from: row.integer("told_to")?,
         to: row.integer("booked_to")?,
         resolution: id,
+        told: false,
         level: Level::AsTold(Quantity::zero()),
     };
     let records = write_off(connection, number, &-&item.quantity, meant, now).await?;

@@ -19,7 +19,7 @@ use crate::domain::record::Position;
 use crate::domain::resolution::ItemKind;
 use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
-use crate::domain::write_off::{PolicyWriteOff, Written, share};
+use crate::domain::write_off::{PolicyWriteOff, Written, share, share_told};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
@@ -33,6 +33,8 @@ pub(super) struct Meant {
     pub(super) to: i64,
     /// The resolution's number.
     pub(super) resolution: i64,
+    /// Whether they are what an event told that still counts as told; else nothing told them.
+    pub(super) told: bool,
     /// What becomes of a level, which is no sum of lines.
     pub(super) level: Level,
 }
@@ -56,8 +58,8 @@ struct Booked {
     written: Written,
 }
 
-/// Adds lines to a balance that sum to `amount`, which is below zero when usage is written off.
-/// Answers over how many records.
+/// Adds lines to a balance that sum to `amount`, which is below zero when usage is written off; of
+/// what was told, to as much of it as is still there. Answers over how many records.
 pub(super) async fn write_off(
     connection: &mut SqliteConnection,
     balance: i64,
@@ -75,8 +77,13 @@ pub(super) async fn write_off(
         Fold::Sum => {
             let written: Vec<Written> =
                 records.values().map(|record| record.written.clone()).collect();
-            let lines = share(amount, &written).into_iter();
-            lines.map(|line| (!line.is_zero()).then_some((line, written_off))).collect()
+            let outstanding = &running.accrued - &running.told;
+            let lines = match meant.told {
+                true => share_told(amount, &outstanding, &written),
+                false => share(amount, &written),
+            };
+            let says_something = |line: Quantity| (!line.is_zero()).then_some((line, written_off));
+            lines.into_iter().map(says_something).collect()
         }
         Fold::Last | Fold::Max => {
             let lines =
@@ -105,6 +112,9 @@ pub(super) async fn write_off(
     }
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     if rows.is_empty() && running.fold == Fold::Sum {
+        if meant.told {
+            return Ok(0);
+        }
         let why = format!("balance {balance} has nothing to be written off from");
         return Err(LedgerError::Contradiction(why));
     }
@@ -135,7 +145,7 @@ pub(super) async fn write_off_by_policy(
         .map_err(ledger_error)?
         .integer("id")?;
     let level = Level::AsTold(Quantity::zero());
-    let meant = Meant { from: lines.0, to: lines.1, resolution, level };
+    let meant = Meant { from: lines.0, to: lines.1, resolution, told: false, level };
     write_off(connection, balance.0, &-&off.amount, meant, now).await?;
     Ok(())
 }
@@ -227,7 +237,7 @@ async fn records(
             identity: line.identity,
             route: line.route,
             share: Share::new(line.occurred_at, Position(line.position)),
-            written: Written { meant: Quantity::zero(), whole: Quantity::zero(), covered: false },
+            written: Written::default(),
         });
         record.share.add(&line.quantity, line.touch);
         record.written.whole = record.share.quantity.clone();
@@ -239,9 +249,17 @@ async fn records(
             // Usage came to this balance, or left it again.
             Cause::Transfer => true,
         };
-        if is_meant && is_usage {
-            record.written.meant = &record.written.meant + &line.quantity;
-            record.written.covered = true;
+        if !is_usage {
+            continue;
+        }
+        let Written { before, meant: of_meant, usage, covered, .. } = &mut record.written;
+        *usage = &*usage + &line.quantity;
+        if line.id <= meant.from {
+            *before = &*before + &line.quantity;
+        }
+        if is_meant {
+            *of_meant = &*of_meant + &line.quantity;
+            *covered = true;
         }
     }
     Ok(records)

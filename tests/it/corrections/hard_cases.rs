@@ -271,6 +271,48 @@ async fn a_written_off_record_that_is_cancelled_takes_nothing_from_the_provider(
 }
 
 #[tokio::test]
+async fn an_event_whose_record_was_cancelled_is_written_off_and_later_usage_is_told_all_the_same() {
+    for landed in [false, true] {
+        let stage = past_the_window(landed).await;
+        stage.cancel("r1").await;
+        stage.rest().await;
+        let Decision::Done(resolved) = stage.decide("event:1", Verdict::WriteOff).await else {
+            panic!("it is held")
+        };
+        // Its usage had left: a second time it would swallow what comes next.
+        assert_eq!(resolved.records, 0);
+        assert!(resolved.next.contains("nothing is written off"), "{}", resolved.next);
+        stage.rest().await;
+        assert_eq!(stage.held().await, Vec::<String>::new());
+        stage.book_as("r2", "5").await;
+        stage.rest().await;
+        let holds = if landed { "10" } else { "5" };
+        assert_eq!((stage.holds().as_str(), stage.held().await), (holds, Vec::new()));
+        // Where it was there after all, what was cancelled is taken back.
+        for hours in [26, 7] {
+            stage.wait_hours(hours).await;
+            stage.settle().await;
+        }
+        stage.rest().await;
+        assert_eq!((stage.holds().as_str(), stage.held().await), ("5", Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_written_off_for_what_of_its_record_still_counts() {
+    let stage = past_the_window(false).await;
+    stage.correct("r1", "less", adjust("5", "2")).await;
+    stage.book_as("r2", "4").await;
+    stage.rest().await;
+    stage.decide("event:1", Verdict::WriteOff).await;
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.held().await), ("4", Vec::new()));
+    stage.cancel("r1").await;
+    stage.rest().await;
+    assert_eq!((stage.holds().as_str(), stage.held().await), ("4", Vec::new()));
+}
+
+#[tokio::test]
 async fn proven_absent_after_the_window_the_same_bytes_go_again() {
     let stage = past_the_window(false).await;
     for hours in [26, 7] {
