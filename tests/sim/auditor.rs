@@ -13,12 +13,14 @@ use tallyd::domain::record::UsageRecord;
 use tallyd::ledger::intake::{Admission, CorrectionAdmission};
 
 use crate::amount::Amount;
+use crate::cutover::Before;
 use crate::rows::{self, Corrected, Event, Rows, Seen};
 use crate::scene::Stage;
 use crate::server::Adds;
 
 mod books;
 mod corrections;
+mod cutover;
 mod holds;
 mod journal;
 mod levels;
@@ -120,6 +122,10 @@ pub(crate) struct Auditor {
     /// From how many entries of an account on its windows may be months, and whose may.
     pub(crate) widened_from: Option<usize>,
     few: BTreeSet<String>,
+    /// What each record stands for in each balance.
+    standing: BTreeMap<(i64, i64), Amount>,
+    /// What the lines of usage of before a cutover come to.
+    before: Before,
 }
 
 impl Auditor {
@@ -154,6 +160,8 @@ impl Auditor {
             events: BTreeMap::new(),
             widened_from: None,
             few: BTreeSet::new(),
+            standing: BTreeMap::new(),
+            before: Before::new(),
         }
     }
 
@@ -256,6 +264,7 @@ impl Auditor {
             |event: &Event| self.doubted.contains(&(event.meter.clone(), event.account.clone()));
         self.events
             .values()
+            .filter(|event| !self.is_of_before(event))
             .any(|event| event.state == "accepted" && (event.target.is_some() || !doubted(event)))
     }
 
@@ -301,6 +310,7 @@ impl Auditor {
         self.periods_are_known(&read)?;
         self.everything_was_booked(&read)?;
         self.everything_was_told(&read)?;
+        self.nothing_of_before_stands(&read)?;
         self.levels_are_said_once(&read)?;
         self.totals_are_what_was_used(&read)
     }

@@ -125,6 +125,7 @@ impl World {
                 batch.push(workload::conflicting(chance, &first));
             }
         }
+        self.others_tell(&batch);
         self.send_in(batch).await;
     }
 

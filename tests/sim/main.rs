@@ -23,6 +23,7 @@ mod auditor;
 mod billing;
 mod campaign;
 mod chance;
+mod cutover;
 mod doors;
 mod faults;
 mod months;
@@ -61,6 +62,8 @@ const GATE_SITES_STEPS: u64 = 12;
 const GATE_LEVELS: u64 = 20;
 /// Seeds of the gate at one of most of whose meters the total that came last counts.
 const GATE_TOTALS: u64 = 16;
+/// Seeds of the gate in which the program takes over from another.
+const GATE_CUTOVERS: u64 = 24;
 /// Seeds of the gate that are run twice, to see whether they do the same.
 const GATE_TWICE: u64 = 6;
 
@@ -163,6 +166,9 @@ fn gate() -> ExitCode {
         let seeds = 0..GATE_SEEDS;
         setups.extend(seeds.map(|seed| Setup { steps: GATE_STEPS, ..Setup::of(seed, scenario) }));
     }
+    let steps = GATE_MONTHS_STEPS;
+    let taken_over = (0..GATE_CUTOVERS).map(|seed| Setup::of(seed, Scenario::Cutover));
+    setups.extend(taken_over.map(|setup| Setup { steps, ..setup }));
     for (scenario, seeds) in [(Scenario::Months, GATE_MONTHS), (Scenario::Totals, GATE_TOTALS)] {
         let steps = GATE_MONTHS_STEPS;
         setups.extend((0..seeds).map(|seed| Setup { steps, ..Setup::of(seed, scenario) }));
@@ -196,12 +202,13 @@ fn caught() -> ExitCode {
 /// Seeds that do not do the same when they are run again.
 fn differing() -> Vec<String> {
     let bench = Bench::new();
-    let scenario = |seed: u64| match seed % 5 {
+    let scenario = |seed: u64| match seed % 6 {
         0 => Scenario::Swarm,
         1 => Scenario::Months,
         2 => Scenario::Site,
         3 => Scenario::Levels,
-        _ => Scenario::Totals,
+        4 => Scenario::Totals,
+        _ => Scenario::Cutover,
     };
     let setups = (0..GATE_TWICE).map(|seed| Setup::of(1_000 + seed, scenario(seed)));
     let differs = |setup: &Setup| bench.run(setup).digest != bench.run(setup).digest;

@@ -76,10 +76,12 @@ impl World {
                     | "below_zero"
                     | "entries_used_up"
                     | "meter_mismatch"
+                    | "bill_from"
             );
             let since = self.stage.now().micros_since(item.since);
-            return (stays && since > PATIENCE && self.chance.one_in(2))
-                .then_some(Verdict::WriteOff);
+            let of_others = item.reason == "bill_from";
+            let said = if of_others { Verdict::ToldBefore } else { Verdict::WriteOff };
+            return (stays && since > PATIENCE && self.chance.one_in(2)).then_some(said);
         }
         let event = self.auditor.event(number)?.clone();
         let scene = self.stage.scene();

@@ -2,7 +2,7 @@
 //! nothing at all. Here: each bug as something done around the program, which has no switch for it.
 //! Never here: the program's own code. Read next: [`crate::campaign`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -10,17 +10,19 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::answer::{Outcome, OutcomeKind};
 use tallyd::domain::balance::Place;
 use tallyd::domain::correction::{Correction, CorrectionId};
-use tallyd::domain::names::{AccountName, ProviderName, RecordId};
+use tallyd::domain::cutover::{Mode, Telling};
+use tallyd::domain::names::{AccountName, ProviderMeter, ProviderName, RecordId};
 use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::state::{EventState, HoldReason};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::accrual::Accrual;
+use tallyd::ledger::cutover::{Adoption, CutoverLedger as _};
 use tallyd::ledger::delivery::{DeliveryLedger as _, LeaseTerms, Leases, Settlement};
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger as _, IntakeLedger as _, Rejected,
 };
-use tallyd::ledger::posting::DueBalance;
+use tallyd::ledger::posting::{DueBalance, Spanning};
 use tallyd::provider::{Encoded, Request};
 use tallyd::store::sqlite::SqliteLedger;
 
@@ -28,6 +30,7 @@ use crate::faults::Class;
 use crate::scenario::Scenario;
 use crate::scene::{Scene, Stage};
 use crate::server::HOUR;
+use crate::workload::provider_name;
 
 macro_rules! plants {
     ($($(#[$doc:meta])+ $plant:ident = $text:literal,)+) => {
@@ -50,6 +53,10 @@ macro_rules! plants {
                     Self::WindowsUncut => Some(Scenario::Months),
                     Self::SecondsForgotten | Self::EntriesForgotten => Some(Scenario::Site),
                     Self::TotalSaysChange => Some(Scenario::Totals),
+                    Self::ToldBeforeForgotten
+                    | Self::ShadowLeaks
+                    | Self::UncutAtBillFrom
+                    | Self::BillFromStopsNothing => Some(Scenario::Cutover),
                     _ => None,
                 }
             }
@@ -119,6 +126,14 @@ plants! {
     EntriesForgotten = "entries-forgotten",
     /// A total says the change that it makes.
     TotalSaysChange = "total-says-change",
+    /// After a restart, what another program told before is told.
+    ToldBeforeForgotten = "told-before-forgotten",
+    /// In shadow everything is told.
+    ShadowLeaks = "shadow-leaks",
+    /// Windows go on where another program's telling ends.
+    UncutAtBillFrom = "uncut-at-bill-from",
+    /// What was tried before a cutover was known is tried again.
+    BillFromStopsNothing = "bill-from-stops-nothing",
 }
 
 /// The bug of a process, with what it needs of its own.
@@ -159,6 +174,42 @@ impl Planted {
             return Ok((1_000..).take(corrections.len()).map(accepted).collect());
         }
         ledger.correct(corrections, now).await
+    }
+
+    /// Adopts how the provider is told, as the bug has it.
+    pub(crate) async fn adopt_telling(
+        &self,
+        ledger: &SqliteLedger,
+        telling: &Telling,
+        meters: &BTreeSet<ProviderMeter>,
+        now: Timestamp,
+    ) -> Result<Adoption, LedgerError> {
+        if self.is(Plant::ShadowLeaks) && telling.mode == Mode::Shadow {
+            // The ledger itself would see to it.
+            return Ok(Adoption::Adopted { before: None, withdrawn: 0 });
+        }
+        let adopted = ledger.adopt_telling(&provider_name(), telling, meters, now).await?;
+        if self.is(Plant::BillFromStopsNothing) {
+            self.run(
+                "UPDATE meter_event SET state = 'pending', hold_reason = NULL, \
+                 hold_detail = NULL, ambiguous = 0, next_attempt_at = 0 \
+                 WHERE hold_reason = 'bill_from'; \
+                 UPDATE lane SET next_attempt_at = 0, urgency = 1, deadline_at = 0 \
+                 WHERE EXISTS (SELECT 1 FROM meter_event AS e WHERE e.lane_id = lane.id \
+                 AND e.state = 'pending')",
+            )
+            .await;
+        }
+        Ok(adopted)
+    }
+
+    /// Which balances are parted where, as the bug has it.
+    pub(crate) fn spanning(&self, balances: &[Spanning]) -> Vec<Spanning> {
+        let mut balances = balances.to_vec();
+        for each in balances.iter_mut().filter(|_| self.is(Plant::UncutAtBillFrom)) {
+            each.bill_from = None;
+        }
+        balances
     }
 
     /// When a total was seen before, as the bug has it.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tallyd::domain::balance::Place;
 use tallyd::domain::correction::Correction;
+use tallyd::domain::cutover::Telling;
 use tallyd::domain::digest::Digest;
 use tallyd::domain::event::LedgerId;
-use tallyd::domain::names::{AccountName, CustomerName, ProviderName};
+use tallyd::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
 use tallyd::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::time::Timestamp;
@@ -21,6 +22,7 @@ use tallyd::ledger::accrual::{
     Accrual, AccrualLedger, Accrued, CorrectionsPage, JournalPage, ParkedPage, RouteDefinition,
     RouteVersionId,
 };
+use tallyd::ledger::cutover::Adoption;
 use tallyd::ledger::delivery::{
     DeliveryLedger, LeaseTerms, Leases, MeterChange, PinCheck, ProviderFacts, Settlement,
 };
@@ -109,6 +111,17 @@ impl Ports {
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         self.writing("import", self.inner.import_accounts(provider, pairs, now)).await
+    }
+
+    /// Has the provider told as its config says.
+    pub(crate) async fn adopt_telling(
+        &self,
+        telling: &Telling,
+        meters: &BTreeSet<ProviderMeter>,
+        now: Timestamp,
+    ) -> Result<Adoption, LedgerError> {
+        let call = self.planted.adopt_telling(&self.inner, telling, meters, now);
+        self.writing("adopt_telling", call).await
     }
 
     /// Decides over something held, as a person does.
@@ -323,7 +336,8 @@ impl PostingLedger for Ports {
         balances: &[Spanning],
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        self.writing("part_at_bounds", self.inner.part_at_bounds(balances, now)).await
+        let balances = self.planted.spanning(balances);
+        self.writing("part_at_bounds", self.inner.part_at_bounds(&balances, now)).await
     }
 
     async fn post(&self, postings: Vec<Posting>, now: Timestamp) -> Result<Posted, LedgerError> {

@@ -8,8 +8,10 @@ use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::Route;
 use tallyd::delivery::Rate;
 use tallyd::delivery::courier::Courier;
+use tallyd::domain::cutover::Telling;
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::LedgerError;
+use tallyd::ledger::cutover::Adoption;
 use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::posting::poster::Poster;
 use tallyd::reconcile::listener::Listener;
@@ -88,6 +90,16 @@ impl Process {
         }
     }
 
+    /// The same, which takes over from another program: what it posts goes by `posts`.
+    pub(crate) fn telling(self, telling: &Telling, posts: Telling) -> Self {
+        Self {
+            courier: self.courier.in_mode(posts.mode),
+            poster: self.poster.telling(posts),
+            settler: self.settler.telling(telling.clone()),
+            ..self
+        }
+    }
+
     /// The service that a part is.
     pub(crate) fn service(&self, part: Part) -> &dyn Service {
         match part {
@@ -116,6 +128,20 @@ pub(crate) async fn begin(
     let prefixes = HashMap::from([(provider_name(), prefix)]);
     let accruer = Accruer::adopt(ports, routes, prefixes, now).await;
     accruer.map_err(|error: LedgerError| error.into())
+}
+
+/// Has the provider told as its config says, as a process does before its parts run.
+pub(crate) async fn adopt(
+    ports: Arc<Ports>,
+    telling: Telling,
+    routes: Vec<Route>,
+    now: Timestamp,
+) -> Result<(), StepError> {
+    let meters = routes.into_iter().map(|route| route.provider_meter).collect();
+    match ports.adopt_telling(&telling, &meters, now).await? {
+        Adoption::Adopted { .. } => Ok(()),
+        Adoption::Refused(lacking) => panic!("{lacking:?}"),
+    }
 }
 
 fn delivery_settings() -> tallyd::delivery::Settings {

@@ -33,6 +33,8 @@ pub(crate) struct Line {
     pub(crate) cause: String,
     /// The correction that it is of, where it is of one.
     pub(crate) cause_id: i64,
+    /// Whether a cutover wrote it off.
+    pub(crate) by_bill_from: bool,
 }
 
 /// A correction.
@@ -265,7 +267,9 @@ async fn records(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Record
 
 async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, sqlx::Error> {
     let query = "SELECT k.id, k.record_position, k.route_version_id, k.balance_id, d.meter, \
-        b.account, b.window_start, b.window_end, k.quantity, k.cause, k.cause_id FROM booking AS k \
+        b.account, b.window_start, b.window_end, k.quantity, k.cause, k.cause_id, \
+        k.cause = 'write_off' AND EXISTS (SELECT 1 FROM resolution AS r WHERE r.id = k.cause_id \
+        AND r.who LIKE 'policy:bill_from=%') AS by_bill_from FROM booking AS k \
         JOIN balance AS b ON b.id = k.balance_id JOIN destination AS d ON d.id = k.destination_id \
         WHERE k.id > ?1 ORDER BY k.id";
     let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
@@ -281,6 +285,7 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
         quantity: amount(row, "quantity"),
         cause: row.get("cause"),
         cause_id: row.get("cause_id"),
+        by_bill_from: row.get::<i64, _>("by_bill_from") == 1,
     };
     Ok(found.iter().map(line).collect())
 }

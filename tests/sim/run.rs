@@ -174,7 +174,9 @@ impl Rooms {
     /// The room of a run, where entries may be scarce.
     pub(crate) fn of(&self, scenario: Scenario, scarce: bool) -> Arc<dyn Room> {
         let room = match (scenario, scarce) {
-            (Scenario::Swarm | Scenario::Directed | Scenario::Months, _) => &self.stripe,
+            (Scenario::Swarm | Scenario::Directed | Scenario::Months | Scenario::Cutover, _) => {
+                &self.stripe
+            }
             (Scenario::Totals, _) => &self.totals,
             (Scenario::Site, false) => &self.site,
             (Scenario::Site, true) => &self.scarce_site,

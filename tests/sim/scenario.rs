@@ -24,6 +24,8 @@ pub(crate) enum Scenario {
     Levels,
     /// As [`Self::Months`], where most meters keep of each hour the total that they received last.
     Totals,
+    /// Chance alone, while another program told the provider before, and this one takes over.
+    Cutover,
 }
 
 impl Scenario {
@@ -36,20 +38,21 @@ impl Scenario {
             Self::Site => "site",
             Self::Levels => "levels",
             Self::Totals => "totals",
+            Self::Cutover => "cutover",
         }
     }
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
         let billed = [Self::Months, Self::Site, Self::Levels, Self::Totals];
-        let all = [Self::Swarm, Self::Directed].into_iter().chain(billed);
+        let all = [Self::Swarm, Self::Directed, Self::Cutover].into_iter().chain(billed);
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
 
     /// Whether anything is billed.
     pub(crate) const fn bills(self) -> bool {
         match self {
-            Self::Swarm | Self::Directed => false,
+            Self::Swarm | Self::Directed | Self::Cutover => false,
             Self::Months | Self::Site | Self::Levels | Self::Totals => true,
         }
     }
@@ -57,7 +60,9 @@ impl Scenario {
     /// What its provider keeps.
     pub(crate) const fn keeps(self) -> Keeps {
         match self {
-            Self::Swarm | Self::Directed | Self::Months | Self::Totals => Keeps::Events,
+            Self::Swarm | Self::Directed | Self::Months | Self::Totals | Self::Cutover => {
+                Keeps::Events
+            }
             Self::Site | Self::Levels => Keeps::Entries,
         }
     }
@@ -65,7 +70,7 @@ impl Scenario {
     /// Its provider's meters.
     pub(crate) const fn meters(self) -> Meters {
         match self {
-            Self::Swarm | Self::Directed | Self::Months => &workload::METERS,
+            Self::Swarm | Self::Directed | Self::Months | Self::Cutover => &workload::METERS,
             Self::Site => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,
@@ -103,6 +108,7 @@ pub(crate) async fn play(
             compound(world).await?;
         }
         weather(world).await;
+        world.take_over().await;
         if world.months {
             world.turn_over();
             world.carry_webhooks().await;
@@ -373,6 +379,7 @@ async fn rest(world: &mut World) -> Result<(), Violation> {
     }
     world.send_rest().await;
     world.catch_up().await;
+    world.go_live().await;
     // What was sent goes the way that is configured, before another is.
     while world.step(Part::Accrual).await {}
     world.reconfigure(workload::all_routes(world.keeps(), world.scenario.meters())).await;

@@ -9,11 +9,13 @@ use crate::amount::Amount;
 mod billing;
 mod entries;
 mod events;
+mod foreign;
 mod keeps;
 mod totals;
 
 pub(crate) use billing::{Announcement, Billing, Invoice, Subscription};
 pub(crate) use entries::DECIMALS;
+pub(crate) use foreign::{Foreign, Takeover};
 pub(crate) use keeps::{Keeps, Saying};
 
 pub(crate) const SECOND: i64 = 1_000_000;
@@ -161,6 +163,8 @@ pub(crate) struct Server {
     pub(crate) billing: Billing,
     /// The lane of each identifier.
     lanes: BTreeMap<String, (String, String)>,
+    /// Who told it before.
+    pub(crate) foreign: Foreign,
 }
 
 impl Server {
@@ -194,6 +198,7 @@ impl Server {
             entries_max: usize::MAX,
             billing,
             lanes: BTreeMap::new(),
+            foreign: Foreign::default(),
         }
     }
 
@@ -223,7 +228,9 @@ impl Server {
     /// Takes note of a request for `name` that left the program, whether or not it arrives; answers
     /// its lane.
     pub(crate) fn leaves(&mut self, name: &str, body: &[u8]) -> (String, String) {
-        let lane = match self.keeps.understand(body) {
+        let asked = self.keeps.understand(body);
+        self.watch_takeover(name, asked.as_ref());
+        let lane = match asked {
             Some(Asked::Usage(usage)) => (usage.meter, usage.account),
             Some(Asked::Cancel(target)) => self.lanes.get(&target).cloned().unwrap_or_default(),
             None => {

@@ -19,12 +19,13 @@ use tallyd::store::sqlite::SqliteLedger;
 
 use crate::auditor::Auditor;
 use crate::chance::Chance;
+use crate::cutover::Plan;
 use crate::doors::Sources;
 use crate::faults::{Class, Faults};
 use crate::months::Webhooks;
 use crate::plants::{Plant, Planted};
 use crate::ports::Ports;
-use crate::process::{Part, Process, begin};
+use crate::process::{Part, Process, adopt, begin};
 use crate::run::{Rooms, SCARCE, Setup, WIDENED_FROM};
 use crate::scenario::Scenario;
 use crate::scene::{Episodes, Scene, Stage, Trace};
@@ -72,6 +73,8 @@ pub(crate) struct World {
     /// What customers do about their subscriptions follows from this.
     pub(crate) turns: Chance,
     pub(crate) webhooks: Webhooks,
+    /// How the run is taken over from another program, if it is.
+    pub(crate) plan: Option<Plan>,
 }
 
 impl World {
@@ -93,6 +96,8 @@ impl World {
         if scarce {
             server.entries_max = SCARCE;
         }
+        let plan = Self::takeover(setup.seed, setup.scenario == Scenario::Cutover);
+        server.foreign.takeover = plan.as_ref().map(|plan| plan.takeover.clone());
         let widens = scarce && Chance::of(setup.seed, "widened").one_in(2);
         let mut without = setup.without.clone();
         without.extend(Class::ALL.iter().filter(|class| !class.is_of(keeps)));
@@ -137,6 +142,7 @@ impl World {
             months,
             turns: Chance::of(setup.seed, "months"),
             webhooks: Webhooks::default(),
+            plan,
         }
     }
 
@@ -231,15 +237,32 @@ impl World {
         wire.adopt_meters(meters.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
         let prefix = wire.account_prefix();
         let begun = self.guarded(begin(ports.clone(), self.routes.clone(), prefix, now)).await;
-        let Ended::Well(accruer) = begun else {
+        let Ended::Well(mut accruer) = begun else {
             self.kill();
             return false;
         };
+        let tellings = self.tellings();
+        if let Some((telling, _)) = &tellings {
+            let adopting = adopt(ports.clone(), telling.clone(), self.routes.clone(), now);
+            let Ended::Well(()) = self.guarded(adopting).await else {
+                self.kill();
+                return false;
+            };
+            self.watched();
+            let cut = telling.cutover.clone();
+            if self.plant != Some(Plant::UncutAtBillFrom) {
+                accruer = accruer.cutting_over(BTreeMap::from([(provider_name(), cut)]));
+            }
+        }
         self.note("started".to_owned());
         self.stage.scene().reach("process started");
         let whole = declared(meters).into_iter().map(|pin| (provider_name(), pin.meter)).collect();
         let accruer = accruer.widening(self.widening.clone()).keeping_whole(whole);
-        self.process = Some(Process::new(ports, wire, accruer, &self.routes, &self.stage));
+        let process = Process::new(ports, wire, accruer, &self.routes, &self.stage);
+        self.process = Some(match tellings {
+            Some((telling, posts)) => process.telling(&telling, posts),
+            None => process,
+        });
         true
     }
 

@@ -301,7 +301,10 @@ impl Auditor {
                     held.insert(place(event), event.id);
                 }
                 "accepted" => {
-                    if !scene.rolled_back && !self.doubted.contains(&place(event)) {
+                    let Event { meter, account, occurred_at, .. } = event;
+                    let of_others = scene.server.foreign.is_before(meter, account, *occurred_at);
+                    let doubted = scene.rolled_back || self.doubted.contains(&place(event));
+                    if !doubted && !of_others {
                         let what = format!("{} was never proven", event.identifier);
                         return violated("liveness", what);
                     }

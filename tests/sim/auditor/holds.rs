@@ -99,6 +99,8 @@ impl Auditor {
                 "its account takes more entries"
             }
             "entries_used_up" => return Ok(()),
+            "bill_from" if !scene.server.foreign.came_late => "it was known from the start",
+            "bill_from" => return Ok(()),
             "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
                 "it is not too old"
             }
@@ -261,6 +263,7 @@ fn witnessed(
             is_late(scene, &event.account, &event.meter, event.occurred_at),
             "its period takes it",
         ),
+        "bill_from" => hold(scene.server.foreign.came_late, "it was known from the start"),
         "restored" => hold(scene.rolled_back, "no older ledger took this one's place"),
         // What was rejected after a yes keeps its name for as long as the provider remembers it.
         "identifier_conflict" if by(Class::RejectedLater) => Ok(()),

@@ -69,14 +69,32 @@ impl Auditor {
         for line in &read.lines {
             self.seen.line = line.id;
             self.check_line(line)?;
+            let said = self.journal[&line.record].1.clone();
+            self.take_before(line, &said)?;
             let sum = self.balances.entry(line.balance);
             let sum =
                 sum.or_insert_with(|| (line.meter.clone(), line.account.clone(), Amount::ZERO));
             sum.2 = sum.2 + line.quantity;
             self.take_share(line);
+            let stands = self.standing.entry((line.record, line.balance)).or_default();
+            *stands = *stands + line.quantity;
         }
+        self.nothing_is_written_off_twice(&read.lines)?;
         self.levels_are_folded(&read.lines);
         self.passed_records_stand_somewhere(read)
+    }
+
+    /// What a record stands for in a sum is never below nothing: what has left it, or was written
+    /// off already, is not taken from it once more.
+    fn nothing_is_written_off_twice(&self, lines: &[Line]) -> Result<(), Violation> {
+        for line in lines.iter().filter(|line| !self.is_level(line.balance)) {
+            let stands = self.standing[&(line.record, line.balance)];
+            if stands < Amount::ZERO {
+                let what = format!("{stands} is left of a record by {line:?}");
+                return violated("written-off-once", what);
+            }
+        }
+        Ok(())
     }
 
     /// What a line's route makes of a record that counts so.

@@ -51,7 +51,10 @@ impl Auditor {
     fn lies_within(&self, line: &Line, said: &Said, (start, end): (i64, i64)) -> bool {
         let scene = self.stage.scene();
         let bounds = scene.server.billing.bounds.get(&line.account);
-        let is_bound = |at: i64| bounds.is_some_and(|bounds| bounds.contains(&at));
+        let takeover = scene.server.foreign.takeover.as_ref();
+        let from = takeover.map(|takeover| takeover.of(&line.meter, &line.account));
+        let is_bound =
+            |at: i64| bounds.is_some_and(|bounds| bounds.contains(&at)) || from == Some(at);
         (line.start == start || (line.start > start && is_bound(line.start)))
             && (line.end == end || (line.end < end && is_bound(line.end)))
             && line.start <= said.at

@@ -159,6 +159,8 @@ impl Server {
 
     /// What the totals of the instant `as_of` say of a meter and an account within a span.
     pub(crate) fn total(&self, place: (&str, &str), span: (i64, i64), as_of: i64) -> Amount {
-        self.standing_of(place, span, |each| each.shows(as_of)).map(|each| each.value).sum()
+        let own: Amount =
+            self.standing_of(place, span, |each| each.shows(as_of)).map(|each| each.value).sum();
+        own + self.foreign.total(place, span)
     }
 }
