@@ -136,6 +136,18 @@ impl Stage {
         held.into_iter().map(|item| item.reason).collect()
     }
 
+    /// A person decides over what is held first.
+    async fn decide(&self, verdict: Verdict) {
+        let ledger = &self.world().ledger;
+        let item = ledger.held(1).await.unwrap().remove(0);
+        let item = ItemName::parse(&item.name).unwrap();
+        let expect = ledger.item(item).await.unwrap().unwrap().token().clone();
+        let (why, who) = ("so the old books say".to_owned(), "cli:ada".to_owned());
+        let resolution = Resolution { item, verdict, expect, why, who, dry_run: false };
+        let decision = ledger.resolve(&resolution, self.clock.now()).await.unwrap();
+        assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
+    }
+
     /// What the books say was written off, as another program told it.
     async fn told_before_in_books(&self) -> String {
         let lines = self.world().ledger.books(&BookFilter::default()).await.unwrap();
@@ -298,6 +310,11 @@ async fn what_may_have_landed_is_not_sent_again_when_bill_from_comes_but_left_to
     stage.rest().await;
     assert_eq!((stage.holds(), stage.books().await), (holds("5", 1), ["5".into(), "5".into()]));
     assert_eq!(stage.held().await, ["bill_from"]);
+    // Not even then: the other program told it.
+    stage.decide(Verdict::NotBilled).await;
+    stage.rest().await;
+    assert_eq!((stage.holds(), stage.books().await), (holds("5", 1), ["0".into(), "0".into()]));
+    assert_eq!((stage.told_before_in_books().await.as_str(), stage.held().await), ("5", vec![]));
 }
 
 #[tokio::test]
@@ -324,15 +341,7 @@ async fn a_window_that_was_told_already_and_that_bill_from_lies_in_is_held() {
     stage.correct("a", "more", adjust("5", "8")).await;
     stage.rest().await;
     assert_eq!((stage.holds(), stage.held().await), (holds("5", 1), vec!["bill_from".into()]));
-    let ledger = &stage.world().ledger;
-    let item = ledger.held(1).await.unwrap().remove(0);
-    let item = ItemName::parse(&item.name.to_string()).unwrap();
-    let expect = ledger.item(item).await.unwrap().unwrap().token().clone();
-    let (why, who) = ("so the old books say".to_owned(), "cli:ada".to_owned());
-    let verdict = Verdict::ToldBefore;
-    let resolution = Resolution { item, verdict, expect, why, who, dry_run: false };
-    let decision = ledger.resolve(&resolution, stage.clock.now()).await.unwrap();
-    assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
+    stage.decide(Verdict::ToldBefore).await;
     stage.rest().await;
     assert_eq!((stage.holds(), stage.held().await), (holds("5", 1), Vec::new()));
     assert_eq!(stage.written_off().await, ["told_before 3 cli:ada"]);
