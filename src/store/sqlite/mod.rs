@@ -10,6 +10,7 @@
 mod accrual;
 pub mod backup;
 mod billing;
+mod conflicts;
 mod corrections;
 mod cutover;
 mod delivery;

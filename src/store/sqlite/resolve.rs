@@ -5,33 +5,27 @@
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::corrections::accept;
+use super::conflicts::decide_conflict;
 use super::cutover::cutover_of;
-use super::holds::{conflict, held_balance, held_event, held_item};
+use super::holds::{held_balance, held_event, held_item};
 use super::moves::{Move, move_events, ring_balances};
 use super::written_off::{Level, Meant, write_off};
 use super::{SqliteLedger, begin, commit, sql};
-use crate::domain::correction::{Change, Correction, Standing};
 use crate::domain::cutover::{Side, side};
 use crate::domain::event::{EventId, EventKind};
-use crate::domain::names::{
-    AccountName, CorrectionName, ProviderMeter, ProviderName, RecordId, SourceName,
-};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
 use crate::domain::resolution::{HeldEvent, ItemKind, Token, Verdict, judge_event};
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::holds::{
-    BalanceChange, Changed, Conflict, Decision, Moved, Resolution, Resolved,
-};
-use crate::ledger::intake::CorrectionAdmission;
+use crate::ledger::holds::{BalanceChange, Changed, Decision, Moved, Resolution, Resolved};
 use crate::ledger::operator::HeldItem;
 use crate::store::codec::{Columns, ledger_error};
 
 /// What a step comes to: a value, or a sentence that says why it is refused.
-type Judged<T> = Result<Result<T, String>, LedgerError>;
+pub(super) type Judged<T> = Result<Result<T, String>, LedgerError>;
 
 impl SqliteLedger {
     pub(super) async fn decide(
@@ -61,7 +55,7 @@ impl SqliteLedger {
 }
 
 /// Why a verdict over something that was not seen as it is cannot be taken.
-async fn unseen(
+pub(super) async fn unseen(
     connection: &mut SqliteConnection,
     resolution: &Resolution,
     present: Option<&Token>,
@@ -90,7 +84,8 @@ async fn unseen(
     }
 }
 
-async fn keep(
+/// Keeps a verdict over `quantity`; answers its number.
+pub(super) async fn keep(
     connection: &mut SqliteConnection,
     resolution: &Resolution,
     quantity: &Quantity,
@@ -385,103 +380,6 @@ async fn end_hold(connection: &mut SqliteConnection, balance: i64) -> Result<(),
         .await
         .map_err(ledger_error)?;
     Ok(())
-}
-
-async fn decide_conflict(
-    connection: &mut SqliteConnection,
-    resolution: &Resolution,
-    now: Timestamp,
-) -> Judged<Resolved> {
-    let Some(conflict) = conflict(connection, resolution.item.number).await? else {
-        return Ok(Err(format!("there is no {}", resolution.item)));
-    };
-    let token = conflict.decided.is_none().then_some(&conflict.token);
-    if let Some(why) = unseen(connection, resolution, token).await? {
-        return Ok(Err(why));
-    }
-    let next = match resolution.verdict {
-        Verdict::First => "the booked copy stays as it is, and the other one counts for nothing; \
-             whoever sends the other one again is told of the conflict as before"
-            .to_owned(),
-        Verdict::Second => match take_second(connection, resolution, &conflict, now).await? {
-            Ok(next) => next,
-            Err(why) => return Ok(Err(why)),
-        },
-        Verdict::Billed
-        | Verdict::NotBilled
-        | Verdict::WriteOff
-        | Verdict::ToldBefore
-        | Verdict::Confirmed => {
-            return Ok(Err(format!(
-                "\"{}\" is said of an event or a balance; of a conflict say first or second",
-                resolution.verdict.typed()
-            )));
-        }
-    };
-    let id = keep(connection, resolution, &conflict.second.quantity, now).await?;
-    sqlx::query(sql!("conflict_decide"))
-        .bind(resolution.item.number)
-        .bind(resolution.verdict.as_str())
-        .execute(connection)
-        .await
-        .map_err(ledger_error)?;
-    Ok(Ok(Resolved { id: Some(id), moves: Vec::new(), balance: None, records: 0, next }))
-}
-
-/// Has the record count with the second copy's quantity.
-async fn take_second(
-    connection: &mut SqliteConnection,
-    resolution: &Resolution,
-    conflict: &Conflict,
-    now: Timestamp,
-) -> Judged<String> {
-    let (first, second) = (&conflict.first, &conflict.second);
-    let same = first.customer == second.customer
-        && first.meter == second.meter
-        && first.occurred_at == second.occurred_at
-        && first.properties == second.properties;
-    if !same {
-        return Ok(Err("the copies differ in more than the quantity, and no correction changes \
-             that: cancel the record, and have the source send the right one under a new id"
-            .to_owned()));
-    }
-    let present = match &conflict.standing {
-        Standing::Counts(present) => present.clone(),
-        Standing::Cancelled => {
-            return Ok(Err("the record is cancelled, which is final: have the source send the \
-                 right one under a new id"
-                .to_owned()));
-        }
-    };
-    if present == second.quantity {
-        return Ok(Ok(format!("the record counts with {present} already; nothing changes")));
-    }
-    let contradiction = |why| LedgerError::Contradiction(format!("a stored name {why}"));
-    let correction = Correction {
-        source: SourceName::new(&conflict.source).map_err(contradiction)?,
-        record: RecordId::new(&conflict.record).map_err(contradiction)?,
-        name: CorrectionName::new(&resolution.item.to_string()).map_err(contradiction)?,
-        change: Change::Adjust { quantity: second.quantity.clone(), replaces: present.clone() },
-        reason: resolution.why.clone(),
-        who: resolution.who.clone(),
-    };
-    match accept(connection, &[correction], now).await?.pop() {
-        Some(CorrectionAdmission::Accepted { .. }) => Ok(Ok(format!(
-            "the record counts with {} instead of {present}: accrual books the difference, and \
-             posting tells it",
-            second.quantity
-        ))),
-        Some(
-            CorrectionAdmission::Duplicate(_)
-            | CorrectionAdmission::Conflict(_)
-            | CorrectionAdmission::Stale(_),
-        )
-        | None => Ok(Err(format!(
-            "a correction of the record is called {} already, by its source: adjust the record \
-             from {present} to {} under another name, and then say first",
-            resolution.item, second.quantity
-        ))),
-    }
 }
 
 /// A balance's sums.
