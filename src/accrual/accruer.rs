@@ -15,7 +15,7 @@ use crate::domain::balance::{BalanceKey, Place};
 use crate::domain::cutover::Cutover;
 use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
-use crate::domain::period::{cut, keep_whole};
+use crate::domain::period::home;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -78,16 +78,16 @@ impl Accruer {
 
     /// The same, which widens windows where few entries are left.
     #[must_use]
-    pub fn widening(self, widening: Widening) -> Self {
-        let rules = Rules { widening, ..self.rules.into_inner() };
-        Self { rules: Mutex::new(rules), ..self }
+    pub fn widening(mut self, widening: Widening) -> Self {
+        self.rules.get_mut().widening = widening;
+        self
     }
 
     /// The same, which keeps the windows of these meters whole: they are told one total a window.
     #[must_use]
-    pub fn keeping_whole(self, whole: Whole) -> Self {
-        let rules = Rules { whole, ..self.rules.into_inner() };
-        Self { rules: Mutex::new(rules), ..self }
+    pub fn keeping_whole(mut self, whole: Whole) -> Self {
+        self.rules.get_mut().whole = whole;
+        self
     }
 
     /// Adopts other routes between two steps, as a start with them does, and books by them from
@@ -114,9 +114,9 @@ impl Accruer {
 
     /// The same, which ends windows where another program's telling does.
     #[must_use]
-    pub fn cutting_over(self, cutovers: BTreeMap<ProviderName, Cutover>) -> Self {
-        let rules = Rules { cutovers, ..self.rules.into_inner() };
-        Self { rules: Mutex::new(rules), ..self }
+    pub fn cutting_over(mut self, cutovers: BTreeMap<ProviderName, Cutover>) -> Self {
+        self.rules.get_mut().cutovers = cutovers;
+        self
     }
 
     /// The imported accounts that the routes ask for.
@@ -236,20 +236,22 @@ impl Accruer {
         let places: Vec<Place> = places.into_iter().collect();
         let bounds = self.ledger.period_bounds(&places).await?;
         for booking in bookings.iter_mut().filter(|booking| booking.balance.record.is_none()) {
-            let whole = booking.balance.window;
-            let mut waits = booking.due_at.micros_since(whole.end.max(now));
             let periods = bounds.get(&booking.balance.place()).map_or(&[][..], Vec::as_slice);
+            let bill_from = rules.bill_from(booking);
+            if periods.is_empty() && bill_from.is_none() {
+                continue;
+            }
+            let window = booking.balance.window;
+            let mut waits = booking.due_at.micros_since(window.end.max(now));
             // Once its period has ended, its draft waits for nobody.
             if periods.iter().any(|end| booking.occurred_at < *end && *end <= now) {
                 waits = 0;
             }
             let mut bounds = periods.to_vec();
-            bounds.extend(rules.bill_from(booking));
+            bounds.extend(bill_from);
             bounds.sort();
-            let window = match rules.is_whole(&booking.balance) {
-                true => keep_whole(whole, &bounds, booking.occurred_at).unwrap_or(whole),
-                false => cut(whole, &bounds, booking.occurred_at),
-            };
+            let is_whole = rules.is_whole(&booking.balance);
+            let window = home(window, &bounds, booking.occurred_at, is_whole);
             booking.balance.window = window;
             booking.due_at = window.end.max(now).plus_micros(waits);
         }

@@ -274,6 +274,17 @@ fn in_order(mut known: Vec<Period>) -> Vec<Period> {
     known
 }
 
+/// The window that usage at `at` goes into, which lies in `window`, where that has `bounds` within:
+/// the part that holds it, or, where windows stay whole, the one of its side; `window` itself where
+/// neither is. Bounds are in order.
+#[must_use]
+pub fn home(window: Window, bounds: &[Timestamp], at: Timestamp, stays_whole: bool) -> Window {
+    match stays_whole {
+        true => keep_whole(window, bounds, at).unwrap_or(window),
+        false => cut(window, bounds, at),
+    }
+}
+
 /// The part of `window`, cut at `bounds`, that holds `at`. Bounds are in order.
 #[must_use]
 pub fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {

@@ -65,8 +65,10 @@ impl Process {
         routes: &[Route],
         stage: &Stage,
     ) -> Self {
-        let policies =
-            routes.iter().map(|route| (route.provider_meter.clone(), route.policies.clone())).collect();
+        let policies = routes
+            .iter()
+            .map(|route| (route.provider_meter.clone(), route.policies.clone()))
+            .collect();
         let poster = Poster::new(provider_name(), ports.clone(), wire.clone());
         Self {
             accruer,

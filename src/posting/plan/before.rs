@@ -17,10 +17,11 @@ use crate::ledger::posting::{DueBalance, PostedEvent};
 /// The plan of a balance of which all, or some, is of before `bill_from`; nothing where none is.
 pub(super) fn told_before(due: &DueBalance, rules: &Rules<'_>) -> Option<Plan> {
     let from = rules.bill_from?;
-    let side = side(due.balance.key.window, rules.bill_from);
-    if side == Side::From {
-        return None;
-    }
+    let close = match side(due.balance.key.window, rules.bill_from) {
+        Side::From => return None,
+        Side::Before => write_off,
+        Side::Across => across,
+    };
     let mut plan = Plan::default();
     withdraw(due, &mut plan);
     if !plan.void.is_empty() || !plan.supersede.is_empty() {
@@ -28,11 +29,7 @@ pub(super) fn told_before(due: &DueBalance, rules: &Rules<'_>) -> Option<Plan> {
         plan.wait_until = Some(rules.now);
         return Some(plan);
     }
-    match side {
-        Side::From => return None,
-        Side::Before => write_off(due, from, &mut plan),
-        Side::Across => across(due, from, &mut plan),
-    }
+    close(due, from, &mut plan);
     Some(plan)
 }
 

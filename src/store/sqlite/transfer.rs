@@ -18,7 +18,7 @@ use super::sql;
 use crate::domain::balance::{BalanceId, BalanceKey};
 use crate::domain::correction::Cause;
 use crate::domain::fold::{Fold, Share};
-use crate::domain::period::{cut, keep_whole};
+use crate::domain::period::home;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
@@ -54,15 +54,11 @@ pub(super) async fn part(
     bounds.sort();
     let given = given(connection, balance, 0).await?;
     let home = |share: &Share| {
-        // What was carried into its window lies before it.
-        let at = share.occurred_at.max(key.window.start);
-        let window = match whole {
-            // It may have come from the window beside it.
-            true => keep_whole(key.window, &bounds, at.min(key.window.end.plus_micros(-1)))
-                .unwrap_or(key.window),
-            false => cut(key.window, &bounds, at),
-        };
-        BalanceKey { window, ..key.clone() }
+        // What was carried into its window lies before it, and what came from the window beside it
+        // may lie behind.
+        let last = key.window.end.plus_micros(-1);
+        let at = share.occurred_at.max(key.window.start).min(last);
+        BalanceKey { window: home(key.window, &bounds, at, whole), ..key.clone() }
     };
     let moved: Vec<Moved> = given
         .into_iter()
