@@ -53,7 +53,9 @@
 //!   Delivery
 //!   sends those bytes, however often.
 //! - Where a provider takes several events by one request, each keeps its bytes and has an answer
-//!   of its own; a lost answer is every event's.
+//!   of its own; a lost answer is every event's, and so is a yes that speaks of none of them.
+//! - An event's bytes say by which request they go, so that another channel in the config never
+//!   changes how an event goes that was made before it.
 //! - The intent to send is on disk before a byte leaves. An attempt without a definite answer is
 //!   `unknown`, goes first, with the same identifier, and only inside the provider's dedupe window
 //!   less a margin, measured on the provider's clock.

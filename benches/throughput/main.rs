@@ -6,6 +6,7 @@
 //! ```text
 //!   cargo bench --bench throughput                       every figure; fails when a goal is missed
 //!   cargo bench --bench throughput -- --report batch     one figure; never fails
+//!   cargo bench --bench throughput -- --report stream    the stream, no part of the others
 //! ```
 
 use std::io::{self, Write};
@@ -48,19 +49,33 @@ enum Part {
     Single,
     /// Delivery against the provider's quota.
     Delivery,
+    /// Delivery by the stream against its quota; only when it is named.
+    Stream,
     /// Memory while events wait.
     Memory,
 }
 
+impl Part {
+    /// Whether it is measured when nothing is named. How near to the stream's quota a machine comes
+    /// is the machine's affair, and no goal.
+    fn is_usual(self) -> bool {
+        self != Self::Stream
+    }
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    let wanted = |part: Part| match arguments.parts.as_slice() {
+        [] => part.is_usual(),
+        named => named.contains(&part),
+    };
     let mut figures = Vec::new();
     for part in Part::value_variants().iter().filter(|part| wanted(**part)) {
         figures.extend(match part {
             Part::Batch => batch::measure(arguments.rounds)?,
             Part::Single => single::measure(arguments.rounds)?,
             Part::Delivery => delivery::measure(arguments.rounds)?,
+            Part::Stream => delivery::measure_stream(arguments.rounds)?,
             Part::Memory => memory::measure()?,
         });
     }

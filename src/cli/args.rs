@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::domain::resolution::{ItemName, Verdict};
 
 pub mod generate;
 pub mod check;
+pub mod demo;
 pub mod rejected;
 
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
@@ -28,7 +29,7 @@ pub enum Command {
     /// Show the whole journey on real usage: an embedded ledger, a stand-in for Stripe or for a
     /// Chargebee site, a crash in the middle, and all books side by side at the end; exit 1 if they
     /// differ, with Chargebee by more than what is held with its reason.
-    Demo(Demo),
+    Demo(demo::Demo),
     /// Run the daemon.
     Run(Run),
     /// Tell all that is wrong with the config, with line and fix; with --online, also what the
@@ -430,47 +431,6 @@ pub struct LedgerCaughtUp {
     #[command(flatten)]
     /// Where the config is.
     pub configured: Configured,
-}
-
-/// Whom the demo's daemon tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DemoProvider {
-    /// Meters at Stripe: hourly sums, within the real present.
-    Stripe,
-    /// A site at Chargebee: daily entries, and by the stand-in's clock a month until its invoices
-    /// are closed, with corrections, a cancelled subscription, and usage that comes late and too
-    /// late.
-    Chargebee,
-}
-
-/// Flags of `demo`.
-#[derive(Args, Clone, Debug)]
-pub struct Demo {
-    /// Whom the daemon tells.
-    #[arg(long, value_enum, default_value = "stripe", value_name = "NAME")]
-    pub provider: DemoProvider,
-    /// Kill the daemon after so many accepted meter events, or entries at a site, instead of in the
-    /// middle.
-    #[arg(long, value_name = "EVENTS")]
-    pub kill_after: Option<u64>,
-    /// The seed of the faults.
-    #[arg(long, default_value_t = 1, value_name = "SEED")]
-    pub seed: u64,
-    /// Answers that the stand-in loses after it applied the request, in basis points.
-    #[arg(long, default_value_t = 400, value_name = "BASIS_POINTS")]
-    pub lost: u32,
-    /// Only the usage of so many customers, those with the most first. By default all with Stripe,
-    /// and 200 with Chargebee, where each day of a customer is a request.
-    // Those that play a part in a journey are among the busiest eight.
-    #[arg(
-        long,
-        value_name = "COUNT",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..)
-    )]
-    pub customers: Option<usize>,
-    /// Keep the ledger and the config in this folder, instead of a temporary one.
-    #[arg(long, value_name = "FOLDER")]
-    pub keep: Option<PathBuf>,
 }
 
 /// Flags of `sandbox`.

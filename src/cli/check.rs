@@ -21,6 +21,7 @@ use crate::domain::time::MICROS_PER_DAY;
 use crate::intake::import::{Format, Mapping, QuantityRule};
 use crate::ledger::operator::OperatorLedger as _;
 use crate::ledger::report::ReportLedger as _;
+use crate::provider::stripe::settings::Channel;
 use crate::reconcile::Heal;
 use crate::store::sqlite::SqliteLedger;
 
@@ -264,10 +265,25 @@ fn provider(stripe: &Stripe) -> String {
     let reports = reports(stripe.reports.as_ref());
     let most = stripe.delivery.concurrency;
     let (name, api) = (&settings.name, &settings.api);
+    let channel = channel(stripe);
     format!(
-        "provider {name}: told at {api}, {account}, at most {most} requests at \
+        "provider {name}: told at {api}{channel}, {account}, at most {most} requests at \
          once{declared}{webhooks}{reports}"
     )
+}
+
+/// How its events go, where that is not what everybody has.
+fn channel(stripe: &Stripe) -> String {
+    let settings = &stripe.provider;
+    match settings.channel {
+        Channel::V1 => String::new(),
+        Channel::V2 => " by version 2 of its API".to_owned(),
+        Channel::Stream => {
+            let rate = stripe.delivery.batched_rate.map_or(0, |rate| rate.requests);
+            let at = &settings.stream_api;
+            format!(" and by the stream at {at}, there at most {rate} events a second")
+        }
+    }
 }
 
 fn route(route: &Route) -> String {

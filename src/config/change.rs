@@ -254,6 +254,7 @@ fn pace<P>(
     let delivery::Settings {
         provider: _,
         rate,
+        batched_rate,
         limited_pause_seconds: _,
         concurrency,
         attempt_timeout_millis,
@@ -272,6 +273,7 @@ fn pace<P>(
     };
     vec![
         (rate_key, *rate == next.rate),
+        ("stream_events_per_second", *batched_rate == next.batched_rate),
         ("concurrency", *concurrency == next.concurrency),
         ("attempt_timeout_seconds", *attempt_timeout_millis == next.attempt_timeout_millis),
         ("backoff_first_millis", *backoff_first_millis == next.backoff_first_millis),
@@ -291,6 +293,8 @@ fn of_stripe(
     let stripe::settings::Settings {
         name: _,
         api,
+        stream_api,
+        channel,
         key,
         account,
         meters,
@@ -302,6 +306,8 @@ fn of_stripe(
         all_same(webhook_secrets, &new.webhook_secrets, |(old, new)| is_same_secret(old, new));
     vec![
         ("api", *api == new.api),
+        ("stream_api", *stream_api == new.stream_api),
+        ("channel", *channel == new.channel),
         ("key", is_same_secret(key, &new.key)),
         ("account", *account == new.account),
         ("meter", *meters == new.meters),

@@ -86,6 +86,9 @@ tables! {
     Stripe {
         key: Key<Secret>,
         api: Key<String>,
+        channel: Key<String>,
+        stream_api: Key<String>,
+        stream_events_per_second: Key<i64>,
         account: Key<String>,
         shadow: Key<bool>,
         bill_from: Key<String>,

@@ -26,6 +26,7 @@ mod collision;
 mod import;
 mod pace;
 mod account;
+mod channel;
 mod site;
 mod spool;
 mod event_site;

@@ -1,6 +1,7 @@
 //! The courier of one provider instance. Here: leasing, sending, recording, and one bounded step of
 //! all three. Never here: what an answer leads to ([`super::settle`]), a provider's wire. Read
-//! next: [`super::contact`], then [`super::pipeline`], the loop that overlaps the three.
+//! next: [`super::lease`], [`super::contact`], then [`super::pipeline`], the loop that overlaps the
+//! three.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,11 +12,11 @@ use super::Settings;
 use super::breaker::{Admittance, Breaker};
 use super::budget::Budget;
 use super::contact::{Contacting, Readiness};
+use super::lease::{Lease, Within, batches};
 use super::settle::{give_back, settle};
 use crate::clock::Clock;
 use crate::domain::answer::{Answer, Outcome, OutcomeKind};
 use crate::domain::cutover::Mode;
-use crate::domain::event::Says;
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -52,7 +53,10 @@ pub struct Courier {
 /// What a courier remembers between steps. None of it is needed for correctness: a new process
 /// starts with the full budget, a closed breaker and a new contact.
 pub(super) struct State {
-    pub(super) budget: Budget,
+    /// The budget of everything, but for what the next one is of.
+    budget: Budget,
+    /// The budget of what goes with others by one request, where that has a limit of its own.
+    batched_budget: Option<Budget>,
     pub(super) breaker: Breaker,
     pub(super) contacting: Contacting,
     pub(super) clock: Option<ClockReading>,
@@ -60,37 +64,19 @@ pub(super) struct State {
     newest_now: Option<Timestamp>,
 }
 
-/// A lease and when it was taken.
-#[derive(Clone, Debug)]
-pub(super) struct Lease {
-    pub(super) leased: Leased,
-    pub(super) leased_at: Timestamp,
-}
-
-impl Lease {
-    /// Whether other events may be told by the same request. One that failed before goes by itself:
-    /// whether the fault was its own, or that of one beside it, only its own answer tells.
-    pub(super) const fn goes_with_others(&self) -> bool {
-        match self.leased.says {
-            Says::Usage => self.leased.failures == 0,
-            Says::Cancel(_) => false,
-        }
-    }
-
-    fn request(&self) -> Request<'_> {
-        let leased = &self.leased;
-        Request {
-            says: &leased.says,
-            account: &leased.account,
-            body: &leased.body,
-            idempotency_key: &leased.idempotency_key,
-            identifier: leased.identifier.as_str(),
+impl State {
+    pub(super) const fn budget_of(&mut self, within: Within) -> &mut Budget {
+        match (within, &mut self.batched_budget) {
+            (Within::Batches, Some(budget)) => budget,
+            (Within::Batches, None) | (Within::Common, _) => &mut self.budget,
         }
     }
 }
 
 /// Attempts that came to their end together: those that one request made.
 pub(super) struct Ended {
+    /// The limit that the request counted in.
+    within: Within,
     pub(super) answered: Vec<(Leased, Answer)>,
     pub(super) at: Timestamp,
 }
@@ -107,6 +93,9 @@ impl Courier {
     ) -> Self {
         let state = State {
             budget: Budget::new(settings.rate, settings.limited_pause_seconds),
+            batched_budget: settings
+                .batched_rate
+                .map(|rate| Budget::new(rate, settings.limited_pause_seconds)),
             breaker: Breaker::default(),
             contacting: Contacting::default(),
             clock: None,
@@ -140,10 +129,11 @@ impl Courier {
         Self { in_shadow: mode == Mode::Shadow, ..self }
     }
 
-    /// The requests a second that the provider is sent at present.
+    /// The requests a second that the provider is sent at present; or events, where those that go
+    /// with others have a limit of their own.
     #[must_use]
     pub fn current_rate(&self) -> u32 {
-        self.state().budget.current_rate()
+        self.state().budget_of(Within::Batches).current_rate()
     }
 
     /// What is remembered. A panic elsewhere ends the process, so a poisoned lock is read all the
@@ -229,8 +219,35 @@ impl Courier {
             let provider = &self.settings.provider;
             tracing::warn!(%provider, count = leases.expired, "held, being past a window");
         }
-        let lease = |leased| Lease { leased, leased_at: now };
+        let lease = |leased: Leased| {
+            let is_batched = self.provider.is_batched(&leased.says, &leased.body);
+            Lease { leased, leased_at: now, is_batched }
+        };
         Ok((leases.leased.into_iter().map(lease).collect(), leases.expired))
+    }
+
+    /// Of what was leased, what its own budget lets go too, where the permits were those of another
+    /// one; the rest goes back.
+    fn within_budget(
+        &self,
+        leases: Vec<Lease>,
+        now: Timestamp,
+        now_nanos: u64,
+    ) -> (Vec<Lease>, Judged) {
+        let (mut sent, mut unsent) = (Vec::new(), Judged::default());
+        for lease in leases {
+            let wait = match (lease.within(), self.settings.batched_rate) {
+                (Within::Common, Some(_)) => self.state().budget.try_take(now_nanos).err(),
+                (Within::Common, None) | (Within::Batches, _) => None,
+            };
+            let Some(nanos) = wait else {
+                sent.push(lease);
+                continue;
+            };
+            let not_before = now.plus_micros(micros_up(nanos));
+            unsent.settlements.push(give_back(&lease.leased, "over the limit", now, not_before));
+        }
+        (sent, unsent)
     }
 
     /// How many events one request may tell.
@@ -243,6 +260,7 @@ impl Courier {
         // The process may have been stopped since the lease: then the request would land later than
         // the ledger allows for.
         let now = self.clock.now();
+        let within = batch.first().map_or(Within::Common, Lease::within);
         let fresh = |lease: &Lease| {
             (0..=LEASE_WAIT_MICROS_MAX).contains(&now.micros_since(lease.leased_at))
         };
@@ -251,7 +269,7 @@ impl Courier {
         let late = || Answer::bare(Outcome::NotSent, "leased too long ago to be sent");
         let sent = fresh.into_iter().map(|lease| lease.leased).zip(answers);
         let unsent = old.into_iter().map(|lease| (lease.leased, late()));
-        Ended { answered: sent.chain(unsent).collect(), at: self.clock.now() }
+        Ended { within, answered: sent.chain(unsent).collect(), at: self.clock.now() }
     }
 
     /// Sends what is leased, by one request; an answer for each.
@@ -288,7 +306,8 @@ impl Courier {
             let said = answer.message.as_deref().unwrap_or_default();
             match answer.outcome {
                 Outcome::RateLimited => {
-                    state.budget.rate_limited(now_nanos, answer.retry_after_seconds);
+                    let budget = state.budget_of(ended.within);
+                    budget.rate_limited(now_nanos, answer.retry_after_seconds);
                 }
                 Outcome::Unauthorized => pause = Some(format!("the key is not accepted: {said}")),
                 Outcome::WrongAccount => pause = Some(format!("another account answered: {said}")),
@@ -382,7 +401,7 @@ impl Service for Courier {
         let now_nanos = u64::try_from(now.micros()).unwrap_or_default().saturating_mul(1_000);
         let (mut permits, mut wait) = (0, None);
         while permits < limit && wait.is_none() {
-            match self.state().budget.try_take(now_nanos) {
+            match self.state().budget_of(Within::Batches).try_take(now_nanos) {
                 Ok(()) => permits += 1,
                 Err(nanos) => wait = Some(now.plus_micros(micros_up(nanos))),
             }
@@ -396,13 +415,15 @@ impl Service for Courier {
             return Ok(Step { counts: vec![("expired", expired)], more: expired > 0, wake_at });
         }
         let full = leases.len() >= usize::try_from(permits).unwrap_or(usize::MAX);
+        let (leases, unsent) = self.within_budget(leases, now, now_nanos);
         let sent = u64::try_from(leases.len()).unwrap_or(u64::MAX);
         let sending: FuturesUnordered<_> = batches(leases, self.batch_max())
             .into_iter()
             .map(|batch| self.attempt(batch))
             .collect();
         let ended: Vec<Ended> = sending.collect().await;
-        let judged = self.judge(ended, now_nanos);
+        let mut judged = self.judge(ended, now_nanos);
+        judged.add(unsent);
         self.record(&judged, self.clock.now()).await?;
         let next = self.ledger.next_attempt_at(&self.settings.provider).await?;
         let wake_at = match (wait, next) {
@@ -416,24 +437,6 @@ impl Service for Courier {
             wake_at,
         })
     }
-}
-
-/// The leases, in their order, as requests tell them: `most` to one, and by itself what does not go
-/// with others.
-fn batches(leases: Vec<Lease>, most: usize) -> Vec<Vec<Lease>> {
-    let mut batches: Vec<Vec<Lease>> = Vec::new();
-    for lease in leases {
-        match batches.last_mut() {
-            Some(batch) if batch.len() < most && takes(batch, &lease) => batch.push(lease),
-            Some(_) | None => batches.push(vec![lease]),
-        }
-    }
-    batches
-}
-
-/// Whether what is gathered for a request takes `lease` too.
-pub(super) fn takes(batch: &[Lease], lease: &Lease) -> bool {
-    lease.goes_with_others() && batch.iter().all(Lease::goes_with_others)
 }
 
 /// Whole microseconds that cover `nanos`.

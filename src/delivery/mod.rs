@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod breaker;
 pub mod budget;
 pub mod courier;
+mod lease;
 mod contact;
 mod pipeline;
 
@@ -71,6 +72,9 @@ pub struct Settings {
     pub provider: ProviderName,
     /// Most requests that the provider shall see, or events, where one request tells several.
     pub rate: Rate,
+    /// The same of events that go with others by one request, where the provider has a limit of its
+    /// own for them; nothing where they count among the rest.
+    pub batched_rate: Option<Rate>,
     /// How long nothing is sent, in seconds, after the provider's limiter spoke and named no time.
     pub limited_pause_seconds: u32,
     /// Most requests in flight at once.

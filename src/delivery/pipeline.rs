@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::contact::Readiness;
-use super::courier::{Courier, Ended, Judged, LEASE_WAIT_MICROS_MAX, Lease, takes};
+use super::courier::{Courier, Ended, Judged, LEASE_WAIT_MICROS_MAX};
+use super::lease::{Lease, Within, takes};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::service::pulse::Pulse;
@@ -197,8 +198,10 @@ impl<'a> Pipeline<'a> {
         Some(allowed_at.map_or(at, |allowed| allowed.min(at)))
     }
 
-    /// Takes what is leased into requests, as the budget allows, and sends each that is full;
-    /// answers when it allows more.
+    /// Takes what is leased into requests, as its budget allows, and sends each that is full;
+    /// answers when it allows more. Order is kept: what counts in one limit may wait behind what
+    /// counts in another, which costs nothing in the long run, as they are leased in the order in
+    /// which they came.
     fn gather(&mut self, now: Instant) -> Option<Instant> {
         let concurrency = usize::try_from(self.courier.settings.concurrency).unwrap_or(usize::MAX);
         let most = self.courier.batch_max();
@@ -213,7 +216,8 @@ impl<'a> Pipeline<'a> {
                     return None;
                 }
             }
-            let taken = self.courier.state().budget.try_take(self.nanos(now));
+            let within = self.queue.front().map_or(Within::Common, Lease::within);
+            let taken = self.courier.state().budget_of(within).try_take(self.nanos(now));
             match taken {
                 Ok(()) => {}
                 Err(wait) => {
@@ -224,11 +228,13 @@ impl<'a> Pipeline<'a> {
                     return Some(at);
                 }
             }
+            let mut is_alone = false;
             if let Some(lease) = self.queue.pop_front() {
+                is_alone = !lease.goes_with_others();
                 self.gathered_since.get_or_insert(now);
                 self.gathered.push(lease);
             }
-            if self.gathered.len() >= most {
+            if is_alone || self.gathered.len() >= most {
                 self.send_gathered();
             }
             if self.queue.is_empty() {

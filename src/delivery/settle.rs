@@ -129,6 +129,7 @@ pub(super) mod tests {
         Settings {
             provider: ProviderName::new("stripe.main").unwrap(),
             rate: Rate::per_second(100),
+            batched_rate: None,
             limited_pause_seconds: 1,
             concurrency: 8,
             attempt_timeout_millis: 10_000,

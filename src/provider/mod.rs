@@ -16,8 +16,9 @@
 //!
 //! Of an attempt:
 //!
-//! * **one write**: An attempt MUST make exactly one request that writes, whatever it is answered,
-//!   and may ask beside it only what an answer means.
+//! * **one write**: An attempt MUST make exactly one request that writes usage, whatever it is
+//!   answered, and may beside it only ask what an answer means, or open the session that it is sent
+//!   by; only where that had ended, so that nothing was looked at, it makes a second one.
 //! * **stored bytes**: The stored bytes MUST be sent unchanged.
 //! * **stored key**: Where the provider knows idempotency keys, that of the attempt MUST go with
 //!   it, and the same one with a retry that has the same.
@@ -382,8 +383,18 @@ pub trait Provider: Send + Sync {
     /// Sends one attempt, once, and says what came of it.
     async fn send(&self, request: Request<'_>) -> Answer;
 
-    /// Most events of usage that one request tells; one where each needs a request of its own. A
-    /// cancellation always has its own, and so has an event that failed before.
+    /// Whether the event of these stored bytes may be told with others by one request, and counts
+    /// in the limit for such events, where the provider has one of its own.
+    fn is_batched(&self, says: &Says, _body: &[u8]) -> bool {
+        match says {
+            Says::Usage => true,
+            Says::Cancel(_) => false,
+        }
+    }
+
+    /// Most events of usage that one request tells; one where each needs a request of its own. An
+    /// event that [`Self::is_batched`] denies always has its own, and so has one that failed
+    /// before.
     fn batch_max(&self) -> u32 {
         1
     }

@@ -14,7 +14,7 @@ use super::{
     Provider, Request, Totals,
 };
 use crate::domain::answer::{Answer, Outcome};
-use crate::domain::event::EventIntent;
+use crate::domain::event::{EventIntent, Says};
 use crate::domain::names::{AccountName, ProviderMeter};
 use crate::domain::provider_facts::{Lanes, MeterPin};
 use crate::domain::time::Window;
@@ -69,6 +69,10 @@ impl Provider for Shadowed {
 
     async fn send(&self, _request: Request<'_>) -> Answer {
         Answer::bare(Outcome::NotSent, "the provider is in shadow: it is told nothing")
+    }
+
+    fn is_batched(&self, says: &Says, body: &[u8]) -> bool {
+        self.inner.is_batched(says, body)
     }
 
     fn batch_max(&self) -> u32 {

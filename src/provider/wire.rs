@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::DateTime;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -155,13 +155,44 @@ impl Wire {
     /// # Errors
     /// An answer of our own, when none came.
     pub async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
+        let received = self.execute(call, None).await?;
+        Ok(match &self.user {
+            Some(user) => without(user, received),
+            None => received,
+        })
+    }
+
+    /// The same, where the request alone bears `token` instead of what all of them carry.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn call_bearing(
+        &self,
+        call: Call<'_>,
+        token: &SecretString,
+    ) -> Result<Received, Box<Answer>> {
+        let not_sent = |_| Box::new(Answer::bare(Outcome::NotSent, "the token fits no header"));
+        let bearer = format!("Bearer {}", token.expose_secret());
+        let mut bearer = HeaderValue::from_str(&bearer).map_err(not_sent)?;
+        bearer.set_sensitive(true);
+        let received = self.execute(call, Some(bearer)).await?;
+        Ok(without(token, received))
+    }
+
+    async fn execute(
+        &self,
+        call: Call<'_>,
+        bearer: Option<HeaderValue>,
+    ) -> Result<Received, Box<Answer>> {
         let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
         match call.body {
             Some(Body::Form(form)) => request = request.header(CONTENT_TYPE, FORM).body(form),
             Some(Body::Json(json)) => request = request.header(CONTENT_TYPE, JSON).body(json),
             None => {}
         }
-        if let Some(user) = &self.user {
+        if let Some(bearer) = bearer {
+            request = request.header(AUTHORIZATION, bearer);
+        } else if let Some(user) = &self.user {
             request = request.basic_auth(user.expose_secret(), Some(""));
         }
         if let Some((header, key)) = call.idempotency_key {
@@ -170,31 +201,13 @@ impl Wire {
         let not_sent = |error| Box::new(Answer::bare(Outcome::NotSent, told(error, self.redact)));
         let request = request.build().map_err(not_sent)?;
         match self.http.execute(request).await {
-            Ok(response) => {
-                let received = self.receive(response, call.answer_bytes_max).await;
-                Ok(self.without_user(received))
-            }
+            Ok(response) => Ok(self.receive(response, call.answer_bytes_max).await),
             // Name, TCP and TLS all come before the first byte of a request, also when they take
             // too long. Everything else, the whole request's timeout included, may have come after
             // it.
             Err(error) if error.is_connect() => Err(not_sent(error)),
             Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error, self.redact)))),
         }
-    }
-
-    /// The same, without the key where it is quoted whole. What a refusal says is kept, and a key
-    /// may be of a form that no redaction knows by its looks. What is read of a 200 are objects, of
-    /// which no text is kept.
-    fn without_user(&self, received: Received) -> Received {
-        let user = self.user.as_ref().map(|user| user.expose_secret().as_bytes());
-        let Some(user) = user.filter(|user| !user.is_empty()) else { return received };
-        let quoted = |body: &[u8]| body.windows(user.len()).any(|bytes| bytes == user);
-        if received.status == 200 || !quoted(&received.body) {
-            return received;
-        }
-        let (text, user) = (String::from_utf8_lossy(&received.body), String::from_utf8_lossy(user));
-        let body = text.replace(user.as_ref(), "[key]").into_bytes();
-        Received { body, ..received }
     }
 
     /// What came back, as far as it came and is read.
@@ -221,6 +234,20 @@ impl Wire {
             }
         }
     }
+}
+
+/// What was received, without the secret where it is quoted whole. What a refusal says is kept, and
+/// a key may be of a form that no redaction knows by its looks. What is read of a 200 are objects,
+/// of which no text is kept.
+fn without(secret: &SecretString, received: Received) -> Received {
+    let secret = secret.expose_secret();
+    let quoted = |body: &[u8]| body.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
+    if secret.is_empty() || received.status == 200 || !quoted(&received.body) {
+        return received;
+    }
+    let text = String::from_utf8_lossy(&received.body);
+    let body = text.replace(secret, "[key]").into_bytes();
+    Received { body, ..received }
 }
 
 /// What is loaded from where a provider says that it is.

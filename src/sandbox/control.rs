@@ -12,6 +12,7 @@
 //! | `GET`, `POST /_sandbox/meters` | [`NewMeter`] | the meters, or the one created |
 //! | `POST /_sandbox/settings` | [`Changes`]: each part may be absent | what was set |
 //! | `GET`, `POST /_sandbox/webhooks` | [`WebhookSettings`] | [`super::stripe::WebhookCounts`] |
+//! | `POST /_sandbox/sessions` | `{"ended":bool}`: all of the stream | `{"ended":bool}` |
 //! | `POST /_sandbox/answers` | `{"held":bool}` | `{"held":bool}` |
 //!
 //! Totals and values are exact decimal text, never JSON numbers. Errors are `{"error":"…"}`.
@@ -45,6 +46,12 @@ enum ClockMove {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Ended {
+    ended: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Held {
     held: bool,
 }
@@ -65,14 +72,14 @@ struct Changes {
     invoice_grace_micros: Option<u64>,
 }
 
-/// `"live"`, `"sandbox"`, `"none"` or `{"custom":{"meter_events":n,"global":n}}`.
+/// `"live"`, `"sandbox"`, `"none"` or `{"custom":{"meter_events":n,"stream_events":n,"global":n}}`.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum NamedLimits {
     Live,
     Sandbox,
     None,
-    Custom { meter_events: Option<u32>, global: Option<u32> },
+    Custom { meter_events: Option<u32>, stream_events: Option<u32>, global: Option<u32> },
 }
 
 /// `"any"`, `"created"` or `{"only":["cus_1"]}`.
@@ -168,6 +175,13 @@ fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Ans
             Ok(ok(&handle.webhook_counts()))
         }
         "settings" => apply(handle, parse(body)?),
+        "sessions" => {
+            let Ended { ended } = parse(body)?;
+            if ended {
+                handle.end_sessions();
+            }
+            Ok(ok(&json!({ "ended": ended })))
+        }
         "answers" => {
             let Held { held } = parse(body)?;
             if held {
@@ -198,8 +212,8 @@ fn apply(handle: &SandboxHandle, changes: Changes) -> Result<Answer, Answer> {
         Some(NamedLimits::Live) => handle.set_limits(Limits::LIVE),
         Some(NamedLimits::Sandbox) => handle.set_limits(Limits::SANDBOX),
         Some(NamedLimits::None) => handle.set_limits(Limits::NONE),
-        Some(NamedLimits::Custom { meter_events, global }) => {
-            handle.set_limits(Limits { meter_events, global });
+        Some(NamedLimits::Custom { meter_events, stream_events, global }) => {
+            handle.set_limits(Limits { meter_events, stream_events, global });
         }
         None => {}
     }

@@ -187,6 +187,12 @@ impl SandboxHandle {
         self.0.stripe().set_limits(limits);
     }
 
+    /// Ends all sessions of the meter event stream, before their time.
+    pub fn end_sessions(&self) {
+        let now = self.now();
+        self.0.stripe().end_sessions(now);
+    }
+
     /// Creates a meter, as the API would.
     ///
     /// # Errors

@@ -36,6 +36,15 @@ impl Limiter {
         true
     }
 
+    /// Whether `count` more may pass together at `now`; if so, they are counted.
+    pub(super) fn admit_all(&mut self, count: usize, now: Timestamp) -> bool {
+        let passes = self.wait_for_micros(count, now) == 0;
+        if passes && self.limit.is_some() {
+            self.admitted.extend(std::iter::repeat_n(now, count));
+        }
+        passes
+    }
+
     /// How long until one more may pass, in microseconds: zero when it may now.
     pub(super) fn wait_micros(&mut self, now: Timestamp) -> i64 {
         let Some(limit) = self.limit else { return 0 };

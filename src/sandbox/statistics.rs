@@ -17,7 +17,7 @@ pub struct Statistics {
     pub faults: BTreeMap<String, u64>,
     /// Meter events accepted (answered or not).
     pub meter_events_accepted: u64,
-    /// Meter events refused because their identifier was already used.
+    /// Meter events refused, or dropped by the stream, because their identifier was already used.
     pub duplicates_refused: u64,
     /// Answers of 429, injected ones too.
     pub rate_limited: u64,

@@ -5,6 +5,7 @@ use std::path::Path;
 use tallyd::config::{Config, Outside, Overrides, Problems, SecretPolicy, load_text};
 
 mod change;
+mod channel;
 mod clock;
 mod cutover;
 mod events;

@@ -16,5 +16,6 @@ mod reloading;
 mod reports;
 mod restored;
 mod stopping;
+mod stream;
 mod surroundings;
 mod webhooks;

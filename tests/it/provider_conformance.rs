@@ -27,7 +27,8 @@ mod usage_events;
 use subject::{Subject, Trial};
 
 /// Every room there is.
-const SUBJECTS: &[&dyn Subject] = &[&stripe::Account, &chargebee::Site, &usage_events::Site];
+const SUBJECTS: &[&dyn Subject] =
+    &[&stripe::V1, &stripe::V2, &stripe::STREAM, &chargebee::Site, &usage_events::Site];
 
 /// The list: a MUST, its name in the documentation, and the sentence that its test proves.
 macro_rules! each_must {
@@ -203,7 +204,7 @@ fn every_room_of_a_provider_is_shown_to_do_what_it_must() {
     rooms.sort();
     let mut shown: Vec<&str> = SUBJECTS.iter().map(|subject| subject.room()).collect();
     shown.sort_unstable();
-    // One room has two ways.
+    // Some have several ways.
     shown.dedup();
     assert_eq!(rooms, shown);
 }
@@ -232,6 +233,8 @@ macro_rules! tests_of {
     };
 }
 
-each_must!(tests_of of_stripe super::stripe::Account);
+each_must!(tests_of of_stripe super::stripe::V1);
+each_must!(tests_of of_stripe_by_version_2 super::stripe::V2);
+each_must!(tests_of of_stripe_by_its_stream super::stripe::STREAM);
 each_must!(tests_of of_chargebee super::chargebee::Site);
 each_must!(tests_of of_usage_events super::usage_events::Site);

@@ -11,7 +11,7 @@ use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::Says;
 use tallyd::domain::names::{AccountName, ProviderName};
 use tallyd::domain::time::Timestamp;
-use tallyd::provider::stripe::settings::Settings;
+use tallyd::provider::stripe::settings::{API, Channel, STREAM_API, Settings};
 use tallyd::provider::stripe::{BuildError, Stripe};
 use tallyd::provider::{Provider as _, Request};
 
@@ -38,6 +38,8 @@ fn settings(api: &str, timeout_millis: u32) -> Settings {
     Settings {
         name: ProviderName::new("stripe.main").unwrap(),
         api: api.to_owned(),
+        stream_api: if api == API { STREAM_API } else { api }.to_owned(),
+        channel: Channel::V1,
         key: KEY.into(),
         account: None,
         meters: vec![],
@@ -224,6 +226,10 @@ fn a_key_is_sent_only_where_it_belongs() {
     check("https://stripe.internal.example", "sk_test_1", None);
     check("https://stripe.internal.example", "sk_live_1", Some("live key"));
     check("https://api.stripe.com.evil.example", "rk_live_1", Some("live key"));
+    let stream_api = "https://stream.internal.example".to_owned();
+    let apart = Settings { key: "sk_live_1".into(), stream_api, ..settings(API, PATIENT) };
+    let error = Stripe::new(&apart).unwrap_err().to_string();
+    assert!(error.contains("stream_api") && error.contains("live key"), "{error}");
     for key in ["", "pk_live_1", "sk_1", "SK_LIVE_1", " sk_live_1"] {
         check("https://api.stripe.com", key, Some("has to start with sk_live_"));
     }

@@ -64,6 +64,8 @@ const GATE_LEVELS: u64 = 20;
 const GATE_TOTALS: u64 = 16;
 /// Seeds of the gate in which the program takes over from another.
 const GATE_CUTOVERS: u64 = 24;
+/// Seeds of the gate whose provider is told by its stream.
+const GATE_STREAMS: u64 = 12;
 /// Seeds of the gate that are run twice, to see whether they do the same.
 const GATE_TWICE: u64 = 6;
 
@@ -169,7 +171,11 @@ fn gate() -> ExitCode {
     let steps = GATE_MONTHS_STEPS;
     let taken_over = (0..GATE_CUTOVERS).map(|seed| Setup::of(seed, Scenario::Cutover));
     setups.extend(taken_over.map(|setup| Setup { steps, ..setup }));
-    for (scenario, seeds) in [(Scenario::Months, GATE_MONTHS), (Scenario::Totals, GATE_TOTALS)] {
+    for (scenario, seeds) in [
+        (Scenario::Months, GATE_MONTHS),
+        (Scenario::Totals, GATE_TOTALS),
+        (Scenario::Stream, GATE_STREAMS),
+    ] {
         let steps = GATE_MONTHS_STEPS;
         setups.extend((0..seeds).map(|seed| Setup { steps, ..Setup::of(seed, scenario) }));
     }

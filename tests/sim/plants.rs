@@ -57,6 +57,7 @@ macro_rules! plants {
                     | Self::ShadowLeaks
                     | Self::UncutAtBillFrom
                     | Self::BillFromStopsNothing => Some(Scenario::Cutover),
+                    Self::RefusalOfMany => Some(Scenario::Stream),
                     _ => None,
                 }
             }
@@ -124,6 +125,8 @@ plants! {
     SecondsForgotten = "seconds-forgotten",
     /// How many entries an account was told is forgotten.
     EntriesForgotten = "entries-forgotten",
+    /// A refusal that is said of many events at once is believed of each.
+    RefusalOfMany = "refusal-of-many-believed",
     /// A total says the change that it makes.
     TotalSaysChange = "total-says-change",
     /// After a restart, what another program told before is told.

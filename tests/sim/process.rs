@@ -150,6 +150,7 @@ fn delivery_settings() -> tallyd::delivery::Settings {
     tallyd::delivery::Settings {
         provider: provider_name(),
         rate: Rate::per_second(100),
+        batched_rate: None,
         limited_pause_seconds: 1,
         concurrency: 4,
         attempt_timeout_millis: 20_000,

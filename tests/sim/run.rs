@@ -13,6 +13,7 @@ use tallyd::domain::names::ProviderMeter;
 use tallyd::domain::time::Timestamp;
 use tallyd::provider::chargebee::settings::ItemPrice;
 use tallyd::provider::chargebee::{self, Chargebee};
+use tallyd::provider::stripe::settings::Channel;
 use tallyd::provider::stripe::{self, Stripe};
 use tallyd::store::sqlite::{SqliteLedger, backup};
 
@@ -115,6 +116,8 @@ pub(crate) struct Rooms {
     stripe: Arc<dyn Room>,
     /// One most of whose meters keep totals.
     totals: Arc<dyn Room>,
+    /// One that is told by its stream.
+    stream: Arc<dyn Room>,
     site: Arc<dyn Room>,
     /// One whose accounts take [`SCARCE`] entries.
     scarce_site: Arc<dyn Room>,
@@ -125,10 +128,12 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     fn new() -> Self {
-        let stripe = |meters| {
+        let stripe = |meters, channel| {
             let stripe = Stripe::new(&stripe::settings::Settings {
                 name: provider_name(),
                 api: "http://127.0.0.1:9".to_owned(),
+                stream_api: "http://127.0.0.1:9".to_owned(),
+                channel,
                 key: "sk_test_simulation".to_owned().into(),
                 account: None,
                 meters,
@@ -162,8 +167,9 @@ impl Rooms {
             Arc::new(site.expect("its settings are right"))
         };
         Self {
-            stripe: stripe(Vec::new()),
-            totals: stripe(declared(&TOTAL_METERS)),
+            stripe: stripe(Vec::new(), Channel::V1),
+            totals: stripe(declared(&TOTAL_METERS), Channel::V1),
+            stream: stripe(Vec::new(), Channel::Stream),
             site: site(&ITEM_PRICES, usize::MAX),
             scarce_site: site(&ITEM_PRICES, SCARCE),
             levels: site(&LEVEL_PRICES, usize::MAX),
@@ -178,6 +184,7 @@ impl Rooms {
                 &self.stripe
             }
             (Scenario::Totals, _) => &self.totals,
+            (Scenario::Stream, _) => &self.stream,
             (Scenario::Site, false) => &self.site,
             (Scenario::Site, true) => &self.scarce_site,
             (Scenario::Levels, false) => &self.levels,

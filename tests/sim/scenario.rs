@@ -26,6 +26,8 @@ pub(crate) enum Scenario {
     Totals,
     /// Chance alone, while another program told the provider before, and this one takes over.
     Cutover,
+    /// As [`Self::Months`], where what the stream takes goes by it, many events a request.
+    Stream,
 }
 
 impl Scenario {
@@ -39,12 +41,13 @@ impl Scenario {
             Self::Levels => "levels",
             Self::Totals => "totals",
             Self::Cutover => "cutover",
+            Self::Stream => "stream",
         }
     }
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
-        let billed = [Self::Months, Self::Site, Self::Levels, Self::Totals];
+        let billed = [Self::Months, Self::Site, Self::Levels, Self::Totals, Self::Stream];
         let all = [Self::Swarm, Self::Directed, Self::Cutover].into_iter().chain(billed);
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
@@ -53,14 +56,19 @@ impl Scenario {
     pub(crate) const fn bills(self) -> bool {
         match self {
             Self::Swarm | Self::Directed | Self::Cutover => false,
-            Self::Months | Self::Site | Self::Levels | Self::Totals => true,
+            Self::Months | Self::Site | Self::Levels | Self::Totals | Self::Stream => true,
         }
     }
 
     /// What its provider keeps.
     pub(crate) const fn keeps(self) -> Keeps {
         match self {
-            Self::Swarm | Self::Directed | Self::Months | Self::Totals | Self::Cutover => {
+            Self::Swarm
+            | Self::Directed
+            | Self::Months
+            | Self::Totals
+            | Self::Cutover
+            | Self::Stream => {
                 Keeps::Events
             }
             Self::Site | Self::Levels => Keeps::Entries,
@@ -70,7 +78,7 @@ impl Scenario {
     /// Its provider's meters.
     pub(crate) const fn meters(self) -> Meters {
         match self {
-            Self::Swarm | Self::Directed | Self::Months | Self::Cutover => &workload::METERS,
+            Self::Swarm | Self::Directed | Self::Months | Self::Cutover | Self::Stream => &workload::METERS,
             Self::Site => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,

@@ -291,6 +291,13 @@ impl Server {
 
     /// Processes a request that arrived. What it says yes to may come to nothing at `rejects_at`.
     pub(crate) fn receive(&mut self, body: &[u8], key: &str, rejects_at: Option<i64>) -> Reply {
+        if self.keeps.streams(body) {
+            // No key goes along.
+            return match self.keeps.understand(body) {
+                Some(Asked::Usage(usage)) => self.stream(usage, rejects_at),
+                Some(Asked::Cancel(_)) | None => self.keeps.says(Saying::Unreadable),
+            };
+        }
         if let Some((kept_at, bytes, reply)) = self.kept.get(key).cloned()
             && self.now < kept_at + self.keeps.keeps_keys_for()
         {
@@ -319,6 +326,9 @@ impl Server {
 
     /// Keeps `reply` under `key`, as a failure of the provider's own is.
     pub(crate) fn keep(&mut self, key: &str, body: &[u8], reply: &Reply) {
+        if self.keeps.streams(body) {
+            return;
+        }
         self.kept.insert(key.to_owned(), (self.now, body.to_vec(), reply.clone()));
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use tallyd::domain::answer::{Answer, Outcome};
-use tallyd::domain::event::EventIntent;
+use tallyd::domain::event::{EventIntent, Says};
 use tallyd::domain::names::{AccountName, ProviderMeter};
 use tallyd::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin, Span};
 use tallyd::domain::quantity::Quantity;
@@ -135,33 +135,60 @@ impl Provider for Wire {
     }
 
     async fn send(&self, request: Request<'_>) -> Answer {
-        let ambiguous = self.check_intent(&request).await;
-        let (lane, crash, body) = {
+        let mut answers = self.send_batch(std::slice::from_ref(&request)).await;
+        answers.pop().expect("each event is answered")
+    }
+
+    fn is_batched(&self, says: &Says, body: &[u8]) -> bool {
+        self.room.is_batched(says, body)
+    }
+
+    fn batch_max(&self) -> u32 {
+        self.room.batch_max()
+    }
+
+    async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
+        let mut ambiguous = false;
+        for request in requests {
+            ambiguous |= self.check_intent(request).await;
+        }
+        let (lanes, crash, bodies) = {
             let mut scene = self.stage.scene();
             scene.may_be_there = ambiguous;
-            let body = plants::bytes(&scene, &request);
-            let body = scene.server.keeps.whole(request.account.as_str(), body);
-            let lane = scene.server.leaves(request.identifier, &body);
-            (lane, scene.faults.strikes(Class::CrashSending, 8), body)
+            let (mut lanes, mut bodies) = (Vec::new(), Vec::new());
+            for request in requests {
+                let body = plants::bytes(&scene, request);
+                let body = scene.server.keeps.whole(request.account.as_str(), body);
+                lanes.push(scene.server.leaves(request.identifier, &body));
+                bodies.push(body);
+            }
+            (lanes, scene.faults.strikes(Class::CrashSending, 8), bodies)
         };
         // Requests of one step are on their way together.
         tokio::task::yield_now().await;
         self.stage.scene().may_be_there = ambiguous;
         if crash {
-            crash_on_the_way(&mut self.stage.scene(), &request, &body);
+            crash_on_the_way(&mut self.stage.scene(), requests, &bodies);
             self.stage.end().await;
         }
         let mut scene = self.stage.scene();
-        let came = travel(&mut scene, &request, &body);
-        scene.server.is_over(&lane);
-        let answer = match came {
-            Ok(reply) => answer::of(&mut scene, &request, &reply),
-            Err(answer) => answer,
+        let came = travel(&mut scene, requests, &bodies);
+        for lane in &lanes {
+            scene.server.is_over(lane);
+        }
+        let answers = match came {
+            Ok(reply) => answer::of(&mut scene, requests, &reply),
+            Err(answer) => vec![answer; requests.len()],
         };
-        let outcome = answer.outcome.kind();
-        scene.reach(format!("outcome {outcome}"));
-        scene.trace.note(format!("send {} {outcome}", request.identifier));
-        answer
+        if requests.len() > 1 {
+            scene.reach("several events by one request");
+        }
+        for (request, answer) in requests.iter().zip(&answers) {
+            let outcome = answer.outcome.kind();
+            scene.reach(format!("outcome {outcome}"));
+            scene.trace.note(format!("send {} {outcome}", request.identifier));
+        }
+        answers
     }
 
     async fn read_totals(

@@ -1,5 +1,5 @@
 //! What may be typed after `tallyd check`. Here: its flags, exactly as typed. Never here: what they
-//! do. Read next: [`super::rejected`].
+//! do. Read next: [`super::demo`].
 
 use clap::Args;
 

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Demo, DemoProvider};
+use super::args::demo::{Demo, DemoChannel, DemoProvider};
 use super::block_on;
 use super::exit::Exit;
 use crate::clock::Clock;
@@ -40,6 +40,9 @@ const STALL_SECONDS_MAX: u64 = 60;
 pub(super) fn run(arguments: Demo) -> anyhow::Result<Exit> {
     if arguments.lost > LOST_MAX {
         bail!("--lost {}: at most {LOST_MAX} basis points", arguments.lost);
+    }
+    if arguments.provider == DemoProvider::Chargebee && arguments.channel != DemoChannel::V1 {
+        bail!("--channel is of Stripe, and the demo's provider is a Chargebee site");
     }
     match &arguments.keep {
         Some(folder) => {

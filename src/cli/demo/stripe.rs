@@ -9,7 +9,7 @@ use super::child::{Child, Setup};
 use super::report::{Comparison, Told};
 use super::usage::{METERS, Sums, Usage};
 use super::{LATENCY_MILLIS, LOOK_MILLIS, Stall, StandIn, faults, say};
-use crate::cli::args::Demo;
+use crate::cli::args::demo::{Demo, DemoChannel};
 use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::quantity::Quantity;
@@ -33,7 +33,7 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
     let (provider, url) = (stand_in.handle.clone(), stand_in.stripe_url.clone());
     say(&format!("stand-in for Stripe at {url}, losing {} of 10,000 answers", arguments.lost))?;
 
-    let setup = Setup { tables: &tables(&url), filter: "warn", key: KEY };
+    let setup = Setup { tables: &tables(&url, arguments.channel), filter: "warn", key: KEY };
     let mut child = Child::start(folder, &setup).await?;
     say(&child.introduction())?;
     let kill_after = arguments.kill_after.unwrap_or(windows / 2);
@@ -55,6 +55,7 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
 
     let progress = Progress::new("meter events told", windows);
     let mut stall = Stall::default();
+    let mut sessions_end = arguments.channel == DemoChannel::Stream;
     while !child.is_done(usage.count()).await? {
         let told = provider.statistics().meter_events_accepted;
         progress.set(told);
@@ -63,6 +64,11 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
             child.crash_and_restart().await?;
             killed = true;
             progress.note(&format!("started again (pid {})", child.pid))?;
+        }
+        if sessions_end && told >= windows / 4 {
+            provider.end_sessions();
+            progress.note("every session of the stream ended before its time")?;
+            sessions_end = false;
         }
         stall.note("meter event was told", told)?;
         tokio::time::sleep(Duration::from_millis(LOOK_MILLIS)).await;
@@ -104,7 +110,12 @@ fn stand_in(arguments: &Demo) -> crate::sandbox::Settings {
 }
 
 /// What a user would write to try tallyd on the stand-in.
-fn tables(api: &str) -> String {
+fn tables(api: &str, channel: DemoChannel) -> String {
+    let channel = match channel {
+        DemoChannel::V1 => "",
+        DemoChannel::V2 => "channel = \"v2\"\n",
+        DemoChannel::Stream => "channel = \"stream\"\nstream_events_per_second = 10000\n",
+    };
     let routes: String = METERS
         .iter()
         .map(|meter| {
@@ -116,7 +127,7 @@ fn tables(api: &str) -> String {
         .collect();
     format!(
         "[stripe.demo]\nkey = {{ env = \"TALLYD_DEMO_KEY\" }}\napi = \"{api}\"\n\
-         rate_per_second = 1000\n\n{routes}"
+         rate_per_second = 1000\n{channel}\n{routes}"
     )
 }
 

@@ -1,11 +1,12 @@
 //! `[stripe.NAME]`. Here: a Stripe account, its declared meters, and how it is delivered to. Never
-//! here: whether Stripe agrees (`tallyd check --online`). Read next: `http`.
+//! here: how its events go (see `channel`), whether Stripe agrees (`tallyd check --online`). Read
+//! next: `channel`.
 
 use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 
-use super::Given;
 use super::pace::Pace;
+use super::{Given, channel};
 use crate::config::field::{Table, Whole, name, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
@@ -66,7 +67,7 @@ fn account(
     found: &mut Findings,
 ) -> Stripe {
     let meters = raw.meter.iter().filter_map(|(key, raw)| meter(table, key, raw, found)).collect();
-    let api = api(table, raw, found);
+    let api = address(&table.key("api"), &raw.api, stripe::API, found);
     let account = own_id(table, raw, found);
     let (key, kind) = key(table, raw, given, found);
     if let (Some(KeyKind::Live), Some(field)) = (kind, &raw.api)
@@ -98,7 +99,10 @@ fn account(
         heal: &raw.heal,
     };
     let paced = (name.clone(), Rate::per_second(per_second));
+    let channel = channel::read(table, raw, kind == Some(KeyKind::Test), found);
+    let batched_rate = channel::rate(table, raw, channel, kind == Some(KeyKind::Live), found);
     let delivery = pace.delivery(table, paced, free_bytes_min, found);
+    let delivery = delivery::Settings { batched_rate, ..delivery };
     let reads_per_month = Whole::new(
         table.key("reads_per_month"),
         0,
@@ -109,8 +113,18 @@ fn account(
     let reconcile = reconcile::Settings { provider: name.clone(), reads_per_month };
     let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
     let webhook_secrets = webhook_secrets(table, raw, given, found);
-    let provider =
-        stripe::Settings { name, api, key, account, meters, webhook_secrets, timeout_millis };
+    let stream_api = channel::stream_api(table, raw, &api, kind == Some(KeyKind::Live), found);
+    let provider = stripe::Settings {
+        name,
+        api,
+        stream_api,
+        channel,
+        key,
+        account,
+        meters,
+        webhook_secrets,
+        timeout_millis,
+    };
     let reports = pace.reports(table, found);
     Stripe { provider, delivery, reconcile, reports, widened_from: None }
 }
@@ -178,11 +192,16 @@ fn is_signing_secret(secret: &str) -> bool {
     rest.is_some_and(|rest| rest.len() >= stripe::WEBHOOK_SECRET_BYTES_MIN)
 }
 
-/// The API's address. A mistake in it would send the key elsewhere, so it has one plain form.
-fn api(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> String {
-    let Some(field) = &raw.api else { return stripe::API.to_owned() };
+/// An address of the API's. A mistake in it would send a secret elsewhere, so it has one plain
+/// form.
+pub(super) fn address(
+    path: &str,
+    field: &raw::Key<String>,
+    otherwise: &str,
+    found: &mut Findings,
+) -> String {
+    let Some(field) = field else { return otherwise.to_owned() };
     let text = field.get_ref().strip_suffix('/').unwrap_or(field.get_ref());
-    let path = table.key("api");
     let (problem, label) = match text.split_once("://") {
         Some(("https", host)) if plain_host(host) => return text.to_owned(),
         Some(("http", host)) if plain_host(host) && is_loopback(host) => return text.to_owned(),
@@ -197,7 +216,7 @@ fn api(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> String {
     };
     let help = "write https://HOST, or http://127.0.0.1:PORT for a stand-in on this host";
     found.error(Problem::at(field.span(), problem).label(label).help(help));
-    stripe::API.to_owned()
+    otherwise.to_owned()
 }
 
 /// Whether a key moves no money.

@@ -94,6 +94,7 @@ impl Pace<'_> {
         delivery::Settings {
             provider,
             rate,
+            batched_rate: None,
             limited_pause_seconds: delivery::LIMITED_PAUSE_SECONDS,
             concurrency,
             attempt_timeout_millis: attempt.saturating_mul(1_000),

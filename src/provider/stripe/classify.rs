@@ -6,7 +6,7 @@
 //! that Stripe processed, so it proves nothing and comes to [`Outcome::Unknown`]. Stripe's version
 //! 1 gives most refusals no code, only a sentence; where the sentence is matched, a miss costs
 //! precision of the reason, never safety, with one exception: the duplicate, which is matched in
-//! full.
+//! full. Version 2 gives each a code.
 
 use serde::Deserialize;
 
@@ -16,6 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::provider::wire;
 
 pub mod adjustment;
+pub mod stream;
 
 /// Longest header value that is kept, in bytes: a request id has about 20, a limiter's reason
 /// fewer.
@@ -50,6 +51,9 @@ pub struct Expected<'a> {
     /// Whether the key is a live one.
     pub livemode: bool,
 }
+
+/// What a meter event calls itself, by the version that answers.
+const METER_EVENTS: [&str; 2] = ["billing.meter_event", "v2.billing.meter_event"];
 
 /// A meter event, as far as the answer is checked.
 #[derive(Deserialize)]
@@ -110,7 +114,7 @@ impl StripeError {
     }
 }
 
-/// What the answer to one `POST /v1/billing/meter_events` comes to.
+/// What the answer to one `POST /v1/billing/meter_events`, or to one of version 2, comes to.
 #[must_use]
 pub fn meter_event(received: &Received, expected: Expected<'_>) -> Answer {
     if received.status == 200 {
@@ -147,7 +151,8 @@ fn booked(received: &Received, expected: Expected<'_>) -> Answer {
     let Ok(event) = serde_json::from_slice::<MeterEvent>(&received.body) else {
         return unreadable(received, "the body is no meter event");
     };
-    if event.object != "billing.meter_event" || event.identifier != expected.identifier {
+    let is_event = METER_EVENTS.contains(&event.object.as_str());
+    if !is_event || event.identifier != expected.identifier {
         return unreadable(received, "the body is about something else");
     }
     done(received, event.livemode == expected.livemode)
@@ -270,6 +275,7 @@ fn no_refusal(received: &Received, error: &StripeError) -> Option<Outcome> {
 fn reason(error: &StripeError) -> HoldReason {
     let by_code = match error.code.as_deref() {
         Some("no_meter" | "archived_meter") => Some(HoldReason::NoMeter),
+        Some("payload_no_customer_defined") => Some(HoldReason::Refused),
         Some("timestamp_too_far_in_past") => Some(HoldReason::TooOldRefused),
         Some("timestamp_in_future") => Some(HoldReason::AheadRefused),
         Some(

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use stripe_billing::BillingMeter;
 use stripe_billing::billing_meter::ListBillingMeter;
 use stripe_client_core::{
@@ -17,7 +17,7 @@ use stripe_client_core::{
 
 use super::BuildError;
 use super::classify::{self, Received};
-use super::settings::{API, Settings};
+use super::settings::{API, STREAM_API, Settings};
 use super::summaries::{self, NoTotals, Read, Rows};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::time::Timestamp;
@@ -39,6 +39,12 @@ const METER_PAGES_MAX: usize = 100;
 pub const METER_EVENTS: &str = "/v1/billing/meter_events";
 /// Where their cancellations are sent.
 pub const ADJUSTMENTS: &str = "/v1/billing/meter_event_adjustments";
+/// Where meter events of version 2 are sent, one by one.
+pub const METER_EVENTS_V2: &str = "/v2/billing/meter_events";
+/// Where a session of the stream is opened.
+const SESSIONS: &str = "/v2/billing/meter_event_session";
+/// Where the stream takes events, at its own address.
+const STREAM: &str = "/v2/billing/meter_event_stream";
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const STRIPE_VERSION: &str = "stripe-version";
@@ -46,6 +52,8 @@ const STRIPE_VERSION: &str = "stripe-version";
 /// A connection to Stripe, with its key.
 pub struct Client {
     wire: Wire,
+    /// To the stream, without the key: that host takes sessions' tokens.
+    stream: Wire,
 }
 
 impl Client {
@@ -56,15 +64,20 @@ impl Client {
     pub fn new(settings: &Settings, livemode: bool) -> Result<Self, BuildError> {
         wire::check_address(&settings.api, livemode, |api| api == API)
             .map_err(|why| BuildError::Api(settings.name.clone(), why))?;
+        wire::check_address(&settings.stream_api, livemode, |api| api == STREAM_API)
+            .map_err(|why| BuildError::StreamApi(settings.name.clone(), why))?;
         let mut key = HeaderValue::from_str(&format!("Bearer {}", settings.key.expose_secret()))
             .map_err(|_| BuildError::Key(settings.name.clone()))?;
         key.set_sensitive(true);
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, key);
         headers.insert(STRIPE_VERSION, HeaderValue::from_static(VERSION.as_str()));
-        let wire = Wire::new(&settings.api, headers, settings.timeout_millis, classify::redacted)
-            .map_err(|why| BuildError::Http(settings.name.clone(), why))?;
-        Ok(Self { wire })
+        let wire = |api: &str, headers: HeaderMap| {
+            Wire::new(api, headers, settings.timeout_millis, classify::redacted)
+                .map_err(|why| BuildError::Http(settings.name.clone(), why))
+        };
+        let stream = wire(&settings.stream_api, headers.clone())?;
+        headers.insert(AUTHORIZATION, key);
+        Ok(Self { wire: wire(&settings.api, headers)?, stream })
     }
 
     /// Sends a stored meter event or cancellation to `path`, unchanged, once.
@@ -74,21 +87,51 @@ impl Client {
     pub async fn post(
         &self,
         path: &str,
-        body: &[u8],
+        body: Body,
         idempotency_key: &str,
     ) -> Result<Received, Box<Answer>> {
         self.call(Call {
-            method: Method::POST,
-            path: path.to_owned(),
-            body: Some(Body::Form(body.to_vec())),
             idempotency_key: Some((IDEMPOTENCY_KEY, idempotency_key)),
-            answer_bytes_max: EVENT_ANSWER_BYTES_MAX,
+            ..writing(path, Some(body))
         })
         .await
     }
 
+    /// Asks for a session of the stream, once. Its answer holds a secret.
+    ///
+    /// # Errors
+    /// An answer of our own, when none came.
+    pub async fn open_session(&self) -> Result<Received, Box<Answer>> {
+        self.call(writing(SESSIONS, None)).await
+    }
+
+    /// Sends stored events to the stream, once. No idempotency key goes along: the stream is not
+    /// said to know any, and each event has its identifier.
+    ///
+    /// # Errors
+    /// An answer of our own, when none came.
+    pub async fn tell_stream(
+        &self,
+        body: &[u8],
+        token: &SecretString,
+    ) -> Result<Received, Box<Answer>> {
+        let call = writing(STREAM, Some(Body::Json(body.to_vec())));
+        self.stream.call_bearing(call, token).await.map(read_headers)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
         self.wire.call(call).await.map(read_headers)
+    }
+}
+
+/// A call that writes, and bears no idempotency key.
+fn writing(path: &str, body: Option<Body>) -> Call<'static> {
+    Call {
+        method: Method::POST,
+        path: path.to_owned(),
+        body,
+        idempotency_key: None,
+        answer_bytes_max: EVENT_ANSWER_BYTES_MAX,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bytes of a Stripe meter event, and of its cancellation. PURE. Here: an intent and a pinned
-//! meter become a form body. Never here: sending it, or anything that could make the same intent
-//! come out differently. Read next: [`super::classify`].
+//! meter become a body, which is a form unless version 2 is to take it. Never here: sending it, or
+//! anything that could make the same intent come out differently. Read next: [`json`].
 
 use std::collections::HashMap;
 
@@ -14,13 +14,24 @@ use stripe_client_core::{RequestBuilder, StripeRequest as _};
 use crate::domain::event::{EventIntent, Identifier, Says};
 use crate::domain::names::AccountName;
 use crate::domain::provider_facts::MeterPin;
+use crate::provider::stripe::settings::Channel;
 
-/// The form body that tells `intent` to `meter` for `account`.
+pub mod json;
+
+/// The body that tells `intent` to `meter` for `account`, where the operator chose `channel`.
 #[must_use]
-pub fn body(meter: &MeterPin, account: &AccountName, intent: &EventIntent) -> Vec<u8> {
-    match &intent.says {
-        Says::Usage => meter_event(meter, account, intent),
-        Says::Cancel(target) => adjustment(meter, target),
+pub fn body(
+    meter: &MeterPin,
+    account: &AccountName,
+    intent: &EventIntent,
+    channel: Channel,
+) -> Vec<u8> {
+    let object = || json::object(meter, account, intent);
+    match (&intent.says, json::channel_of(channel, intent)) {
+        (Says::Cancel(target), _) => adjustment(meter, target),
+        (Says::Usage, Channel::V1) => meter_event(meter, account, intent),
+        (Says::Usage, Channel::V2) => object().into_bytes(),
+        (Says::Usage, Channel::Stream) => json::streamed(&object()).into_bytes(),
     }
 }
 
@@ -100,7 +111,7 @@ mod tests {
 
     fn text(meter: &MeterPin, account: &str, intent: &EventIntent) -> String {
         let account = AccountName::new(account).unwrap();
-        String::from_utf8(body(meter, &account, intent)).unwrap()
+        String::from_utf8(body(meter, &account, intent, Channel::V1)).unwrap()
     }
 
     #[test]

@@ -12,6 +12,7 @@ use stripe_billing::BillingMeter;
 use super::billing::{INVOICES, PRICES, SUBSCRIPTIONS};
 use super::client::Reading;
 use super::feeds::Feed;
+use super::settings::Channel;
 use super::summaries::Rows;
 use super::{Stripe, meters, promises};
 use crate::domain::answer::Answer;
@@ -20,9 +21,13 @@ use crate::domain::provider_facts::{AccountPin, MeterPin};
 use crate::domain::reading::Grouping;
 use crate::domain::time::{MICROS_PER_MINUTE, Timestamp, Window};
 use crate::provider::inspection::{Disagreement, Inspected, Inspection, Subject};
+use crate::provider::{CannotTell, Capabilities};
 
 /// What the daemon does at Stripe that changes something there.
 const WRITES: [&str; 2] = ["meter events", "their cancellations"];
+/// What it does beside that where events go by the stream: a session is opened by a call that
+/// writes.
+const SESSIONS: &str = "sessions of the meter event stream, and whether it takes this account's";
 /// What nothing at Stripe is called: its own ids have no such words.
 const NO_PRICE: &str = "price_tallydCheck";
 /// Likewise, of a customer.
@@ -41,6 +46,10 @@ impl Stripe {
     pub(super) async fn inspected(&self, routed: &BTreeSet<ProviderMeter>) -> Inspection {
         let reading = Reading::new(&self.client);
         let mut found = Inspection { untried: WRITES.to_vec(), ..Inspection::default() };
+        match self.channel {
+            Channel::V1 | Channel::V2 => {}
+            Channel::Stream => found.untried.push(SESSIONS),
+        }
         let asked = self.ask(&reading, routed, &mut found).await;
         found.ended(asked, reading.calls())
     }
@@ -63,6 +72,10 @@ impl Stripe {
             found.try_reading(trial.reads, trial.without, asked)?;
         }
         Ok(())
+    }
+
+    fn shown(&self, pin: &MeterPin, declared: Option<&MeterPin>) -> Inspected {
+        inspected(pin, promises::of(pin, declared, self.channel))
     }
 
     fn compare_account(&self, account: Option<String>, found: &mut Inspection) {
@@ -116,7 +129,7 @@ impl Stripe {
             let subject = if routed.contains(meter) { Subject::Routed } else { Subject::Declared };
             let odd = unusable.iter().find(|odd| odd.meter == meter.as_str());
             match (pins.iter().find(|pin| pin.meter == *meter), odd) {
-                (Some(pin), _) => found.meters.push(inspected(pin, self.declared_as(meter))),
+                (Some(pin), _) => found.meters.push(self.shown(pin, self.declared_as(meter))),
                 (None, Some(odd)) => found.disagreements.push(Disagreement::error(
                     subject(meter.clone()),
                     format!("the meter \"{meter}\" {}", odd.reason),
@@ -153,7 +166,7 @@ impl Stripe {
         found.disagreements.push(unseen.that_may_be_meant());
         for meter in routed {
             match self.declared.iter().find(|declared| declared.meter == *meter) {
-                Some(declared) => found.meters.push(inspected(declared, Some(declared))),
+                Some(declared) => found.meters.push(self.shown(declared, Some(declared))),
                 None => found.disagreements.push(Disagreement::error(
                     Subject::Routed(meter.clone()),
                     format!("nothing is known of the meter \"{meter}\": the key may not list it"),
@@ -192,7 +205,7 @@ impl Stripe {
     }
 }
 
-fn inspected(pin: &MeterPin, declared: Option<&MeterPin>) -> Inspected {
+fn inspected(pin: &MeterPin, promises: Result<Capabilities, CannotTell>) -> Inspected {
     let MeterPin { formula, customer_key, value_key, span, active, learned, .. } = pin;
     let id = pin.id.as_deref().unwrap_or("without an id");
     let taken = span.map_or(String::new(), |span| format!(", one total per {span}"));
@@ -203,7 +216,7 @@ fn inspected(pin: &MeterPin, declared: Option<&MeterPin>) -> Inspected {
     };
     let is =
         format!("{id}, {state}: the {formula} of \"{value_key}\" by \"{customer_key}\"{taken}");
-    Inspected { pin: pin.clone(), promises: promises::of(pin, declared), is }
+    Inspected { pin: pin.clone(), promises, is }
 }
 
 fn otherwise_declared(declared: &MeterPin, there: &MeterPin) -> Disagreement {

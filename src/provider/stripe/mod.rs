@@ -1,13 +1,13 @@
 //! Stripe's room. Here: what the rest of the program sees of a Stripe account. Never here: when to
 //! send, or what an answer leads to. Read next: [`settings`], then down the list.
 //!
-//! A meter event is made in [`encode`], leaves through [`client`], and its answer is read in
-//! [`classify`]. What Stripe promises stands in [`promises`]; its meters are read in [`meters`],
-//! its totals in [`summaries`]. What it announces by webhook is proven in [`signature`] and read in
-//! [`notices`]; the lists of it are read in [`feeds`]. What it bills is read in [`subscriptions`],
-//! [`invoices`] and [`prices`], what it rejected late in [`rejections`], on what [`objects`] share;
-//! [`billing`] asks for all of that. What the account is beside its settings is asked in
-//! [`inspection`].
+//! A meter event is made in [`encode`], leaves through [`client`], by itself or through the
+//! [`stream`], and its answer is read in [`classify`]. What Stripe promises stands in [`promises`];
+//! its meters are read in [`meters`], its totals in [`summaries`]. What it announces by webhook is
+//! proven in [`signature`] and read in [`notices`]; the lists of it are read in [`feeds`]. What it
+//! bills is read in [`subscriptions`], [`invoices`] and [`prices`], what it rejected late in
+//! [`rejections`], on what [`objects`] share; [`billing`] asks for all of that. What the account is
+//! beside its settings is asked in [`inspection`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
+use super::wire::Body;
 use super::{
     CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
     Provider, Request, Totals, UnusableMeter,
@@ -44,12 +45,15 @@ pub mod rejections;
 pub mod billing;
 pub mod inspection;
 pub mod client;
+pub mod stream;
 
 use classify::adjustment;
 use client::{Client, Reading};
+use encode::json::{self, Stored};
 use notices::SignedNotices;
 use prices::Catalogue;
-use settings::Settings;
+use settings::{Channel, Settings};
+use stream::Stream;
 use summaries::Rows;
 
 /// Why a Stripe account cannot be worked with as it is set.
@@ -64,6 +68,9 @@ pub enum BuildError {
     /// The address is none that a key may be sent to.
     #[error("the api address of {0} {1}")]
     Api(ProviderName, &'static str),
+    /// The stream's address is none that a token may be sent to.
+    #[error("the stream_api address of {0} {1}")]
+    StreamApi(ProviderName, &'static str),
     /// A webhook secret is nothing, which everybody knows.
     #[error("a webhook secret of {0} is empty or blank")]
     WebhookSecret(ProviderName),
@@ -101,6 +108,8 @@ pub struct Stripe {
     declared: Vec<MeterPin>,
     livemode: bool,
     client: Client,
+    channel: Channel,
+    stream: Stream,
     notices: Option<Arc<SignedNotices>>,
     meters: RwLock<Meters>,
     prices: Mutex<Catalogue>,
@@ -139,6 +148,8 @@ impl Stripe {
             declared: settings.meters.clone(),
             livemode,
             client,
+            channel: settings.channel,
+            stream: Stream::new(livemode, settings.timeout_millis),
             notices,
             meters: RwLock::new(Meters { pinned: declared, unusable: Vec::new() }),
             prices: Mutex::default(),
@@ -165,13 +176,32 @@ impl Stripe {
     fn mode(&self) -> &'static str {
         if self.livemode { "live" } else { "test" }
     }
+
+    /// Sends events that the stream is to take, by one request; what that comes to for each.
+    async fn told_by_stream(&self, body: &[u8], events: usize) -> Answer {
+        match self.stream.attempt(&self.client, body).await {
+            Ok(received) => classify::stream::told(&received, events),
+            Err(not_answered) => *not_answered,
+        }
+    }
+
+    /// Sends an event by itself, by the version that its bytes are for.
+    async fn told_alone(&self, request: &Request<'_>, path: &str, body: Body) -> Answer {
+        let (identifier, livemode) = (request.identifier, self.livemode);
+        match self.client.post(path, body, request.idempotency_key).await {
+            Ok(received) => {
+                classify::meter_event(&received, classify::Expected { identifier, livemode })
+            }
+            Err(not_answered) => *not_answered,
+        }
+    }
 }
 
 #[async_trait]
 impl Provider for Stripe {
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         self.with_meters(|meters| match meters.pinned.get(meter) {
-            Some(pin) => promises::of(pin, self.declared_as(meter)),
+            Some(pin) => promises::of(pin, self.declared_as(meter), self.channel),
             None => Err(CannotTell {
                 reason: HoldReason::NoMeter,
                 why: match meters.unusable.iter().find(|each| each.meter == meter.as_str()) {
@@ -212,28 +242,68 @@ impl Provider for Stripe {
         intent: &EventIntent,
     ) -> Result<Encoded, EncodeError> {
         self.with_meters(|meters| match meters.pinned.get(meter) {
-            Some(pin) => Ok(Encoded { body: encode::body(pin, account, intent) }),
+            Some(pin) => Ok(Encoded { body: encode::body(pin, account, intent, self.channel) }),
             None => Err(EncodeError::UnknownMeter(meter.clone())),
         })
     }
 
     async fn send(&self, request: Request<'_>) -> Answer {
-        let livemode = self.livemode;
-        let (path, target) = match request.says {
-            Says::Usage => (client::METER_EVENTS, None),
-            Says::Cancel(target) => (client::ADJUSTMENTS, Some(target)),
-        };
-        match (self.client.post(path, request.body, request.idempotency_key).await, target) {
-            (Ok(received), None) => {
-                let expected = classify::Expected { identifier: request.identifier, livemode };
-                classify::meter_event(&received, expected)
+        let bytes = || request.body.to_vec();
+        let target = match request.says {
+            Says::Usage => {
+                return match json::read(request.body) {
+                    Stored::Form => {
+                        self.told_alone(&request, client::METER_EVENTS, Body::Form(bytes())).await
+                    }
+                    Stored::Object => {
+                        let path = client::METER_EVENTS_V2;
+                        self.told_alone(&request, path, Body::Json(bytes())).await
+                    }
+                    Stored::Streamed(_) => self.told_by_stream(request.body, 1).await,
+                };
             }
-            (Ok(received), Some(target)) => {
-                let expected = adjustment::Expected { target: target.as_str(), livemode };
+            Says::Cancel(target) => target.as_str(),
+        };
+        let body = Body::Form(bytes());
+        match self.client.post(client::ADJUSTMENTS, body, request.idempotency_key).await {
+            Ok(received) => {
+                let expected = adjustment::Expected { target, livemode: self.livemode };
                 adjustment::adjustment(&received, expected)
             }
-            (Err(not_answered), _) => *not_answered,
+            Err(not_answered) => *not_answered,
         }
+    }
+
+    /// Events of the stream are, whatever channel is set by now: their bytes are for it.
+    fn is_batched(&self, says: &Says, body: &[u8]) -> bool {
+        match (says, json::read(body)) {
+            (Says::Usage, Stored::Streamed(_)) => true,
+            (Says::Usage, Stored::Form | Stored::Object) | (Says::Cancel(_), _) => false,
+        }
+    }
+
+    fn batch_max(&self) -> u32 {
+        match self.channel {
+            Channel::V1 | Channel::V2 => 1,
+            Channel::Stream => promises::BATCH_MAX,
+        }
+    }
+
+    async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
+        let streamed = |request: &Request<'_>| match json::read(request.body) {
+            Stored::Streamed(event) => Some(event.get().to_owned()),
+            Stored::Form | Stored::Object => None,
+        };
+        if let Some(events) = requests.iter().map(streamed).collect::<Option<Vec<String>>>() {
+            let body = json::joined(&events);
+            return vec![self.told_by_stream(&body, events.len()).await; events.len()];
+        }
+        // Whoever asks was told which events go with others, and these do not.
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.send(request.clone()).await);
+        }
+        answers
     }
 
     async fn read_totals(

@@ -6,6 +6,7 @@ use crate::domain::fold::Fold;
 use crate::domain::provider_facts::{Formula, MeterPin, Span};
 use crate::domain::state::HoldReason;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
+use crate::provider::stripe::settings::Channel;
 use crate::provider::{CannotTell, Capabilities, ReadBack, ToldAs};
 
 /// How long an identifier is recognised at least: 24 hours, in microseconds ("a rolling period of
@@ -60,12 +61,27 @@ pub const fn read_back_of_totals(span: Span) -> ReadBack {
     ReadBack { lag_micros: READ_BACK.landing_micros, grain_micros, ..READ_BACK }
 }
 
-/// What Stripe promises for `meter`; `declared` is what the operator said of it.
+/// Most events of one request to the stream ("up to 100 events per request": Stripe's OpenAPI
+/// document, `POST /v2/billing/meter_event_stream`).
+pub const BATCH_MAX: u32 = 100;
+/// The same of what the stream took. It says yes before it looks at anything, and for how long
+/// events may wait to be looked at is not published; what was proven absent goes again under
+/// another identifier, and must not be on its way still. So it gets as long as a request that was
+/// lost.
+const READ_BACK_OF_STREAM: ReadBack =
+    ReadBack { lag_micros: READ_BACK.landing_micros, ..READ_BACK };
+
+/// What Stripe promises for `meter`, where the operator chose `channel`; `declared` is what the
+/// operator said of it.
 ///
 /// # Errors
 /// When the meter takes no events, or adds up in a way that it cannot be told; or when it keeps one
 /// total per span, and the operator did not say so: its windows have to be such spans.
-pub fn of(meter: &MeterPin, declared: Option<&MeterPin>) -> Result<Capabilities, CannotTell> {
+pub fn of(
+    meter: &MeterPin,
+    declared: Option<&MeterPin>,
+    channel: Channel,
+) -> Result<Capabilities, CannotTell> {
     let name = &meter.meter;
     let mismatch = |why| CannotTell { reason: HoldReason::MeterMismatch, why };
     if !meter.active {
@@ -122,7 +138,11 @@ pub fn of(meter: &MeterPin, declared: Option<&MeterPin>) -> Result<Capabilities,
         // Whether what a cancelled total had overwritten counts again is not documented.
         cancels_for_micros: (!is_total).then_some(CANCEL_WINDOW_MICROS - CANCEL_MARGIN_MICROS),
         entries_max: None,
-        read_back: Some(meter.span.map_or(READ_BACK, read_back_of_totals)),
+        read_back: Some(match (meter.span, channel) {
+            (Some(span), _) => read_back_of_totals(span),
+            (None, Channel::V1 | Channel::V2) => READ_BACK,
+            (None, Channel::Stream) => READ_BACK_OF_STREAM,
+        }),
     })
 }
 
@@ -147,31 +167,45 @@ mod tests {
 
     #[test]
     fn a_meter_that_adds_events_up_can_be_told() {
-        let told_as = |formula| of(&MeterPin { formula, ..pin() }, None).map(|told| told.told_as);
+        let told_as = |formula| {
+            of(&MeterPin { formula, ..pin() }, None, Channel::V1).map(|told| told.told_as)
+        };
         assert_eq!(told_as(Formula::Sum), Ok(ToldAs::Delta));
         assert_eq!(told_as(Formula::Count), Ok(ToldAs::EachRecord));
     }
 
     #[test]
+    fn what_the_stream_took_is_waited_for_as_long_as_what_was_lost() {
+        let lag = |channel| of(&pin(), None, channel).unwrap().read_back.unwrap().lag_micros;
+        assert_eq!(lag(Channel::V1), lag(Channel::V2));
+        assert_eq!(lag(Channel::Stream), READ_BACK.landing_micros);
+    }
+
+    #[test]
     fn a_meter_that_keeps_totals_can_be_told_where_the_operator_said_so() {
         let hourly = MeterPin { span: Some(Span::Hour), ..pin() };
-        let promised = of(&hourly, Some(&hourly)).unwrap();
+        let promised = of(&hourly, Some(&hourly), Channel::Stream).unwrap();
         assert_eq!(promised.told_as, ToldAs::Total);
         let read_back = promised.read_back.unwrap();
         assert_eq!(read_back.grain_micros, MICROS_PER_HOUR);
         assert_eq!(read_back.lag_micros, read_back.landing_micros);
         let daily = MeterPin { span: Some(Span::Day), ..pin() };
         for (meter, declared) in [(&hourly, &daily), (&hourly, &pin()), (&pin(), &hourly)] {
-            assert_eq!(of(meter, Some(declared)).unwrap_err().reason, HoldReason::MeterMismatch);
+            assert_eq!(
+                of(meter, Some(declared), Channel::V1).unwrap_err().reason,
+                HoldReason::MeterMismatch
+            );
         }
         let counting = MeterPin { formula: Formula::Count, ..hourly };
-        assert!(of(&counting, Some(&counting)).unwrap_err().why.contains("counts events"));
+        assert!(
+            of(&counting, Some(&counting), Channel::V1).unwrap_err().why.contains("counts events")
+        );
     }
 
     #[test]
     fn a_meter_that_cannot_be_told_is_refused_with_a_sentence() {
         let check = |pin: &MeterPin, why: &str| {
-            let sentence = of(pin, None).unwrap_err().why;
+            let sentence = of(pin, None, Channel::V2).unwrap_err().why;
             assert!(sentence.contains(why) && sentence.contains("tokens"), "{sentence}");
         };
         check(&MeterPin { formula: Formula::Last, ..pin() }, "last value");

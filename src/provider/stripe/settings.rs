@@ -8,6 +8,9 @@ use crate::domain::provider_facts::MeterPin;
 
 /// Where Stripe's API is.
 pub const API: &str = "https://api.stripe.com";
+/// Where Stripe's meter event stream is: a host of its own (Stripe's OpenAPI document, the servers
+/// of `POST /v2/billing/meter_event_stream`).
+pub const STREAM_API: &str = "https://meter-events.stripe.com";
 
 /// Requests a second with a live key, when the operator set none. Stripe takes 1,000 meter event
 /// calls a second from an account; a tenth is left to its other users and to bursts.
@@ -15,6 +18,10 @@ pub const RATE_PER_SECOND_LIVE: u32 = 900;
 /// Requests a second with a test key, when the operator set none. A sandbox takes 25 calls a second
 /// of every kind together.
 pub const RATE_PER_SECOND_TEST: u32 = 20;
+/// Events a second by the stream with a live key, when the operator set none. Stripe takes 10,000
+/// of an account, beside its other calls; a tenth is left to its other users and to bursts. With a
+/// test key the stream is said to count among the calls of every kind, and gets no more of them.
+pub const STREAM_EVENTS_PER_SECOND_LIVE: u32 = 9_000;
 /// What a customer's id starts with. Accounts of the newer form (`acct_…`) are reported to be
 /// refused as a meter's customer, and are not taken until that is known to be otherwise.
 pub const ACCOUNT_PREFIX: &str = "cus_";
@@ -35,6 +42,18 @@ pub const WEBHOOK_SECRET_BYTES_MIN: usize = 16;
 /// comes is hashed once for each of them, and anybody may send something.
 pub const WEBHOOK_SECRETS_MAX: usize = 4;
 
+/// How meter events reach Stripe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channel {
+    /// One by one, by version 1 of the API.
+    #[default]
+    V1,
+    /// One by one, by version 2, which names every refusal by a code.
+    V2,
+    /// Many by one request, by version 2's stream, which says nothing of any single one.
+    Stream,
+}
+
 /// One Stripe account.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -42,6 +61,10 @@ pub struct Settings {
     pub name: ProviderName,
     /// The API's base address, without a slash at its end. With a live key it is [`API`].
     pub api: String,
+    /// The stream's base address, likewise. With a live key it is [`STREAM_API`].
+    pub stream_api: String,
+    /// How events that are made from now on go.
+    pub channel: Channel,
     /// The secret or restricted key.
     pub key: SecretString,
     /// The account the key has to belong to, where the operator said so.

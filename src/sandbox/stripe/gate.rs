@@ -4,12 +4,15 @@
 use std::collections::HashSet;
 use std::sync::MutexGuard;
 
+use sha2::{Digest, Sha256};
+
 use super::auth::authenticate;
 use super::form::Params;
 use super::ledger::RejectionCode;
 use super::operation::{NewEvent, Operation, Route};
 use super::perform::{Account, Asked};
 use super::refusal::{Refusal, Reply};
+use super::second::{SecondOperation, SecondRoute};
 use super::settings::{Settings, check_grace};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::sandbox::faults::{Dice, FaultKind, Reach};
@@ -22,6 +25,10 @@ use crate::sandbox::wire::{Answer, Delivery, Request, http_date};
 
 /// The version that answers name when the request names none.
 pub(super) const VERSION_DEFAULT: &str = "2026-10-28.endive";
+
+/// How long a key of version 2 stands for its request, in microseconds: 30 days. It replays nothing
+/// there: a request that comes again is carried out again, as far as that is still to be done.
+const SECOND_KEY_MICROS: i64 = 30 * MICROS_PER_DAY;
 
 /// How long an idempotency key replays its answer, in microseconds: Stripe may forget it after 24
 /// hours.
@@ -46,6 +53,7 @@ pub(in crate::sandbox) struct Admitted {
     work: Work,
     fault: Option<FaultKind>,
     lane: Option<Lane>,
+    is_second: bool,
     key: Option<String>,
     /// Whether the key waits for this request's answer.
     occupies_key: bool,
@@ -62,13 +70,74 @@ enum Work {
     Perform(Operation),
 }
 
+/// The stream's route.
+const STREAM: Route = Route::Second(SecondRoute::Stream);
+
+/// Whether a route takes one event.
+const fn is_single(route: &Route) -> bool {
+    matches!(route, Route::CreateEvent | Route::Second(SecondRoute::CreateEvent))
+}
+
+/// What a request asks for, as its version writes it.
+#[derive(Debug)]
+enum Asks {
+    /// Parameters of version 1, and of what is read of version 2.
+    Form(Params),
+    /// A document of version 2.
+    Second(Result<SecondOperation, Refusal>),
+}
+
+impl Asks {
+    fn read(route: &Route, request: &Request) -> Self {
+        if let Route::Second(route) = route {
+            return Self::Second(SecondOperation::read(*route, &request.body));
+        }
+        Self::Form(Params::parse(request.query.as_bytes(), &request.body))
+    }
+
+    /// How many events it brings by the stream.
+    fn events(&self) -> usize {
+        match self {
+            Self::Form(_) | Self::Second(Err(_)) => 0,
+            Self::Second(Ok(operation)) => operation.events().len(),
+        }
+    }
+
+    /// What an idempotency key is compared by.
+    fn fingerprint(&self, request: &Request) -> [u8; 32] {
+        match self {
+            Self::Form(params) => params.fingerprint(request.method.as_str(), &request.path),
+            Self::Second(_) => {
+                let hash = Sha256::new().chain_update(&request.path).chain_update([0]);
+                hash.chain_update(&request.body).finalize().into()
+            }
+        }
+    }
+
+    /// Version 1 takes forms, where JSON would parse as one odd parameter and the message would
+    /// mislead, and version 2 takes JSON.
+    fn check_content_type(&self, request: &Request) -> Result<(), Refusal> {
+        let kind = request.header("content-type").unwrap_or_default();
+        let (version, taken) = match self {
+            Self::Form(_) => ("v1", "application/x-www-form-urlencoded"),
+            Self::Second(_) => ("v2", "application/json"),
+        };
+        if request.body.is_empty() || kind.starts_with(taken) {
+            return Ok(());
+        }
+        Err(Refusal::invalid(format!("{version} takes {taken}, and this is {kind:?}")))
+    }
+}
+
 /// The stand-in for Stripe: one account, its door and its counters.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Stripe {
     pub(super) account: Account,
     pub(super) meter_event_limiter: Option<Limiter>,
+    pub(super) stream_limiter: Option<Limiter>,
     pub(super) global_limiter: Limiter,
     pins: Pins<Reply>,
+    second_pins: Pins<Reply>,
     lanes: HashSet<Lane>,
     pub(super) dice: Dice,
     pub(super) counters: Counters,
@@ -89,8 +158,10 @@ impl Stripe {
         let mut stripe = Self {
             account: Account::new(settings),
             meter_event_limiter: None,
+            stream_limiter: None,
             global_limiter: Limiter::of_second(None),
             pins: Pins::new(KEY_MICROS),
+            second_pins: Pins::new(SECOND_KEY_MICROS),
             lanes: HashSet::new(),
             dice: Dice::default(),
             counters: Counters::default(),
@@ -110,7 +181,7 @@ impl Stripe {
 
     fn is_in_reach(&self, route: &Route, request: &Request) -> bool {
         match self.dice.faults.reach {
-            Reach::MeterEvents => *route == Route::CreateEvent,
+            Reach::MeterEvents => is_single(route) || *route == STREAM,
             Reach::Writes => request.method != hyper::Method::GET,
             Reach::Everything => true,
         }
@@ -118,11 +189,16 @@ impl Stripe {
 
     /// Draws by the event's identifier where there is one, so that the draw does not depend on the
     /// order in which requests happen to arrive; by the route otherwise.
-    fn roll(&mut self, route: &'static str, params: &Params) -> Option<FaultKind> {
+    fn roll(&mut self, route: &'static str, asks: &Asks) -> Option<FaultKind> {
         if self.dice.is_idle() {
             return None;
         }
-        let named = params.peek("identifier").or_else(|| params.peek("cancel[identifier]"));
+        let named = match asks {
+            Asks::Form(params) => {
+                params.peek("identifier").or_else(|| params.peek("cancel[identifier]"))
+            }
+            Asks::Second(read) => read.as_ref().ok().and_then(SecondOperation::named),
+        };
         self.dice.roll(&format!("{route}\n{}", named.unwrap_or_default()))
     }
 
@@ -131,30 +207,36 @@ impl Stripe {
         &mut self,
         admitted: &mut Admitted,
         request: &Request,
-        route: Route,
-        params: Params,
+        (route, asks): (Route, Asks),
         is_storm: bool,
         now: Timestamp,
     ) -> Result<Work, Refusal> {
-        authenticate(&self.account.settings, request)?;
+        if route == STREAM {
+            self.account.sessions.authenticate(request, now)?;
+        } else {
+            authenticate(&self.account.settings, request)?;
+        }
         if is_storm {
             self.counters.count_fault("storm");
             return Err(Refusal::rate_limited(GLOBAL_RATE));
         }
-        self.limit(&route, now)?;
+        self.limit(&route, asks.events(), now)?;
         if let Some(reply) = self.fault_at_the_door(admitted.fault) {
             return Ok(Work::Answer(reply));
         }
-        check_content_type(request)?;
+        asks.check_content_type(request)?;
         let mut fingerprint = [0; 32];
         if let Some(key) = &admitted.key {
             if key.is_empty() || key.chars().count() > KEY_LENGTH_MAX {
                 let message = format!("An Idempotency-Key has 1 to {KEY_LENGTH_MAX} characters");
                 return Err(Refusal::invalid(message));
             }
-            fingerprint = params.fingerprint(request.method.as_str(), &request.path);
-            match self.pins.look_up(key, &fingerprint, now) {
+            fingerprint = asks.fingerprint(request);
+            let replays = matches!(asks, Asks::Form(_));
+            let pins = if replays { &mut self.pins } else { &mut self.second_pins };
+            match pins.look_up(key, &fingerprint, now) {
                 Pinned::Free => {}
+                Pinned::Replay(_) if !replays => {}
                 Pinned::InUse => return Err(Refusal::key_in_use()),
                 Pinned::Other => return Err(Refusal::key_reused(key)),
                 Pinned::Replay(reply) => {
@@ -163,20 +245,35 @@ impl Stripe {
                 }
             }
         }
-        let operation = Operation::read(route, params, &request.method, &request.path)?;
-        if let Operation::CreateEvent(event) = &operation {
+        let is_second = matches!(asks, Asks::Second(_));
+        let operation = match asks {
+            Asks::Form(params) => Operation::read(route, params, &request.method, &request.path)?,
+            Asks::Second(read) => Operation::Second(read?),
+        };
+        // Whether the stream keeps to one call of a customer and meter is not said.
+        if let Operation::CreateEvent(event)
+        | Operation::Second(SecondOperation::CreateEvent(event)) = &operation
+        {
             admitted.lane = self.enter_lane(event)?;
         }
         if let Some(key) = &admitted.key {
-            self.pins.occupy(key, fingerprint);
+            let pins = if is_second { &mut self.second_pins } else { &mut self.pins };
+            pins.occupy(key, fingerprint);
             admitted.occupies_key = true;
         }
         Ok(Work::Perform(operation))
     }
 
-    fn limit(&mut self, route: &Route, now: Timestamp) -> Result<(), Refusal> {
-        if let (Route::CreateEvent, Some(limiter)) = (route, &mut self.meter_event_limiter) {
-            return if limiter.admit(now) {
+    fn limit(&mut self, route: &Route, events: usize, now: Timestamp) -> Result<(), Refusal> {
+        let (own, count) = if is_single(route) {
+            (&mut self.meter_event_limiter, 1)
+        } else if *route == STREAM {
+            (&mut self.stream_limiter, events.max(1))
+        } else {
+            (&mut None, 1)
+        };
+        if let Some(limiter) = own {
+            return if limiter.admit_all(count, now) {
                 Ok(())
             } else {
                 Err(Refusal::rate_limited(ENDPOINT_RATE))
@@ -252,12 +349,10 @@ impl Stripe {
         if !skips {
             let (request, key) = (admitted.number, admitted.key.as_deref());
             let performed = self.account.perform(operation, &Asked { request, key, doom }, now);
-            if performed.accepted {
+            for _ in 0..performed.accepted {
                 self.counters.count_accepted(now);
             }
-            if performed.duplicate {
-                self.counters.duplicates_refused += 1;
-            }
+            self.counters.duplicates_refused += performed.duplicates;
             if !fails {
                 reply = performed.reply;
             }
@@ -290,22 +385,24 @@ impl StandIn for Stripe {
             self.counters.count_request(name, CLOSED);
             return Admission::Refused(Delivery::Closed);
         }
-        let params = Params::parse(request.query.as_bytes(), &request.body);
+        let asks = Asks::read(&route, request);
         let is_in_reach = self.is_in_reach(&route, request);
-        let fault = if is_in_reach { self.roll(name, &params) } else { None };
+        let fault = if is_in_reach { self.roll(name, &asks) } else { None };
         if fault == Some(FaultKind::ClosedBefore) {
             self.counters.count_fault(FaultKind::ClosedBefore.name());
             self.counters.count_request(name, CLOSED);
             return Admission::Refused(Delivery::Closed);
         }
-        // Keys mean nothing on reads.
-        let is_post = request.method == hyper::Method::POST;
+        // Keys mean nothing on reads, and of the stream none are told of.
+        let is_post = request.method == hyper::Method::POST
+            && !matches!(route, Route::Second(SecondRoute::OpenSession | SecondRoute::Stream));
         let mut admitted = Admitted {
             route: name,
             number: self.requests,
             work: Work::Answer(Refusal::internal().reply()),
             fault,
             lane: None,
+            is_second: false,
             key: request.header("idempotency-key").filter(|_| is_post).map(str::to_owned),
             occupies_key: false,
             remembered: None,
@@ -313,7 +410,8 @@ impl StandIn for Stripe {
             version: request.header("stripe-version").unwrap_or(VERSION_DEFAULT).to_owned(),
         };
         let is_storm = is_in_reach && self.dice.faults.is_storm(now);
-        let work = self.check_in(&mut admitted, request, route, params, is_storm, now);
+        admitted.is_second = matches!(route, Route::Second(_));
+        let work = self.check_in(&mut admitted, request, (route, asks), is_storm, now);
         admitted.work = work.unwrap_or_else(|refusal| {
             let is_v2 = request.path.starts_with("/v2/");
             Work::Answer(if is_v2 { refusal.in_v2() } else { refusal }.reply())
@@ -360,21 +458,12 @@ impl StandIn for Stripe {
             self.lanes.remove(lane);
         }
         let Some(key) = admitted.key.as_ref().filter(|_| admitted.occupies_key) else { return };
+        let pins = if admitted.is_second { &mut self.second_pins } else { &mut self.pins };
         match admitted.remembered.take() {
-            Some((reply, at)) => self.pins.pin(key, reply, at),
-            None => self.pins.release(key),
+            Some((reply, at)) => pins.pin(key, reply, at),
+            None => pins.release(key),
         }
     }
-}
-
-/// v1 takes forms. A JSON body would parse as one odd parameter, and the message would mislead.
-fn check_content_type(request: &Request) -> Result<(), Refusal> {
-    let kind = request.header("content-type").unwrap_or_default();
-    if request.body.is_empty() || kind.starts_with("application/x-www-form-urlencoded") {
-        return Ok(());
-    }
-    let message = format!("v1 takes application/x-www-form-urlencoded, and this is {kind:?}");
-    Err(Refusal::invalid(message))
 }
 
 fn dress(reply: Reply, admitted: &Admitted, now: Timestamp) -> Answer {

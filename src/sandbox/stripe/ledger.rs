@@ -45,6 +45,18 @@ pub enum RejectionCode {
     MeterEventInvalidValue,
     /// There is no meter of its event name.
     NoMeter,
+    /// The meter of its event name takes no events any more.
+    ArchivedMeter,
+    /// Its payload names no customer.
+    MeterEventNoCustomerDefined,
+    /// Its payload has no value.
+    MeterEventValueNotFound,
+    /// The value has more digits than are taken.
+    MeterEventValueTooManyDigits,
+    /// Its time is too long ago.
+    TimestampTooFarInPast,
+    /// Its time is too far ahead.
+    TimestampInFuture,
 }
 
 impl RejectionCode {
@@ -53,6 +65,12 @@ impl RejectionCode {
             Self::MeterEventCustomerNotFound => "meter_event_customer_not_found",
             Self::MeterEventInvalidValue => "meter_event_invalid_value",
             Self::NoMeter => "no_meter",
+            Self::ArchivedMeter => "archived_meter",
+            Self::MeterEventNoCustomerDefined => "meter_event_no_customer_defined",
+            Self::MeterEventValueNotFound => "meter_event_value_not_found",
+            Self::MeterEventValueTooManyDigits => "meter_event_value_too_many_digits",
+            Self::TimestampTooFarInPast => "timestamp_too_far_in_past",
+            Self::TimestampInFuture => "timestamp_in_future",
         }
     }
 }
@@ -62,7 +80,8 @@ impl RejectionCode {
 pub(super) struct Rejection {
     pub(super) code: RejectionCode,
     pub(super) at: Timestamp,
-    pub(super) meter: MeterIndex,
+    /// Nothing where there is none of its event name.
+    pub(super) meter: Option<MeterIndex>,
     pub(super) event_name: String,
     pub(super) customer: Arc<str>,
     pub(super) identifier: Arc<str>,
@@ -150,6 +169,8 @@ struct Event {
 enum Step {
     Count(usize),
     Cancel(usize),
+    /// What was taken, and is at fault.
+    Reject(usize),
 }
 
 /// Why an event cannot be cancelled.
@@ -175,6 +196,8 @@ pub(super) struct Ledger {
     tallies: BTreeMap<(MeterIndex, usize), Tally>,
     /// The places of all events of one customer on one meter, for those who bill them.
     receipts: HashMap<(MeterIndex, usize), Vec<usize>>,
+    /// What is to be rejected when its lag has passed, in order of receipt.
+    doomed: Vec<Option<Rejection>>,
     /// What was rejected and not yet taken by those who report it.
     rejections: Vec<Rejection>,
 }
@@ -216,6 +239,13 @@ impl Ledger {
         });
         self.receipts.entry((event.meter, customer)).or_default().push(receipt);
         self.schedule(due_at, Step::Count(receipt));
+    }
+
+    /// Rejects what was taken before it was looked at, from `due_at` on. It is none of the events.
+    pub(super) fn reject_later(&mut self, rejection: Rejection, due_at: Timestamp) {
+        let place = self.doomed.len();
+        self.doomed.push(Some(rejection));
+        self.schedule(due_at, Step::Reject(place));
     }
 
     fn place_of(&mut self, customer: &str) -> usize {
@@ -273,6 +303,10 @@ impl Ledger {
             match step {
                 Step::Count(receipt) => self.count(receipt, meters, customers, at),
                 Step::Cancel(receipt) => self.uncount(receipt),
+                Step::Reject(place) => {
+                    let doomed = self.doomed.get_mut(place).and_then(Option::take);
+                    self.rejections.extend(doomed);
+                }
             }
         }
     }
@@ -298,7 +332,7 @@ impl Ledger {
                 self.rejections.push(Rejection {
                     code,
                     at,
-                    meter: event.meter,
+                    meter: Some(event.meter),
                     event_name: meter.settings.event_name.clone(),
                     customer: Arc::clone(customer),
                     identifier: Arc::clone(&event.identifier),

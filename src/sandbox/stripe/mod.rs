@@ -6,6 +6,9 @@
 //! parameters, the lane of its customer and meter; only then is it carried out. An accepted event
 //! counts when its lag has passed and its customer and value turn out to be sound.
 //!
+//! Version 2 takes usage too: event by event, and many at once by a stream, which looks at them
+//! only when their lag has passed.
+//!
 //! By itself, as its clock goes by, the account ends periods, drafts and finalizes invoices, and
 //! reports what it rejected; all of that is announced. `settle` in [`perform`] keeps the order.
 
@@ -13,6 +16,7 @@ mod announcements;
 mod auth;
 mod billing;
 mod billing_request;
+mod checks;
 mod customers;
 mod feed;
 mod form;
@@ -27,6 +31,8 @@ mod perform;
 mod prices;
 mod refusal;
 mod reports;
+mod second;
+mod sessions;
 mod settings;
 mod subscriptions;
 mod summary;

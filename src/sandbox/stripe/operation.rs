@@ -13,6 +13,7 @@ use super::meter::{
     value_key_default,
 };
 use super::refusal::Refusal;
+use super::second::{SecondOperation, SecondRoute};
 
 /// The longest object id, in characters.
 pub(super) const ID_LENGTH_MAX: usize = 5_000;
@@ -36,6 +37,7 @@ pub(super) enum Route {
     Summaries(String),
     Billing(BillingRoute),
     Feed(FeedRoute),
+    Second(SecondRoute),
     Unknown,
 }
 
@@ -47,6 +49,9 @@ impl Route {
         }
         if let Some(route) = FeedRoute::find(method, &parts) {
             return Self::Feed(route);
+        }
+        if let Some(route) = SecondRoute::find(method, &parts) {
+            return Self::Second(route);
         }
         let is_get = *method == Method::GET;
         if !is_get && *method != Method::POST {
@@ -88,6 +93,7 @@ impl Route {
             Self::Summaries(_) => "GET /v1/billing/meters/{id}/event_summaries",
             Self::Billing(route) => route.name(),
             Self::Feed(route) => route.name(),
+            Self::Second(route) => route.name(),
             Self::Unknown => "unknown",
         }
     }
@@ -135,6 +141,7 @@ pub(super) enum Operation {
     Summaries { id: String, query: SummaryQuery },
     Billing(BillingOperation),
     Feed(FeedOperation),
+    Second(SecondOperation),
 }
 
 impl Operation {
@@ -165,6 +172,8 @@ impl Operation {
             Route::Summaries(id) => Self::Summaries { id, query: read_summary(params_in)? },
             Route::Billing(route) => Self::Billing(BillingOperation::read(route, params_in)?),
             Route::Feed(route) => Self::Feed(FeedOperation::read(route, params_in)?),
+            // Its requests are no forms.
+            Route::Second(_) => return Err(Refusal::internal()),
             Route::Unknown => return Err(Refusal::no_route(method.as_str(), path)),
         };
         params.finish()?;
@@ -184,7 +193,8 @@ impl Operation {
             | Self::CreateMeter(_)
             | Self::UpdateMeter { .. }
             | Self::DeactivateMeter(_)
-            | Self::ReactivateMeter(_) => true,
+            | Self::ReactivateMeter(_)
+            | Self::Second(_) => true,
             Self::Billing(operation) => operation.is_write(),
         }
     }

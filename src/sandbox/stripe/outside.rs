@@ -50,7 +50,12 @@ impl Stripe {
     pub(in crate::sandbox) fn set_limits(&mut self, limits: Limits) {
         self.account.settings.limits = limits;
         self.meter_event_limiter = limits.meter_events.map(|limit| Limiter::of_second(Some(limit)));
+        self.stream_limiter = limits.stream_events.map(|limit| Limiter::of_second(Some(limit)));
         self.global_limiter = Limiter::of_second(limits.global);
+    }
+
+    pub(in crate::sandbox) fn end_sessions(&mut self, now: Timestamp) {
+        self.account.sessions.end(now);
     }
 
     pub(in crate::sandbox) fn create_meter(

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::announcements::{Announcements, Kind};
+use super::checks::{Rules, Sound, check};
 use super::customers::{Directory, Known};
 use super::feed;
 use super::invoices::{Invoices, Line};
@@ -16,18 +17,13 @@ use super::operation::{NewEvent, Operation, SummaryQuery};
 use super::prices::Prices;
 use super::refusal::{Refusal, Reply};
 use super::reports::Reports;
+use super::second;
+use super::sessions::Sessions;
 use super::settings::Settings;
 use super::subscriptions::Subscriptions;
 use super::summary::{self, Row};
-use super::value;
 use super::webhooks::Webhooks;
 use crate::domain::time::Timestamp;
-
-/// How far in the past an event may lie, in seconds. "35 calendar days" is read as 35 times 24
-/// hours: whether the day's beginning counts is unconfirmed, and this is the stricter reading.
-const PAST_SECONDS_MAX: i64 = 35 * 24 * 60 * 60;
-/// How far ahead an event may lie, in seconds.
-const AHEAD_SECONDS_MAX: i64 = 5 * 60;
 
 /// Everything an account holds.
 #[derive(Debug)]
@@ -43,6 +39,7 @@ pub(super) struct Account {
     pub(super) invoices: Invoices,
     pub(super) announcements: Announcements,
     pub(super) webhooks: Webhooks,
+    pub(super) sessions: Sessions,
     reports: Reports,
 }
 
@@ -61,15 +58,15 @@ pub(super) struct Asked<'a> {
 #[derive(Debug)]
 pub(super) struct Performed {
     pub(super) reply: Reply,
-    /// Whether a meter event was accepted.
-    pub(super) accepted: bool,
-    /// Whether a meter event was refused as a duplicate.
-    pub(super) duplicate: bool,
+    /// Meter events that were accepted.
+    pub(super) accepted: u64,
+    /// Meter events that were refused, or dropped, as duplicates.
+    pub(super) duplicates: u64,
 }
 
 impl Performed {
-    fn plain(reply: Reply) -> Self {
-        Self { reply, accepted: false, duplicate: false }
+    pub(super) fn plain(reply: Reply) -> Self {
+        Self { reply, accepted: 0, duplicates: 0 }
     }
 }
 
@@ -86,6 +83,7 @@ impl Account {
             invoices: Invoices::default(),
             announcements: Announcements::default(),
             webhooks: Webhooks::default(),
+            sessions: Sessions::default(),
             reports: Reports::default(),
         }
     }
@@ -147,11 +145,11 @@ impl Account {
         }
     }
 
-    fn uniqueness_micros(&self) -> i64 {
+    pub(super) fn uniqueness_micros(&self) -> i64 {
         i64::try_from(self.settings.uniqueness_window.as_micros()).unwrap_or(i64::MAX)
     }
 
-    fn due_at(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn due_at(&self, now: Timestamp) -> Timestamp {
         now.plus_micros(i64::try_from(self.settings.lag.as_micros()).unwrap_or(i64::MAX))
     }
 
@@ -164,7 +162,10 @@ impl Account {
     ) -> Performed {
         self.settle(now);
         if let Operation::CreateEvent(event) = operation {
-            return self.create_event(event, asked, now);
+            return self.create_event(event, Rules::V1, asked, now);
+        }
+        if let Operation::Second(operation) = operation {
+            return self.perform_second(operation, asked, now);
         }
         let done = self.perform_other(operation, now);
         Performed::plain(done.map_or_else(|refusal| refusal.reply(), |object| Reply::ok(&object)))
@@ -172,7 +173,7 @@ impl Account {
 
     fn perform_other(&mut self, operation: &Operation, now: Timestamp) -> Result<Value, Refusal> {
         match operation {
-            Operation::CreateEvent(_) => Err(Refusal::internal()),
+            Operation::CreateEvent(_) | Operation::Second(_) => Err(Refusal::internal()),
             Operation::Account => Ok(json!({
                 "id": self.settings.account,
                 "object": "account",
@@ -218,29 +219,46 @@ impl Account {
         summary::page(summary::rows(meter, tally, query), &query.page, &url)
     }
 
-    fn create_event(&mut self, event: &NewEvent, asked: &Asked<'_>, now: Timestamp) -> Performed {
+    /// Accepts an event or refuses it, at once.
+    pub(super) fn create_event(
+        &mut self,
+        event: &NewEvent,
+        rules: Rules,
+        asked: &Asked<'_>,
+        now: Timestamp,
+    ) -> Performed {
         let timestamp = event.timestamp.unwrap_or_else(|| now.seconds());
-        let identifier = match &event.identifier {
-            Some(identifier) => identifier.clone(),
-            None => self.generate_identifier(),
-        };
-        let (meter, customer, value) = match self.check_event(event, timestamp, now) {
-            Ok(checked) => checked,
-            Err(refusal) => return Performed::plain(refusal.reply()),
+        let identifier = self.identifier_of(event);
+        let sound = match check(&self.meters, event, rules, timestamp, now) {
+            Ok(sound) => sound,
+            Err(fault) => {
+                let refusal = match rules {
+                    Rules::V1 => fault.in_v1(),
+                    Rules::V2 => fault.in_v2(),
+                };
+                return Performed::plain(refusal.reply());
+            }
         };
         if self.ledger.is_taken(&identifier, self.uniqueness_micros(), now) {
-            let reply = Refusal::duplicate(&identifier).reply();
-            return Performed { reply, accepted: false, duplicate: true };
+            let refusal = match rules {
+                Rules::V1 => Refusal::duplicate(&identifier),
+                Rules::V2 => Refusal::duplicate(&identifier).code("duplicate_meter_event"),
+            };
+            return Performed { duplicates: 1, ..Performed::plain(refusal.reply()) };
         }
-        let object = json!({
-            "object": "billing.meter_event",
-            "created": now.seconds(),
-            "event_name": event.event_name,
-            "identifier": identifier,
-            "livemode": false,
-            "payload": event.payload,
-            "timestamp": timestamp,
-        });
+        let object = match rules {
+            Rules::V1 => json!({
+                "object": "billing.meter_event",
+                "created": now.seconds(),
+                "event_name": event.event_name,
+                "identifier": identifier,
+                "livemode": false,
+                "payload": event.payload,
+                "timestamp": timestamp,
+            }),
+            Rules::V2 => second::object(event, &identifier, timestamp, now),
+        };
+        let Sound { meter, customer, value } = sound;
         let identifier = identifier.as_str();
         let Asked { request, key, doom } = *asked;
         let accepted =
@@ -248,39 +266,12 @@ impl Account {
         let due_at = self.due_at(now);
         self.directory.name(&self.settings.customers, customer, now);
         self.ledger.book(&accepted, now, due_at);
-        Performed { reply: Reply::ok(&object), accepted: true, duplicate: false }
+        Performed { accepted: 1, ..Performed::plain(Reply::ok(&object)) }
     }
 
-    /// The checks of an event that look at the account or the clock, in the order in which they are
-    /// made here; Stripe's own order is unconfirmed, and only matters for an event that breaks two.
-    fn check_event<'a>(
-        &self,
-        event: &'a NewEvent,
-        timestamp: i64,
-        now: Timestamp,
-    ) -> Result<(usize, &'a str, &'a str), Refusal> {
-        let name = &event.event_name;
-        let (index, meter) = self.meters.active(name).ok_or_else(|| {
-            Refusal::invalid(format!("No active meter found for event name \"{name}\""))
-        })?;
-        check_time(timestamp, now)?;
-        let payload = |key: &str| event.payload.get(key).map(String::as_str);
-        let customer = payload(&meter.settings.customer_key).ok_or_else(|| {
-            let key = &meter.settings.customer_key;
-            let message = format!("Customer mapping key {key} not found in payload.");
-            Refusal::invalid(message).param("payload")
-        })?;
-        // A count meter asks for the key as well: the schema says that a payload must have it.
-        let value = payload(&meter.settings.value_key).ok_or_else(|| {
-            let key = &meter.settings.value_key;
-            Refusal::invalid(format!("Value key {key} not found in payload.")).param("payload")
-        })?;
-        if value::has_too_many_digits(value) {
-            let most = value::DIGITS_MAX;
-            let message = format!("The payload value can have at most {most} digits");
-            return Err(Refusal::invalid(message).param("payload"));
-        }
-        Ok((index, customer, value))
+    /// Its own name, or one that is made for it.
+    pub(super) fn identifier_of(&self, event: &NewEvent) -> String {
+        event.identifier.clone().unwrap_or_else(|| self.generate_identifier())
     }
 
     /// A name for an event that came without one, in the form of a UUID. It hashes the account and
@@ -326,25 +317,4 @@ impl Account {
             "type": "cancel",
         }))
     }
-}
-
-fn check_time(timestamp: i64, now: Timestamp) -> Result<(), Refusal> {
-    let earliest = now.seconds() - PAST_SECONDS_MAX;
-    if timestamp < earliest {
-        let message = format!(
-            "The event timestamp cannot be more than 35 days in past. \
-             Expected a timestamp greater than or equal to {earliest}."
-        );
-        return Err(Refusal::invalid(message).param("timestamp"));
-    }
-    let latest = now.seconds() + AHEAD_SECONDS_MAX;
-    if timestamp > latest {
-        // This text is ours, after the other; the real one has not been seen.
-        let message = format!(
-            "The event timestamp cannot be more than 5 minutes in the future. \
-             Expected a timestamp less than or equal to {latest}."
-        );
-        return Err(Refusal::invalid(message).param("timestamp"));
-    }
-    Ok(())
 }

@@ -134,6 +134,13 @@ impl Refusal {
         Self::invalid(message).code("account_invalid").status(403)
     }
 
+    /// The session of the stream that a request bears has ended.
+    pub(super) fn session_expired() -> Self {
+        let mut refusal = Self::invalid("The temporary session token has expired.");
+        refusal.kind = "temporary_session_expired";
+        refusal.code("billing_meter_event_session_expired").status(401)
+    }
+
     /// The identifier is taken. Text, lack of a code and the header are as seen in production.
     pub(super) fn duplicate(identifier: &str) -> Self {
         let message = format!("An event already exists with identifier {identifier}.");

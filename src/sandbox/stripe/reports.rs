@@ -54,9 +54,14 @@ impl Reports {
     pub(super) fn add(&mut self, rejection: &Rejection, seed: u64) {
         let meter = match rejection.code {
             RejectionCode::NoMeter => None,
-            RejectionCode::MeterEventCustomerNotFound | RejectionCode::MeterEventInvalidValue => {
-                Some(rejection.meter)
-            }
+            RejectionCode::MeterEventCustomerNotFound
+            | RejectionCode::MeterEventInvalidValue
+            | RejectionCode::ArchivedMeter
+            | RejectionCode::MeterEventNoCustomerDefined
+            | RejectionCode::MeterEventValueNotFound
+            | RejectionCode::MeterEventValueTooManyDigits
+            | RejectionCode::TimestampTooFarInPast
+            | RejectionCode::TimestampInFuture => rejection.meter,
         };
         let window = (rejection.at.floor_to(WINDOW_MICROS), meter);
         let part = self.open.entry(window).or_default().entry(rejection.code.name()).or_default();
@@ -122,6 +127,14 @@ fn sample(rejection: &Rejection, is_old: bool) -> Value {
             format!("No customer was found matching {}.", rejection.customer)
         }
         RejectionCode::MeterEventInvalidValue => "The value is not a number.".to_owned(),
+        RejectionCode::ArchivedMeter => "The meter is not active.".to_owned(),
+        RejectionCode::MeterEventNoCustomerDefined => {
+            "Customer mapping key not found in payload.".to_owned()
+        }
+        RejectionCode::MeterEventValueNotFound => "Value key not found in payload.".to_owned(),
+        RejectionCode::MeterEventValueTooManyDigits => "The value has too many digits.".to_owned(),
+        RejectionCode::TimestampTooFarInPast => "The timestamp is too far in past.".to_owned(),
+        RejectionCode::TimestampInFuture => "The timestamp is in the future.".to_owned(),
     };
     json!({ "error_message": message, "request": request })
 }

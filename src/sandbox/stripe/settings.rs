@@ -110,20 +110,27 @@ impl Customers {
     }
 }
 
-/// Requests admitted in any one second of the sandbox's clock. `None` is no limit.
+/// Requests, or events of the stream, admitted in any one second of the sandbox's clock. `None` is
+/// no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A limit of their own for `POST /v1/billing/meter_events`; they are then outside `global`.
+    /// A limit of their own for `POST /v1/billing/meter_events`, and those of version 2; they are
+    /// then outside `global`.
     pub meter_events: Option<u32>,
+    /// A limit of their own for the events that the stream takes; its requests are then outside
+    /// `global`.
+    pub stream_events: Option<u32>,
     /// The limit over all requests that have no limit of their own.
     pub global: Option<u32>,
 }
 
 impl Limits {
-    /// A live account: 1,000 meter events beside 100 other requests a second.
-    pub const LIVE: Self = Self { meter_events: Some(1_000), global: Some(100) };
+    /// A live account: 1,000 meter events and 10,000 by the stream, beside 100 other requests a
+    /// second.
+    pub const LIVE: Self =
+        Self { meter_events: Some(1_000), stream_events: Some(10_000), global: Some(100) };
     /// A Stripe sandbox: 25 requests a second, meter events among them.
-    pub const SANDBOX: Self = Self { meter_events: None, global: Some(25) };
+    pub const SANDBOX: Self = Self { meter_events: None, stream_events: None, global: Some(25) };
     /// No limits.
-    pub const NONE: Self = Self { meter_events: None, global: None };
+    pub const NONE: Self = Self { meter_events: None, stream_events: None, global: None };
 }

@@ -33,6 +33,12 @@ pub(super) fn has_too_many_digits(text: &str) -> bool {
     all.skip_while(|byte| *byte == b'0').count() > DIGITS_MAX
 }
 
+/// Whether `text` is a whole number above zero.
+pub(super) fn is_counting(text: &str) -> bool {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits && text.bytes().any(|byte| byte != b'0')
+}
+
 /// The exact number that `text` writes, if it is one.
 pub(super) fn parse(text: &str) -> Option<BigDecimal> {
     digits(text).filter(|_| text.len() <= TEXT_LENGTH_MAX)?;

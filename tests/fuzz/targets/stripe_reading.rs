@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use libfuzzer_sys::fuzz_target;
 use stripe_billing::billing_meter::ListBillingMeter;
 use stripe_client_core::{CustomizedStripeRequest, StripeClient, StripeClientErr};
+use tallyd::provider::stripe::settings::Channel;
 use tallyd::provider::stripe::{classify, meters, promises};
 
 /// A client that is answered with these bytes.
@@ -42,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(pins.len() + unusable.len() <= page.data.len());
     for pin in &pins {
         // A meter that cannot be told is named with a reason.
-        drop(promises::of(pin));
+        drop(promises::of(pin, None, Channel::V1));
         assert!(pin.means_the_same(pin));
     }
 });

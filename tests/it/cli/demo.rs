@@ -17,6 +17,19 @@ fn the_demo_with_stripe_ends_with_three_equal_books() {
 }
 
 #[test]
+fn the_demo_by_the_stream_ends_with_three_equal_books_too() {
+    let ran = Place::new().run("demo --channel stream --customers 60 --kill-after 200");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for part in ["every session of the stream ended before its time", "SIGKILL to pid "] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let last = ran.out.lines().last().unwrap_or_default();
+    assert!(last.starts_with("the books are equal for all "), "{}", ran.out);
+    let refused = Place::new().run("demo --provider chargebee --channel v2");
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+}
+
+#[test]
 fn the_demo_with_chargebee_explains_every_difference_by_what_is_held() {
     let place = Place::new();
     let ran = place.run("demo --provider chargebee --customers 8 --kill-after 20 --keep kept");

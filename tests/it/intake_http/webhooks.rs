@@ -13,7 +13,7 @@ use tallyd::ledger::notices::{
     Archived, Arrival, Cleared, Conclusion, NoticeNumber, NoticesLedger, WaitingNotice,
 };
 use tallyd::provider::stripe::Stripe;
-use tallyd::provider::stripe::settings::Settings;
+use tallyd::provider::stripe::settings::{Channel, Settings};
 use tallyd::provider::{NoticeReader, Provider as _};
 use tokio::io::AsyncWriteExt;
 
@@ -72,6 +72,8 @@ pub(super) fn readers() -> Vec<(ProviderName, Arc<dyn NoticeReader>)> {
         let stripe = Stripe::new(&Settings {
             name: name.clone(),
             api: "http://127.0.0.1:9".to_owned(),
+            stream_api: "http://127.0.0.1:9".to_owned(),
+            channel: Channel::V1,
             key: "sk_test_webhooks".to_owned().into(),
             account: None,
             meters: Vec::new(),

@@ -124,6 +124,7 @@ impl World {
         let delivery = delivery::Settings {
             provider: provider_name(),
             rate,
+            batched_rate: None,
             limited_pause_seconds: 60,
             concurrency: 10,
             attempt_timeout_millis: 2_000,

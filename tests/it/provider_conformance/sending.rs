@@ -159,7 +159,7 @@ pub(super) fn cut(trial: &Trial) {
         let first = calls(std::slice::from_ref(whole));
         let begun = vec![Step::Read, Step::Write("H".into())];
         for under in [vec![Step::ReadHead], vec![Step::Read], begun] {
-            let server = RawServer::start(vec![[first.clone(), under].concat()]);
+            let server = trial.serve(vec![[first.clone(), under].concat()]);
             let made = trial.made(&Access::to(&server.url()));
             let second = run(async {
                 let provider = made.provider.as_ref();
@@ -167,7 +167,7 @@ pub(super) fn cut(trial: &Trial) {
                 trial.send(provider, &telling, "key-2").await
             });
             trial.comes_to(Outcome::Unknown, telling.case, &second);
-            let record = server.finish();
+            let record = trial.finish(server);
             trial.holds(record.connections == 1 && record.requests.len() == 2, record);
         }
     }

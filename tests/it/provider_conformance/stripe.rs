@@ -10,7 +10,7 @@ use tallyd::domain::names::{ProviderMeter, ProviderName};
 use tallyd::domain::provider_facts::{Formula, MeterPin};
 use tallyd::domain::time::Window;
 use tallyd::provider::stripe::Stripe;
-use tallyd::provider::stripe::settings::{API, Settings};
+use tallyd::provider::stripe::settings::{API, Channel, STREAM_API, Settings};
 
 use super::subject::{
     Access, Exchange, Headers, IDENTIFIER, MIDNIGHT, Made, OTHER, Subject, TARGET, Telling, http,
@@ -24,13 +24,23 @@ const LIVE_KEY: &str = concat!("sk_", "live_canary4242");
 const METER: &str = "tokens";
 const METER_ID: &str = "mtr_1";
 
-/// A Stripe account.
-pub(super) struct Account;
+/// A Stripe account, whose events go by this channel.
+pub(super) struct Account(Channel);
 
-fn settings(access: &Access) -> Settings {
+pub(super) const V1: Account = Account(Channel::V1);
+pub(super) const V2: Account = Account(Channel::V2);
+pub(super) const STREAM: Account = Account(Channel::Stream);
+
+/// What a session of the stream is opened with, and the token of the one that is.
+const SESSION: &str = "POST /v2/billing/meter_event_session";
+const TOKEN: &str = "session_canary4242";
+
+fn settings(access: &Access, channel: Channel) -> Settings {
     Settings {
         name: ProviderName::new("stripe.main").unwrap(),
         api: access.host.clone(),
+        stream_api: if access.host == API { STREAM_API.to_owned() } else { access.host.clone() },
+        channel,
         key: if access.live { LIVE_KEY } else { TEST_KEY }.into(),
         account: None,
         meters: vec![MeterPin {
@@ -70,7 +80,7 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Value {
 }
 
 fn refused(message: &str) -> Vec<u8> {
-    Account.error("400 Bad Request", "", message)
+    V1.error("400 Bad Request", "", message)
 }
 
 fn usage() -> Telling {
@@ -96,6 +106,58 @@ fn usage() -> Telling {
         ],
         no: vec![refused("No active meter was found for this event name.")],
     }
+}
+
+fn coded(code: &str) -> Vec<u8> {
+    let error = json!({ "error": { "code": code, "message": "No." } });
+    http("400 Bad Request", "", &error.to_string())
+}
+
+fn second() -> Telling {
+    let event = with(event(), "/object", json!("v2.billing.meter_event"));
+    let other = |pointer: &str, value: Value| vec![ok(&with(event.clone(), pointer, value))];
+    Telling {
+        case: "usage of version 2",
+        says: Says::Usage,
+        body: "{\"timestamp\": \"2026-11-20T10:00:00.0Z\", \"payload\": {\"value\": \"5\"},\
+               \"event_name\":\"\\u0074okens\"}",
+        goes_to: "POST /v2/billing/meter_events",
+        yes: ok(&event),
+        again: vec![vec![ok(&event)], vec![coded("duplicate_meter_event")]],
+        others: vec![
+            ("another identifier", other("/identifier", json!(OTHER))),
+            ("another mode", other("/livemode", json!(true))),
+            ("another object", other("/object", json!("v2.billing.meter_event_session"))),
+            ("nothing", vec![ok(&json!({}))]),
+        ],
+        no: vec![coded("no_meter")],
+    }
+}
+
+fn streamed() -> Telling {
+    Telling {
+        case: "usage by the stream",
+        says: Says::Usage,
+        body: "{ \"events\": [ {\"payload\": {\"value\": \"5\"},\
+               \"event_name\":\"\\u0074okens\"} ] }",
+        goes_to: "POST /v2/billing/meter_event_stream",
+        yes: ok(&json!({})),
+        again: vec![vec![ok(&json!({}))]],
+        others: vec![
+            ("an event", vec![ok(&event())]),
+            ("a session", vec![ok(&session())]),
+            ("what was there already", vec![coded("duplicate_meter_event")]),
+        ],
+        no: vec![coded("no_meter")],
+    }
+}
+
+fn session() -> Value {
+    json!({
+        "object": "v2.billing.meter_event_session", "id": "mes_1", "livemode": false,
+        "authentication_token": TOKEN, "created": "2026-11-20T10:00:00Z",
+        "expires_at": "2026-11-20T10:15:00Z",
+    })
 }
 
 fn cancellation() -> Telling {
@@ -160,14 +222,14 @@ impl Subject for Account {
     }
 
     fn make(&self, access: &Access) -> Result<Made, String> {
-        let stripe = Stripe::new(&settings(access)).map_err(|error| error.to_string())?;
+        let stripe = Stripe::new(&settings(access, self.0)).map_err(|error| error.to_string())?;
         let shown = format!("{stripe:?}");
         let stripe = Arc::new(stripe);
         Ok(Made { provider: stripe.clone(), billing: Some(stripe), shown })
     }
 
     fn shown_settings(&self, access: &Access) -> String {
-        format!("{:?}", settings(access))
+        format!("{:?}", settings(access, self.0))
     }
 
     fn own_host(&self) -> &'static str {
@@ -187,11 +249,37 @@ impl Subject for Account {
     }
 
     fn key_line(&self) -> String {
-        format!("authorization: Bearer {TEST_KEY}")
+        format!("authorization: Bearer {}", self.quoted_key())
     }
 
     fn quoted_key(&self) -> String {
-        TEST_KEY.to_owned()
+        match self.0 {
+            Channel::V1 | Channel::V2 => TEST_KEY.to_owned(),
+            Channel::Stream => TOKEN.to_owned(),
+        }
+    }
+
+    fn lacks(&self) -> &'static [(&'static str, &'static str)] {
+        match self.0 {
+            Channel::V1 | Channel::V2 => &[],
+            Channel::Stream => {
+                &[("stored key", "the stream is told no key, but each event's identifier")]
+            }
+        }
+    }
+
+    fn content_type(&self) -> &'static str {
+        match self.0 {
+            Channel::V1 => "application/x-www-form-urlencoded",
+            Channel::V2 | Channel::Stream => "application/json;charset=UTF-8",
+        }
+    }
+
+    fn opening(&self) -> Option<(&'static str, Vec<u8>)> {
+        match self.0 {
+            Channel::V1 | Channel::V2 => None,
+            Channel::Stream => Some((SESSION, ok(&session()))),
+        }
     }
 
     fn idempotency_header(&self) -> &'static str {
@@ -199,7 +287,12 @@ impl Subject for Account {
     }
 
     fn tellings(&self) -> Vec<Telling> {
-        vec![usage(), cancellation()]
+        // A cancellation is made by version 1 whatever the channel.
+        match self.0 {
+            Channel::V1 => vec![usage(), cancellation()],
+            Channel::V2 => vec![second()],
+            Channel::Stream => vec![streamed()],
+        }
     }
 
     fn error(&self, status: &str, headers: &str, message: &str) -> Vec<u8> {

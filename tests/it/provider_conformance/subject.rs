@@ -144,6 +144,12 @@ pub(super) trait Subject: Sync {
         "application/x-www-form-urlencoded"
     }
 
+    /// What it opens before the first attempt, on a connection of its own: how that request begins,
+    /// and what it is answered.
+    fn opening(&self) -> Option<(&'static str, Vec<u8>)> {
+        None
+    }
+
     /// What is told, with the stored bytes of each.
     fn tellings(&self) -> Vec<Telling>;
 
@@ -262,10 +268,29 @@ impl Trial {
         script: Vec<Step>,
         access: fn(&str) -> Access,
     ) -> (Answer, Record) {
-        let server = RawServer::start(vec![script]);
+        let server = self.serve(vec![script]);
         let made = self.made(&access(&server.url()));
         let answer = run(self.send(made.provider.as_ref(), telling, "key-1"));
-        (answer, server.finish())
+        (answer, self.finish(server))
+    }
+
+    /// A server whose connections follow these scripts, behind the one by which the room opens what
+    /// it sends by.
+    pub(super) fn serve(&self, scripts: Vec<Vec<Step>>) -> RawServer {
+        let opening = self.subject.opening().map(|(_, answer)| calls(&[answer]));
+        RawServer::start(opening.into_iter().chain(scripts).collect())
+    }
+
+    /// What arrived there, without that.
+    pub(super) fn finish(&self, server: RawServer) -> Record {
+        let mut record = server.finish();
+        if let (Some((line, _)), Some(first)) = (self.subject.opening(), record.requests.first())
+            && first.starts_with(line.as_bytes())
+        {
+            record.requests.remove(0);
+            record.connections -= 1;
+        }
+        record
     }
 
     /// What one attempt comes to that is answered so.

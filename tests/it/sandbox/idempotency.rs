@@ -84,7 +84,7 @@ async fn a_replayed_duplicate_keeps_its_advice_not_to_retry() {
 
 #[tokio::test]
 async fn a_401_and_a_429_leave_the_key_free() {
-    let limits = Limits { meter_events: Some(1), global: None };
+    let limits = Limits { meter_events: Some(1), ..Limits::NONE };
     let sandbox = start_with(|settings| settings.limits = limits).await;
     let headers = [("authorization", "Bearer nonsense"), ("idempotency-key", "k")];
     let reply = sandbox.ask(Method::POST, EVENTS, &event("a", "1"), &headers).await;

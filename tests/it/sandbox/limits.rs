@@ -38,7 +38,7 @@ async fn a_live_account_takes_1000_meter_events_beside_100_others() {
 
 #[tokio::test]
 async fn no_sliding_second_holds_more_than_the_limit() {
-    let limits = Limits { meter_events: Some(10), global: None };
+    let limits = Limits { meter_events: Some(10), ..Limits::NONE };
     let sandbox = start_with(|settings| settings.limits = limits).await;
     let mut accepted: Vec<i64> = Vec::new();
     // Uneven steps over ten seconds, far more often than the limit.
@@ -59,7 +59,7 @@ async fn no_sliding_second_holds_more_than_the_limit() {
 
 #[tokio::test]
 async fn a_refused_request_does_not_use_up_the_limit() {
-    let limits = Limits { meter_events: Some(1), global: None };
+    let limits = Limits { meter_events: Some(1), ..Limits::NONE };
     let sandbox = start_with(|settings| settings.limits = limits).await;
     sandbox.accept(&event("a", "1")).await;
     for _ in 0..5 {

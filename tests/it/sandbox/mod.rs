@@ -13,6 +13,7 @@ mod limits;
 mod meters;
 mod model;
 mod referee;
+mod second;
 mod subscriptions;
 mod summaries;
 mod surroundings;

@@ -20,6 +20,7 @@ use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Properties, UsageRecord};
 use tallyd::domain::time::Timestamp;
 use tallyd::ledger::cutover::{Adoption, CutoverLedger};
+use tallyd::ledger::delivery::DeliveryLedger;
 use tallyd::ledger::intake::{Admission, IntakeLedger};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger};
 use tallyd::posting::poster::Poster;
@@ -128,11 +129,12 @@ impl World {
     ) -> Self {
         let store = tallyd::store::Settings { path: folder.join("ledger"), cache_kib: 2_048 };
         let ledger = Arc::new(SqliteLedger::open(&store, "a test", clock.now()).await.unwrap());
-        use tallyd::ledger::delivery::DeliveryLedger;
         ledger.recover_in_flight(clock.now()).await.unwrap();
         let stripe = Stripe::new(&settings::Settings {
             name: provider_name(),
             api: sandbox.url.clone(),
+            stream_api: sandbox.url.clone(),
+            channel: settings::Channel::V1,
             key: "sk_test_journey".to_owned().into(),
             account: None,
             meters: setting.declared.clone(),
@@ -163,6 +165,7 @@ impl World {
         let delivery = tallyd::delivery::Settings {
             provider: provider_name(),
             rate: Rate::per_second(setting.rate_per_second),
+            batched_rate: None,
             limited_pause_seconds: 1,
             concurrency: 32,
             attempt_timeout_millis: setting.timeout_millis,

@@ -41,6 +41,11 @@ pub(crate) fn check_request(
     stripe().check_request(method, path, pairs)
 }
 
+/// Checks a request's document.
+pub(crate) fn check_document(method: &str, path: &str, document: &Value) -> Result<(), String> {
+    stripe().check_document(method, path, document)
+}
+
 /// Checks an answer's status and body.
 pub(crate) fn check_response(
     method: &str,
@@ -86,6 +91,17 @@ impl Schemas {
         };
         let instance = nest(pairs, &schema)?;
         self.validate(&format!("{method} {template} request"), &schema, &instance)
+    }
+
+    pub(crate) fn check_document(
+        &self,
+        method: &str,
+        path: &str,
+        document: &Value,
+    ) -> Result<(), String> {
+        let (template, operation) = self.operation(method, path)?;
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        self.validate(&format!("{method} {template} request"), schema, document)
     }
 
     pub(crate) fn check_response(

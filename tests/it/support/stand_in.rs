@@ -251,6 +251,7 @@ pub(crate) fn settings() -> tallyd::delivery::Settings {
     tallyd::delivery::Settings {
         provider: provider_name(),
         rate: Rate::per_second(1_000),
+        batched_rate: None,
         limited_pause_seconds: 1,
         concurrency: 8,
         attempt_timeout_millis: 2_000,

@@ -144,13 +144,32 @@ impl Running {
         for (name, value) in all {
             request = request.header(name, value);
         }
+        Self::checked(method.as_str(), path, request).await
+    }
+
+    /// Sends a document by version 2, with the key or with this token.
+    pub(crate) async fn tell(&self, path: &str, document: &Value, token: Option<&str>) -> Reply {
+        let request = self.client.post(format!("{}{path}", self.url));
+        let request = request
+            .header("authorization", format!("Bearer {}", token.unwrap_or("sk_test_1")))
+            .header("content-type", "application/json")
+            .body(document.to_string());
+        Self::checked("POST", path, request).await.expect("an answer")
+    }
+
+    /// What a request comes to, its answer checked against the schemas.
+    async fn checked(
+        method: &str,
+        path: &str,
+        request: reqwest::RequestBuilder,
+    ) -> reqwest::Result<Reply> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         let is_json = headers.get("content-type").is_some_and(|kind| kind == "application/json");
-        if is_json && openapi::knows(method.as_str(), path) {
-            let checked = openapi::check_response(method.as_str(), path, status, &body);
+        if is_json && openapi::knows(method, path) {
+            let checked = openapi::check_response(method, path, status, &body);
             checked.expect("the answer fits the schema");
         }
         Ok(Reply { status, headers, text, body })

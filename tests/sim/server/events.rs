@@ -2,10 +2,30 @@
 //! identifier for a day. Never here: a request on its way (see [`crate::wire`]). Read next:
 //! [`super::totals`].
 
+use serde_json::Value;
+use tallyd::domain::time::Timestamp;
+
 use super::{Adds, Asked, DAY, MINUTE, Reply, SECOND, Server, Taken, Understood, fields};
 use crate::amount::Amount;
 
 impl Server {
+    /// What the stream makes of one event: it says yes, and looks at it then.
+    pub(super) fn stream(&mut self, asked: Understood, rejects_at: Option<i64>) -> Reply {
+        if asked.value.finer_than(0) != Amount::ZERO || asked.value <= Amount::ZERO {
+            let what = format!("{} went by the stream", asked.identifier);
+            self.wrongs.push(("well-formed", what));
+        }
+        if self.refusal(&asked).is_some() {
+            self.rule("refused later by the stream");
+            self.will_report(&asked.meter, &asked.identifier, self.now + MINUTE);
+        } else if self.take(asked, rejects_at).status == 200 {
+            self.rule("taken by the stream");
+        } else {
+            self.rule("dropped by the stream");
+        }
+        Reply::of(200, "{}".to_owned())
+    }
+
     pub(super) fn take(&mut self, asked: Understood, rejects_at: Option<i64>) -> Reply {
         if let Some(refusal) = self.refusal(&asked) {
             return refusal;
@@ -150,8 +170,30 @@ fn event_body(asked: &Understood, now: i64) -> String {
     .to_string()
 }
 
+/// Whether these bytes are an event of the stream's.
+pub(super) fn is_streamed(body: &[u8]) -> bool {
+    body.first() == Some(&b'{')
+}
+
+/// Reads the one event in a request to the stream.
+fn understand_streamed(body: &[u8]) -> Option<Asked> {
+    let request: Value = serde_json::from_slice(body).ok()?;
+    let [event] = request["events"].as_array()?.as_slice() else { return None };
+    let text = |field: &Value| field.as_str().map(str::to_owned);
+    Some(Asked::Usage(Understood {
+        meter: text(&event["event_name"])?,
+        account: text(&event["payload"]["stripe_customer_id"])?,
+        identifier: text(&event["identifier"])?,
+        at: Timestamp::parse_rfc3339(event["timestamp"].as_str()?)?.micros(),
+        value: Amount::parse(event["payload"]["value"].as_str()?)?,
+    }))
+}
+
 /// Reads the form of a request.
 pub(super) fn understand(body: &[u8]) -> Option<Asked> {
+    if is_streamed(body) {
+        return understand_streamed(body);
+    }
     let fields = fields(body);
     let field = |name: &str| fields.get(name).cloned();
     if field("type").as_deref() == Some("cancel") {

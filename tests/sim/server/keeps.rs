@@ -61,6 +61,11 @@ impl Keeps {
         }
     }
 
+    /// Whether these bytes are for a stream, which takes several and answers for none.
+    pub(crate) fn streams(self, body: &[u8]) -> bool {
+        self == Self::Events && events::is_streamed(body)
+    }
+
     /// A request's bytes with the account that stands in its path, as one form.
     pub(crate) fn whole(self, account: &str, body: Vec<u8>) -> Vec<u8> {
         match self {

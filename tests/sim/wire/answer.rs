@@ -7,19 +7,27 @@ use tallyd::domain::event::Says;
 use tallyd::provider::Request;
 use tallyd::provider::chargebee::classify::{self as entries, Verdict};
 use tallyd::provider::chargebee::encode;
-use tallyd::provider::stripe::classify::{self as events, adjustment};
+use tallyd::provider::stripe::classify::{self as events, adjustment, stream};
 use tallyd::provider::wire;
 
 use super::unreachable_now;
+use crate::plants::Plant;
 use crate::scene::Scene;
 use crate::server::{Keeps, Reply, SECOND};
 
-/// What the program makes of a reply.
-pub(super) fn of(scene: &mut Scene, request: &Request<'_>, reply: &Reply) -> Answer {
-    match scene.server.keeps {
+/// What the program makes of a reply to a request, for each of its events.
+pub(super) fn of(scene: &mut Scene, requests: &[Request<'_>], reply: &Reply) -> Vec<Answer> {
+    if scene.server.keeps.streams(requests[0].body) {
+        let believed = scene.has(Plant::RefusalOfMany);
+        let events = if believed { 1 } else { requests.len() };
+        return vec![stream::told(&event_answer(scene, reply), events); requests.len()];
+    }
+    let keeps = scene.server.keeps;
+    let mut one = |request| match keeps {
         Keeps::Events => of_event(scene, request, reply),
         Keeps::Entries => of_entry(scene, request, reply),
-    }
+    };
+    requests.iter().map(&mut one).collect()
 }
 
 fn of_event(scene: &Scene, request: &Request<'_>, reply: &Reply) -> Answer {

@@ -11,6 +11,7 @@ use crate::scene::Scene;
 use crate::server::{DAY, HOUR, Keeps, MINUTE, Reply, SECOND, Saying, Straggler};
 
 /// What becomes of a request on its way.
+#[derive(Clone)]
 enum Way {
     /// It arrives, and so does its answer.
     Clear,
@@ -33,10 +34,22 @@ enum Way {
 }
 
 /// Draws what becomes of a request.
-fn way(scene: &mut Scene, request: &Request<'_>) -> Way {
-    let identifier = request.identifier;
-    let way = drawn_way(scene, request);
-    let class = match &way {
+fn way(scene: &mut Scene, requests: &[Request<'_>]) -> Way {
+    let way = drawn_way(scene, &requests[0]);
+    for request in requests {
+        witness(scene, request.identifier, &way, requests.len());
+    }
+    way
+}
+
+/// Whether a refusal leaves open what was taken: it is said of several events at once.
+fn leaves_open(reply: &Reply, events: usize) -> bool {
+    events > 1 && reply.status == 400
+}
+
+/// Takes note of what became of the request of an event, which told so many.
+fn witness(scene: &mut Scene, identifier: &str, way: &Way, events: usize) {
+    let class = match way {
         Way::Clear | Way::Says(_) => None,
         Way::NotConnected => Some(Class::NotConnected),
         Way::LostAnswer => Some(Class::LostAnswer),
@@ -51,10 +64,20 @@ fn way(scene: &mut Scene, request: &Request<'_>) -> Way {
     if let Some(class) = class {
         *witness.faults.entry(class).or_default() += 1;
     }
-    if !matches!(way, Way::NotConnected | Way::Says(_)) {
+    let may_have_landed = match way {
+        Way::NotConnected => false,
+        Way::Says(reply) => leaves_open(reply, events),
+        Way::Clear
+        | Way::LostAnswer
+        | Way::Swallowed
+        | Way::Zombie(_)
+        | Way::ServerError { .. }
+        | Way::ProxyPage { .. }
+        | Way::RejectedLater(_) => true,
+    };
+    if may_have_landed {
         witness.attempts.push(now);
     }
-    way
 }
 
 /// The provider answers so, whatever it was asked.
@@ -135,7 +158,7 @@ fn what_it_says(scene: &mut Scene, request: &Request<'_>) -> Way {
         return says(scene, identifier, Class::Refused, reply);
     }
     // A provider that lies about what may be there cannot be found out by its answers.
-    let usage = matches!(request.says, Says::Usage);
+    let usage = matches!(request.says, Says::Usage) && !scene.server.keeps.streams(request.body);
     if usage && !scene.may_be_there && scene.faults.strikes(Class::FalseDuplicate, 4) {
         let said = format!("An event already exists with identifier {identifier}.");
         let reply = Reply::error(400, "invalid_request_error", &said);
@@ -149,75 +172,105 @@ fn what_it_says(scene: &mut Scene, request: &Request<'_>) -> Way {
     Way::Clear
 }
 
-/// What comes back of a request, if anything: the answer, or why there is none.
+/// What comes back of a request, if anything: the answer, or why there is none. With several events
+/// each is carried by itself, as the bytes that it was stored with.
 pub(super) fn travel(
     scene: &mut Scene,
-    request: &Request<'_>,
-    body: &[u8],
+    requests: &[Request<'_>],
+    bodies: &[Vec<u8>],
 ) -> Result<Reply, Answer> {
-    let key = request.idempotency_key;
     let lost = |why: &str| Err(Answer::bare(Outcome::Unknown, why));
-    match way(scene, request) {
+    let way = way(scene, requests);
+    let each = || requests.iter().zip(bodies);
+    let receive = |scene: &mut Scene, mut rejects_at: Option<i64>| {
+        let mut reply = None;
+        for (request, body) in each() {
+            let got = scene.server.receive(body, request.idempotency_key, rejects_at.take());
+            reply.get_or_insert(got);
+        }
+        reply.expect("there is an event")
+    };
+    // Of several, any may have been looked at before it failed.
+    let receive_some = |scene: &mut Scene, class: Class, processed: bool| {
+        for (request, body) in each() {
+            let coin = requests.len() > 1 && scene.faults.stream(class).one_in(2);
+            if processed != coin {
+                scene.server.receive(body, request.idempotency_key, None);
+            }
+        }
+    };
+    match way {
         Way::Clear => {
-            let reply = scene.server.receive(body, key, None);
+            let reply = receive(scene, None);
             if reply.status >= 500 {
-                scene.server.answers_failure_again(key);
+                scene.server.answers_failure_again(requests[0].idempotency_key);
             }
             Ok(reply)
         }
         Way::NotConnected => Err(Answer::bare(Outcome::NotSent, "connection refused")),
         Way::LostAnswer => {
-            scene.server.receive(body, key, None);
+            receive(scene, None);
             lost("the answer was lost")
         }
         Way::Swallowed => lost("timed out"),
         Way::Zombie(delay) => {
-            // No request is held up on its way past the margin of the provider's promise: where the
-            // identifier is old, the delay is cut to what the margin was chosen for.
-            let first = scene.server.first_seen.get(request.identifier).copied();
-            let now = scene.server.now;
-            let latest = match scene.server.keeps {
-                Keeps::Events => first.unwrap_or(now) + DAY - 20 * MINUTE,
-                // An id is never forgotten.
-                Keeps::Entries => now + DAY,
-            };
-            let lands_at = (now + delay).min(latest.max(now + 10 * MINUTE));
-            let straggler = Straggler { lands_at, body: body.to_vec(), key: key.to_owned() };
-            scene.server.stragglers.push(straggler);
+            for (request, body) in each() {
+                delayed(scene, request, body, delay);
+            }
             lost("timed out")
         }
         Way::ServerError { processed, kept } => {
             let reply = scene.server.keeps.says(Saying::Failed);
-            if processed {
-                scene.server.receive(body, key, None);
-            }
+            receive_some(scene, Class::ServerError, processed);
             if kept {
-                scene.server.keep(key, body, &reply);
+                scene.server.keep(requests[0].idempotency_key, &bodies[0], &reply);
             }
             Ok(reply)
         }
         Way::ProxyPage { processed } => {
-            if processed {
-                scene.server.receive(body, key, None);
-            }
+            receive_some(scene, Class::ProxyPage, processed);
             Ok(Reply::of(502, "<html>Bad Gateway</html>".to_owned()))
         }
-        Way::Says(reply) => Ok(reply),
+        Way::Says(reply) => {
+            if leaves_open(&reply, requests.len()) {
+                receive_some(scene, Class::Refused, false);
+                scene.reach("a refusal of several events");
+            }
+            Ok(reply)
+        }
         Way::RejectedLater(delay) => {
             let at = scene.server.now + delay;
-            Ok(scene.server.receive(body, key, Some(at)))
+            Ok(receive(scene, Some(at)))
         }
     }
 }
 
+/// A request that arrives after so long. None is held up on its way past the margin of the
+/// provider's promise: where the identifier is old, the delay is cut to what the margin was chosen
+/// for.
+fn delayed(scene: &mut Scene, request: &Request<'_>, body: &[u8], delay: i64) {
+    let first = scene.server.first_seen.get(request.identifier).copied();
+    let now = scene.server.now;
+    let latest = match scene.server.keeps {
+        Keeps::Events => first.unwrap_or(now) + DAY - 20 * MINUTE,
+        // An id is never forgotten.
+        Keeps::Entries => now + DAY,
+    };
+    let lands_at = (now + delay).min(latest.max(now + 10 * MINUTE));
+    let key = request.idempotency_key.to_owned();
+    scene.server.stragglers.push(Straggler { lands_at, body: body.to_vec(), key });
+}
+
 /// The process ends with a request on its way: it arrives, or it does not.
-pub(super) fn crash_on_the_way(scene: &mut Scene, request: &Request<'_>, body: &[u8]) {
+pub(super) fn crash_on_the_way(scene: &mut Scene, requests: &[Request<'_>], bodies: &[Vec<u8>]) {
     if scene.faults.stream(Class::CrashSending).one_in(2) {
-        drop(travel(scene, request, body));
+        drop(travel(scene, requests, bodies));
     }
     let now = scene.server.now;
-    let witness = scene.witnesses.entry(request.identifier.to_owned()).or_default();
-    *witness.faults.entry(Class::CrashSending).or_default() += 1;
-    witness.attempts.push(now);
-    scene.trace.note(format!("crash while sending {}", request.identifier));
+    for request in requests {
+        let witness = scene.witnesses.entry(request.identifier.to_owned()).or_default();
+        *witness.faults.entry(Class::CrashSending).or_default() += 1;
+        witness.attempts.push(now);
+        scene.trace.note(format!("crash while sending {}", request.identifier));
+    }
 }

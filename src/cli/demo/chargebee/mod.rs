@@ -20,7 +20,7 @@ use super::child::{Child, Setup};
 use super::report::{Comparison, Told};
 use super::usage::{METERS, Sums, Usage, batches};
 use super::{LATENCY_MILLIS, StandIn, faults, say};
-use crate::cli::args::Demo;
+use crate::cli::args::demo::Demo;
 use crate::clock::{Clock, FollowingClock, SystemClock};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::UsageRecord;
