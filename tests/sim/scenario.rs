@@ -68,9 +68,7 @@ impl Scenario {
             | Self::Months
             | Self::Totals
             | Self::Cutover
-            | Self::Stream => {
-                Keeps::Events
-            }
+            | Self::Stream => Keeps::Events,
             Self::Site | Self::Levels => Keeps::Entries,
         }
     }
@@ -78,7 +76,9 @@ impl Scenario {
     /// Its provider's meters.
     pub(crate) const fn meters(self) -> Meters {
         match self {
-            Self::Swarm | Self::Directed | Self::Months | Self::Cutover | Self::Stream => &workload::METERS,
+            Self::Swarm | Self::Directed | Self::Months | Self::Cutover | Self::Stream => {
+                &workload::METERS
+            }
             Self::Site => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,
