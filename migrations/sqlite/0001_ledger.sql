@@ -268,6 +268,31 @@ CREATE TABLE parked_record (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX parked_record_review ON parked_record (mapping_version, record_position);
 
+-- Who is heard of, and how often: the longest gap between two arrivals that ended in a week, as a
+-- JSON array of [week, microseconds], oldest first. No fact: nothing that is billed rests on it.
+CREATE TABLE cadence (
+  kind TEXT NOT NULL CONSTRAINT cadence_kinds CHECK (kind IN ('source', 'meter', 'customer')),
+  name TEXT NOT NULL,
+  -- The source of its newest record.
+  source TEXT NOT NULL,
+  heard_at INTEGER NOT NULL,
+  gaps TEXT NOT NULL,
+  -- Since when the log says that it is silent.
+  told_at INTEGER,
+  PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- When it was last noted that a daemon listens, and when none did.
+CREATE TABLE attention (
+  one INTEGER NOT NULL PRIMARY KEY CONSTRAINT attention_is_one CHECK (one = 1),
+  noted_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE absence (
+  start_at INTEGER NOT NULL PRIMARY KEY,
+  end_at INTEGER NOT NULL,
+  CONSTRAINT absence_form CHECK (start_at < end_at)
+) STRICT;
+
 -- ── posting ─────────────────────────────────────────────────────────────────────────────────────
 
 -- One request in flight per customer and meter: a lane.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::follow::{Line, follow};
+use super::hear::Ear;
 use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
 use super::widen::{Widening, accounts_of, widen};
@@ -48,6 +49,7 @@ struct Rules {
 pub struct Accruer {
     ledger: Arc<dyn AccrualLedger>,
     rules: Mutex<Rules>,
+    ear: Mutex<Ear>,
 }
 
 /// Other rules, which no step has booked by yet: accrual waits until this is dropped. So whoever is
@@ -73,7 +75,7 @@ impl Accruer {
         let routes = adopted(ledger.as_ref(), routes, now).await?;
         let (widening, whole, cutovers) = (Widening::new(), BTreeSet::new(), BTreeMap::new());
         let rules = Rules { routes, account_prefixes, widening, whole, cutovers };
-        Ok(Self { ledger, rules: Mutex::new(rules) })
+        Ok(Self { ledger, rules: Mutex::new(rules), ear: Mutex::default() })
     }
 
     /// The same, which widens windows where few entries are left.
@@ -160,9 +162,11 @@ impl Accruer {
         let entries: Vec<&JournalRecord> = page.entries.iter().collect();
         self.place(rules, &mut mapped.bookings, now).await?;
         rules.follow(&entries, &page.corrections, now, &mut mapped);
+        let hearings = self.ear.lock().await.hear(&page);
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: Some((page.watermark, to)),
+            hearings,
             corrections: None,
             unparked: Vec::new(),
             bookings: mapped.bookings,
@@ -198,6 +202,7 @@ impl Accruer {
         Ok(Some(Accrual {
             mapping: page.mapping,
             watermark: None,
+            hearings: Vec::new(),
             corrections: None,
             unparked,
             bookings: mapped.bookings,
@@ -371,7 +376,9 @@ impl Service for Accruer {
             },
         };
         let Some(accrual) = accrual else { return Ok(Step::default()) };
+        let hearings = accrual.hearings.clone();
         let done = self.ledger.accrue(accrual, now).await?;
+        self.ear.lock().await.keep_in_mind(hearings);
         drop(rules);
         Ok(Step {
             counts: vec![("booked", done.booked), ("parked", done.parked)],

@@ -25,6 +25,7 @@ mod check;
 mod lane_outlook;
 mod outlook;
 mod status;
+mod silences;
 mod books;
 mod foreign_books;
 mod reconcile;

@@ -9,12 +9,14 @@ use super::args::Listing;
 use super::exit::Exit;
 use super::held::hold_ended_by;
 use super::reading::{self, Reading};
+use super::silences::Silent;
 use super::table::{Side, Table};
 use super::{page, words};
 use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
 use crate::ledger::operator::{OperatorLedger, Status};
 use crate::ledger::posting::Restored;
+use crate::ledger::silence::SilenceLedger as _;
 use crate::store::Holder;
 use crate::web::standing::{AT_RISK_LISTED_MAX, status_json};
 
@@ -28,6 +30,7 @@ pub(crate) async fn status(listing: &Listing) -> anyhow::Result<Exit> {
         path: config.store.path.display().to_string(),
         holder: Holder::current(&config.store.path)?,
         status: ledger.status().await?,
+        silent: Silent::of(&ledger.heard().await?, &config.silence, now),
         now,
     };
     ledger.close().await;
@@ -43,12 +46,14 @@ struct Standing {
     path: String,
     holder: Option<String>,
     status: Status,
+    silent: Silent,
     now: Timestamp,
 }
 
 impl Standing {
     fn json(&self) -> Value {
-        let mut document = json!({ "ledger": self.path, "held_by": self.holder });
+        let silent = self.silent.json();
+        let mut document = json!({ "ledger": self.path, "held_by": self.holder, "silent": silent });
         if let (Value::Object(all), Value::Object(status)) =
             (&mut document, status_json(&self.status))
         {
@@ -100,7 +105,8 @@ impl Standing {
         self.write_held(out)?;
         self.write_providers(out)?;
         self.write_notices(out)?;
-        self.write_spools(out)
+        self.write_spools(out)?;
+        self.silent.write(out, self.now)
     }
 
     /// Most ledgers have none, as of notices.

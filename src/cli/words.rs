@@ -26,7 +26,7 @@ pub(crate) fn exactly(micros: i64) -> String {
 }
 
 /// A span in the largest unit that it fills, with what is less left out: `3h`.
-fn roughly(micros: i64) -> String {
+pub(crate) fn roughly(micros: i64) -> String {
     let unit = UNITS.into_iter().find(|(unit, _)| micros >= *unit);
     let (unit, name) = unit.unwrap_or((MICROS_PER_SECOND, "s"));
     format!("{}{name}", micros / unit)

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{Account, Config, Reports};
 use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
+use crate::domain::silence::{Speaker, SpeakerKind, Terms};
 use crate::provider::chargebee::settings::Password;
 use crate::provider::{chargebee, stripe};
 use crate::web::Token;
@@ -49,6 +50,7 @@ impl Change {
             tellings,
             imports,
             spools,
+            silence,
             telemetry: telemetry::Settings { format, filter },
             follow,
             secrets: _,
@@ -68,6 +70,7 @@ impl Change {
         change.may("ledger.maintenance", *maintenance == new.maintenance);
         change.may("ledger.held_alarm_basis_points", alarm);
         change.may("log.filter", *filter == new.telemetry.filter);
+        change.silence(silence, &new.silence);
         change.web(web, &new.web);
         change.intake(intake, &new.intake);
         change.accounts((stripe, &new.stripe), "rate_per_second", |one| &one.name, of_stripe);
@@ -98,6 +101,27 @@ impl Change {
     fn keeps(&mut self, key: &str, is_same: bool) {
         if !is_same {
             self.fixed.insert(key.to_owned());
+        }
+    }
+
+    fn silence(&mut self, old: &Terms, new: &Terms) {
+        let Terms { kinds, gap_percent, floor_micros, said, accepted } = old;
+        let of_kind = |all: &BTreeSet<Speaker>, kind: SpeakerKind| -> Vec<Speaker> {
+            all.iter().filter(|each| each.kind == kind).cloned().collect()
+        };
+        for (kind, key, list) in [
+            (SpeakerKind::Source, "silence.sources", "silence.accepted_sources"),
+            (SpeakerKind::Meter, "silence.meters", "silence.accepted_meters"),
+            (SpeakerKind::Customer, "silence.customers", "silence.accepted_customers"),
+        ] {
+            self.may(key, kinds.contains(&kind) == new.kinds.contains(&kind));
+            self.may(list, of_kind(accepted, kind) == of_kind(&new.accepted, kind));
+        }
+        self.may("silence.gap_percent", *gap_percent == new.gap_percent);
+        self.may("silence.quiet_seconds_min", *floor_micros == new.floor_micros);
+        for source in said.keys().chain(new.said.keys()) {
+            let is_same = said.get(source) == new.said.get(source);
+            self.may(format!("source.{source}.silent_after"), is_same);
         }
     }
 

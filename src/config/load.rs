@@ -129,6 +129,7 @@ pub fn load_text(
         tellings: settings.tellings,
         imports: settings.imports,
         spools: settings.spools,
+        silence: settings.silence,
         telemetry: settings.telemetry,
         follow: settings.follow,
         secrets,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use crate::accrual::route::Route;
 use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
+use crate::domain::silence::Terms;
 use crate::schedule::Schedule;
 use crate::{delivery, intake, provider, reconcile, store, telemetry, web};
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub imports: Vec<intake::import::Mapping>,
     /// The directories that are read, in the order of the names.
     pub spools: Vec<intake::spool::Settings>,
+    /// When somebody who was heard is called silent.
+    pub silence: Terms,
     /// The logs'.
     pub telemetry: telemetry::Settings,
     /// The sandbox whose clock is followed, by its address; nothing where time is the machine's.

@@ -40,6 +40,7 @@ tables! {
         route: Named<Route>,
         import: Named<Import>,
         spool: Named<Spool>,
+        silence: Silence,
         log: Log,
         clock: Clock,
     }
@@ -81,6 +82,7 @@ tables! {
     Source {
         zone: Key<String>,
         cloudevents: Key<String>,
+        silent_after: Key<String>,
     }
     /// `[stripe.NAME]`
     Stripe {
@@ -197,6 +199,17 @@ tables! {
         mapping: Key<String>,
         look_seconds: Key<i64>,
         silence_seconds: Key<i64>,
+    }
+    /// `[silence]`
+    Silence {
+        sources: Key<bool>,
+        meters: Key<bool>,
+        customers: Key<bool>,
+        gap_percent: Key<i64>,
+        quiet_seconds_min: Key<i64>,
+        accepted_sources: Key<Vec<Spanned<String>>>,
+        accepted_meters: Key<Vec<Spanned<String>>>,
+        accepted_customers: Key<Vec<Spanned<String>>>,
     }
     /// `[log]`
     Log {

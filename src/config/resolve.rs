@@ -14,6 +14,7 @@ use super::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
 use crate::accrual::route::Route;
 use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
+use crate::domain::silence::Terms;
 use crate::intake::import::Mapping;
 use crate::schedule::Schedule;
 use crate::{intake, store, telemetry, web};
@@ -29,6 +30,7 @@ mod account;
 mod channel;
 mod site;
 mod spool;
+mod silence;
 mod event_site;
 mod event_route;
 mod level_route;
@@ -66,6 +68,7 @@ pub(super) struct Resolved {
     pub(super) tellings: BTreeMap<ProviderName, Telling>,
     pub(super) imports: Vec<Mapping>,
     pub(super) spools: Vec<intake::spool::Settings>,
+    pub(super) silence: Terms,
     pub(super) telemetry: telemetry::Settings,
     pub(super) follow: Option<String>,
 }
@@ -81,6 +84,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let intake = inlet::intake(&file.intake, &file.source, found);
     let imports = import::mappings(&file.import, found);
     let spools = spool::spools(&file.spool, &imports, given.folder, found);
+    let silence = silence::terms(&file.silence, &file.source, found);
     let routes = route::routes(&file.route, file, found);
     let tellings = cutover::tellings(file, &routes, found);
     emptiness(file, found);
@@ -104,6 +108,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         tellings,
         imports,
         spools,
+        silence,
         telemetry,
         follow,
     }

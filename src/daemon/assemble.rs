@@ -18,6 +18,7 @@ use super::housekeeping::{Maintainer, Watcher};
 use super::notify::ServiceHost;
 use super::providers::{BuildError, instances};
 use super::reload::{Reloader, Running};
+use super::silence::SilenceAlarm;
 use super::supervisor::{Ended, Supervisor};
 use super::watchdog::keep_informed;
 use crate::accrual::accruer::{Accruer, Whole};
@@ -29,6 +30,7 @@ use crate::intake::spool;
 use crate::intake::spool::spooler::Spooler;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::operator::OperatorLedger;
+use crate::ledger::silence::SilenceLedger as _;
 use crate::ledger::{Ledger, LedgerError};
 use crate::service::changing::{Changing, Replaceable};
 use crate::service::pulse::Pulses;
@@ -124,6 +126,7 @@ impl Daemon {
         let alarm = config.held_alarm_basis_points;
         let watcher =
             Watcher::new(shared.clone(), metrics.clone(), alarm, notice.clone(), says.clone());
+        let silence = SilenceAlarm::new(shared.clone(), metrics.clone(), config.silence.clone());
         let running = Arc::new(Running {
             accruer,
             accrual_bell,
@@ -133,6 +136,7 @@ impl Daemon {
             readers: Arc::new(Changing::new(readers)),
             maintainer: Arc::new(Replaceable::new(Arc::new(maintainer))),
             watcher: Arc::new(Replaceable::new(Arc::new(watcher))),
+            silence: Arc::new(Replaceable::new(Arc::new(silence))),
             notice,
             says,
             metrics,
@@ -203,7 +207,7 @@ impl Daemon {
             bells.extend(told.start(&mut supervisor));
         }
         let mut asides: Vec<Arc<dyn Service>> =
-            vec![running.maintainer.clone(), running.watcher.clone()];
+            vec![running.maintainer.clone(), running.watcher.clone(), running.silence.clone()];
         for spooler in self.spoolers {
             asides.push(Arc::new(spooler));
         }
@@ -273,6 +277,8 @@ async fn open(config: &Config, clock: &dyn Clock) -> Result<Arc<SqliteLedger>, S
     let who = format!("tallyd run (pid {}, since {now})", std::process::id());
     let ledger = SqliteLedger::open_fenced(&config.store, &config.fencing, &who, now).await?;
     ledger.keep_ballast(config.ballast_bytes).await;
+    // Before anything is heard: how long nobody listened is no gap of whoever comes first.
+    ledger.listen(now).await?;
     let recovered = ledger.recover_in_flight(now).await?;
     if recovered > 0 {
         tracing::warn!(count = recovered, "an earlier run ended in mid-send; these go first");

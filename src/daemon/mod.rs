@@ -13,6 +13,7 @@ pub mod reporting;
 mod cutover;
 mod following;
 mod housekeeping;
+pub mod silence;
 
 pub use assemble::{Daemon, StartError};
 pub use cutover::NoBillFrom;

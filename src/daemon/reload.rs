@@ -21,6 +21,7 @@ use super::assemble::told::Told;
 use super::cutover::{self, NoBillFrom};
 use super::housekeeping::{Maintainer, Watcher};
 use super::providers::{BuildError, Instance, instances};
+use super::silence::SilenceAlarm;
 use crate::accrual::accruer::{Accruer, Adopted};
 use crate::clock::Clock;
 use crate::config::{Change, Config};
@@ -82,6 +83,7 @@ pub(super) struct Running {
     pub(super) readers: Arc<Changing<Readers>>,
     pub(super) maintainer: Arc<Replaceable>,
     pub(super) watcher: Arc<Replaceable>,
+    pub(super) silence: Arc<Replaceable>,
     pub(super) notice: watch::Sender<Option<String>>,
     pub(super) says: watch::Sender<String>,
     pub(super) metrics: Metrics,
@@ -206,6 +208,10 @@ impl Running {
             let (notice, says) = (self.notice.clone(), self.says.clone());
             let alarm = new.held_alarm_basis_points;
             self.watcher.replace(Arc::new(Watcher::new(ledger, metrics, alarm, notice, says)));
+        }
+        if old.silence != new.silence {
+            let (ledger, metrics) = (self.ledger.clone(), self.metrics.clone());
+            self.silence.replace(Arc::new(SilenceAlarm::new(ledger, metrics, new.silence.clone())));
         }
     }
 

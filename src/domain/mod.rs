@@ -19,6 +19,8 @@
 //! | cutover | from when on a provider is told by this program, and no longer by another |
 //! | shadow | all is booked and read, and the provider is told nothing |
 //! | drift | a difference between the ledger, a provider's total and an invoice, with its kind |
+//! | cadence | how often a source, a meter or a customer is heard of, learned from arrivals |
+//! | silence | somebody has been quiet for longer than its cadence, while it was listened for |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
@@ -44,4 +46,5 @@ pub mod billing;
 pub mod period;
 pub mod policies;
 pub mod cutover;
+pub mod silence;
 pub(crate) mod closed;

@@ -13,6 +13,7 @@ use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
+use crate::domain::silence::Hearing;
 use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
 
@@ -140,6 +141,8 @@ pub struct JournalPage {
     pub mapping: MappingVersion,
     /// The entries past it, in order.
     pub entries: Vec<JournalRecord>,
+    /// When each of them arrived, likewise.
+    pub arrivals: Vec<Timestamp>,
     /// The corrections that came for them already.
     pub corrections: Corrections,
 }
@@ -171,6 +174,8 @@ pub struct Accrual {
     pub bookings: Vec<Booking>,
     /// What is parked.
     pub parkings: Vec<Parking>,
+    /// Who was heard in the entries that were consumed, of which cadences are learned.
+    pub hearings: Vec<Hearing>,
 }
 
 /// What a step of accrual did.
@@ -248,8 +253,8 @@ pub trait AccrualLedger: Send + Sync {
         places: &[Place],
     ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError>;
 
-    /// Books, parks, and moves the watermark. A record is booked to a provider's meter at most once
-    /// for ever: the schema holds it.
+    /// Books, parks, learns who was heard, and moves the watermark. A record is booked to a
+    /// provider's meter at most once for ever: the schema holds it.
     ///
     /// # Errors
     /// Then nothing was changed. [`LedgerError::Contradiction`] when the watermark is not where the

@@ -21,6 +21,7 @@ pub mod holds;
 pub mod rejected;
 pub mod notices;
 pub mod billing;
+pub mod silence;
 
 /// Why a ledger verb did not do what it promises. Nothing of the verb was done, except for
 /// [`LedgerError::Broken`], after which nobody knows.
@@ -95,6 +96,7 @@ pub trait Ledger:
     + holds::HoldsLedger
     + notices::NoticesLedger
     + billing::BillingLedger
+    + silence::SilenceLedger
 {
 }
 
@@ -110,5 +112,6 @@ impl<T> Ledger for T where
         + holds::HoldsLedger
         + notices::NoticesLedger
         + billing::BillingLedger
+        + silence::SilenceLedger
 {
 }

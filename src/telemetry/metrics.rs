@@ -82,6 +82,16 @@ struct MeterLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Unlabelled {}
 
 /// What the ledger stood at, when it was last asked.
@@ -111,6 +121,16 @@ pub struct Standing {
     pub free_bytes: Option<u64>,
 }
 
+/// Who was silent, when the ledger was last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Silences {
+    /// How many are, of each kind that is told of: (source, meter or customer, how many).
+    pub silent: Vec<(String, i64)>,
+    /// How long each source has been quiet, in seconds. Each is a series: whoever shows them bounds
+    /// them.
+    pub quiet_sources: Vec<(String, i64)>,
+}
+
 /// The daemon's metrics. A copy counts into the same.
 #[derive(Clone)]
 pub struct Metrics {
@@ -136,6 +156,8 @@ pub struct Metrics {
     // look like one to an alert.
     nearest_deadline: Family<Unlabelled, Gauge>,
     free_bytes: Family<Unlabelled, Gauge>,
+    silent: Family<KindLabel, Gauge>,
+    quiet_sources: Family<SourceLabel, Gauge>,
 }
 
 impl fmt::Debug for Metrics {
@@ -175,6 +197,8 @@ impl Metrics {
             oldest_open: Gauge::default(),
             nearest_deadline: Family::default(),
             free_bytes: Family::default(),
+            silent: Family::default(),
+            quiet_sources: Family::default(),
         };
         metrics.registry = Arc::new(metrics.register());
         metrics
@@ -223,6 +247,11 @@ impl Metrics {
         all.register_with_unit("nearest_deadline", said, Unit::Seconds, nearest);
         let said = "Free on the ledger's disk";
         all.register_with_unit("ledger_free", said, Unit::Bytes, self.free_bytes.clone());
+        let said =
+            "Sources, meters and customers that are silent for longer than their cadence, by kind";
+        all.register("silent", said, self.silent.clone());
+        let said = "How long nothing new has come from a source, while it was listened for";
+        all.register_with_unit("source_quiet", said, Unit::Seconds, self.quiet_sources.clone());
         all
     }
 
@@ -314,6 +343,19 @@ impl Metrics {
         show_or_hide(&self.free_bytes, free_bytes);
     }
 
+    /// Shows who is silent. What is not named any longer is not shown any longer.
+    pub fn show_silences(&self, silences: &Silences) {
+        self.silent.clear();
+        for (kind, count) in &silences.silent {
+            self.silent.get_or_create(&KindLabel { kind: kind.clone() }).set(*count);
+        }
+        self.quiet_sources.clear();
+        for (source, seconds) in &silences.quiet_sources {
+            let label = SourceLabel { source: source.clone() };
+            self.quiet_sources.get_or_create(&label).set(*seconds);
+        }
+    }
+
     /// Everything, in the OpenMetrics text form.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -356,6 +398,10 @@ mod tests {
             ..Standing::default()
         };
         metrics.show(&standing);
+        metrics.show_silences(&Silences {
+            silent: vec![("source".to_owned(), 1)],
+            quiet_sources: vec![("web".to_owned(), 7_300)],
+        });
         let page = metrics.encode();
         for line in [
             "tallyd_intake_records_total{verdict=\"accepted\"} 3",
@@ -370,6 +416,8 @@ mod tests {
             "tallyd_oldest_open_event_seconds 12",
             "tallyd_held_share_basis_points 60",
             "tallyd_nearest_deadline_seconds{} -7",
+            "tallyd_silent{kind=\"source\"} 1",
+            "tallyd_source_quiet_seconds{source=\"web\"} 7300",
         ] {
             assert!(page.lines().any(|each| each == line), "{line}\n{page}");
         }

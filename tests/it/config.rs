@@ -13,6 +13,7 @@ mod example;
 mod refusals;
 mod routes;
 mod secrets;
+mod silence;
 mod sites;
 mod spools;
 mod values;

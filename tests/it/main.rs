@@ -61,6 +61,8 @@ mod schema;
 mod settlement;
 /// What the service manager is told, and when it is pinged no more.
 mod watching;
+/// The alarm of silence: told once, over once, and never for what this program missed itself.
+mod silence;
 /// The ledger's statements: none dead, none missing, each with the plan it is run by.
 mod statements;
 /// The house: who may know whom, what stays pure, how large a thing may grow.

@@ -36,6 +36,8 @@ const HOT: &[&str] = &[
     "balances_tell",
     "booking_end",
     "bookings_insert",
+    "cadences_keep",
+    "cadences_of",
     "conflicts_insert",
     "destinations_make",
     "events_expire",
@@ -132,6 +134,8 @@ SELECT position, iif(position % 3 = 0, 'stripe.eu', 'stripe.main'), 'evt_' || po
   'evt_' || position, 'invoice.paid', position, 0, 'webhook', position,
   iif(position % 50 = 0, 'waiting', 'acted'), iif(position % 50 = 0, NULL, position), '', 0, '{}'
 FROM usage_record;
+INSERT INTO cadence (kind, name, source, heard_at, gaps)
+SELECT DISTINCT 'customer', customer, 'web', 0, '[]' FROM usage_record;
 ANALYZE;
 ";
 

@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::billing::bounds_of;
 use super::corrections::{corrections_page, place};
 use super::running::{Line, append_lines, newest_line, open_balances};
+use super::silence::learn;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{BalanceKey, Place};
 use crate::domain::fold::Fold;
@@ -88,9 +89,11 @@ impl AccrualLedger for SqliteLedger {
             .await
             .map_err(ledger_error)?;
         let entries: Vec<_> = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+        let arrivals: Vec<_> =
+            rows.iter().map(|row| row.time("recorded_at")).collect::<Result<_, _>>()?;
         let positions: Vec<i64> = entries.iter().map(|entry| entry.position.0).collect();
         let corrections = place.corrections_of(&mut reader, &positions).await?;
-        Ok(JournalPage { watermark, mapping, entries, corrections })
+        Ok(JournalPage { watermark, mapping, entries, arrivals, corrections })
     }
 
     async fn parked_to_review(&self, limit: u32) -> Result<ParkedPage, LedgerError> {
@@ -181,6 +184,7 @@ impl AccrualLedger for SqliteLedger {
         end_parkings(&mut transaction, &accrual).await?;
         park(&mut transaction, &accrual, now).await?;
         book(&mut transaction, &accrual.bookings, now).await?;
+        learn(&mut transaction, &accrual.hearings).await?;
         commit(transaction).await?;
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         Ok(Accrued { booked: count(accrual.bookings.len()), parked: count(accrual.parkings.len()) })

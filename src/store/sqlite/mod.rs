@@ -34,6 +34,7 @@ mod reserve;
 mod resolve;
 mod running;
 mod shares;
+mod silence;
 mod spool;
 mod trace;
 mod transfer;

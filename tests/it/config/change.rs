@@ -55,6 +55,11 @@ fn what_a_running_daemon_follows_is_told_by_its_name() {
     differs("[ledger]\nballast_bytes = 0", &["ledger.ballast_bytes"], &[]);
     differs("[ledger]\nmaintenance = \"0 4 * * *\"", &["ledger.maintenance"], &[]);
     differs("[ledger]\nheld_alarm_basis_points = 7", &["ledger.held_alarm_basis_points"], &[]);
+    differs("[silence]\nmeters = false", &["silence.meters"], &[]);
+    differs("[silence]\ngap_percent = 300", &["silence.gap_percent"], &[]);
+    differs("[silence]\nquiet_seconds_min = 300", &["silence.quiet_seconds_min"], &[]);
+    let accepted = "[silence]\naccepted_customers = [\"acme\"]";
+    differs(accepted, &["silence.accepted_customers"], &[]);
     differs("[intake]\nproperties_max = 7", &["intake.properties_max"], &[]);
     differs(
         "[[http.token]]\nsecret = { env = \"TOKEN\" }\nsources = [\"web\"]",

@@ -40,12 +40,12 @@ fn read(text: &str) -> Config {
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
     let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
-    let Config { tellings, telemetry, follow, .. } = config;
+    let Config { tellings, telemetry, follow, silence, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
          {chargebee:#?} {usage_events:#?} {routes:#?} {tellings:#?} {imports:#?} {spools:#?} \
          {telemetry:#?} \
-         {follow:?}"
+         {follow:?} {silence:?}"
     )
 }
 
@@ -100,6 +100,7 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         "route.requests",
         "import.access",
         "[import.access.record]",
+        "silence",
         "log",
         "clock",
     ];

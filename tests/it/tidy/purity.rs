@@ -12,6 +12,7 @@ const MARK: &str = "PURE.";
 
 /// The files that decide. Each of them must carry the mark.
 const DECIDERS: &[&str] = &[
+    "src/accrual/hear.rs",
     "src/accrual/map.rs",
     "src/accrual/route.rs",
     "src/cli/generate/unit.rs",

@@ -1,2 +1,3 @@
-SELECT position, source, id, customer, meter, quantity, occurred_at, properties
+SELECT position, source, id, customer, meter, quantity, occurred_at, recorded_at,
+  properties
 FROM usage_record WHERE position > ?1 ORDER BY position LIMIT ?2

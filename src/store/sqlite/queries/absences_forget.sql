@@ -1,0 +1,1 @@
+DELETE FROM absence WHERE end_at < ?1

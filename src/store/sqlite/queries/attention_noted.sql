@@ -1,0 +1,1 @@
+SELECT noted_at FROM attention WHERE one = 1

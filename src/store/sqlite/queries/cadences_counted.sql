@@ -1,0 +1,1 @@
+SELECT kind, count(*) AS count FROM cadence GROUP BY kind
