@@ -274,7 +274,7 @@ fn pace<P>(
     new: &Account<P>,
     rate_key: &'static str,
 ) -> Vec<(&'static str, bool)> {
-    let Account { provider: _, delivery, reconcile, reports, widened_from } = old;
+    let Account { provider: _, delivery, reconcile, reports, widened_from, flush } = old;
     let delivery::Settings {
         provider: _,
         rate,
@@ -305,6 +305,7 @@ fn pace<P>(
         ("pause_probe_seconds", *pause_probe_seconds == next.pause_probe_seconds),
         ("reads_per_month", *reads_per_month == new.reconcile.reads_per_month),
         ("reconcile", schedule(reports) == schedule(&new.reports)),
+        ("flush", *flush == new.flush),
         ("heal", heals),
         ("near_usages_max", *widened_from == new.widened_from),
     ]

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::raw::{Decimal, Key};
 use crate::domain::names::NameError;
 use crate::domain::quantity::Quantity;
-use crate::schedule::{Schedule, ScheduleError};
+use crate::schedule::{Schedule, ScheduleError, Zone};
 
 /// A table of the file: what its keys are called, and where it begins.
 #[derive(Clone, Debug)]
@@ -181,16 +181,30 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
     digits.parse::<i64>().ok()?.checked_mul(unit)
 }
 
-/// A recurring instant, or a problem; `instead` begins the cron text that is proposed.
+/// The zone whose clocks schedules are read by, at the key of this path.
+pub(super) fn zone(path: &str, field: &Key<String>, found: &mut Findings) -> Zone {
+    let Some(field) = field else { return Zone::UTC };
+    let text = field.get_ref();
+    Zone::parse(text).unwrap_or_else(|| {
+        let title = format!("`{path}` is {text:?}, which is no zone of the IANA's database");
+        let label = "what recurs would do so at other times than meant";
+        let help = "write its whole name, such as \"Europe/Berlin\", or \"UTC\"";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+        Zone::UTC
+    })
+}
+
+/// A recurring instant by the clocks of a zone, or a problem; `instead` begins the cron text that
+/// is proposed.
 pub(super) fn schedule(
     path: &str,
-    field: &Spanned<String>,
+    (field, zone): (&Spanned<String>, Zone),
     meant: &str,
     instead: &str,
     found: &mut Findings,
 ) -> Option<Schedule> {
     let error = match Schedule::parse(field.get_ref()) {
-        Ok(schedule) => return Some(schedule),
+        Ok(schedule) => return Some(schedule.in_zone(zone)),
         Err(error) => error,
     };
     let title = format!("`{path}` {error}");
@@ -200,7 +214,7 @@ pub(super) fn schedule(
             format!("give one of them, and `*` for the other: \"{instead} sun\"")
         }
         ScheduleError::Fields(_) | ScheduleError::Unreadable | ScheduleError::Never => {
-            format!("write minute, hour, day of month, month, weekday, in UTC: \"{instead} *\"")
+            format!("write minute, hour, day of month, month, weekday: \"{instead} *\"")
         }
     };
     found.error(Problem::at(field.span(), title).label(meant).help(help));

@@ -96,6 +96,8 @@ pub struct Account<P> {
     pub reports: Option<Reports>,
     /// From how many entries of an account on its windows are widened; nothing where they stay.
     pub widened_from: Option<u32>,
+    /// When what is due is told; nothing where it is told at once.
+    pub flush: Option<Schedule>,
 }
 
 /// A Stripe account.

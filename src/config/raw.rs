@@ -51,6 +51,7 @@ tables! {
         cache_kib: Key<i64>,
         ballast_bytes: Key<i64>,
         maintenance: Key<String>,
+        zone: Key<String>,
         held_alarm_basis_points: Key<i64>,
     }
     /// `[http]`
@@ -102,6 +103,8 @@ tables! {
         backoff_seconds_max: Key<i64>,
         pause_probe_seconds: Key<i64>,
         reads_per_month: Key<i64>,
+        zone: Key<String>,
+        flush: Key<String>,
         reconcile: Key<String>,
         heal: Key<String>,
         webhook_secrets: Key<Vec<Spanned<Secret>>>,
@@ -137,6 +140,8 @@ tables! {
         backoff_seconds_max: Key<i64>,
         pause_probe_seconds: Key<i64>,
         reads_per_month: Key<i64>,
+        zone: Key<String>,
+        flush: Key<String>,
         reconcile: Key<String>,
         heal: Key<String>,
         item_price: Named<ItemPrice>,

@@ -13,6 +13,7 @@ use crate::provider::chargebee::{self, Chargebee};
 use crate::provider::documents::UsageDocuments;
 use crate::provider::shadowed::Shadowed;
 use crate::provider::stripe::{self, Stripe};
+use crate::schedule::Schedule;
 use crate::{delivery, reconcile};
 
 /// Why a provider instance could not be made.
@@ -42,6 +43,8 @@ pub struct Instance {
     pub reports: Option<Reports>,
     /// From how many entries of an account on its windows are widened; nothing where they stay.
     pub widened_from: Option<u32>,
+    /// When what is due is told; nothing where it is told at once.
+    pub flush: Option<Schedule>,
     /// Whether it is told, and from when on.
     pub telling: Telling,
 }
@@ -53,7 +56,8 @@ impl Instance {
         billing: Option<Arc<dyn BillingReader>>,
         account: &Account<P>,
     ) -> Self {
-        let Account { provider: _, delivery, reconcile, reports, widened_from } = account;
+        let Account { provider: _, delivery, reconcile, reports, widened_from, flush } = account;
+        let flush = flush.clone();
         let (delivery, reconcile) = (delivery.clone(), reconcile.clone());
         let (documents, reports, widened_from) = (None, reports.clone(), *widened_from);
         let telling = config.tellings.get(&delivery.provider).cloned().unwrap_or_default();
@@ -62,7 +66,17 @@ impl Instance {
             Mode::Live => provider,
             Mode::Shadow => Arc::new(Shadowed::new(provider)),
         };
-        Self { provider, billing, documents, delivery, reconcile, reports, widened_from, telling }
+        Self {
+            provider,
+            billing,
+            documents,
+            delivery,
+            reconcile,
+            reports,
+            widened_from,
+            flush,
+            telling,
+        }
     }
 
     /// Its name, such as `stripe.main`.

@@ -65,6 +65,8 @@ impl PostedEvent {
 pub struct DueBalance {
     /// The balance.
     pub balance: Balance,
+    /// Since when it is.
+    pub due_at: Timestamp,
     /// Its events that count as told, oldest first.
     pub events: Vec<PostedEvent>,
     /// What is known of how its newest usage is billed.

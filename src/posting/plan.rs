@@ -23,6 +23,7 @@ use crate::provider::{Capabilities, ToldAs};
 
 mod before;
 mod entry;
+mod flush;
 mod level;
 mod lower;
 mod spike;
@@ -55,6 +56,8 @@ pub struct Rules<'a> {
     pub hold_above: Option<&'a Quantity>,
     /// How many entries its account still takes, where that has a limit.
     pub entries_left: Option<usize>,
+    /// When what is due is told first at or after it was due, where a schedule says.
+    pub flush_at: Option<Timestamp>,
     /// The provider's time.
     pub provider_now: Timestamp,
     /// This host's, which only decides when to look again.
@@ -189,13 +192,18 @@ pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
     if is_of_another_kind(due, rules) {
         return Plan::held(of_another_kind(due));
     }
-    match rules.capabilities.told_as {
+    let plan = match rules.capabilities.told_as {
         ToldAs::Delta => by_change(due, rules, lower::by_cancel_or_negative),
         ToldAs::EachRecord => by_record(due, rules),
         ToldAs::Entry => entry::by_entry(due, rules),
         ToldAs::Level => level::by_level(due, rules),
         ToldAs::Total => total::by_total(due, rules, total::Time::OfTheWindow),
         ToldAs::Last => total::by_total(due, rules, total::Time::AfterTheLast),
+    };
+    match flush::waits_until(due, &plan, rules) {
+        // Nothing is withdrawn either: what it says is told until then.
+        Some(at) => Plan { wait_until: Some(at), ..Plan::default() },
+        None => plan,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::ledger::posting::{
     DueBalance, EncodedEvent, Posting, PostingLedger, Restored, Spanning,
 };
 use crate::provider::{CannotTell, Capabilities, Provider, ToldAs};
+use crate::schedule::Schedule;
 use crate::service::{Service, Step, StepError};
 
 /// Balances in one step.
@@ -49,6 +50,7 @@ pub struct Poster {
     telling: Telling,
     /// Whether what is held was looked at by the policies that are followed now.
     has_rung: AtomicBool,
+    flush: Option<Schedule>,
 }
 
 impl Poster {
@@ -67,6 +69,7 @@ impl Poster {
             policies: HashMap::new(),
             telling: Telling::default(),
             has_rung: AtomicBool::new(false),
+            flush: None,
         }
     }
 
@@ -80,6 +83,12 @@ impl Poster {
     #[must_use]
     pub fn telling(self, telling: Telling) -> Self {
         Self { telling, ..self }
+    }
+
+    /// The same, which tells what is due at the times of `flush` only, where there is one.
+    #[must_use]
+    pub fn flushing(self, flush: Option<Schedule>) -> Self {
+        Self { flush, ..self }
     }
 
     /// Has what is held looked at once: what held it may have been a policy that is followed no
@@ -134,6 +143,7 @@ impl Poster {
             bill_from: self.telling.cutover.of(&due.balance.key),
             hold_above: hold_above.as_ref(),
             entries_left: entries.left(&due.balance.key.account, &capabilities),
+            flush_at: self.flush.as_ref().and_then(|flush| flush.next_from(due.due_at)),
             provider_now,
             now,
         };

@@ -37,6 +37,8 @@ mod cutover;
 mod fence;
 /// What providers announce, in the ledger: kept once, in whatever order it comes.
 mod notices;
+/// Telling at set times only.
+mod flush;
 /// A billing month of a thousand customers, stepped through the sandbox.
 mod billing_month;
 /// A short billing month on the real program, by a sandbox's clock.

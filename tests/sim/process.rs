@@ -16,6 +16,7 @@ use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::posting::poster::Poster;
 use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
+use tallyd::schedule::Schedule;
 use tallyd::service::{Service, StepError};
 
 use crate::ports::Ports;
@@ -100,6 +101,11 @@ impl Process {
             settler: self.settler.telling(telling.clone()),
             ..self
         }
+    }
+
+    /// The same, which tells what is due at the times of `flush` only, where there is one.
+    pub(crate) fn flushing(self, flush: Option<Schedule>) -> Self {
+        Self { poster: self.poster.flushing(flush), ..self }
     }
 
     /// The service that a part is.

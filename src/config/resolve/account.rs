@@ -95,6 +95,8 @@ fn account(
         backoff_first_millis: &raw.backoff_first_millis,
         backoff_seconds_max: &raw.backoff_seconds_max,
         pause_probe_seconds: &raw.pause_probe_seconds,
+        zone: &raw.zone,
+        flush: &raw.flush,
         reconcile: &raw.reconcile,
         heal: &raw.heal,
     };
@@ -125,8 +127,8 @@ fn account(
         webhook_secrets,
         timeout_millis,
     };
-    let reports = pace.reports(table, found);
-    Stripe { provider, delivery, reconcile, reports, widened_from: None }
+    let (flush, reports) = pace.schedules(table, found);
+    Stripe { provider, delivery, reconcile, reports, widened_from: None, flush }
 }
 
 fn key(

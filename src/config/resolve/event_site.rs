@@ -61,7 +61,7 @@ fn site(
         limited_pause_seconds: chargebee::LIMITED_PAUSE_SECONDS,
         ..pace.delivery(table, paced, free_bytes_min, found)
     };
-    let reports = pace.reports(table, found);
+    let (flush, reports) = pace.schedules(table, found);
     let features =
         raw.feature.iter().filter_map(|(key, raw)| feature(table, key, raw, found)).collect();
     let key = key(table, raw, &site, given, found);
@@ -78,7 +78,7 @@ fn site(
         reads_per_minute: chargebee::RATE_PER_MINUTE,
         timeout_millis,
     };
-    UsageEvents { provider, delivery, reconcile, reports, widened_from: None }
+    UsageEvents { provider, delivery, reconcile, reports, widened_from: None, flush }
 }
 
 /// Refuses what only a site that meters by usages has.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Given;
-use crate::config::field::{Whole, schedule};
+use crate::config::field::{Whole, schedule, zone};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::raw;
@@ -102,7 +102,8 @@ pub(super) fn held_alarm(ledger: &raw::Ledger, found: &mut Findings) -> u32 {
 pub(super) fn maintenance(ledger: &raw::Ledger, found: &mut Findings) -> Schedule {
     let default =
         || Schedule::parse(MAINTENANCE).expect("the default is cron text; a test reads it");
-    let Some(field) = &ledger.maintenance else { return default() };
+    let zone = zone("ledger.zone", &ledger.zone, found);
+    let Some(field) = &ledger.maintenance else { return default().in_zone(zone) };
     let meant = "it would be maintained at another time than meant, or never";
-    schedule("ledger.maintenance", field, meant, "0 3 * *", found).unwrap_or_else(default)
+    schedule("ledger.maintenance", (field, zone), meant, "0 3 * *", found).unwrap_or_else(default)
 }

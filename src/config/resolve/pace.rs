@@ -3,13 +3,14 @@
 //! `account`.
 
 use crate::config::Reports;
-use crate::config::field::{Table, Whole, schedule, word};
+use crate::config::field::{Table, Whole, schedule, word, zone};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::raw::Key;
 use crate::delivery::{self, Rate};
 use crate::domain::names::ProviderName;
 use crate::reconcile::Heal;
+use crate::schedule::{Schedule, Zone};
 
 /// What a report by the schedule does about differences, in the words of the file.
 const HEALS: [(&str, Heal); 2] = [("none", Heal::None), ("low", Heal::Low)];
@@ -41,6 +42,10 @@ pub(super) struct Pace<'a> {
     pub(super) backoff_seconds_max: &'a Key<i64>,
     /// How long a paused provider is left alone.
     pub(super) pause_probe_seconds: &'a Key<i64>,
+    /// Whose clocks its schedules are read by.
+    pub(super) zone: &'a Key<String>,
+    /// When what is due is told.
+    pub(super) flush: &'a Key<String>,
     /// When reports are made.
     pub(super) reconcile: &'a Key<String>,
     /// What they do about differences.
@@ -118,9 +123,23 @@ impl Pace<'_> {
         }
     }
 
+    /// When what is due is told, and reports are made by themselves.
+    pub(super) fn schedules(
+        &self,
+        table: &Table,
+        found: &mut Findings,
+    ) -> (Option<Schedule>, Option<Reports>) {
+        let zone = zone(&table.key("zone"), self.zone, found);
+        let meant = "usage would be told at another time than meant, or never";
+        let flush = self.flush.as_ref().and_then(|field| {
+            schedule(&table.key("flush"), (field, zone), meant, "0 6 * *", found)
+        });
+        (flush, self.reports(table, zone, found))
+    }
+
     /// When reports are made by themselves, and what they do then. What heals without a time to do
     /// it at would never heal.
-    pub(super) fn reports(&self, table: &Table, found: &mut Findings) -> Option<Reports> {
+    fn reports(&self, table: &Table, zone: Zone, found: &mut Findings) -> Option<Reports> {
         let (when, path) = (table.key("reconcile"), table.key("heal"));
         let heal = word(&path, self.heal, &HEALS, Heal::default(), found);
         let Some(field) = self.reconcile else {
@@ -133,7 +152,7 @@ impl Pace<'_> {
             return None;
         };
         let meant = "reports would be made at another time than meant, or never";
-        let schedule = schedule(&when, field, meant, "15 4 * *", found)?;
+        let schedule = schedule(&when, (field, zone), meant, "15 4 * *", found)?;
         Some(Reports { schedule, heal })
     }
 }

@@ -114,7 +114,7 @@ fn site(
         limited_pause_seconds: chargebee::LIMITED_PAUSE_SECONDS,
         ..pace.delivery(table, paced, free_bytes_min, found)
     };
-    let reports = pace.reports(table, found);
+    let (flush, reports) = pace.schedules(table, found);
     let item_prices =
         raw.item_price.iter().filter_map(|(key, raw)| item_price(table, key, raw, found)).collect();
     let key = key(table, raw, &site, given, found);
@@ -135,7 +135,7 @@ fn site(
         rate_per_minute: rate,
         timeout_millis,
     };
-    Chargebee { provider, delivery, reconcile, reports, widened_from }
+    Chargebee { provider, delivery, reconcile, reports, widened_from, flush }
 }
 
 /// What a site's table counts.
@@ -155,6 +155,8 @@ pub(super) fn pace(raw: &raw::Chargebee) -> Pace<'_> {
         backoff_first_millis: &raw.backoff_first_millis,
         backoff_seconds_max: &raw.backoff_seconds_max,
         pause_probe_seconds: &raw.pause_probe_seconds,
+        zone: &raw.zone,
+        flush: &raw.flush,
         reconcile: &raw.reconcile,
         heal: &raw.heal,
     }

@@ -26,6 +26,7 @@ use crate::reconcile::listener::Listener;
 use crate::reconcile::reporter::Reporter;
 use crate::reconcile::settler::Settler;
 use crate::reconcile::surveyor::Surveyor;
+use crate::schedule::Schedule;
 use crate::service::changing::{Changing, Replaceable};
 use crate::service::pulse::Pulse;
 use crate::service::{Bell, Service, StepError};
@@ -52,6 +53,7 @@ pub(in crate::daemon) struct Made {
     delivery: Delivery,
     /// The poster's own, which follow from routes.
     policies: HashMap<ProviderMeter, Policies>,
+    flush: Option<Schedule>,
     /// What compares totals, follows what is billed, and reports, in this order.
     asides: Vec<Arc<dyn Service>>,
     reporting: Arc<dyn Service>,
@@ -75,6 +77,7 @@ pub(in crate::daemon) struct Told {
     /// From how many entries of an account on its windows are widened; nothing where they stay.
     widened_from: Changing<Option<u32>>,
     policies: Changing<HashMap<ProviderMeter, Policies>>,
+    flush: Changing<Option<Schedule>>,
     poster: Arc<Replaceable>,
     asides: Vec<Arc<Replaceable>>,
     reporting: Arc<Replaceable>,
@@ -94,8 +97,8 @@ impl Told {
         let name = instance.name().clone();
         let (poster_bell, telling) = (Bell::default(), instance.telling.clone());
         let made = Made::of(instance, routes, &around, &poster_bell).await?;
-        let Made { provider, delivery, policies, asides, reporting, widened_from } = made;
-        let poster = poster((&name, &telling), &around, &provider, &policies);
+        let Made { provider, delivery, policies, flush, asides, reporting, widened_from } = made;
+        let poster = poster((&name, &telling), &around, &provider, (&policies, &flush));
         let replaceable = |service| Arc::new(Replaceable::new(service));
         Ok(Self {
             name,
@@ -104,6 +107,7 @@ impl Told {
             provider: Changing::of(provider),
             widened_from: Changing::new(widened_from),
             policies: Changing::new(policies),
+            flush: Changing::new(flush),
             poster: replaceable(poster),
             asides: asides.into_iter().map(replaceable).collect(),
             reporting: replaceable(reporting),
@@ -168,9 +172,9 @@ impl Told {
     /// Has these take the place of its parts: each of a service at its next step, the courier once
     /// what is in flight has ended.
     pub(in crate::daemon) fn replace(&self, made: Made) {
-        let Made { provider, delivery, policies, asides, reporting, widened_from } = made;
+        let Made { provider, delivery, policies, flush, asides, reporting, widened_from } = made;
         let told = (&self.name, &self.telling);
-        self.poster.replace(poster(told, &self.around, &provider, &policies));
+        self.poster.replace(poster(told, &self.around, &provider, (&policies, &flush)));
         for (place, aside) in self.asides.iter().zip(asides) {
             place.replace(aside);
         }
@@ -178,6 +182,7 @@ impl Told {
         self.delivery.send_replace(delivery);
         self.provider.replace(provider);
         self.policies.replace(Arc::new(policies));
+        self.flush.replace(Arc::new(flush));
         self.widened_from.replace(Arc::new(widened_from));
         self.ring();
     }
@@ -187,8 +192,9 @@ impl Told {
         let policies = policies_by_meter(routes, &self.name);
         if policies != *self.policies.present() {
             let provider = self.provider.present();
-            let told = (&self.name, &self.telling);
-            self.poster.replace(poster(told, &self.around, &provider, &policies));
+            let (told, flush) = ((&self.name, &self.telling), self.flush.present());
+            let policed = (&policies, &*flush);
+            self.poster.replace(poster(told, &self.around, &provider, policed));
             self.policies.replace(Arc::new(policies));
             self.ring();
         }
@@ -217,6 +223,7 @@ impl Made {
             reconcile,
             reports,
             widened_from,
+            flush,
             telling,
         } = instance;
         provider.adopt_meters(ledger.provider_facts(&name).await?.meters);
@@ -260,6 +267,7 @@ impl Made {
             provider,
             delivery: Delivery { courier, patience },
             policies,
+            flush,
             asides,
             reporting: Arc::new(reporting.observed(invoices)),
             widened_from,
@@ -271,10 +279,11 @@ fn poster(
     (name, telling): (&ProviderName, &Telling),
     around: &Around,
     provider: &Arc<dyn Provider>,
-    policies: &HashMap<ProviderMeter, Policies>,
+    (policies, flush): (&HashMap<ProviderMeter, Policies>, &Option<Schedule>),
 ) -> Arc<dyn Service> {
     let poster = Poster::new(name.clone(), around.ledger.clone(), provider.clone());
-    Arc::new(poster.following(policies.clone()).telling(telling.clone()))
+    let poster = poster.following(policies.clone()).flushing(flush.clone());
+    Arc::new(poster.telling(telling.clone()))
 }
 
 /// Delivers by the newest courier until `stop`. One that another takes the place of leases nothing

@@ -44,6 +44,7 @@ fn rules(capabilities: &Capabilities) -> Rules<'_> {
         bill_from: None,
         hold_above: None,
         entries_left: None,
+        flush_at: None,
         provider_now: NOON,
         now: NOON,
     }
@@ -105,6 +106,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
             reads: false,
             version: 1,
         },
+        due_at: NOON,
         events: events.to_vec(),
         billing: Billing::default(),
         spans_bound: false,
@@ -403,6 +405,7 @@ fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
 
 mod before;
 mod entries;
+mod flush;
 mod levels;
 mod spikes;
 

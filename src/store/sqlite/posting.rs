@@ -56,6 +56,7 @@ impl PostingLedger for SqliteLedger {
             .map(|row| {
                 Ok(DueBalance {
                     balance: balance(row)?,
+                    due_at: row.time("due_at")?,
                     events: Vec::new(),
                     billing: Billing { next: next_period(row)?, ..billing(row)? },
                     spans_bound: row.flag("spans_bound")?,

@@ -54,6 +54,7 @@ fn what_a_running_daemon_follows_is_told_by_its_name() {
     differs("[log]\nfilter = \"debug\"", &["log.filter"], &[]);
     differs("[ledger]\nballast_bytes = 0", &["ledger.ballast_bytes"], &[]);
     differs("[ledger]\nmaintenance = \"0 4 * * *\"", &["ledger.maintenance"], &[]);
+    differs("[ledger]\nzone = \"Europe/Berlin\"", &["ledger.maintenance"], &[]);
     differs("[ledger]\nheld_alarm_basis_points = 7", &["ledger.held_alarm_basis_points"], &[]);
     differs("[silence]\nmeters = false", &["silence.meters"], &[]);
     differs("[silence]\ngap_percent = 300", &["silence.gap_percent"], &[]);
@@ -70,6 +71,7 @@ fn what_a_running_daemon_follows_is_told_by_its_name() {
         ("env = \"TEST\"", "env = \"LIVE\"", "stripe.main.key, stripe.main.rate_per_second"),
         ("[route", "account = \"acct_1\"\n[route", "stripe.main.account"),
         ("[route", "rate_per_second = 7\n[route", "stripe.main.rate_per_second"),
+        ("[route", "flush = \"0 6 * * *\"\n[route", "stripe.main.flush"),
         ("[route", "reconcile = \"0 4 * * *\"\n[route", "stripe.main.reconcile"),
         ("[route", "[stripe.main.meter.requests]\nid = \"mtr_1\"\n[route", "stripe.main.meter"),
         (

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tallyd::delivery::Rate;
 use tallyd::domain::provider_facts::Formula;
+use tallyd::domain::time::Timestamp;
 use tallyd::intake::import::{Format, QuantityRule, WhenEmpty};
 use tallyd::reconcile::Heal;
 
@@ -91,9 +92,25 @@ fn a_time_of_maintenance_or_of_a_report_that_is_none_or_means_two_things_is_refu
         let at = format!("\"{text}\"");
         let title = format!("`ledger.maintenance` {why}");
         refused(&format!("[ledger]\nmaintenance = {at}"), &at, &title);
+        let title = format!("`stripe.main.flush` {why}");
+        refused(&account_and(&format!("flush = {at}")), &at, &title);
         let title = format!("`stripe.main.reconcile` {why}");
         refused(&account_and(&format!("reconcile = {at}")), &at, &title);
     }
+}
+
+#[test]
+fn a_zone_of_schedules_is_one_of_the_database() {
+    let text = "[ledger]\nzone = \"Berlin\"";
+    let title = "`ledger.zone` is \"Berlin\", which is no zone of the IANA's database";
+    refused(text, "\"Berlin\"", title);
+    let title = "`stripe.main.zone` is \"+02:00\", which is no zone of the IANA's database";
+    refused(&account_and("zone = \"+02:00\""), "\"+02:00\"", title);
+    let told = "flush = \"0 6 * * *\"\nzone = \"Europe/Berlin\"";
+    let config = sound(&account_and(told));
+    let flush = config.stripe[0].flush.as_ref().unwrap();
+    let noon = Timestamp::parse_rfc3339("2026-07-01T12:00:00Z").unwrap();
+    assert_eq!(flush.next_after(noon).unwrap().to_rfc3339(), "2026-07-02T04:00:00Z");
 }
 
 #[test]

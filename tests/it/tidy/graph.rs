@@ -21,7 +21,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["domain", "ledger"]),
     ("intake", &["domain", "clock", "service", "ledger"]),
     ("accrual", &["domain", "clock", "service", "ledger", "provider"]),
-    ("posting", &["domain", "clock", "service", "ledger", "provider"]),
+    // It asks a schedule when what is due is told; `schedule` is pure, and knows nobody.
+    ("posting", &["domain", "clock", "schedule", "service", "ledger", "provider"]),
     ("delivery", &["domain", "clock", "service", "ledger", "provider"]),
     ("reconcile", &["domain", "clock", "service", "ledger", "provider"]),
     ("telemetry", &["domain"]),
@@ -130,6 +131,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("axum", &["src/web/"]),
+    ("chrono_tz", &["src/schedule.rs"]),
     ("hmac", &["src/provider/stripe/signature.rs", "src/sandbox/stripe/webhooks.rs"]),
     ("governor", &["src/delivery/budget.rs"]),
     ("prometheus_client", &["src/telemetry/metrics.rs"]),
