@@ -105,13 +105,7 @@ fn account(
     let batched_rate = channel::rate(table, raw, channel, kind == Some(KeyKind::Live), found);
     let delivery = pace.delivery(table, paced, free_bytes_min, found);
     let delivery = delivery::Settings { batched_rate, ..delivery };
-    let reads_per_month = Whole::new(
-        table.key("reads_per_month"),
-        0,
-        READS_PER_MONTH_MAX,
-        "Stripe would refuse readings that its people need",
-    )
-    .read(&raw.reads_per_month, reconcile::READS_PER_MONTH, found);
+    let reads_per_month = reads_per_month(table, raw, found);
     let reconcile = reconcile::Settings { provider: name.clone(), reads_per_month };
     let timeout_millis = delivery.attempt_timeout_millis - delivery::ATTEMPT_MARGIN_MILLIS;
     let webhook_secrets = webhook_secrets(table, raw, given, found);
@@ -129,6 +123,15 @@ fn account(
     };
     let (flush, reports) = pace.schedules(table, found);
     Stripe { provider, delivery, reconcile, reports, widened_from: None, flush }
+}
+
+fn reads_per_month(table: &Table, raw: &raw::Stripe, found: &mut Findings) -> u32 {
+    let otherwise = "Stripe would refuse readings that its people need";
+    Whole::new(table.key("reads_per_month"), 0, READS_PER_MONTH_MAX, otherwise).read(
+        &raw.reads_per_month,
+        reconcile::READS_PER_MONTH,
+        found,
+    )
 }
 
 fn key(

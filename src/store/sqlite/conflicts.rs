@@ -1,6 +1,5 @@
-//! A person's verdict over two copies of a record. Here: the second one taken for the first, or not.
-//! Never here: how copies come to differ (see `intake`). Read next:
-//! [`super::resolve`].
+//! A person's verdict over two copies of a record. Here: the second one taken for the first, or
+//! not. Never here: how copies come to differ (see `intake`). Read next: [`super::resolve`].
 
 use sqlx::sqlite::SqliteConnection;
 
