@@ -27,6 +27,19 @@ pub enum DemoChannel {
     Stream,
 }
 
+/// What the meters of the demo's Stripe account take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoMeters {
+    /// What was used in each hour, added up.
+    Sums,
+    /// One event for each record.
+    Counts,
+    /// Of each hour the total that came last.
+    Totals,
+    /// The largest record of each day.
+    Peaks,
+}
+
 /// Flags of `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct Demo {
@@ -36,6 +49,9 @@ pub struct Demo {
     /// How Stripe is told; a Chargebee site has no such choice.
     #[arg(long, value_enum, default_value = "v1", value_name = "CHANNEL")]
     pub channel: DemoChannel,
+    /// What Stripe's meters take; a Chargebee site has no such choice.
+    #[arg(long, value_enum, default_value = "sums", value_name = "KIND")]
+    pub meters: DemoMeters,
     /// Kill the daemon after so many accepted meter events, or entries at a site, instead of in the
     /// middle.
     #[arg(long, value_name = "EVENTS")]

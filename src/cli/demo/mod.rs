@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::args::demo::{Demo, DemoChannel, DemoProvider};
+use super::args::demo::{Demo, DemoChannel, DemoMeters, DemoProvider};
 use super::block_on;
 use super::exit::Exit;
 use crate::clock::Clock;
@@ -25,6 +25,7 @@ use crate::sandbox::{self, Sandbox, SandboxHandle};
 mod stripe;
 mod chargebee;
 mod child;
+mod meters;
 mod report;
 mod usage;
 
@@ -41,8 +42,14 @@ pub(super) fn run(arguments: Demo) -> anyhow::Result<Exit> {
     if arguments.lost > LOST_MAX {
         bail!("--lost {}: at most {LOST_MAX} basis points", arguments.lost);
     }
-    if arguments.provider == DemoProvider::Chargebee && arguments.channel != DemoChannel::V1 {
-        bail!("--channel is of Stripe, and the demo's provider is a Chargebee site");
+    if arguments.provider == DemoProvider::Chargebee {
+        let of_stripe = "is of Stripe, and the demo's provider is a Chargebee site";
+        if arguments.channel != DemoChannel::V1 {
+            bail!("--channel {of_stripe}");
+        }
+        if arguments.meters != DemoMeters::Sums {
+            bail!("--meters {of_stripe}");
+        }
     }
     match &arguments.keep {
         Some(folder) => {

@@ -1,5 +1,6 @@
-//! The journey with Stripe. Here: hourly sums told to the stand-in's meters under a live account's
-//! limits. Never here: what every journey shares ([`super`]). Read next: [`super::report`].
+//! The journey with Stripe. Here: usage told to the stand-in's meters under a live account's
+//! limits. Never here: which meters those are ([`super::meters`]), what every journey shares
+//! ([`super`]). Read next: [`super::report`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,15 +8,14 @@ use std::time::Duration;
 
 use super::child::{Child, Setup};
 use super::report::{Comparison, Told};
-use super::usage::{METERS, Sums, Usage};
-use super::{LATENCY_MILLIS, LOOK_MILLIS, Stall, StandIn, faults, say};
-use crate::cli::args::demo::{Demo, DemoChannel};
+use super::usage::{Sums, Usage};
+use super::{LATENCY_MILLIS, LOOK_MILLIS, Stall, StandIn, faults, meters, say};
+use crate::cli::args::demo::{Demo, DemoChannel, DemoMeters};
 use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::quantity::Quantity;
-use crate::domain::time::MICROS_PER_HOUR;
 use crate::sandbox::SandboxHandle;
-use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
+use crate::sandbox::stripe::{Limits, Settings};
 
 /// How long an event takes to count at the stand-in, in milliseconds.
 const LAG_MILLIS: u64 = 200;
@@ -26,17 +26,17 @@ const KEY: &str = "sk_test_tallydDemo";
 pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<bool> {
     let clock = Arc::new(SystemClock);
     let usage = Usage::load(arguments.customers)?.shifted_to_end_before(clock.now());
-    let windows = usage.windows(MICROS_PER_HOUR);
-    say(&introduction(&usage, windows))?;
+    let events = meters::events(arguments.meters, &usage);
+    say(&introduction(&usage, events, arguments.meters))?;
 
     let stand_in = StandIn::start(stand_in(arguments), clock).await?;
     let (provider, url) = (stand_in.handle.clone(), stand_in.stripe_url.clone());
     say(&format!("stand-in for Stripe at {url}, losing {} of 10,000 answers", arguments.lost))?;
 
-    let setup = Setup { tables: &tables(&url, arguments.channel), filter: "warn", key: KEY };
+    let setup = Setup { tables: &tables(&url, arguments), filter: "warn", key: KEY };
     let mut child = Child::start(folder, &setup).await?;
     say(&child.introduction())?;
-    let kill_after = arguments.kill_after.unwrap_or(windows / 2);
+    let kill_after = arguments.kill_after.unwrap_or(events / 2);
     let mut killed = false;
 
     // Half of the usage, then perhaps the crash, then the other half: with `--kill-after 0` the
@@ -53,7 +53,7 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
     }
     progress.finish();
 
-    let progress = Progress::new("meter events told", windows);
+    let progress = Progress::new("meter events told", events);
     let mut stall = Stall::default();
     let mut sessions_end = arguments.channel == DemoChannel::Stream;
     while !child.is_done(usage.count()).await? {
@@ -65,7 +65,7 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
             killed = true;
             progress.note(&format!("started again (pid {})", child.pid))?;
         }
-        if sessions_end && told >= windows / 4 {
+        if sessions_end && told >= events / 4 {
             provider.end_sessions();
             progress.note("every session of the stream ended before its time")?;
             sessions_end = false;
@@ -78,20 +78,22 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
     child.stop().await?;
     // The clock passes the lag, so that all that was accepted counts.
     provider.advance(Duration::from_millis(2 * LAG_MILLIS));
-    let explained = conclude(&child, &usage, &provider, killed).await?;
+    let source = meters::source(arguments.meters, &usage);
+    let explained = conclude(&child, source, &provider, killed).await?;
     stand_in.end().await;
     Ok(explained)
 }
 
 /// What the usage is, in words.
-fn introduction(usage: &Usage, windows: u64) -> String {
+fn introduction(usage: &Usage, events: u64, meters: DemoMeters) -> String {
     format!(
         "usage: {} requests of {} customers to a real web site in May 2015, shifted by {} whole \
-         days;\n       {} records, to be told as {windows} hourly sums",
+         days;\n       {} records, to be told as {events} {}",
         usage.requests(),
         usage.customers().len(),
         usage.shift_days(),
         usage.count(),
+        meters::in_words(meters),
     )
 }
 
@@ -101,7 +103,7 @@ fn stand_in(arguments: &Demo) -> crate::sandbox::Settings {
             limits: Limits::LIVE,
             latency: Duration::from_millis(LATENCY_MILLIS),
             lag: Duration::from_millis(LAG_MILLIS),
-            meters: METERS.map(|name| NewMeter::new(name, Formula::Sum)).to_vec(),
+            meters: meters::at_stand_in(arguments.meters),
             faults: faults(arguments),
             ..Settings::default()
         },
@@ -110,31 +112,23 @@ fn stand_in(arguments: &Demo) -> crate::sandbox::Settings {
 }
 
 /// What a user would write to try tallyd on the stand-in.
-fn tables(api: &str, channel: DemoChannel) -> String {
-    let channel = match channel {
+fn tables(api: &str, arguments: &Demo) -> String {
+    let channel = match arguments.channel {
         DemoChannel::V1 => "",
         DemoChannel::V2 => "channel = \"v2\"\n",
         DemoChannel::Stream => "channel = \"stream\"\nstream_events_per_second = 10000\n",
     };
-    let routes: String = METERS
-        .iter()
-        .map(|meter| {
-            format!(
-                "[route.{meter}]\nmeter = \"{meter}\"\nto = \"stripe.demo\"\nwindow = \"1h\"\n\
-                 settle = \"1s\"\n\n"
-            )
-        })
-        .collect();
+    let meters = meters::tables(arguments.meters);
     format!(
         "[stripe.demo]\nkey = {{ env = \"TALLYD_DEMO_KEY\" }}\napi = \"{api}\"\n\
-         rate_per_second = 1000\n{channel}\n{routes}"
+         rate_per_second = 1000\n{channel}\n{meters}"
     )
 }
 
 /// Compares the three books and says what was found.
 async fn conclude(
     child: &Child,
-    usage: &Usage,
+    source: Sums,
     provider: &SandboxHandle,
     killed: bool,
 ) -> anyhow::Result<bool> {
@@ -153,7 +147,7 @@ async fn conclude(
         statistics.rate_limited,
         statistics.busiest_second,
     );
-    let told = Told { source: usage.sums(), provider: counted, meter_of: str::to_owned, seen };
+    let told = Told { source, provider: counted, meter_of: str::to_owned, seen };
     let comparison = Comparison::make(&child.ledger, told).await?;
     say(&comparison.to_string())?;
     if !killed {

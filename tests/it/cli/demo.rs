@@ -17,6 +17,23 @@ fn the_demo_with_stripe_ends_with_three_equal_books() {
 }
 
 #[test]
+fn the_demo_of_each_kind_of_meter_ends_with_three_equal_books() {
+    for (kind, told) in [
+        ("counts", "3452 events, one for each record"),
+        ("totals", " totals of an hour"),
+        ("peaks", "58 largest records of a day"),
+    ] {
+        let ran = Place::new().run(&format!("demo --meters {kind} --customers 8 --kill-after 20"));
+        assert_eq!(ran.code, 0, "{kind}: {ran:?}");
+        assert!(ran.out.contains(told) && ran.out.contains("SIGKILL to pid "), "{}", ran.out);
+        let last = ran.out.lines().last();
+        assert_eq!(last, Some("the books are equal for all 16 customers and meters"), "{kind}");
+    }
+    let refused = Place::new().run("demo --provider chargebee --meters peaks");
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+}
+
+#[test]
 fn the_demo_by_the_stream_ends_with_three_equal_books_too() {
     let ran = Place::new().run("demo --channel stream --customers 60 --kill-after 200");
     assert_eq!(ran.code, 0, "{ran:?}");
