@@ -154,7 +154,7 @@ async fn meters_lag_and_customers_are_set_from_outside() {
 async fn limits_and_latency_are_set_from_outside() {
     let sandbox = start().await;
     let changes = json!({ "latency_micros": 1, "limits": { "custom": { "meter_events": 1,
-        "global": null } } });
+        "stream_events": null, "global": null } } });
     assert_eq!(change(&sandbox, "settings", changes.clone()).await, changes);
     sandbox.accept(&event("a", "1")).await;
     assert_eq!(sandbox.post(EVENTS, &event("b", "1")).await.status, 429);

@@ -82,7 +82,7 @@ async fn a_path_that_is_not_served_is_not_found() {
         (Method::GET, "/v1/charges"),
         (Method::GET, EVENTS),
         (Method::DELETE, METERS),
-        (Method::POST, "/v2/billing/meter_event_stream"),
+        (Method::POST, "/v2/billing/meter_event_batch"),
         (Method::GET, "/"),
     ] {
         let reply = sandbox.ask(method, path, &Pairs::new(), &[]).await.expect("an answer");

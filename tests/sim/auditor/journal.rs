@@ -84,10 +84,12 @@ impl Auditor {
         self.passed_records_stand_somewhere(read)
     }
 
-    /// What a record stands for in a sum is never below nothing: what has left it, or was written
-    /// off already, is not taken from it once more.
+    /// No write-off of a sum has a record stand for less than nothing: what has left it, or was
+    /// written off already, is not taken from it once more. What is carried into another period
+    /// may be, where its own was billed before the record was cancelled.
     fn nothing_is_written_off_twice(&self, lines: &[Line]) -> Result<(), Violation> {
-        for line in lines.iter().filter(|line| !self.is_level(line.balance)) {
+        let is_meant = |line: &&Line| line.cause == "write_off" && !self.is_level(line.balance);
+        for line in lines.iter().filter(is_meant) {
             let stands = self.standing[&(line.record, line.balance)];
             if stands < Amount::ZERO {
                 let what = format!("{stands} is left of a record by {line:?}");
