@@ -14,6 +14,7 @@ use tallyd::ledger::LedgerError;
 use tallyd::ledger::cutover::Adoption;
 use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::posting::poster::Poster;
+use tallyd::provider::Provider as _;
 use tallyd::reconcile::listener::Listener;
 use tallyd::reconcile::settler::Settler;
 use tallyd::schedule::Schedule;
@@ -75,7 +76,7 @@ impl Process {
             accruer,
             poster: poster.following(policies),
             courier: Courier::new(
-                delivery_settings(),
+                delivery_settings(wire.batch_max() > 1),
                 ports.clone(),
                 wire.clone(),
                 stage.clock.clone(),
@@ -152,11 +153,13 @@ pub(crate) async fn adopt(
     }
 }
 
-fn delivery_settings() -> tallyd::delivery::Settings {
+/// Where many events go by one request, a moment has to let several go: the tolerance of a limit
+/// of ten thousand a second is fifty.
+fn delivery_settings(batches: bool) -> tallyd::delivery::Settings {
     tallyd::delivery::Settings {
         provider: provider_name(),
         rate: Rate::per_second(100),
-        batched_rate: None,
+        batched_rate: batches.then(|| Rate::per_second(10_000)),
         limited_pause_seconds: 1,
         concurrency: 4,
         attempt_timeout_millis: 20_000,

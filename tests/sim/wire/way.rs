@@ -35,7 +35,7 @@ enum Way {
 
 /// Draws what becomes of a request.
 fn way(scene: &mut Scene, requests: &[Request<'_>]) -> Way {
-    let way = drawn_way(scene, &requests[0]);
+    let way = drawn_way(scene, requests);
     for request in requests {
         witness(scene, request.identifier, &way, requests.len());
     }
@@ -87,10 +87,10 @@ fn says(scene: &mut Scene, identifier: &str, class: Class, reply: Reply) -> Way 
     Way::Says(reply)
 }
 
-fn drawn_way(scene: &mut Scene, request: &Request<'_>) -> Way {
-    through_episode(scene, request.identifier)
+fn drawn_way(scene: &mut Scene, requests: &[Request<'_>]) -> Way {
+    through_episode(scene, requests[0].identifier)
         .or_else(|| lost_on_the_way(scene))
-        .unwrap_or_else(|| what_it_says(scene, request))
+        .unwrap_or_else(|| what_it_says(scene, requests))
 }
 
 /// What an episode that goes on makes of a request.
@@ -147,13 +147,16 @@ fn lost_on_the_way(scene: &mut Scene) -> Option<Way> {
 }
 
 /// What the provider itself makes of a request that arrived.
-fn what_it_says(scene: &mut Scene, request: &Request<'_>) -> Way {
+fn what_it_says(scene: &mut Scene, requests: &[Request<'_>]) -> Way {
+    let request = &requests[0];
     let identifier = request.identifier;
     if scene.faults.strikes(Class::Busy, 6) {
         let reply = scene.server.keeps.says(Saying::Busy);
         return says(scene, identifier, Class::Busy, reply);
     }
-    if scene.faults.strikes(Class::Refused, 4) {
+    // Any of many may be at fault.
+    let refused_once_in = if requests.len() > 1 { 1 } else { 4 };
+    if scene.faults.strikes(Class::Refused, refused_once_in) {
         let reply = scene.server.keeps.says(Saying::Refused);
         return says(scene, identifier, Class::Refused, reply);
     }
