@@ -64,6 +64,8 @@ pub(crate) struct Witness {
     pub(crate) faults: BTreeMap<Class, u64>,
     /// Attempts that may have landed, as far as the program can tell, each at the provider's time.
     pub(crate) attempts: Vec<i64>,
+    /// Whether a request that told others too was refused: what of it was taken is not known.
+    pub(crate) was_one_of_many_refused: bool,
 }
 
 /// The shared part of a run.

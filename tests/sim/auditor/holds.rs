@@ -190,10 +190,10 @@ fn is_uncertain(scene: &Scene, event: &Event) -> bool {
     let struck = |class: &Class| scene.faults.struck.get(class).is_some_and(|count| *count > 0);
     let crashes =
         [Class::CrashBefore, Class::CrashAfter, Class::CrashSending, Class::CommitUnknown];
-    let by_fault = scene
-        .witnesses
-        .get(&event.identifier)
-        .is_some_and(|witness| UNCERTAIN.iter().any(|class| witness.faults.contains_key(class)));
+    let by_fault = scene.witnesses.get(&event.identifier).is_some_and(|witness| {
+        witness.was_one_of_many_refused
+            || UNCERTAIN.iter().any(|class| witness.faults.contains_key(class))
+    });
     by_fault
         || crashes.iter().any(struck)
         || struck(&Class::DiskFull)

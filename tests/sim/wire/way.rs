@@ -77,6 +77,7 @@ fn witness(scene: &mut Scene, identifier: &str, way: &Way, events: usize) {
     };
     if may_have_landed {
         witness.attempts.push(now);
+        witness.was_one_of_many_refused |= matches!(way, Way::Says(_));
     }
 }
 
