@@ -17,12 +17,10 @@ fn the_demo_with_stripe_ends_with_three_equal_books() {
 }
 
 #[test]
-fn the_demo_of_each_kind_of_meter_ends_with_three_equal_books() {
-    for (kind, told) in [
-        ("counts", "3452 events, one for each record"),
-        ("totals", " totals of an hour"),
-        ("peaks", "58 largest records of a day"),
-    ] {
+fn the_demo_of_other_kinds_of_meters_ends_with_three_equal_books() {
+    // Events one by one take a minute, of which a count in the journey takes none.
+    for (kind, told) in [("totals", " totals of an hour"), ("peaks", "58 largest records of a day")]
+    {
         let ran = Place::new().run(&format!("demo --meters {kind} --customers 8 --kill-after 20"));
         assert_eq!(ran.code, 0, "{kind}: {ran:?}");
         assert!(ran.out.contains(told) && ran.out.contains("SIGKILL to pid "), "{}", ran.out);
@@ -35,7 +33,7 @@ fn the_demo_of_each_kind_of_meter_ends_with_three_equal_books() {
 
 #[test]
 fn the_demo_by_the_stream_ends_with_three_equal_books_too() {
-    let ran = Place::new().run("demo --channel stream --customers 60 --kill-after 200");
+    let ran = Place::new().run("demo --channel stream --customers 16 --kill-after 60");
     assert_eq!(ran.code, 0, "{ran:?}");
     for part in ["every session of the stream ended before its time", "SIGKILL to pid "] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
