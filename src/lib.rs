@@ -70,8 +70,8 @@
 //!   may be.
 //! - A window that comes to more than its route expects is told once a person confirmed the
 //!   quantity; what is too much told is taken back without asking.
-//! - Who has fallen silent is learned in accrual's own transaction. No fact rests on it, and nothing
-//!   waits for it.
+//! - Who has fallen silent is learned in accrual's own transaction. No fact rests on it, and
+//!   nothing waits for it.
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a
 //!   hint: whoever acts on it asks the provider how things stand.
 //! - Every part of the daemon beats on a [`service::pulse`], and the service manager is pinged only
