@@ -342,6 +342,15 @@ pub trait NoticeReader: Send + Sync {
     fn read(&self, posted: Posted<'_>, now: Timestamp) -> Result<Notice, NoticeRefusal>;
 }
 
+/// Sends one attempt of each event by a request of its own; says what came of each, in their order.
+async fn one_by_one<P: Provider + ?Sized>(provider: &P, requests: &[Request<'_>]) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(requests.len());
+    for request in requests {
+        answers.push(provider.send(request.clone()).await);
+    }
+    answers
+}
+
 /// A provider instance.
 #[async_trait]
 pub trait Provider: Send + Sync {
@@ -404,11 +413,7 @@ pub trait Provider: Send + Sync {
     /// unchanged. What concerns the request as a whole is every event's answer: one that was lost
     /// makes all of them unknown.
     async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
-        let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            answers.push(self.send(request.clone()).await);
-        }
-        answers
+        one_by_one(self, requests).await
     }
 
     /// Reads what the provider has counted of `account` at `meter` in `span`: one total, or one for

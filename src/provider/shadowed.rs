@@ -79,14 +79,6 @@ impl Provider for Shadowed {
         self.inner.batch_max()
     }
 
-    async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
-        let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            answers.push(self.send(request.clone()).await);
-        }
-        answers
-    }
-
     async fn read_totals(
         &self,
         meter: &ProviderMeter,

@@ -299,11 +299,7 @@ impl Provider for Stripe {
             return vec![self.told_by_stream(&body, events.len()).await; events.len()];
         }
         // Whoever asks was told which events go with others, and these do not.
-        let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            answers.push(self.send(request.clone()).await);
-        }
-        answers
+        super::one_by_one(self, requests).await
     }
 
     async fn read_totals(
