@@ -8,6 +8,7 @@
 //! it. Exactly one explanation has to fit, and two readings have to say the same.
 
 use crate::domain::names::ProviderName;
+use crate::ledger::reconcile::ReadCalls;
 
 pub mod asking;
 pub mod explain;
@@ -31,6 +32,9 @@ pub mod surveyor;
 /// tools some more.
 pub const READS_PER_MONTH: u32 = 8_000;
 
+/// Days over which the budget of reads runs.
+const BUDGET_DAYS: u32 = 30;
+
 /// What a report that is made by a schedule does about the differences that it finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Heal {
@@ -49,4 +53,14 @@ pub struct Settings {
     pub provider: ProviderName,
     /// Most requests for totals in any 30 days.
     pub reads_per_month: u32,
+}
+
+impl Settings {
+    /// What is left of the requests for totals once so many were made: of the 30 days', and of a
+    /// day's share of them, so that a busy day leaves something for the others.
+    fn left(&self, used: ReadCalls) -> ReadCalls {
+        let month = self.reads_per_month.saturating_sub(used.month);
+        let a_day = self.reads_per_month.div_ceil(BUDGET_DAYS);
+        ReadCalls { day: a_day.saturating_sub(used.day).min(month), month }
+    }
 }

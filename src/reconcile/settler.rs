@@ -19,7 +19,8 @@ use crate::domain::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window}
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::reconcile::{
-    Comparison, Concluded, Judged, LaneEvent, LaneQuestion, ReconcileLedger, UnprovenLane, Untold,
+    Comparison, Concluded, Judged, LaneEvent, LaneQuestion, ReadCalls, ReconcileLedger,
+    UnprovenLane, Untold,
 };
 use crate::provider::{Provider, ReadBack, Totals};
 use crate::service::pace::Pace;
@@ -35,8 +36,6 @@ pub const LANES_PER_STEP: u32 = 20;
 /// Most events of a lane that are compared at once: ten days of one a minute. With more, the span
 /// ends sooner.
 pub const EVENTS_MAX: u32 = 15_000;
-/// Days over which the budget of reads runs.
-const BUDGET_DAYS: u32 = 30;
 
 /// What reconciliation needs to read and write.
 pub trait SettlerLedger: ReconcileLedger + DeliveryLedger {}
@@ -140,9 +139,7 @@ impl Settler {
 
     async fn budget(&self, now: Timestamp) -> Result<Budget, LedgerError> {
         let used = self.ledger.read_calls(&self.settings.provider, now).await?;
-        let waiting = self.settings.reads_per_month.saturating_sub(used.month);
-        let a_day = self.settings.reads_per_month.div_ceil(BUDGET_DAYS);
-        let others = a_day.saturating_sub(used.day).min(waiting);
+        let ReadCalls { day: others, month: waiting } = self.settings.left(used);
         let mut state = self.state();
         if waiting == 0 && !state.said_spent {
             let provider = self.settings.provider.as_str();

@@ -31,8 +31,6 @@ pub const LOOK_MICROS: i64 = 10 * MICROS_PER_MINUTE;
 pub const REREAD_MICROS: i64 = MICROS_PER_DAY;
 /// Places in one step: a few seconds of requests, one after the other.
 pub const PLACES_PER_STEP: u32 = 50;
-/// Days over which the budget of reads runs.
-const BUDGET_DAYS: u32 = 30;
 
 /// What the survey reads and writes.
 pub trait SurveyorLedger: CutoverLedger + ReconcileLedger + DeliveryLedger {}
@@ -72,9 +70,7 @@ impl Surveyor {
     /// What is left of a day's share of the readings.
     async fn budget(&self, provider_now: Timestamp, now: Timestamp) -> Result<Budget, LedgerError> {
         let used = self.ledger.read_calls(&self.settings.provider, now).await?;
-        let month = self.settings.reads_per_month;
-        let day = month.div_ceil(BUDGET_DAYS).saturating_sub(used.day);
-        Ok(Budget { left: month.saturating_sub(used.month).min(day), provider_now, now })
+        Ok(Budget { left: self.settings.left(used).day, provider_now, now })
     }
 
     fn promise(&self, meter: &ProviderMeter) -> Option<ReadBack> {
