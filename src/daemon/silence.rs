@@ -5,7 +5,7 @@
 //! It stands beside the journey: nothing waits for it, and nothing is held for a silence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -15,6 +15,7 @@ use crate::domain::silence::{
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::Ledger;
 use crate::ledger::silence::Told;
+use crate::service::pace::Pace;
 use crate::service::{Service, Step, StepError};
 use crate::telemetry::metrics::{Metrics, Silences};
 
@@ -31,25 +32,14 @@ pub struct SilenceAlarm {
     ledger: Arc<dyn Ledger>,
     metrics: Metrics,
     terms: Terms,
-    looked_at: Mutex<Option<Timestamp>>,
+    pace: Pace,
 }
 
 impl SilenceAlarm {
     /// Tells of silences by `terms`.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, metrics: Metrics, terms: Terms) -> Self {
-        Self { ledger, metrics, terms, looked_at: Mutex::new(None) }
-    }
-
-    /// Whether it is time for a look.
-    fn is_due(&self, now: Timestamp) -> bool {
-        let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |at: Timestamp| (0..LOOK_MICROS).contains(&now.micros_since(at));
-        let due = !looked_at.is_some_and(fresh);
-        if due {
-            *looked_at = Some(now);
-        }
-        due
+        Self { ledger, metrics, terms, pace: Pace::every(LOOK_MICROS) }
     }
 
     fn show(&self, heard: &Heard, silences: &[Silence], now: Timestamp) {
@@ -91,9 +81,10 @@ fn judge(heard: &Heard, silences: &[Silence], now: Timestamp) -> Told {
             told.ended.push(voice.speaker.clone());
         }
     }
-    let begins = |each: &&Silence| each.told_at.is_none() && !each.source_is_silent;
-    let begun = silences.iter().filter(begins).map(|each| each.speaker.clone());
-    told.begun = begun.filter(|each| !told.forgotten.contains(each)).collect();
+    let begins = |each: &&Silence| {
+        each.told_at.is_none() && !each.source_is_silent && !is_past(each.heard_at)
+    };
+    told.begun = silences.iter().filter(begins).map(|each| each.speaker.clone()).collect();
     told
 }
 
@@ -151,10 +142,10 @@ impl Service for SilenceAlarm {
     }
 
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
-        let step = Step { wake_at: Some(now.plus_micros(LOOK_MICROS)), ..Step::default() };
-        if !self.is_due(now) {
-            return Ok(step);
+        if let Err(at) = self.pace.begin(now) {
+            return Ok(Step { wake_at: Some(at), ..Step::default() });
         }
+        let step = Step { wake_at: Some(now.plus_micros(LOOK_MICROS)), ..Step::default() };
         self.ledger.listen(now).await?;
         let heard = self.ledger.heard().await?;
         let silences = silences(&heard, &self.terms, now);
