@@ -63,7 +63,8 @@ pub(crate) async fn check(asked: &Check) -> anyhow::Result<Exit> {
 /// What is said of how long the limits of sites last, and of what lanes carry, by what the ledger
 /// says that was told. Without a ledger yet there is nothing to say.
 async fn outlooks(config: &Config) -> Vec<String> {
-    if !config.store.path.exists() {
+    let has_none = config.chargebee.is_empty() && told_by_record(config).is_empty();
+    if has_none || !config.store.path.exists() {
         return Vec::new();
     }
     match read_outlooks(config).await {
@@ -85,7 +86,6 @@ async fn read_outlooks(config: &Config) -> anyhow::Result<Vec<String>> {
         let lines = outlook(&told, limits(site), now);
         said.extend(lines.into_iter().map(|line| format!("provider {name}: {line}")));
     }
-    let recent_from = now.plus_micros(-lane_outlook::RECENT_DAYS * MICROS_PER_DAY);
     for provider in told_by_record(config) {
         let loads = ledger.lane_loads(provider, recent_from).await?;
         let lines = lane_outlook::outlook(&loads);

@@ -10,8 +10,6 @@ use super::words;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use crate::ledger::report::{LaneLoad, LaneLoads};
 
-/// How far back the busiest day is looked for, in days: a month, which holds every weekday alike.
-pub(crate) const RECENT_DAYS: i64 = 30;
 /// How long an answer takes where none was seen yet, in microseconds: a third of a second, on the
 /// slow side of what is told of Stripe's.
 const ANSWER_MICROS: i64 = MICROS_PER_SECOND / 3;

@@ -6,8 +6,8 @@ use super::words;
 use crate::domain::entries::EntriesTold;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 
-/// How far back entries are counted to tell how many an account takes in a day, in days: a month,
-/// which holds every weekday alike.
+/// How far back is looked to tell what is usual, such as how many entries an account takes in a
+/// day, in days: a month, which holds every weekday alike.
 pub(crate) const RECENT_DAYS: i64 = 30;
 /// Accounts of which it is said when they have none left: those that have in less than this, in
 /// days. Two years are time enough to have the limit raised.
