@@ -149,13 +149,13 @@ impl Spooler {
             }
             Ok(Found::Nothing { unread: 0, .. }) => self.kept().went_on(key),
             Ok(Found::Nothing { unread, line }) => {
-                if self.is_stuck(key, now) || silent.is_some() {
+                if self.is_stuck(key, silent.is_some(), now) {
                     self.tell_unread(key, &name, &unended(line, unread));
                 }
             }
             Ok(Found::Unusable(why)) => {
                 // Its header may not be whole yet.
-                if self.is_stuck(key, now) || silent.is_some() {
+                if self.is_stuck(key, silent.is_some(), now) {
                     self.tell_unread(key, &name, &why);
                 }
             }
@@ -171,9 +171,9 @@ impl Spooler {
         self.rest(key, known, is_there, silent, now).await
     }
 
-    /// Whether nothing of what lies in a file could be booked for as long as a silence.
-    fn is_stuck(&self, key: FileKey, now: Timestamp) -> bool {
-        self.kept().stuck_micros(key, now) >= self.settings.silence_micros
+    /// Whether nothing of what lies in a file could be booked for as long as a silence, or in one.
+    fn is_stuck(&self, key: FileKey, is_silent: bool, now: Timestamp) -> bool {
+        self.kept().stuck_micros(key, now) >= self.settings.silence_micros || is_silent
     }
 
     /// Books a stretch, then notes beside its file what was rejected of it.
