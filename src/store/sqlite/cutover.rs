@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::moves::{Move, move_events, ring_held};
+use super::moves::{Move, move_events};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::cutover::{Cutover, Earlier, ForeignKind, Mode, Side, Telling, lacking, side};
 use crate::domain::event::EventId;
@@ -62,7 +62,6 @@ impl CutoverLedger for SqliteLedger {
             .map_err(ledger_error)?;
         let moves = withdrawals(&mut transaction, provider, &telling.cutover).await?;
         move_events(&mut transaction, &moves, now).await?;
-        ring_held(&mut transaction, provider, now).await?;
         commit(transaction).await?;
         let withdrawn = u64::try_from(moves.len()).unwrap_or(u64::MAX);
         Ok(Adoption::Adopted { before: Some(before), withdrawn })
