@@ -287,7 +287,7 @@ pub fn home(window: Window, bounds: &[Timestamp], at: Timestamp, stays_whole: bo
 
 /// The part of `window`, cut at `bounds`, that holds `at`. Bounds are in order.
 #[must_use]
-pub fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {
+fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {
     let next = bounds.partition_point(|bound| *bound <= at);
     let before = next.checked_sub(1).and_then(|place| bounds.get(place));
     let start = before.map_or(window.start, |bound| window.start.max(*bound));
@@ -299,7 +299,7 @@ pub fn cut(window: Window, bounds: &[Timestamp], at: Timestamp) -> Window {
 /// bound lies within that, into the one beside it that no bound parts from it. Nothing where both
 /// hold bounds: its period is shorter than a window is.
 #[must_use]
-pub fn keep_whole(window: Window, bounds: &[Timestamp], at: Timestamp) -> Option<Window> {
+fn keep_whole(window: Window, bounds: &[Timestamp], at: Timestamp) -> Option<Window> {
     let length = window.end.micros_since(window.start);
     let any = |after: Timestamp, until: Timestamp| {
         let next = bounds.partition_point(|bound| *bound <= after);
