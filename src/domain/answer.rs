@@ -82,6 +82,12 @@ impl Outcome {
     /// is no answer to a question at all: the next one would fare no better now.
     #[must_use]
     pub const fn concerns_one_question(self) -> bool {
+        self.is_refusal()
+    }
+
+    /// Whether what was sent was looked at, and is not taken.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
         match self {
             Self::Refused(_) => true,
             Self::Accepted

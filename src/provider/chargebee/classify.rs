@@ -205,18 +205,7 @@ fn not_done(received: &Received) -> Verdict {
         provider_at: received.provider_at(),
         ..received.answer(outcome)
     };
-    match outcome {
-        Outcome::Refused(_) => Verdict::Ask(Box::new(answer)),
-        Outcome::Accepted
-        | Outcome::Duplicate
-        | Outcome::Busy
-        | Outcome::RateLimited
-        | Outcome::Unauthorized
-        | Outcome::NotSent
-        | Outcome::Failed
-        | Outcome::Unknown
-        | Outcome::WrongAccount => Verdict::known(answer),
-    }
+    if outcome.is_refusal() { Verdict::Ask(Box::new(answer)) } else { Verdict::known(answer) }
 }
 
 fn outcome(status: u16, error: &Error) -> Outcome {

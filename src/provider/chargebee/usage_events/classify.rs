@@ -88,17 +88,10 @@ pub fn all_told(received: &Received, events: &[Identity]) -> Vec<Answer> {
 
 /// A refusal of a whole request is none of its events.
 fn not_decided(answer: Answer) -> Answer {
-    match answer.outcome {
-        Outcome::Refused(_) => classify::undecided(answer, "that was said of many events at once"),
-        Outcome::Accepted
-        | Outcome::Duplicate
-        | Outcome::Busy
-        | Outcome::RateLimited
-        | Outcome::Unauthorized
-        | Outcome::NotSent
-        | Outcome::Failed
-        | Outcome::Unknown
-        | Outcome::WrongAccount => answer,
+    if answer.outcome.is_refusal() {
+        classify::undecided(answer, "that was said of many events at once")
+    } else {
+        answer
     }
 }
 

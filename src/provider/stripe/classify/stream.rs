@@ -141,22 +141,12 @@ fn refusal(received: &Received, error: &StripeError) -> Outcome {
 
 /// A refusal of a whole request is none of its events.
 fn not_decided(answer: Answer) -> Answer {
-    match answer.outcome {
-        Outcome::Refused(_) => {
-            let said = answer.message.unwrap_or_default();
-            let message = Some(cut(format!("{said} (that was said of many events at once)")));
-            Answer { outcome: Outcome::Unknown, message, ..answer }
-        }
-        Outcome::Accepted
-        | Outcome::Duplicate
-        | Outcome::Busy
-        | Outcome::RateLimited
-        | Outcome::Unauthorized
-        | Outcome::NotSent
-        | Outcome::Failed
-        | Outcome::Unknown
-        | Outcome::WrongAccount => answer,
+    if !answer.outcome.is_refusal() {
+        return answer;
     }
+    let said = answer.message.unwrap_or_default();
+    let message = Some(cut(format!("{said} (that was said of many events at once)")));
+    Answer { outcome: Outcome::Unknown, message, ..answer }
 }
 
 #[cfg(test)]
