@@ -409,21 +409,27 @@ mod flush;
 mod levels;
 mod spikes;
 
+/// Events as chance has them: each of a state, of what it says, and whether it is certain that it
+/// is not there, where it is held.
+fn drawn(events: &[(usize, i64, bool)]) -> Vec<PostedEvent> {
+    let states = [Pending, Accepted, Settled, Unknown, Held, Held];
+    (1..)
+        .zip(events)
+        .map(|(id, (state, said, definitely))| {
+            let event = event(id, states[*state], &said.to_string());
+            let is_refused = *state == 5 || (event.state == Held && *definitely);
+            if is_refused { refused(event) } else { event }
+        })
+        .collect()
+}
+
 proptest! {
     #[test]
     fn a_plan_closes_the_difference_exactly_or_waits_or_holds_and_never_goes_below_zero(
         accrued in 0i64..60,
         events in prop::collection::vec((0usize..6, -20i64..40, any::<bool>()), 0..6),
     ) {
-        let states = [Pending, Accepted, Settled, Unknown, Held, Held];
-        let events: Vec<_> = (1..)
-            .zip(&events)
-            .map(|(id, (state, said, definitely))| {
-                let event = event(id, states[*state], &said.to_string());
-                let is_refused = *state == 5 || (event.state == Held && *definitely);
-                if is_refused { refused(event) } else { event }
-            })
-            .collect();
+        let events = drawn(&events);
         let due = due(&accrued.to_string(), &events);
         let capabilities = capabilities();
         let plan = plan(&due, &rules(&capabilities));

@@ -82,7 +82,7 @@ mod tests {
     use crate::domain::quantity::Quantity;
     use crate::domain::time::Timestamp;
 
-    fn pin(meter: &str, customer_key: &str, value_key: &str) -> MeterPin {
+    pub(super) fn pin(meter: &str, customer_key: &str, value_key: &str) -> MeterPin {
         MeterPin {
             meter: ProviderMeter::new(meter).unwrap(),
             id: None,
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    fn intent(quantity: &str, micros: i64) -> EventIntent {
+    pub(super) fn intent(quantity: &str, micros: i64) -> EventIntent {
         EventIntent {
             balance: BalanceId(1),
             ordinal: 1,

@@ -99,15 +99,7 @@ proptest! {
         told_as in 0usize..4,
         events in prop::collection::vec((0usize..6, -20i64..40, any::<bool>()), 0..6),
     ) {
-        let states = [Pending, Accepted, Settled, Unknown, Held, Held];
-        let events: Vec<_> = (1..)
-            .zip(&events)
-            .map(|(id, (state, said, definitely))| {
-                let event = event(id, states[*state], &said.to_string());
-                let is_refused = *state == 5 || (event.state == Held && *definitely);
-                if is_refused { refused(event) } else { event }
-            })
-            .collect();
+        let events = drawn(&events);
         let told_as = [ToldAs::Delta, ToldAs::EachRecord, ToldAs::Entry, ToldAs::Total][told_as];
         let capabilities = Capabilities { told_as, ..capabilities() };
         let rules = Rules { bill_from: Some(LATER), ..rules(&capabilities) };

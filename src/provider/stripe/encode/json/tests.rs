@@ -1,39 +1,14 @@
 //! The bytes of events, each channel's, and what they say of themselves.
 
 use super::*;
-use crate::domain::balance::BalanceId;
 use crate::domain::event::{Identifier, Says};
-use crate::domain::names::ProviderMeter;
-use crate::domain::provider_facts::Formula;
 use crate::domain::quantity::Quantity;
 use crate::provider::stripe::encode::body;
+use crate::provider::stripe::encode::tests::{self as forms, pin};
 
-/// As a ledger makes them.
-const IDENTIFIER: &str = "tallyd-00112233445566aa-ffeeddccbbaa99887766554433221100";
-
-fn pin(meter: &str, customer_key: &str, value_key: &str) -> MeterPin {
-    MeterPin {
-        meter: ProviderMeter::new(meter).unwrap(),
-        id: None,
-        formula: Formula::Sum,
-        customer_key: customer_key.to_owned(),
-        value_key: value_key.to_owned(),
-        span: None,
-        active: true,
-        learned: false,
-    }
-}
-
+/// At the end of a second, which no body says.
 fn intent(quantity: &str) -> EventIntent {
-    EventIntent {
-        balance: BalanceId(1),
-        ordinal: 1,
-        identifier: Identifier::stored(IDENTIFIER),
-        says: Says::Usage,
-        quantity: Quantity::parse(quantity).unwrap(),
-        total: None,
-        occurred_at: Timestamp::from_micros(1_700_000_000_999_999),
-    }
+    forms::intent(quantity, 1_700_000_000_999_999)
 }
 
 fn encoded(channel: Channel, intent: &EventIntent) -> String {
