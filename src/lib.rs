@@ -70,6 +70,9 @@
 //!   may be.
 //! - A window that comes to more than its route expects is told once a person confirmed the
 //!   quantity; what is too much told is taken back without asking.
+//! - Another route changes nothing that is booked. A remap, which a person asks for after a
+//!   preview, takes a record from where it was booked and brings it to where the routes lead by
+//!   now: two lines, which posting closes as it does a correction.
 //! - Who has fallen silent is learned in accrual's own transaction. No fact rests on it, and
 //!   nothing waits for it.
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a

@@ -87,6 +87,7 @@ impl Stand {
                 gate: Arc::new(gate),
                 corrections: ledger.clone(),
                 rejected: ledger.clone(),
+                remaps: ledger.clone(),
                 ledger: ledger.clone(),
                 metrics: Metrics::new(),
                 readiness,

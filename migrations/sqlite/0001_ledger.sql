@@ -235,12 +235,13 @@ CREATE TABLE booking (
   balance_id INTEGER NOT NULL REFERENCES balance (id),
   quantity TEXT NOT NULL,
   -- Why: the record itself; a correction of it; a write-off, by a resolution; what a correction
-  -- takes back of a write-off; a written-off event that was found at the provider; or a transfer
-  -- to another balance, which is a line in each.
-  cause TEXT NOT NULL CONSTRAINT booking_causes CHECK (cause IN
-    ('record', 'correction', 'write_off', 'reversal', 'presence', 'transfer')),
-  -- The correction, resolution, correction, event or other line of the cause; 0 for the record
-  -- itself.
+  -- takes back of a write-off; a written-off event that was found at the provider; a transfer
+  -- to another balance, which is a line in each; or a remap, which takes the record from where the
+  -- routes do not lead any longer, and brings it to where they do.
+  cause TEXT NOT NULL CONSTRAINT booking_causes CHECK (cause IN ('record', 'correction',
+    'write_off', 'reversal', 'presence', 'transfer', 'remap_from', 'remap_to')),
+  -- The correction, resolution, correction, event, other line or step of a remap of the cause; 0
+  -- for the record itself.
   cause_id INTEGER NOT NULL,
   booked_at INTEGER NOT NULL,
   CONSTRAINT booking_is_made_once UNIQUE (record_position, destination_id, cause, cause_id),
@@ -267,6 +268,52 @@ CREATE TABLE parked_record (
   PRIMARY KEY (record_position, route)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX parked_record_review ON parked_record (mapping_version, record_position);
+
+-- History that is to be booked as the routes lead by now, as a person asked after a preview: the
+-- records up to a journal position that pass the filter.
+CREATE TABLE remap (
+  id INTEGER NOT NULL PRIMARY KEY,
+  source TEXT,
+  customer TEXT,
+  meter TEXT,
+  from_at INTEGER,
+  until_at INTEGER,
+  -- The routes and accounts of the preview: under others it is given up.
+  mapping_version INTEGER NOT NULL,
+  to_position INTEGER NOT NULL,
+  why TEXT NOT NULL,
+  who TEXT NOT NULL,
+  asked_at INTEGER NOT NULL
+) STRICT;
+
+-- How far a remap is; what its lines are of.
+CREATE TABLE remap_step (
+  id INTEGER NOT NULL PRIMARY KEY,
+  remap_id INTEGER NOT NULL REFERENCES remap (id),
+  -- The records of (from_position, to_position], as all corrections up to this one have them.
+  from_position INTEGER NOT NULL,
+  to_position INTEGER NOT NULL,
+  corrected_to INTEGER NOT NULL,
+  -- Records whose lines changed, and those that were left as they are.
+  changed INTEGER NOT NULL,
+  left_alone INTEGER NOT NULL,
+  -- How it ended, at the last step.
+  ended TEXT CONSTRAINT remap_step_endings CHECK (ended IN
+    ('done', 'outdated', 'restored')),
+  made_at INTEGER NOT NULL,
+  CONSTRAINT remap_step_goes_on CHECK (from_position <= to_position)
+) STRICT;
+CREATE INDEX remap_step_remap ON remap_step (remap_id, id);
+CREATE UNIQUE INDEX remap_step_ends_once ON remap_step (remap_id) WHERE ended IS NOT NULL;
+
+CREATE TRIGGER remap_never_changes BEFORE UPDATE ON remap
+BEGIN SELECT RAISE(ABORT, 'remaps are append-only'); END;
+CREATE TRIGGER remap_never_goes BEFORE DELETE ON remap
+BEGIN SELECT RAISE(ABORT, 'remaps are append-only'); END;
+CREATE TRIGGER remap_step_never_changes BEFORE UPDATE ON remap_step
+BEGIN SELECT RAISE(ABORT, 'steps of remaps are append-only'); END;
+CREATE TRIGGER remap_step_never_goes BEFORE DELETE ON remap_step
+BEGIN SELECT RAISE(ABORT, 'steps of remaps are append-only'); END;
 
 -- Who is heard of, and how often: the longest gap between two arrivals that ended in a week, as a
 -- JSON array of [week, microseconds], oldest first. No fact: nothing that is billed rests on it.

@@ -13,6 +13,7 @@ use super::map::{Mapped, Mapping};
 use super::route::{AccountRule, Route, Transform};
 use super::widen::{Widening, accounts_of, widen};
 use crate::domain::balance::{BalanceKey, Place};
+use crate::domain::correction::CorrectionId;
 use crate::domain::cutover::Cutover;
 use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
@@ -37,8 +38,8 @@ pub type Whole = BTreeSet<(ProviderName, ProviderMeter)>;
 
 /// What a step books by. It is the same for all of a step.
 #[derive(Debug)]
-struct Rules {
-    routes: Vec<(Route, RouteVersionId)>,
+pub(super) struct Rules {
+    pub(super) routes: Vec<(Route, RouteVersionId)>,
     account_prefixes: HashMap<ProviderName, &'static str>,
     widening: Widening,
     whole: Whole,
@@ -47,8 +48,8 @@ struct Rules {
 
 /// The service that books the journal.
 pub struct Accruer {
-    ledger: Arc<dyn AccrualLedger>,
-    rules: Mutex<Rules>,
+    pub(super) ledger: Arc<dyn AccrualLedger>,
+    pub(super) rules: Mutex<Rules>,
     ear: Mutex<Ear>,
 }
 
@@ -73,9 +74,39 @@ impl Accruer {
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
         let routes = adopted(ledger.as_ref(), routes, now).await?;
+        Ok(Self::by(ledger, routes, account_prefixes))
+    }
+
+    /// Books by `routes` as the ledger has adopted them; nothing where it has adopted others.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn by_adopted(
+        ledger: Arc<dyn AccrualLedger>,
+        routes: Vec<Route>,
+        account_prefixes: HashMap<ProviderName, &'static str>,
+    ) -> Result<Option<Self>, LedgerError> {
+        let mut in_force = ledger.routes_in_force().await?;
+        let mut known = Vec::with_capacity(routes.len());
+        for route in routes {
+            let definition = route.definition();
+            let Some(place) = in_force.iter().position(|(adopted, _)| *adopted == definition)
+            else {
+                return Ok(None);
+            };
+            known.push((route, in_force.swap_remove(place).1));
+        }
+        Ok(in_force.is_empty().then(|| Self::by(ledger, known, account_prefixes)))
+    }
+
+    fn by(
+        ledger: Arc<dyn AccrualLedger>,
+        routes: Vec<(Route, RouteVersionId)>,
+        account_prefixes: HashMap<ProviderName, &'static str>,
+    ) -> Self {
         let (widening, whole, cutovers) = (Widening::new(), BTreeSet::new(), BTreeMap::new());
         let rules = Rules { routes, account_prefixes, widening, whole, cutovers };
-        Ok(Self { ledger, rules: Mutex::new(rules), ear: Mutex::default() })
+        Self { ledger, rules: Mutex::new(rules), ear: Mutex::default() }
     }
 
     /// The same, which widens windows where few entries are left.
@@ -122,7 +153,7 @@ impl Accruer {
     }
 
     /// The imported accounts that the routes ask for.
-    async fn imported<'a>(
+    pub(super) async fn imported<'a>(
         &self,
         rules: &Rules,
         records: impl Iterator<Item = &'a UsageRecord>,
@@ -171,6 +202,7 @@ impl Accruer {
             unparked: Vec::new(),
             bookings: mapped.bookings,
             parkings: mapped.parkings,
+            remap: None,
         }))
     }
 
@@ -207,11 +239,12 @@ impl Accruer {
             unparked,
             bookings: mapped.bookings,
             parkings: mapped.parkings,
+            remap: None,
         }))
     }
 
     /// Gives what is booked the windows that it goes into, beside those of its routes.
-    async fn place(
+    pub(super) async fn place(
         &self,
         rules: &Rules,
         bookings: &mut [Booking],
@@ -317,6 +350,7 @@ impl Rules {
                 transform: route.transform(),
                 quantity: booking.quantity.clone(),
                 cause: booking.cause,
+                corrected_to: CorrectionId::default(),
             });
         }
         for entry in entries {
@@ -327,7 +361,7 @@ impl Rules {
         }
     }
 
-    fn mapping<'a>(
+    pub(super) fn mapping<'a>(
         &'a self,
         imported: &'a HashMap<(ProviderName, CustomerName), AccountName>,
     ) -> Mapping<'a> {
@@ -346,7 +380,7 @@ async fn adopted(
     Ok(routes.into_iter().zip(versions).collect())
 }
 
-fn line(booked: &BookedLine) -> Result<Line, LedgerError> {
+pub(super) fn line(booked: &BookedLine) -> Result<Line, LedgerError> {
     let transform = Transform::of_definition(&booked.definition).ok_or_else(|| {
         LedgerError::Contradiction(format!("unreadable route: {}", booked.definition))
     })?;
@@ -356,6 +390,7 @@ fn line(booked: &BookedLine) -> Result<Line, LedgerError> {
         transform,
         quantity: booked.quantity.clone(),
         cause: booked.cause,
+        corrected_to: booked.corrected_to,
     })
 }
 
@@ -372,7 +407,10 @@ impl Service for Accruer {
             Some(accrual) => Some(accrual),
             None => match self.book_corrections(now).await? {
                 Some(accrual) => Some(accrual),
-                None => self.review_parked(&rules, now).await?,
+                None => match self.review_parked(&rules, now).await? {
+                    Some(accrual) => Some(accrual),
+                    None => self.book_remap(&rules, now).await?,
+                },
             },
         };
         let Some(accrual) = accrual else { return Ok(Step::default()) };

@@ -27,6 +27,53 @@ pub struct Line {
     pub quantity: Quantity,
     /// Why it is there.
     pub cause: (Cause, i64),
+    /// Corrections up to this one are in it already.
+    pub corrected_to: CorrectionId,
+}
+
+/// The lines of a record at one destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Stay<'l> {
+    /// The one that brought it there.
+    pub booked: &'l Line,
+    /// Which balance it is in by now.
+    pub home: &'l BalanceKey,
+}
+
+/// Where a record is at a destination, by its lines there in their order; nothing where a remap
+/// took it away.
+#[must_use]
+pub fn stay<'l>(lines: &[&'l Line]) -> Option<Stay<'l>> {
+    let mut stay = None;
+    for line in lines {
+        match line.cause.0 {
+            Cause::Record | Cause::RemapTo => {
+                stay = Some(Stay { booked: line, home: &line.balance });
+            }
+            Cause::RemapFrom => stay = None,
+            Cause::Transfer => {
+                stay = stay.map(|stay| Stay { home: &line.balance, ..stay });
+            }
+            Cause::Correction | Cause::WriteOff | Cause::Reversal | Cause::Presence => {}
+        }
+    }
+    stay
+}
+
+/// The lines of a record by their destinations, a provider's meter each, in their order.
+#[must_use]
+pub fn by_destination(lines: &[Line]) -> Vec<Vec<&Line>> {
+    let mut destinations: Vec<Vec<&Line>> = Vec::new();
+    for line in lines {
+        let its = |lines: &&mut Vec<&Line>| {
+            lines.first().is_some_and(|first| first.balance.has_destination_of(&line.balance))
+        };
+        match destinations.iter_mut().find(its) {
+            Some(destination) => destination.push(line),
+            None => destinations.push(vec![line]),
+        }
+    }
+    destinations
 }
 
 /// The lines that are missing: for each destination that the record was booked to, what each of its
@@ -42,26 +89,17 @@ pub fn follow(
 ) -> Vec<Booking> {
     let (effects, _) = fold(&entry.record.quantity, corrections.iter().map(|(_, change)| change));
     let mut missing = Vec::new();
-    for booked in lines.iter().filter(|line| line.cause.0 == Cause::Record) {
-        // A destination takes a record once, whichever of its balances the record is moved to.
-        let here = || {
-            lines.iter().filter(|line| {
-                (&line.balance.provider, &line.balance.meter)
-                    == (&booked.balance.provider, &booked.balance.meter)
-            })
-        };
-        let moved = here().rfind(|line| line.cause.0 == Cause::Transfer);
-        let home = &moved.unwrap_or(booked).balance;
-        let so_far: Quantity = here()
-            .filter(|line| match line.cause.0 {
-                Cause::WriteOff | Cause::Reversal | Cause::Presence => true,
-                Cause::Record | Cause::Correction | Cause::Transfer => false,
-            })
-            .map(|line| &line.quantity)
-            .sum();
+    // A destination takes a record once, whichever of its balances the record is moved to.
+    for here in by_destination(lines) {
+        let Some(Stay { booked, home }) = stay(&here) else { continue };
+        let so_far: Quantity =
+            here.iter().filter(|line| !line.cause.0.is_usage()).map(|line| &line.quantity).sum();
         let mut written_off = -&so_far;
         for ((id, _), effect) in corrections.iter().zip(&effects) {
             let Effect::Applied(from, to) = effect else { continue };
+            if *id <= booked.corrected_to {
+                continue;
+            }
             let transform = &booked.transform;
             let fold = transform.aggregate.fold();
             let change = &transform.contribution(to) - &transform.contribution(from);
@@ -69,7 +107,7 @@ pub fn follow(
             // A reading of nothing counts, and does no longer once it is cancelled.
             let ends_nothing = fold == Fold::Last && *to == Standing::Cancelled;
             let says_nothing = change.is_zero() && !ends_nothing;
-            if says_nothing || here().any(|line| line.cause == cause) {
+            if says_nothing || here.iter().any(|line| line.cause == cause) {
                 continue;
             }
             missing.push(line(entry, booked, home, change.clone(), cause, now));
@@ -99,10 +137,6 @@ fn line(
     cause: (Cause, i64),
     now: Timestamp,
 ) -> Booking {
-    let window = home.window;
-    // A window that has ended is corrected at once: a provider cancels an event only for so long.
-    let due_at =
-        if window.end > now { window.end.plus_micros(booked.transform.settle_micros) } else { now };
     Booking {
         position: entry.position,
         route: booked.route,
@@ -111,7 +145,7 @@ fn line(
         quantity,
         cause,
         occurred_at: entry.record.occurred_at,
-        due_at,
+        due_at: booked.transform.due_at(home.window, now),
     }
 }
 

@@ -122,6 +122,14 @@ impl WindowRule {
     }
 }
 
+impl WindowRule {
+    /// The one with this text form.
+    fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Record, Self::Minute, Self::Hour, Self::Day];
+        all.into_iter().find(|rule| rule.as_str() == text)
+    }
+}
+
 impl Aggregate {
     /// Its text form in the configuration.
     #[must_use]
@@ -153,11 +161,27 @@ pub struct Transform {
     pub aggregate: Aggregate,
     /// What a quantity is multiplied with.
     pub scale: Quantity,
+    /// The span summed.
+    pub window: WindowRule,
     /// How long after a window's end, in microseconds, it is posted.
     pub settle_micros: i64,
 }
 
 impl Transform {
+    /// When a balance of this window is posted that something was done to after its record was
+    /// booked. A window that has ended is corrected at once: a provider cancels an event only for
+    /// so long.
+    #[must_use]
+    pub fn due_at(&self, window: Window, now: Timestamp) -> Timestamp {
+        if window.end > now { window.end.plus_micros(self.settle_micros) } else { now }
+    }
+
+    /// Whether a record counts by both alike, in windows of one kind.
+    #[must_use]
+    pub fn counts_like(&self, other: &Self) -> bool {
+        (self.aggregate, &self.scale, self.window) == (other.aggregate, &other.scale, other.window)
+    }
+
     /// What a record that counts so stands for in its balance.
     #[must_use]
     pub fn contribution(&self, standing: &Standing) -> Quantity {
@@ -185,7 +209,9 @@ impl Transform {
             _ => return None,
         };
         let scale = Quantity::parse_unbounded(definition.get("scale")?.as_str()?).ok()?;
-        Some(Self { aggregate, scale, settle_micros: definition.get("settle_micros")?.as_i64()? })
+        let window = WindowRule::parse(definition.get("window")?.as_str()?)?;
+        let settle_micros = definition.get("settle_micros")?.as_i64()?;
+        Some(Self { aggregate, scale, window, settle_micros })
     }
 }
 
@@ -196,6 +222,7 @@ impl Route {
         Transform {
             aggregate: self.aggregate,
             scale: self.scale.clone(),
+            window: self.window,
             settle_micros: self.settle_micros,
         }
     }

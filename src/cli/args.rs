@@ -12,6 +12,7 @@ pub mod generate;
 pub mod check;
 pub mod demo;
 pub mod rejected;
+pub mod remap;
 
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
 /// that both sides agree.
@@ -58,6 +59,9 @@ pub enum Command {
     Cancel(Cancel),
     /// Give records another quantity: one by its name, or all that the flags find.
     Adjust(Adjust),
+    /// Book history as the routes lead by now: show what that changes at providers, and do it once
+    /// that is agreed to.
+    Remap(remap::Remap),
     /// Work with customers' accounts at providers.
     #[command(subcommand)]
     Customers(Customers),
@@ -294,6 +298,26 @@ pub struct Import {
     pub listing: Listing,
 }
 
+/// Flags that find records.
+#[derive(Args, Clone, Debug)]
+pub struct Filter {
+    /// Only records from this source.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only usage of this customer, as the records name it.
+    #[arg(long, value_name = "NAME")]
+    pub customer: Option<String>,
+    /// Only usage of this meter, as the records name it.
+    #[arg(long, value_name = "NAME")]
+    pub meter: Option<String>,
+    /// Only usage of this instant or later.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only usage before this instant.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
 /// Which records are corrected, and how that is asked for.
 #[derive(Args, Clone, Debug)]
 pub struct Chosen {
@@ -311,21 +335,9 @@ pub struct Chosen {
     /// for many records, its name. By default it is made of what the command says.
     #[arg(long, value_name = "NAME")]
     pub id: Option<String>,
-    /// Only records from this source.
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
-    /// Only usage of this customer, as the records name it.
-    #[arg(long, value_name = "NAME")]
-    pub customer: Option<String>,
-    /// Only usage of this meter, as the records name it.
-    #[arg(long, value_name = "NAME")]
-    pub meter: Option<String>,
-    /// Only usage of this instant or later.
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-    /// Only usage before this instant.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    #[command(flatten)]
+    /// What finds them.
+    pub filter: Filter,
     /// Correct what the flags find without asking.
     #[arg(long)]
     pub yes: bool,

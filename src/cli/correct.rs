@@ -13,21 +13,17 @@ use super::args::{Adjust, Cancel, Chosen};
 use super::exit::Exit;
 use super::progress::Progress;
 use super::reading::{self, Reading};
-use super::{page, trace};
+use super::{filter, page, trace};
 use crate::config::Config;
 use crate::domain::correction::{Change, Correction, CorrectionKind, Standing};
 use crate::domain::digest::Fields;
-use crate::domain::names::{
-    CorrectionName, CustomerName, MeterName, NameError, RecordId, SourceName,
-};
+use crate::domain::names::{CorrectionName, NameError, RecordId, SourceName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
-use crate::domain::time::Timestamp;
-use crate::intake::admit::{Written, escaped};
+use crate::intake::admit::escaped;
 use crate::intake::batch::Place;
 use crate::intake::correct::{CorrectionBatch, check_reason};
 use crate::intake::desk::CORRECTIONS_PER_CALL_MAX;
-use crate::intake::instant;
 use crate::ledger::corrections::{FindRecords, RecordFilter};
 use crate::ledger::operator::{OperatorLedger, Trace};
 use crate::store::sqlite::SqliteLedger;
@@ -228,37 +224,13 @@ fn already(chosen: &Chosen, single: &Single) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn filter(chosen: &Chosen) -> anyhow::Result<RecordFilter> {
-    fn name<T>(
-        flag: &str,
-        text: Option<&String>,
-        new: fn(&str) -> Result<T, NameError>,
-    ) -> anyhow::Result<Option<T>> {
-        text.map(|text| new(text).with_context(|| format!("{flag} \"{text}\""))).transpose()
-    }
-    fn time(flag: &str, text: Option<&String>) -> anyhow::Result<Option<Timestamp>> {
-        let Some(text) = text else { return Ok(None) };
-        match instant::read(&Written::Text(text.as_str().into()), None) {
-            Ok(at) => Ok(Some(at)),
-            Err(why) => bail!("{flag} {why}"),
-        }
-    }
-    Ok(RecordFilter {
-        source: name("--source", chosen.source.as_ref(), SourceName::new)?,
-        customer: name("--customer", chosen.customer.as_ref(), CustomerName::new)?,
-        meter: name("--meter", chosen.meter.as_ref(), MeterName::new)?,
-        from: time("--from", chosen.from.as_ref())?,
-        until: time("--until", chosen.until.as_ref())?,
-    })
-}
-
 async fn many(
     config: &Config,
     chosen: &Chosen,
     ledger: SqliteLedger,
     wish: Wish,
 ) -> anyhow::Result<Exit> {
-    let filter = filter(chosen)?;
+    let filter = filter::read(&chosen.filter)?;
     let reason = chosen.reason.trim().to_owned();
     let id = match &chosen.id {
         Some(id) => {

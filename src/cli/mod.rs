@@ -41,6 +41,8 @@ mod import;
 mod socket;
 mod customers;
 mod correct;
+mod filter;
+mod remap;
 mod generate;
 
 /// Parses the arguments, does what they ask, and answers what the process exits with.
@@ -83,6 +85,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Import(asked) => block_on(import::import(&asked)),
         Command::Cancel(asked) => block_on(correct::cancel(&asked)),
         Command::Adjust(asked) => block_on(correct::adjust(&asked)),
+        Command::Remap(asked) => block_on(remap::remap(&asked)),
         Command::Customers(Customers::Import(asked)) => block_on(customers::import(&asked)),
         Command::Generate(Generate::Unit(asked)) => generate::unit(&asked),
         Command::Generate(Generate::Completions(asked)) => generate::completions(&asked),

@@ -333,6 +333,7 @@ fn rooms(
         gate: gate.clone(),
         corrections: ledger.clone(),
         rejected: ledger.clone(),
+        remaps: ledger.clone(),
         ledger: ledger.clone(),
         metrics: metrics.clone(),
         readiness,

@@ -11,6 +11,7 @@ pub mod watchdog;
 pub mod providers;
 pub mod reporting;
 mod cutover;
+pub mod remapping;
 mod following;
 mod housekeeping;
 pub mod silence;

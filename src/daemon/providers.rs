@@ -1,6 +1,7 @@
 //! Provider instances, made of their settings. Here: the one place that chooses among the rooms of
 //! providers. Never here: what is done with an instance. Read next: [`super::assemble`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Account, Config, Reports};
@@ -107,4 +108,11 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
         all.push(Instance::of(config, events, None, site));
     }
     Ok(all)
+}
+
+/// What the accounts of each provider instance of a config start with, where they have one form.
+#[must_use]
+pub fn account_prefixes(config: &Config) -> HashMap<ProviderName, &'static str> {
+    let names = config.stripe.iter().map(|account| &account.provider.name);
+    names.map(|name| (name.clone(), stripe::settings::ACCOUNT_PREFIX)).collect()
 }

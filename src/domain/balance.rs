@@ -48,6 +48,13 @@ impl BalanceKey {
     pub fn place(&self) -> Place {
         (self.provider.clone(), self.account.clone(), self.meter.clone())
     }
+
+    /// Whether the same provider instance counts it by the same meter, for whomever. No record goes
+    /// to such a destination twice.
+    #[must_use]
+    pub fn has_destination_of(&self, other: &Self) -> bool {
+        (&self.provider, &self.meter) == (&other.provider, &other.meter)
+    }
 }
 
 /// What the provider should hold for one destination, and what it was told.

@@ -52,6 +52,24 @@ closed! {
         Presence = "presence",
         /// It went to another balance: a line in each, which sum to nothing.
         Transfer = "transfer",
+        /// The routes lead elsewhere by now, or nowhere: a person had history mapped anew.
+        RemapFrom = "remap_from",
+        /// The routes lead here by now, or make another quantity of it.
+        RemapTo = "remap_to",
+    }
+}
+
+impl Cause {
+    /// Whether such a line is of usage that came, changed or went elsewhere. The others are of what
+    /// a person decided not to tell, and what became of that.
+    #[must_use]
+    pub const fn is_usage(self) -> bool {
+        match self {
+            Self::Record | Self::Correction | Self::Transfer | Self::RemapFrom | Self::RemapTo => {
+                true
+            }
+            Self::WriteOff | Self::Reversal | Self::Presence => false,
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Touch {
     pub cause: Cause,
     /// Whether it is of a correction that cancels.
     pub cancels: bool,
-    /// Whether it is of a transfer that takes the record away.
+    /// Whether it takes the record away: of a transfer, or of a remap.
     pub leaves: bool,
 }
 
@@ -73,7 +73,7 @@ impl Share {
             // What it counts with is another quantity; whether it counts is as before.
             Cause::Correction | Cause::Reversal => {}
             Cause::WriteOff => self.counts_at_zero = false,
-            Cause::Transfer => {
+            Cause::Transfer | Cause::RemapFrom | Cause::RemapTo => {
                 (self.counts_at_zero, self.has_left) = (!touch.leaves, touch.leaves);
             }
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 
 use super::LedgerError;
+use super::remap::{OpenRemap, RemapStep};
 use crate::domain::balance::{BalanceKey, Place};
 use crate::domain::correction::{Cause, Change, CorrectionId};
 use crate::domain::fold::Fold;
@@ -118,6 +119,8 @@ pub struct BookedLine {
     pub quantity: Quantity,
     /// Why it is there, and the number of what caused it.
     pub cause: (Cause, i64),
+    /// Corrections up to this one are in it already; none but in the line of a remap.
+    pub corrected_to: CorrectionId,
 }
 
 /// The corrections past accrual's watermark of corrections.
@@ -176,6 +179,8 @@ pub struct Accrual {
     pub parkings: Vec<Parking>,
     /// Who was heard in the entries that were consumed, of which cadences are learned.
     pub hearings: Vec<Hearing>,
+    /// How far a remap went.
+    pub remap: Option<RemapStep>,
 }
 
 /// What a step of accrual did.
@@ -202,6 +207,12 @@ pub trait AccrualLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<RouteVersionId>, LedgerError>;
 
+    /// The routes that are in force, each with the number of its version.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn routes_in_force(&self) -> Result<Vec<(RouteDefinition, RouteVersionId)>, LedgerError>;
+
     /// At most `limit` entries of the journal past accrual's watermark.
     ///
     /// # Errors
@@ -220,6 +231,12 @@ pub trait AccrualLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn uncorrected(&self, limit: u32) -> Result<CorrectionsPage, LedgerError>;
+
+    /// The oldest remap that is not done, with at most `limit` of its next records.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn open_remap(&self, limit: u32) -> Result<Option<OpenRemap>, LedgerError>;
 
     /// The imported accounts, at `provider`, of those of `customers` that have one.
     ///
@@ -253,11 +270,11 @@ pub trait AccrualLedger: Send + Sync {
         places: &[Place],
     ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError>;
 
-    /// Books, parks, learns who was heard, and moves the watermark. A record is booked to a
-    /// provider's meter at most once for ever: the schema holds it.
+    /// Books, parks, learns who was heard, and moves the watermark, or a remap on. A record is
+    /// booked to a provider's meter at most once for ever: the schema holds it.
     ///
     /// # Errors
-    /// Then nothing was changed. [`LedgerError::Contradiction`] when the watermark is not where the
-    /// step read it.
+    /// Then nothing was changed. [`LedgerError::Contradiction`] when the watermark, or the remap,
+    /// is not where the step read it.
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError>;
 }

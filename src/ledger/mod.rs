@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod report;
 pub mod operator;
 pub mod corrections;
+pub mod remap;
 pub mod holds;
 pub mod rejected;
 pub mod notices;

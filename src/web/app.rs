@@ -17,12 +17,13 @@ use super::auth::Callers;
 use super::holds::{self, Holds};
 use super::reconcile::{self, Reports};
 use super::webhooks::{self, Refusals, Webhooks};
-use super::{answer, corrections, health, operator, rejected, trace, usage};
+use super::{answer, corrections, health, operator, rejected, remaps, trace, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
 use crate::ledger::intake::CorrectionLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::rejected::RejectedLedger;
+use crate::ledger::remap::RemapLedger;
 use crate::service::Bell;
 use crate::service::changing::Changing;
 use crate::telemetry::metrics::Metrics;
@@ -45,6 +46,8 @@ pub struct Rooms {
     pub corrections: Arc<dyn CorrectionLedger>,
     /// The ledger, for what was rejected.
     pub rejected: Arc<dyn RejectedLedger>,
+    /// The ledger, for history that is booked anew.
+    pub remaps: Arc<dyn RemapLedger>,
     /// The ledger, for the operator.
     pub ledger: Arc<dyn OperatorLedger>,
     /// Where requests and records are counted.
@@ -113,6 +116,7 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/rejected/resubmit", post(rejected::resubmit))
             .route("/v1/rejected/dismiss", post(rejected::dismiss))
             .route("/v1/customers", post(operator::customers))
+            .route("/v1/remaps", post(remaps::begin))
             .route("/v1/held", post(holds::resolve))
             .route("/v1/caught-up", post(holds::caught_up))
             .route("/v1/reconcile", post(reconcile::take))

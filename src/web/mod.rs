@@ -20,6 +20,7 @@ pub mod holds;
 pub mod reconcile;
 pub mod standing;
 pub mod rejected;
+pub mod remaps;
 pub mod corrections;
 pub mod trace;
 pub mod webhooks;

@@ -18,6 +18,7 @@ mod importing;
 mod listings;
 mod reconciling;
 mod rejecting;
+mod remapping;
 
 /// A config with one account and two routes, whose secret is nowhere, as in an operator's shell.
 const CONFIG: &str = r#"

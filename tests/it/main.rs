@@ -53,6 +53,7 @@ mod reconcile;
 mod ledger_properties;
 /// What once went wrong: one directed test a fault.
 mod regressions;
+mod remap;
 /// The stand-in for Stripe, held to the rules of the one it stands in for.
 mod sandbox;
 /// The stand-in for Chargebee, likewise.

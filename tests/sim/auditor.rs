@@ -126,6 +126,9 @@ pub(crate) struct Auditor {
     standing: BTreeMap<(i64, i64), Amount>,
     /// What the lines of usage of before a cutover come to.
     before: Before,
+    /// What records stood for where a remap took them from, also in a ledger that is lost now: by
+    /// meter, account and balance.
+    once_booked: Vec<(String, String, i64, Amount)>,
 }
 
 impl Auditor {
@@ -162,6 +165,7 @@ impl Auditor {
             few: BTreeSet::new(),
             standing: BTreeMap::new(),
             before: Before::new(),
+            once_booked: Vec::new(),
         }
     }
 
@@ -170,12 +174,16 @@ impl Auditor {
     pub(crate) fn rolled_back(&mut self) {
         let new = Self::new(self.stage.clone(), self.path.clone());
         let old = std::mem::replace(self, new);
+        // Where the lost ledger had booked records anew is not known to this one.
+        let anew = old.booked.values().filter(|_| !old.once_booked.is_empty());
+        self.once_booked = anew.map(|line| old.at_most(line)).collect();
         self.sent = old.sent;
         self.routes = old.routes;
         self.leaves_to_people = old.leaves_to_people;
         self.asked = old.asked;
         self.decided = old.decided;
         self.widened_from = old.widened_from;
+        self.once_booked.extend(old.once_booked);
     }
 
     /// Takes note of a route that is or was configured.

@@ -108,6 +108,8 @@ classes! {
     OlderLedger = "older-ledger",
     /// The configured routes change.
     Routes = "routes-change",
+    /// History is booked as the changed routes lead.
+    Remap = "history-remapped",
     /// A customer's account is imported late.
     AccountLate = "account-imported-late",
     /// A webhook never comes.

@@ -2,9 +2,12 @@
 //! of the ledger, and putting one back. Never here: whether that was justified (see
 //! [`crate::auditor`]). Read next: [`crate::scenario`].
 
+use tallyd::domain::record::Position;
 use tallyd::domain::resolution::{ItemName, Verdict};
+use tallyd::ledger::corrections::RecordFilter;
 use tallyd::ledger::holds::{CaughtUp, Decision, HoldsLedger as _, Resolution};
 use tallyd::ledger::operator::{HeldItem, OperatorLedger as _};
+use tallyd::ledger::remap::{RemapLedger as _, RemapWish};
 use tallyd::service::StepError;
 use tallyd::store::sqlite::backup;
 
@@ -102,6 +105,20 @@ impl World {
         let patient = now > touched + PATIENCE;
         let verdict = if self.chance.one_in(3) { Verdict::WriteOff } else { Verdict::NotBilled };
         (patient || !event.ambiguous).then_some(verdict)
+    }
+
+    /// A person has all history booked as the routes lead by now.
+    pub(crate) async fn remap(&mut self) {
+        let Some(process) = &self.process else { return };
+        let (ledger, now) = (process.ports.inner.clone(), self.stage.now());
+        let filter = RecordFilter::default();
+        let seen = ledger.remappable(&filter, Position(0), 1).await;
+        let mapping = seen.expect("the ledger can be read").mapping;
+        let (why, who) = ("the routes were wrong".to_owned(), PERSON.to_owned());
+        let wish = RemapWish { filter, mapping, to: Position(i64::MAX), why, who };
+        let begun = ledger.begin_remap(&wish, now).await.expect("the ledger takes a wish");
+        self.note(format!("remap: {begun:?}"));
+        self.stage.scene().reach("remap asked for");
     }
 
     /// Whether there is a copy of the ledger.

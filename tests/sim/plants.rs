@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::answer::{Outcome, OutcomeKind};
 use tallyd::domain::balance::Place;
-use tallyd::domain::correction::{Correction, CorrectionId};
+use tallyd::domain::correction::{Cause, Correction, CorrectionId};
 use tallyd::domain::cutover::{Mode, Telling};
 use tallyd::domain::names::{AccountName, ProviderMeter, ProviderName, RecordId};
 use tallyd::domain::provider_facts::ClockReading;
@@ -135,6 +135,8 @@ plants! {
     ShadowLeaks = "shadow-leaks",
     /// Windows go on where another program's telling ends.
     UncutAtBillFrom = "uncut-at-bill-from",
+    /// What a remap brings elsewhere stays where it was, too.
+    RemapLeavesCopies = "remap-leaves-copies",
     /// What was tried before a cutover was known is tried again.
     BillFromStopsNothing = "bill-from-stops-nothing",
 }
@@ -226,6 +228,9 @@ impl Planted {
             && self.stage.scene().faults.stream(Class::CrashBefore).one_in(8)
         {
             accrual.bookings.clear();
+        }
+        if self.is(Plant::RemapLeavesCopies) {
+            accrual.bookings.retain(|booking| booking.cause.0 != Cause::RemapFrom);
         }
         accrual
     }

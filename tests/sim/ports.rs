@@ -36,6 +36,7 @@ use tallyd::ledger::reconcile::{
     Comparison, Concluded, LaneEvent, LaneId, LaneQuestion, ReadCalls, ReconcileLedger,
     UnprovenLane, Untold,
 };
+use tallyd::ledger::remap::OpenRemap;
 use tallyd::store::sqlite::SqliteLedger;
 
 use crate::faults::Class;
@@ -251,6 +252,10 @@ impl AccrualLedger for Ports {
         self.writing("adopt_routes", self.inner.adopt_routes(routes, now)).await
     }
 
+    async fn routes_in_force(&self) -> Result<Vec<(RouteDefinition, RouteVersionId)>, LedgerError> {
+        self.inner.routes_in_force().await
+    }
+
     async fn unaccrued(&self, limit: u32) -> Result<JournalPage, LedgerError> {
         self.reading("unaccrued", self.inner.unaccrued(limit)).await
     }
@@ -261,6 +266,15 @@ impl AccrualLedger for Ports {
 
     async fn uncorrected(&self, limit: u32) -> Result<CorrectionsPage, LedgerError> {
         self.reading("uncorrected", self.inner.uncorrected(limit)).await
+    }
+
+    async fn open_remap(&self, limit: u32) -> Result<Option<OpenRemap>, LedgerError> {
+        let open = self.inner.open_remap(limit).await?;
+        match open {
+            // Nothing was asked for: no draw of any fault moves for it.
+            None => Ok(None),
+            Some(open) => self.reading("open_remap", async { Ok(Some(open)) }).await,
+        }
     }
 
     async fn imported_accounts(

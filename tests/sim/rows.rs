@@ -35,6 +35,8 @@ pub(crate) struct Line {
     pub(crate) cause_id: i64,
     /// Whether a cutover wrote it off.
     pub(crate) by_bill_from: bool,
+    /// The corrections that it has in it, where a remap made it.
+    pub(crate) corrected_to: i64,
 }
 
 /// A correction.
@@ -269,7 +271,9 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
     let query = "SELECT k.id, k.record_position, k.route_version_id, k.balance_id, d.meter, \
         b.account, b.window_start, b.window_end, k.quantity, k.cause, k.cause_id, \
         k.cause = 'write_off' AND EXISTS (SELECT 1 FROM resolution AS r WHERE r.id = k.cause_id \
-        AND r.who LIKE 'policy:bill_from=%') AS by_bill_from FROM booking AS k \
+        AND r.who LIKE 'policy:bill_from=%') AS by_bill_from, \
+        coalesce(s.corrected_to, 0) AS corrected_to FROM booking AS k \
+        LEFT JOIN remap_step AS s ON k.cause = 'remap_to' AND s.id = k.cause_id \
         JOIN balance AS b ON b.id = k.balance_id JOIN destination AS d ON d.id = k.destination_id \
         WHERE k.id > ?1 ORDER BY k.id";
     let found = sqlx::query(query).bind(after).fetch_all(ledger).await?;
@@ -286,6 +290,7 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
         cause: row.get("cause"),
         cause_id: row.get("cause_id"),
         by_bill_from: row.get::<i64, _>("by_bill_from") == 1,
+        corrected_to: row.get("corrected_to"),
     };
     Ok(found.iter().map(line).collect())
 }

@@ -218,6 +218,9 @@ async fn weather(world: &mut World) {
         );
         let routes = world.with_late(routes);
         world.reconfigure(routes).await;
+        if struck(world, Class::Remap, 2) {
+            world.remap().await;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::accrual::route::Aggregate;
+use crate::accrual::route::{Aggregate, WindowRule};
 use crate::domain::names::{
     AccountName, CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, SourceName,
 };
@@ -32,7 +32,7 @@ fn entry(quantity: Quantity) -> JournalRecord {
 }
 
 fn transform(aggregate: Aggregate, scale: &str) -> Transform {
-    Transform { aggregate, scale: quantity(scale), settle_micros: 7 }
+    Transform { aggregate, scale: quantity(scale), window: WindowRule::Hour, settle_micros: 7 }
 }
 
 /// The line of the record itself, in the balance of `meter`.
@@ -51,6 +51,7 @@ fn booked(meter: &str, transform: Transform, quantity: Quantity) -> Line {
         quantity: transform.contribution(&standing),
         transform,
         cause: (Cause::Record, 0),
+        corrected_to: CorrectionId::default(),
     }
 }
 
@@ -61,6 +62,7 @@ fn as_line(booking: &Booking, transform: Transform) -> Line {
         transform,
         quantity: booking.quantity.clone(),
         cause: booking.cause,
+        corrected_to: CorrectionId::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::billing::bounds_of;
 use super::corrections::{corrections_page, place};
+use super::remap::{go_on, open_remap};
 use super::running::{Line, append_lines, newest_line, open_balances};
 use super::silence::learn;
 use super::{SqliteLedger, begin, commit, sql};
@@ -25,6 +26,7 @@ use crate::ledger::accrual::{
     ParkedPage, ParkedRecord, RouteDefinition, RouteVersionId,
 };
 use crate::ledger::posting::PostingLedger as _;
+use crate::ledger::remap::OpenRemap;
 use crate::store::codec::{Columns, ledger_error, usage_record};
 
 #[async_trait]
@@ -74,6 +76,20 @@ impl AccrualLedger for SqliteLedger {
                 versions.get(route.name.as_str()).copied().ok_or_else(|| {
                     LedgerError::Contradiction(format!("route \"{}\" was not adopted", route.name))
                 })
+            })
+            .collect()
+    }
+
+    async fn routes_in_force(&self) -> Result<Vec<(RouteDefinition, RouteVersionId)>, LedgerError> {
+        let rows = sqlx::query(sql!("routes_in_force"))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        rows.iter()
+            .map(|row| {
+                let name = row.name("name", RouteName::new)?;
+                let definition = RouteDefinition { name, definition: row.text("definition")? };
+                Ok((definition, RouteVersionId(row.integer("id")?)))
             })
             .collect()
     }
@@ -130,6 +146,11 @@ impl AccrualLedger for SqliteLedger {
         corrections_page(&mut reader, &place, limit).await
     }
 
+    async fn open_remap(&self, limit: u32) -> Result<Option<OpenRemap>, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        open_remap(&mut reader, limit).await
+    }
+
     async fn imported_accounts(
         &self,
         provider: &ProviderName,
@@ -183,6 +204,9 @@ impl AccrualLedger for SqliteLedger {
         }
         end_parkings(&mut transaction, &accrual).await?;
         park(&mut transaction, &accrual, now).await?;
+        if let Some(step) = &accrual.remap {
+            go_on(&mut transaction, step, now).await?;
+        }
         book(&mut transaction, &accrual.bookings, now).await?;
         learn(&mut transaction, &accrual.hearings).await?;
         commit(transaction).await?;

@@ -20,7 +20,8 @@ use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
-    BookedLine, CorrectedRecord, Corrections, CorrectionsPage, MappingVersion, RouteVersionId,
+    BookedLine, CorrectedRecord, Corrections, CorrectionsPage, JournalRecord, MappingVersion,
+    RouteVersionId,
 };
 use crate::ledger::intake::{CorrectionAdmission, CorrectionLedger};
 use crate::store::codec::{Columns, ledger_error};
@@ -216,7 +217,7 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, LedgerError> {
 pub(super) struct Place {
     pub(super) watermark: Position,
     pub(super) mapping: MappingVersion,
-    corrections: CorrectionId,
+    pub(super) corrections: CorrectionId,
     any_corrections: bool,
 }
 
@@ -282,6 +283,16 @@ pub(super) async fn corrections_page(
         .await
         .map_err(ledger_error)?;
     let entries: Vec<_> = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+    page.records = with_lines(reader, place, entries).await?;
+    Ok(page)
+}
+
+/// Records with their corrections, and the lines that balances have of them.
+pub(super) async fn with_lines(
+    reader: &mut SqliteConnection,
+    place: &Place,
+    entries: Vec<JournalRecord>,
+) -> Result<Vec<CorrectedRecord>, LedgerError> {
     let positions: Vec<i64> = entries.iter().map(|entry| entry.position.0).collect();
     let mut corrections = place.corrections_of(reader, &positions).await?;
     let rows = sqlx::query(sql!("booked_lines"))
@@ -293,7 +304,7 @@ pub(super) async fn corrections_page(
     for row in &rows {
         lines.entry(Position(row.integer("position")?)).or_default().push(booked_line(row)?);
     }
-    page.records = entries
+    let with_lines = entries
         .into_iter()
         .map(|entry| CorrectedRecord {
             corrections: corrections.remove(&entry.position).unwrap_or_default(),
@@ -301,7 +312,7 @@ pub(super) async fn corrections_page(
             entry,
         })
         .collect();
-    Ok(page)
+    Ok(with_lines)
 }
 
 fn booked_line(row: &SqliteRow) -> Result<BookedLine, LedgerError> {
@@ -311,5 +322,6 @@ fn booked_line(row: &SqliteRow) -> Result<BookedLine, LedgerError> {
         definition: row.text("definition")?,
         quantity: row.quantity("quantity")?,
         cause: (row.member("cause", Cause::parse)?, row.integer("cause_id")?),
+        corrected_to: CorrectionId(row.integer("corrected_to")?),
     })
 }

@@ -30,6 +30,7 @@ mod report;
 mod recovery;
 mod rejected;
 mod rejections;
+mod remap;
 mod reserve;
 mod resolve;
 mod running;

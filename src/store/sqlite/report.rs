@@ -12,7 +12,6 @@ use super::reconcile::keep_comparison;
 use super::shares::{lines_of, shares};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::BalanceId;
-use crate::domain::correction::Cause;
 use crate::domain::drift::{DriftKind, Role};
 use crate::domain::fold::{Fold, Share};
 use crate::domain::names::{AccountName, InvoiceId, ProviderMeter, ProviderName};
@@ -320,10 +319,7 @@ impl SqliteLedger {
         }
         let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
         let lines = lines_of(&mut reader, balance).await?;
-        let used = lines.iter().filter(|line| match line.touch.cause {
-            Cause::Record | Cause::Correction | Cause::Transfer => true,
-            Cause::WriteOff | Cause::Reversal | Cause::Presence => false,
-        });
+        let used = lines.iter().filter(|line| line.touch.cause.is_usage());
         let used: Vec<Share> = shares(used).into_values().collect();
         Ok(&fold.of(&used).unwrap_or_default() - accrued)
     }

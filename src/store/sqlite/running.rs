@@ -132,7 +132,9 @@ impl Running {
                 | Cause::WriteOff
                 | Cause::Reversal
                 | Cause::Presence
-                | Cause::Transfer,
+                | Cause::Transfer
+                | Cause::RemapFrom
+                | Cause::RemapTo,
             ) => self.stale = true,
         }
     }

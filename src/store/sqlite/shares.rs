@@ -41,7 +41,8 @@ pub(super) async fn lines_of(
         .map(|row| {
             let (id, cause) = (row.integer("id")?, row.member("cause", Cause::parse)?);
             // Of the two lines of a transfer the one that takes is made first, and names the other.
-            let leaves = cause == Cause::Transfer && row.integer("cause_id")? > id;
+            let leaves = cause == Cause::RemapFrom
+                || (cause == Cause::Transfer && row.integer("cause_id")? > id);
             Ok(StoredLine {
                 id,
                 position: row.integer("record_position")?,

@@ -243,13 +243,7 @@ async fn records(
         record.written.whole = record.share.quantity.clone();
         let is_meant = meant.from < line.id && line.id <= meant.to;
         // What was written off before, or came back, was not told by what is decided now.
-        let is_usage = match line.touch.cause {
-            Cause::Record | Cause::Correction => true,
-            Cause::WriteOff | Cause::Reversal | Cause::Presence => false,
-            // Usage came to this balance, or left it again.
-            Cause::Transfer => true,
-        };
-        if !is_usage {
+        if !line.touch.cause.is_usage() {
             continue;
         }
         let Written { before, meant: of_meant, usage, covered, .. } = &mut record.written;

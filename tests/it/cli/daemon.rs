@@ -54,6 +54,7 @@ impl Daemon {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
             rejected: ledger.clone(),
+            remaps: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness,

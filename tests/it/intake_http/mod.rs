@@ -8,6 +8,7 @@ mod corrections;
 mod forgeries;
 mod operator;
 mod rejected;
+mod remaps;
 mod webhooks;
 mod world;
 

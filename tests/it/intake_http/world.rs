@@ -359,6 +359,7 @@ impl World {
             gate: Arc::new(gate),
             corrections: ledger.clone(),
             rejected: ledger.clone(),
+            remaps: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness: ready,

@@ -233,13 +233,11 @@ impl Auditor {
         place: &(String, String),
         holds: Amount,
     ) -> Result<(), Violation> {
-        let here =
-            self.booked.iter().filter(|(_, line)| line.meter == place.0 && line.account == place.1);
-        let most = here.map(|((position, _), line)| {
-            let (id, said) = &self.journal[position];
-            self.contribution(line, Some(self.most(id, said.quantity)))
-        });
-        let most: Amount = most.sum();
+        // What is to be taken back may be there still, beside what was told instead.
+        let booked = self.booked.values().map(|line| self.at_most(line));
+        let here = booked.chain(self.once_booked.iter().cloned());
+        let here = here.filter(|(meter, account, ..)| (meter, account) == (&place.0, &place.1));
+        let most: Amount = here.map(|(.., most)| most).sum();
         if holds > most {
             return violated("billed-once", format!("{place:?}: {holds} of {most} is billed"));
         }

@@ -28,6 +28,12 @@ impl Auditor {
         corrections.fold(Some(quantity), corrected)
     }
 
+    /// What the record counted with after its corrections up to this number.
+    pub(super) fn standing_at(&self, record: &str, quantity: Amount, id: i64) -> Counts {
+        let corrections = self.corrections.get(record).into_iter().flatten();
+        corrections.filter(|each| each.id <= id).fold(Some(quantity), corrected)
+    }
+
     /// What the record counted with before its correction number `id`, and after it.
     pub(super) fn step(&self, record: &str, quantity: Amount, id: i64) -> Option<(Counts, Counts)> {
         let mut counts = Some(quantity);

@@ -54,6 +54,12 @@ impl Auditor {
         Ok(())
     }
 
+    /// Whether usage of a balance was given away, or taken away by a remap.
+    fn was_changed(&self, balance: i64) -> bool {
+        self.parted.contains(&balance)
+            || self.once_booked.iter().any(|(_, _, id, _)| *id == balance)
+    }
+
     fn balance_hold_is_justified(&self, balance: &Balance, read: &Rows) -> Result<(), Violation> {
         let Some(reason) = &balance.hold else { return Ok(()) };
         let (meter, _, accrued) = &self.balances[&balance.id];
@@ -84,7 +90,7 @@ impl Auditor {
                 "nothing is to be taken back"
             }
             "below_zero" | "correction_policy" | "cannot_lower"
-                if self.corrections.is_empty() && !level && !self.parted.contains(&balance.id) =>
+                if self.corrections.is_empty() && !level && !self.was_changed(balance.id) =>
             {
                 "nothing was corrected"
             }

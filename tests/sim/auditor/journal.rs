@@ -143,6 +143,11 @@ impl Auditor {
                 let said = said.clone();
                 return self.transfer(line, &said, span);
             }
+            "remap_from" => Some(Amount::ZERO - self.held_at(line)),
+            "remap_to" => {
+                let counts = self.standing_at(id, said.quantity, line.corrected_to);
+                Some(self.contribution(line, counts))
+            }
             // What people write off, and what is taken back of that, is theirs to decide.
             _ => {
                 self.stage.scene().reach(format!("line {}", line.cause));
@@ -152,7 +157,16 @@ impl Auditor {
         if !right || due != Some(line.quantity) {
             return self.wrong(id, line, route);
         }
-        if line.cause == "record" {
+        if line.cause == "remap_from" {
+            self.stage.scene().reach("record remapped");
+            let Some(was) = self.booked.remove(&(line.record, line.meter.clone())) else {
+                let what = format!("record {} is not at {} to be taken", line.record, line.meter);
+                return violated("booked-once", what);
+            };
+            let (meter, account, _, most) = self.at_most(&was);
+            self.once_booked.push((meter, account, line.balance, most));
+        }
+        if matches!(line.cause.as_str(), "record" | "remap_to") {
             let before = self.booked.insert((line.record, line.meter.clone()), line.clone());
             if before.is_some() {
                 let what = format!("record {} is booked twice to {}", line.record, line.meter);
@@ -162,6 +176,22 @@ impl Auditor {
         let followed = self.followed.entry((line.record, line.balance)).or_default();
         *followed = *followed + line.quantity;
         Ok(())
+    }
+
+    /// The most that a record may ever have stood for where a line booked it.
+    pub(super) fn at_most(&self, line: &Line) -> (String, String, i64, Amount) {
+        let (id, said) = &self.journal[&line.record];
+        let most = self.contribution(line, Some(self.most(id, said.quantity)));
+        (line.meter.clone(), line.account.clone(), line.balance, most)
+    }
+
+    /// What a record stands for at the meter of `line`, in all windows.
+    fn held_at(&self, line: &Line) -> Amount {
+        let balances = self.followed.range((line.record, 0)..(line.record + 1, 0));
+        let of_meter = balances.filter(|((_, balance), _)| {
+            self.balances.get(balance).is_some_and(|(meter, ..)| *meter == line.meter)
+        });
+        of_meter.map(|(_, amount)| *amount).sum()
     }
 
     /// Whether a line changes what a transfer brought.

@@ -53,6 +53,8 @@ impl Auditor {
                 let comes = line.cause_id < line.id;
                 (share.reads, share.was_used) = (comes, comes);
             }
+            "remap_from" => (share.reads, share.was_used) = (false, false),
+            "remap_to" => (share.reads, share.was_used) = (true, true),
             "write_off" => share.reads = false,
             "presence" => share.reads = true,
             _ => {}

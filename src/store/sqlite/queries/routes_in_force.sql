@@ -1,1 +1,1 @@
-SELECT id, name FROM route_version WHERE retired_at IS NULL
+SELECT id, name, definition FROM route_version WHERE retired_at IS NULL

@@ -1,0 +1,37 @@
+//! What a person may type of `remap`. Here: its flags, exactly as typed. Never here: what they do,
+//! I/O. Read next: [`crate::cli`].
+
+use clap::Args;
+
+use super::{Filter, Listing};
+
+/// Flags of `remap`.
+#[derive(Args, Clone, Debug)]
+pub struct Remap {
+    #[command(flatten)]
+    /// Which records; all of them without any flag.
+    pub filter: Filter,
+    /// Why: kept with the remap, for whoever reads the books.
+    #[arg(long, value_name = "TEXT", required_unless_present_any = ["preview", "list"])]
+    pub why: Option<String>,
+    /// Remap without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// Show what would change, and change nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub preview: bool,
+    /// One line per window, instead of one per account and meter.
+    #[arg(long)]
+    pub by_window: bool,
+    /// List the newest remaps and how far each is, and change nothing.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "yes", "preview", "why", "by_window", "source", "customer", "meter", "from", "until",
+        ]
+    )]
+    pub list: bool,
+    #[command(flatten)]
+    /// The listing's flags.
+    pub listing: Listing,
+}

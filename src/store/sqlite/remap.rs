@@ -1,0 +1,188 @@
+//! Remaps: history that is booked as the routes lead by now. Here: what was asked for, how far it
+//! is, and the records that come next. Never here: what becomes of them (`accrual::remap`), their
+//! lines ([`super::accrual`]). Read next: [`super::corrections`].
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::accrual::journal_record;
+use super::corrections::{Place, place, with_lines};
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::names::{CustomerName, MeterName, SourceName};
+use crate::domain::record::Position;
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::accrual::MappingVersion;
+use crate::ledger::corrections::RecordFilter;
+use crate::ledger::remap::{
+    OpenRemap, RemapBegun, RemapEnd, RemapId, RemapLedger, RemapPage, RemapStatus, RemapStep,
+    RemapWish,
+};
+use crate::store::codec::{Columns, ledger_error};
+
+#[async_trait]
+impl RemapLedger for SqliteLedger {
+    async fn remappable(
+        &self,
+        filter: &RecordFilter,
+        after: Position,
+        limit: u32,
+    ) -> Result<RemapPage, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        let place = place(&mut reader).await?;
+        let end = place.watermark;
+        page(&mut reader, &place, filter, (after, end), limit).await
+    }
+
+    async fn begin_remap(
+        &self,
+        wish: &RemapWish,
+        now: Timestamp,
+    ) -> Result<RemapBegun, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let restoration = sqlx::query(sql!("ledger_restoration"))
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let restored = restoration.maybe_time("restored_at")?;
+        if restored.is_some() && restoration.maybe_time("caught_up_at")?.is_none() {
+            return Ok(RemapBegun::Restored);
+        }
+        if place(&mut transaction).await?.mapping != wish.mapping {
+            return Ok(RemapBegun::Outdated);
+        }
+        let RecordFilter { source, customer, meter, from, until } = &wish.filter;
+        let row = sqlx::query(sql!("remap_begin"))
+            .bind(source.as_ref().map(SourceName::as_str))
+            .bind(customer.as_ref().map(CustomerName::as_str))
+            .bind(meter.as_ref().map(MeterName::as_str))
+            .bind(from.map(Timestamp::micros))
+            .bind(until.map(Timestamp::micros))
+            .bind(wish.mapping.0)
+            .bind(wish.to.0)
+            .bind(&wish.why)
+            .bind(&wish.who)
+            .bind(now.micros())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let id = RemapId(row.integer("id")?);
+        commit(transaction).await?;
+        Ok(RemapBegun::Begun(id))
+    }
+
+    async fn remaps(&self, limit: u32) -> Result<Vec<RemapStatus>, LedgerError> {
+        let rows = sqlx::query(sql!("remaps"))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        rows.iter().map(status).collect()
+    }
+}
+
+fn status(row: &SqliteRow) -> Result<RemapStatus, LedgerError> {
+    Ok(RemapStatus {
+        id: RemapId(row.integer("id")?),
+        who: row.text("who")?,
+        why: row.text("why")?,
+        asked_at: row.time("asked_at")?,
+        at: Position(row.integer("at")?),
+        to: Position(row.integer("to_position")?),
+        changed: row.integer("changed")?,
+        left_alone: row.integer("left_alone")?,
+        ended: row.maybe_member("ended", RemapEnd::parse)?,
+    })
+}
+
+/// The oldest remap that is not done, with its next records.
+pub(super) async fn open_remap(
+    reader: &mut SqliteConnection,
+    limit: u32,
+) -> Result<Option<OpenRemap>, LedgerError> {
+    let row =
+        sqlx::query(sql!("remap_open")).fetch_optional(&mut *reader).await.map_err(ledger_error)?;
+    let Some(row) = row else { return Ok(None) };
+    let filter = RecordFilter {
+        source: row.maybe_name("source", SourceName::new)?,
+        customer: row.maybe_name("customer", CustomerName::new)?,
+        meter: row.maybe_name("meter", MeterName::new)?,
+        from: row.maybe_time("from_at")?,
+        until: row.maybe_time("until_at")?,
+    };
+    let from = Position(row.integer("at")?);
+    let end = Position(row.integer("to_position")?);
+    let place = place(&mut *reader).await?;
+    Ok(Some(OpenRemap {
+        id: RemapId(row.integer("id")?),
+        mapping: MappingVersion(row.integer("mapping_version")?),
+        is_restored: row.flag("is_restored")?,
+        step: row.integer("step")?,
+        from,
+        page: page(reader, &place, &filter, (from, end), limit).await?,
+    }))
+}
+
+async fn page(
+    reader: &mut SqliteConnection,
+    place: &Place,
+    filter: &RecordFilter,
+    (after, end): (Position, Position),
+    limit: u32,
+) -> Result<RemapPage, LedgerError> {
+    let rows = sqlx::query(sql!("remap_records"))
+        .bind(after.0)
+        .bind(end.0)
+        .bind(filter.source.as_ref().map(SourceName::as_str))
+        .bind(filter.customer.as_ref().map(CustomerName::as_str))
+        .bind(filter.meter.as_ref().map(MeterName::as_str))
+        .bind(filter.from.map(Timestamp::micros))
+        .bind(filter.until.map(Timestamp::micros))
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(ledger_error)?;
+    let entries: Vec<_> = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+    let is_last = u32::try_from(entries.len()).is_ok_and(|read| read < limit);
+    let last = entries.last().map_or(end, |entry| entry.position);
+    let mut records = with_lines(reader, place, entries).await?;
+    for record in &mut records {
+        // Those that accrual has not reached follow once it has.
+        record.corrections.retain(|(id, _)| *id <= place.corrections);
+    }
+    Ok(RemapPage {
+        mapping: place.mapping,
+        corrected_to: place.corrections,
+        to: if is_last { end } else { last },
+        is_last,
+        records,
+    })
+}
+
+/// Moves a remap on by a step.
+pub(super) async fn go_on(
+    connection: &mut SqliteConnection,
+    step: &RemapStep,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let count = |records: u64| i64::try_from(records).unwrap_or(i64::MAX);
+    let moved = sqlx::query(sql!("remap_go_on"))
+        .bind(step.number)
+        .bind(step.remap.0)
+        .bind(step.from.0)
+        .bind(step.to.0)
+        .bind(step.corrected_to.0)
+        .bind(count(step.changed))
+        .bind(count(step.left_alone))
+        .bind(step.ended.map(RemapEnd::as_str))
+        .bind(now.micros())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    if moved.rows_affected() == 1 {
+        return Ok(());
+    }
+    let RemapStep { remap, from, .. } = step;
+    Err(LedgerError::Contradiction(format!("remap {remap} is no longer at {from}")))
+}
