@@ -48,6 +48,8 @@
 //! - Rooms meet only in the ledger. None calls another; a [`service::Bell`] wakes the next one and
 //!   carries no data. Kill the process anywhere: the ledger is the truth.
 //! - A port method is a transaction, and none is held across a network call.
+//! - What is archived is gone from the ledger and known to it: its digests refuse a second booking,
+//!   and a balance is folded on from what it had come to. Only a sealed archive lets a fact go.
 //! - How far a file was read moves in the transaction that books what was read of it.
 //! - Encode, persist, send: an event's bytes and its identifier are made when it is posted.
 //!   Delivery

@@ -45,13 +45,20 @@ CREATE TABLE usage_record (
 
 CREATE TRIGGER usage_record_never_changes BEFORE UPDATE ON usage_record
 BEGIN SELECT RAISE(ABORT, 'usage records are append-only'); END;
+-- It goes only when an archive holds it. The newest stays, as the next is numbered by it.
 CREATE TRIGGER usage_record_never_goes BEFORE DELETE ON usage_record
+WHEN OLD.position = (SELECT max(position) FROM usage_record)
+  OR NOT EXISTS (SELECT 1 FROM archived_record AS a WHERE a.identity = OLD.identity
+    AND a.content = OLD.content AND a.position = OLD.position)
 BEGIN SELECT RAISE(ABORT, 'usage records are append-only'); END;
 
 -- A copy of a booked record that says something else: kept beside it, for a person to decide.
 CREATE TABLE conflicting_record (
   id INTEGER NOT NULL PRIMARY KEY,
-  position INTEGER NOT NULL REFERENCES usage_record (position),
+  -- The booked record, which may be archived.
+  position INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  record_id TEXT NOT NULL,
   content BLOB NOT NULL,
   customer TEXT NOT NULL,
   meter TEXT NOT NULL,
@@ -111,7 +118,8 @@ CREATE TABLE rejected_record (
   -- Nothing while it is open. It ends once: a record in its place is booked, or somebody said that
   -- there is none, and why.
   ended TEXT CONSTRAINT rejected_record_endings CHECK (ended IN ('resubmitted', 'dismissed')),
-  position INTEGER REFERENCES usage_record (position),
+  -- The record in its place, which may be archived.
+  position INTEGER,
   why TEXT,
   who TEXT,
   ended_at INTEGER,
@@ -254,6 +262,9 @@ CREATE INDEX booking_written_off ON booking (balance_id) WHERE cause IN ('write_
 CREATE TRIGGER booking_never_changes BEFORE UPDATE ON booking
 BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;
 CREATE TRIGGER booking_never_goes BEFORE DELETE ON booking
+WHEN OLD.id = (SELECT max(id) FROM booking)
+  OR NOT EXISTS (SELECT 1 FROM balance_seal AS s
+    WHERE s.balance_id = OLD.balance_id AND s.booked_to >= OLD.id)
 BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;
 
 -- Records that wait in front of a route; the empty route name stands for "no route matched".
@@ -850,3 +861,69 @@ CREATE TRIGGER resolution_never_changes BEFORE UPDATE ON resolution
 BEGIN SELECT RAISE(ABORT, 'resolutions are append-only'); END;
 CREATE TRIGGER resolution_never_goes BEFORE DELETE ON resolution
 BEGIN SELECT RAISE(ABORT, 'resolutions are append-only'); END;
+
+-- ── archives ────────────────────────────────────────────────────────────────────────────────────
+
+-- A file that settled records went to, with their bookings. It is whole and on disk before its row
+-- is made; what it holds is gone from here once it is done.
+CREATE TABLE archive (
+  id INTEGER NOT NULL PRIMARY KEY,
+  path TEXT NOT NULL,
+  -- What it holds is of windows that ended before this.
+  before_at INTEGER NOT NULL,
+  records INTEGER NOT NULL,
+  bookings INTEGER NOT NULL,
+  -- Over all its records and bookings.
+  digest BLOB NOT NULL CONSTRAINT archive_digest_form CHECK (length(digest) = 16),
+  sealed_at INTEGER NOT NULL,
+  done_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX archive_unfinished ON archive (done_at IS NULL) WHERE done_at IS NULL;
+
+CREATE TRIGGER archive_never_changes BEFORE UPDATE OF id, path, before_at, records, bookings,
+  digest, sealed_at ON archive
+BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END;
+CREATE TRIGGER archive_is_done_once BEFORE UPDATE ON archive WHEN OLD.done_at IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'an archive is done once'); END;
+CREATE TRIGGER archive_never_goes BEFORE DELETE ON archive
+BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END;
+
+-- What is kept of a record that went, so that it is known when it is sent again. The first archive
+-- makes the trigger that keeps it from being booked again: intake would pay a quarter of its rate
+-- for that where nothing is archived.
+CREATE TABLE archived_record (
+  identity BLOB NOT NULL PRIMARY KEY
+    CONSTRAINT archived_record_identity_form CHECK (length(identity) = 16),
+  content BLOB NOT NULL CONSTRAINT archived_record_content_form CHECK (length(content) = 16),
+  position INTEGER NOT NULL,
+  archive_id INTEGER NOT NULL REFERENCES archive (id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER archived_record_never_changes BEFORE UPDATE ON archived_record
+BEGIN SELECT RAISE(ABORT, 'what is known of archived records is append-only'); END;
+CREATE TRIGGER archived_record_never_goes BEFORE DELETE ON archived_record
+BEGIN SELECT RAISE(ABORT, 'what is known of archived records is append-only'); END;
+
+-- What a balance came to when its bookings, those until booked_to, went. Bookings made since are
+-- added to it.
+CREATE TABLE balance_seal (
+  balance_id INTEGER NOT NULL REFERENCES balance (id),
+  booked_to INTEGER NOT NULL,
+  archive_id INTEGER NOT NULL REFERENCES archive (id),
+  accrued TEXT NOT NULL,
+  -- How many events it had: what those said stands for good.
+  events INTEGER NOT NULL,
+  digest BLOB NOT NULL CONSTRAINT balance_seal_digest_form CHECK (length(digest) = 16),
+  PRIMARY KEY (balance_id, booked_to)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER balance_seal_never_changes BEFORE UPDATE ON balance_seal
+BEGIN SELECT RAISE(ABORT, 'seals are append-only'); END;
+CREATE TRIGGER balance_seal_never_goes BEFORE DELETE ON balance_seal
+BEGIN SELECT RAISE(ABORT, 'seals are append-only'); END;
+
+-- What an event said of bookings that went stands for good.
+CREATE TRIGGER meter_event_that_is_archived_never_moves BEFORE UPDATE OF state ON meter_event
+WHEN EXISTS (SELECT 1 FROM balance_seal AS s
+  WHERE s.balance_id = OLD.balance_id AND s.events >= OLD.ordinal)
+BEGIN SELECT RAISE(ABORT, 'what an archived event said stands'); END;

@@ -399,7 +399,10 @@ pub struct CustomersImport {
 #[derive(Debug, Subcommand)]
 pub enum Ledger {
     /// Check every promise that the ledger's rows make about each other; exit 2 if one is broken.
-    Verify(Listing),
+    Verify(LedgerVerify),
+    /// Move settled records of long ago to a file, while no daemon runs. What is sent again of them
+    /// stays known.
+    Archive(LedgerArchive),
     /// Copy the ledger to a file, also while a daemon runs.
     Backup(LedgerBackup),
     /// Put a backup in the ledger's place, while no daemon runs. What may have been sent since the
@@ -407,6 +410,35 @@ pub enum Ledger {
     Restore(LedgerRestore),
     /// Say that the sources sent again what a restored ledger lacked.
     CaughtUp(LedgerCaughtUp),
+}
+
+/// Flags of `ledger verify`.
+#[derive(Args, Clone, Debug)]
+pub struct LedgerVerify {
+    /// Check this archive of the ledger instead of the ledger.
+    #[arg(long, value_name = "FILE")]
+    pub archive: Option<PathBuf>,
+    #[command(flatten)]
+    /// Where the ledger is, and how it is listed.
+    pub listing: Listing,
+}
+
+/// Flags of `ledger archive`.
+#[derive(Args, Clone, Debug)]
+pub struct LedgerArchive {
+    /// The archive, which must not be there yet.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only windows that ended before this instant, which is at least 92 days ago.
+    #[arg(long, value_name = "TIME")]
+    pub before: String,
+    /// Give the room in the ledger's file back to the disk afterwards; this takes as much room as
+    /// the ledger has, while it lasts.
+    #[arg(long)]
+    pub shrink: bool,
+    #[command(flatten)]
+    /// Where the config is.
+    pub configured: Configured,
 }
 
 /// Flags of `ledger backup`.

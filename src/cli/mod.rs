@@ -36,6 +36,7 @@ mod questions;
 mod resolve;
 mod rejected;
 mod verify;
+mod archive;
 mod backup;
 mod import;
 mod socket;
@@ -90,7 +91,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Generate(Generate::Unit(asked)) => generate::unit(&asked),
         Command::Generate(Generate::Completions(asked)) => generate::completions(&asked),
         Command::Generate(Generate::Man(asked)) => generate::man(&asked),
-        Command::Ledger(Ledger::Verify(listing)) => block_on(verify::verify(&listing)),
+        Command::Ledger(Ledger::Verify(asked)) => block_on(verify::verify(&asked)),
+        Command::Ledger(Ledger::Archive(asked)) => block_on(archive::archive(&asked)),
         Command::Ledger(Ledger::Backup(asked)) => block_on(backup::backup(&asked)),
         Command::Ledger(Ledger::Restore(asked)) => block_on(backup::restore(&asked)),
         Command::Ledger(Ledger::CaughtUp(asked)) => block_on(backup::caught_up(&asked)),

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::holds::{
     CONFLICT_ENDED_BY, Conflict, Copy, Questions, STALE_ENDED_BY, StaleCorrection,
 };
+use crate::web::trace::archived_json;
 
 fn copy_json(copy: &Copy) -> Value {
     json!({
@@ -28,9 +29,10 @@ pub(crate) fn conflict_json(conflict: &Conflict) -> Value {
         "name": conflict.name.to_string(),
         "source": conflict.source,
         "record": conflict.record,
-        "first": copy_json(&conflict.first),
+        "first": conflict.first.as_ref().map(copy_json),
+        "archive": conflict.archived.as_ref().map(archived_json),
         "second": copy_json(&conflict.second),
-        "counts_with": conflict.standing.to_string(),
+        "counts_with": conflict.standing.as_ref().map(ToString::to_string),
         "since": conflict.since.to_rfc3339(),
         "decided": conflict.decided.map(Verdict::as_str),
         "token": conflict.token.as_str(),
@@ -54,7 +56,12 @@ pub(crate) fn stale_json(correction: &StaleCorrection) -> Value {
 
 /// How the second copy differs from the first.
 fn difference(conflict: &Conflict) -> String {
-    let (first, second) = (&conflict.first, &conflict.second);
+    let second = &conflict.second;
+    let Some(first) = &conflict.first else {
+        let number = conflict.archived.as_ref().map(|archived| archived.archive);
+        let archive = number.map_or_else(|| "an archive".to_owned(), |n| format!("archive {n}"));
+        return format!("what is in {archive}, or quantity {}", second.quantity);
+    };
     let sides = [
         ("customer", first.customer.clone(), second.customer.clone()),
         ("meter", first.meter.clone(), second.meter.clone()),
@@ -115,19 +122,25 @@ pub(crate) fn write_one(
     let Conflict { name, source, record, .. } = conflict;
     let since = words::instant(conflict.since, now);
     writeln!(out, "{name}: two copies of {source}/{record} differ, since {since}")?;
+    let second = &conflict.second;
+    let first = conflict.first.as_ref();
     let mut table = Table::new([("", Side::Left), ("first", Side::Left), ("second", Side::Left)]);
-    let (first, second) = (&conflict.first, &conflict.second);
     for (name, first, second) in [
-        ("customer", first.customer.clone(), second.customer.clone()),
-        ("meter", first.meter.clone(), second.meter.clone()),
-        ("quantity", first.quantity.to_string(), second.quantity.to_string()),
-        ("time", first.occurred_at.to_rfc3339(), second.occurred_at.to_rfc3339()),
-        ("properties", first.properties.clone(), second.properties.clone()),
+        ("customer", first.map(|copy| copy.customer.clone()), second.customer.clone()),
+        ("meter", first.map(|copy| copy.meter.clone()), second.meter.clone()),
+        ("quantity", first.map(|copy| copy.quantity.to_string()), second.quantity.to_string()),
+        ("time", first.map(|copy| copy.occurred_at.to_rfc3339()), second.occurred_at.to_rfc3339()),
+        ("properties", first.map(|copy| copy.properties.clone()), second.properties.clone()),
     ] {
-        table.row([name.to_owned(), first, second]);
+        table.row([name.to_owned(), first.unwrap_or_else(|| "archived".to_owned()), second]);
     }
     table.write(out, "  ")?;
-    writeln!(out, "  the record counts with {}", conflict.standing)?;
+    if let Some(archived) = &conflict.archived {
+        writeln!(out, "  the first is in archive {}: {}", archived.archive, archived.path)?;
+    }
+    if let Some(standing) = &conflict.standing {
+        writeln!(out, "  the record counts with {standing}")?;
+    }
     match conflict.decided {
         Some(verdict) => writeln!(out, "  decided: {}", verdict.typed()),
         None => {

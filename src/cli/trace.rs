@@ -75,10 +75,17 @@ fn write(out: &mut dyn Write, trace: &Trace, now: Timestamp) -> io::Result<()> {
             }
             table.write(out, "  ")?;
         }
+        None if trace.archived.is_some() => {}
         None => {
             let (source, id) = (&trace.source, &trace.id);
             writeln!(out, "{source}/{id} has not come yet; what corrects it waits for it")?;
         }
+    }
+    if let Some(archived) = &trace.archived {
+        let (number, since) = (archived.archive, words::instant(archived.sealed_at, now));
+        let position = archived.position.0;
+        writeln!(out, "record {position}, archived {since}: its content is in archive {number},")?;
+        writeln!(out, "  {}", archived.path)?;
     }
     for correction in &trace.corrections {
         write_correction(out, correction, now)?;

@@ -3,23 +3,32 @@
 
 use std::io::{self, Write};
 
+use anyhow::bail;
 use serde_json::{Map, Value, json};
 
-use super::args::Listing;
+use super::args::LedgerVerify;
 use super::exit::Exit;
 use super::reading::{self, Reading};
 use super::{page, words};
-use crate::ledger::operator::{FINDINGS_MAX, OperatorLedger, Verification};
+use crate::ledger::operator::OperatorLedger;
+use crate::ledger::verification::{FINDINGS_MAX, Verification};
+use crate::store::sqlite::archive::Checked;
 
-/// Checks the ledger, beside a daemon or without one.
+/// Checks the ledger, or an archive of it, beside a daemon or without one.
 ///
 /// # Errors
-/// When the ledger cannot be read.
-pub(crate) async fn verify(listing: &Listing) -> anyhow::Result<Exit> {
+/// When the ledger cannot be read, or the file is no archive of it.
+pub(crate) async fn verify(asked: &LedgerVerify) -> anyhow::Result<Exit> {
+    let listing = &asked.listing;
     let Reading { config, ledger, .. } = reading::open(&listing.configured).await?;
-    let verification = ledger.verify().await?;
+    let (path, verification) = match &asked.archive {
+        None => (config.store.path.display().to_string(), ledger.verify().await?),
+        Some(file) => match ledger.verify_archive(file).await? {
+            Checked::Archive(_, verification) => (file.display().to_string(), verification),
+            Checked::Refused(why) => bail!(why),
+        },
+    };
     ledger.close().await;
-    let path = config.store.path.display().to_string();
     if listing.json {
         page::print_json(&json_of(&path, &verification))?;
     } else {

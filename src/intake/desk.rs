@@ -77,7 +77,7 @@ pub struct CorrectionVerdicts {
     pub duplicate: u64,
     /// Under a name that another correction has.
     pub conflict: u64,
-    /// Made from an outdated view.
+    /// Made from an outdated view, or of a record that is archived.
     pub stale: u64,
     /// No corrections.
     pub rejected: u64,
@@ -188,6 +188,14 @@ fn verdict(
         CorrectionAdmission::Stale(standing) => {
             let (field, reason) = stale(correction, &standing);
             (CorrectionStatus::Stale, Some(standing), fault(field, reason))
+        }
+        CorrectionAdmission::Archived(archived) => {
+            let reason = format!(
+                "is in archive {}, which is final: what was billed of it is corrected at the \
+                 provider; nothing was changed",
+                archived.archive
+            );
+            (CorrectionStatus::Stale, None, fault("record", reason))
         }
     };
     let in_ledger = matches!(status, CorrectionStatus::Accepted | CorrectionStatus::Duplicate);

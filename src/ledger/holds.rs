@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
+use super::intake::Archived;
 use super::operator::HeldItem;
 use crate::domain::correction::Standing;
 use crate::domain::quantity::Quantity;
@@ -44,12 +45,14 @@ pub struct Conflict {
     pub source: String,
     /// The record's name there.
     pub record: String,
-    /// The copy that is booked.
-    pub first: Copy,
+    /// The copy that is booked; nothing when it is archived.
+    pub first: Option<Copy>,
+    /// Where the booked copy went, if it is archived.
+    pub archived: Option<Archived>,
     /// The copy that came later.
     pub second: Copy,
-    /// What the record counts with, after its corrections.
-    pub standing: Standing,
+    /// What the record counts with, after its corrections; nothing when it is archived.
+    pub standing: Option<Standing>,
     /// When the later copy came.
     pub since: Timestamp,
     /// Which copy a person decided for, if one did.

@@ -53,6 +53,19 @@ pub struct Rejected {
     pub whole: bool,
 }
 
+/// Where a record went that is in the ledger no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// Its place in the journal.
+    pub position: Position,
+    /// The archive's number.
+    pub archive: i64,
+    /// The archive's file, as it was named when it was made.
+    pub path: String,
+    /// When the archive was sealed.
+    pub sealed_at: Timestamp,
+}
+
 /// What became of an admitted record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -84,6 +97,8 @@ pub enum CorrectionAdmission {
     /// It replaces another quantity than the record counts with, or the record is cancelled.
     /// Nothing was changed.
     Stale(Standing),
+    /// The record is archived, and can be corrected no longer. Nothing was changed.
+    Archived(Archived),
 }
 
 /// The port of the `intake` room.

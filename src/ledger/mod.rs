@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod cutover;
 pub mod reconcile;
 pub mod report;
+pub mod verification;
 pub mod operator;
 pub mod corrections;
 pub mod remap;

@@ -5,8 +5,10 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
+use super::intake::Archived;
 use super::posting::Restored;
 use super::spool::SpoolStatus;
+use super::verification::Verification;
 use crate::domain::correction::{Change, Effect, Standing};
 use crate::domain::entries::EntriesTold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
@@ -196,8 +198,10 @@ pub struct Trace {
     pub source: SourceName,
     /// Its name there.
     pub id: RecordId,
-    /// The record, once it has come.
+    /// The record, once it has come, until it is archived.
     pub record: Option<TraceRecord>,
+    /// Where it went, if it is archived.
+    pub archived: Option<Archived>,
     /// What it counts with; nothing while it has not come.
     pub standing: Option<Standing>,
     /// Its corrections, in the order in which they were accepted.
@@ -406,18 +410,6 @@ pub struct ParkedGroup {
     /// How much, in the source's unit.
     pub quantity: Quantity,
 }
-
-/// What `ledger verify` found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verification {
-    /// What was looked at: (what, how many).
-    pub checked: Vec<(&'static str, i64)>,
-    /// What does not hold, each a sentence that names the row; at most [`FINDINGS_MAX`].
-    pub findings: Vec<String>,
-}
-
-/// Most findings a verification lists; past it the ledger needs a person, not a longer list.
-pub const FINDINGS_MAX: usize = 100;
 
 /// The port of the people who run the ledger.
 #[async_trait]

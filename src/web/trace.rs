@@ -1,6 +1,8 @@
 //! `GET /v1/usage/{source}/{id}`. Here: a record's whole life as JSON, which `tallyd trace --json`
 //! prints as well. Never here: reading it (see `ledger`). Read next: [`super::operator`].
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -17,6 +19,7 @@ use crate::domain::correction::{Change, CorrectionKind, Effect};
 use crate::domain::names::{RecordId, SourceName};
 use crate::domain::state::{HoldReason, ParkReason};
 use crate::intake::admit::{Sources, quoted};
+use crate::ledger::intake::Archived;
 use crate::ledger::operator::{
     Trace, TraceBooking, TraceConflict, TraceCorrection, TraceEvent, TraceLine, TraceRecord,
     TraceResolution,
@@ -81,6 +84,17 @@ async fn life(
     }
 }
 
+/// Where a record went: the archive's file without its folder, which is nobody's but the host's.
+pub fn archived_json(archived: &Archived) -> Value {
+    let file = Path::new(&archived.path).file_name().map(OsStr::to_string_lossy);
+    json!({
+        "number": archived.archive,
+        "file": file,
+        "position": archived.position.0,
+        "sealed_at": archived.sealed_at.to_rfc3339(),
+    })
+}
+
 /// A record's whole life.
 #[must_use]
 pub fn trace_json(trace: &Trace) -> Value {
@@ -104,6 +118,7 @@ pub fn trace_json(trace: &Trace) -> Value {
         "position": record.map(|record| record.position),
         "record": record.map(record_json),
         "recorded_at": record.map(|record| record.recorded_at.to_rfc3339()),
+        "archive": trace.archived.as_ref().map(archived_json),
         "standing": trace.standing.as_ref().map(ToString::to_string),
         "corrections": all(&trace.corrections, correction_json),
         "conflicts": all(&trace.conflicts, conflict_json),

@@ -1,11 +1,14 @@
 //! The ledger against a model, over random sequences of its verbs. Here: a provider that counts
 //! each identifier once and loses answers, crashes, conflicting copies, changing routes and
-//! accounts; and what holds after every step. Never here: a wire, a directed case. Read next:
-//! [`crate::regressions`].
+//! accounts, archives; and what holds after every step. Never here: a wire, a directed case. Read
+//! next: [`crate::regressions`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tallyd::accrual::accruer::Accruer;
 use tallyd::accrual::route::{AccountRule, Route, WindowRule};
 use tallyd::delivery::settle::settle;
@@ -14,13 +17,14 @@ use tallyd::domain::names::{AccountName, CustomerName, RouteName};
 use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::state::HoldReason;
-use tallyd::domain::time::{MICROS_PER_HOUR, Timestamp};
+use tallyd::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
 use tallyd::ledger::delivery::{DeliveryLedger, Leased};
 use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger};
 use tallyd::posting::poster::Poster;
 use tallyd::service::Service;
 use tallyd::store::sqlite::SqliteLedger;
+use tallyd::store::sqlite::archive::{AGE_DAYS_MIN, Archiving, Checked, Wanted};
 
 use crate::support::journey::{provider_name, record, route};
 use crate::support::stand_in::{StandIn, agreeable, answer, ledger, settings, terms};
@@ -273,8 +277,30 @@ impl Trial {
         Self { chance, folder, now, ledger, provider, routes, accruer, booked, in_flight, counted }
     }
 
+    /// What was taken is proven; and what of it may go does so, as if all of it were long ago.
+    async fn archive(&self) {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("ledger"));
+        let mut connection = options.connect().await.unwrap();
+        let proven = "UPDATE meter_event SET state = 'settled' WHERE state = 'accepted'";
+        connection.execute(proven).await.unwrap();
+        connection.close().await.unwrap();
+        let file = (0..).map(|number| self.folder.path().join(format!("archive-{number}")));
+        let file = file.into_iter().find(|file| !file.exists()).unwrap();
+        let wanted = Wanted { file: file.clone(), before: self.now };
+        let later = self.now.plus_micros(AGE_DAYS_MIN * MICROS_PER_DAY);
+        let mut watch = |_| ControlFlow::Continue(());
+        match self.ledger.archive(&wanted, later, &mut watch).await.unwrap() {
+            Archiving::Made(_) => match self.ledger.verify_archive(&file).await.unwrap() {
+                Checked::Archive(_, found) => assert_eq!(found.findings, Vec::<String>::new()),
+                Checked::Refused(why) => panic!("{why}"),
+            },
+            Archiving::Nothing => assert!(!file.exists()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     async fn step(mut self) -> Self {
-        match self.chance.below(16) {
+        match self.chance.below(17) {
             0..=3 => self.accept().await,
             4..=6 => drop(self.accruer.run_once(self.now).await.unwrap()),
             7 | 8 => self.post().await,
@@ -288,6 +314,7 @@ impl Trial {
                 self.import(customer).await;
             }
             14 => self.change_routes().await,
+            15 => self.archive().await,
             _ if self.chance.one_in(2) => return self.crash().await,
             _ => {
                 let hours = if self.chance.one_in(8) { 30 } else { 2 };

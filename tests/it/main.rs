@@ -35,6 +35,8 @@ mod spikes;
 mod cutover;
 /// Backups, and ledgers that are not the one usage was sent from.
 mod fence;
+/// Archives: settled records that go, and stay known.
+mod archive;
 /// What providers announce, in the ledger: kept once, in whatever order it comes.
 mod notices;
 /// Telling at set times only.

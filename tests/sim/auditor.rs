@@ -248,7 +248,9 @@ impl Auditor {
             let accepted = match admission {
                 CorrectionAdmission::Accepted { .. } => true,
                 CorrectionAdmission::Duplicate(_) => false,
-                CorrectionAdmission::Conflict(_) | CorrectionAdmission::Stale(_) => continue,
+                CorrectionAdmission::Conflict(_)
+                | CorrectionAdmission::Stale(_)
+                | CorrectionAdmission::Archived(_) => continue,
             };
             if to.is_none() {
                 self.cancelled.insert(record.clone());

@@ -231,6 +231,7 @@ impl World {
             CorrectionAdmission::Duplicate(standing) => ("duplicate", standing),
             CorrectionAdmission::Conflict(standing) => ("conflict", standing),
             CorrectionAdmission::Stale(standing) => ("stale", Some(standing)),
+            CorrectionAdmission::Archived(_) => ("archived", None),
         };
         self.stage.scene().reach(format!("correction {what}"));
         self.sources.believed.extend(standing.map(|standing| (record, standing)));

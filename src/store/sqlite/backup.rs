@@ -15,7 +15,7 @@ use crate::store::fence::sync_folder_of;
 use crate::store::{Holder, OpenError};
 
 /// What is put behind the name of a copy that is not finished.
-const PARTIAL: &str = "partial";
+pub(super) const PARTIAL: &str = "partial";
 
 /// Copies the ledger at `ledger` to `to`, as it stands at one instant, beside whoever writes to it.
 /// The copy has its name only once it is whole and on disk.

@@ -57,6 +57,10 @@ pub(super) async fn decide_conflict(
     Ok(Ok(Resolved { id: Some(id), moves: Vec::new(), balance: None, records: 0, next }))
 }
 
+/// Why the second copy of an archived record is not taken.
+const ARCHIVED: &str = "the booked copy is archived, and can be corrected no longer: what was \
+    billed of it is corrected at the provider; then say first";
+
 /// Has the record count with the second copy's quantity.
 async fn take_second(
     connection: &mut SqliteConnection,
@@ -64,7 +68,10 @@ async fn take_second(
     conflict: &Conflict,
     now: Timestamp,
 ) -> Judged<String> {
-    let (first, second) = (&conflict.first, &conflict.second);
+    let second = &conflict.second;
+    let (Some(first), Some(standing)) = (&conflict.first, &conflict.standing) else {
+        return Ok(Err(ARCHIVED.to_owned()));
+    };
     let same = first.customer == second.customer
         && first.meter == second.meter
         && first.occurred_at == second.occurred_at
@@ -74,7 +81,7 @@ async fn take_second(
              that: cancel the record, and have the source send the right one under a new id"
             .to_owned()));
     }
-    let present = match &conflict.standing {
+    let present = match standing {
         Standing::Counts(present) => present.clone(),
         Standing::Cancelled => {
             return Ok(Err("the record is cancelled, which is final: have the source send the \
@@ -100,6 +107,7 @@ async fn take_second(
              posting tells it",
             second.quantity
         ))),
+        Some(CorrectionAdmission::Archived(_)) => Ok(Err(ARCHIVED.to_owned())),
         Some(
             CorrectionAdmission::Duplicate(_)
             | CorrectionAdmission::Conflict(_)

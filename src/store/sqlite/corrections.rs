@@ -9,6 +9,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::accrual::journal_record;
+use super::archived::archived_of;
 use super::posting::balance_key;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::correction::{
@@ -23,13 +24,14 @@ use crate::ledger::accrual::{
     BookedLine, CorrectedRecord, Corrections, CorrectionsPage, JournalRecord, MappingVersion,
     RouteVersionId,
 };
-use crate::ledger::intake::{CorrectionAdmission, CorrectionLedger};
+use crate::ledger::intake::{Archived, CorrectionAdmission, CorrectionLedger};
 use crate::store::codec::{Columns, ledger_error};
 
 /// The corrections of one record as they stand in a transaction.
 struct Record {
-    /// What it was booked with; nothing while it has not come.
+    /// What it was booked with; nothing while it has not come, and once it is archived.
     quantity: Option<Quantity>,
+    archived: Option<Archived>,
     /// In the order in which they were accepted, with their names.
     accepted: Vec<(String, Change)>,
 }
@@ -46,9 +48,11 @@ impl Record {
         Some(fold(&quantity, self.accepted.iter().map(|(_, change)| change)).1)
     }
 
-    /// What the record counts with, if it has come.
+    /// What the record counts with, if it has come. Of one that is archived that is said by what
+    /// its first correction replaced.
     fn come(&self) -> Option<Standing> {
-        self.quantity.as_ref().and_then(|_| self.standing())
+        let come = self.quantity.is_some() || self.archived.is_some();
+        come.then(|| self.standing()).flatten()
     }
 
     fn judge(&self, correction: &Correction) -> Result<Option<Standing>, CorrectionAdmission> {
@@ -60,6 +64,9 @@ impl Record {
             } else {
                 CorrectionAdmission::Conflict(self.come())
             });
+        }
+        if let Some(archived) = &self.archived {
+            return Err(CorrectionAdmission::Archived(archived.clone()));
         }
         let Some(present) = self.standing() else { return Ok(None) };
         match apply(&present, &correction.change) {
@@ -154,9 +161,13 @@ async fn records(
     let identities: BTreeSet<Digest> = corrections.iter().map(Correction::identity).collect();
     let named: Vec<String> = identities.iter().map(hex::encode).collect();
     let named = json!(named).to_string();
+    let mut archived = archived_of(connection, &identities).await?;
     let mut records: BTreeMap<Digest, Record> = identities
         .into_iter()
-        .map(|identity| (identity, Record { quantity: None, accepted: Vec::new() }))
+        .map(|identity| {
+            let archived = archived.remove(&identity);
+            (identity, Record { quantity: None, archived, accepted: Vec::new() })
+        })
         .collect();
     let rows = sqlx::query(sql!("quantities_by_identity"))
         .bind(&named)

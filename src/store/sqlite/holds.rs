@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::archived::archived_of;
 use super::corrections::accepted_of;
 use super::{SqliteLedger, sql};
 use crate::domain::correction::{Change, Effect, fold};
 use crate::domain::digest::Digest;
+use crate::domain::names::{RecordId, SourceName};
 use crate::domain::quantity::Quantity;
+use crate::domain::record::identity;
 use crate::domain::resolution::{ItemKind, ItemName, Token, Verdict};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -130,18 +133,27 @@ async fn conflicts(
     connection: &mut SqliteConnection,
     rows: &[SqliteRow],
 ) -> Result<Vec<Conflict>, LedgerError> {
-    let identities: Vec<Digest> =
-        rows.iter().map(|row| row.digest("identity")).collect::<Result<_, _>>()?;
+    let identities: Vec<Digest> = rows
+        .iter()
+        .map(|row| {
+            let source = row.name("source", SourceName::new)?;
+            Ok(identity(&source, &row.name("record_id", RecordId::new)?))
+        })
+        .collect::<Result<_, LedgerError>>()?;
     let changes = changes_of(connection, &identities).await?;
+    let mut archived = archived_of(connection, &identities).await?;
     let mut conflicts = Vec::with_capacity(rows.len());
     for (row, identity) in rows.iter().zip(&identities) {
         let name = ItemName { kind: ItemKind::Conflict, number: row.integer("id")? };
-        let first = Copy {
-            customer: row.text("first_customer")?,
-            meter: row.text("first_meter")?,
-            quantity: row.quantity("first_quantity")?,
-            occurred_at: row.time("first_occurred_at")?,
-            properties: row.text("first_properties")?,
+        let first = match row.maybe_text("first_customer")? {
+            Some(customer) => Some(Copy {
+                customer,
+                meter: row.text("first_meter")?,
+                quantity: row.quantity("first_quantity")?,
+                occurred_at: row.time("first_occurred_at")?,
+                properties: row.text("first_properties")?,
+            }),
+            None => None,
         };
         let second = Copy {
             customer: row.text("customer")?,
@@ -151,11 +163,13 @@ async fn conflicts(
             properties: row.text("properties")?,
         };
         let accepted = changes.get(identity).map(Vec::as_slice).unwrap_or_default();
-        let (_, standing) = fold(&first.quantity, accepted.iter().map(|(_, change)| change));
+        let changes = accepted.iter().map(|(_, change)| change);
+        let standing = first.as_ref().map(|first| fold(&first.quantity, changes).1);
         let decided = row.maybe_member("decided", Verdict::parse)?;
         let since = row.time("recorded_at")?;
         // What is decided over: the two copies never change, what the record counts with may.
-        let seen = format!("{CONFLICT} {standing} {}", decided.map_or("", Verdict::as_str));
+        let counts = standing.as_ref().map_or_else(|| "archived".to_owned(), ToString::to_string);
+        let seen = format!("{CONFLICT} {counts} {}", decided.map_or("", Verdict::as_str));
         let token = Token::of(name, &seen, &second.quantity, since.micros());
         let (source, record) = (row.text("source")?, row.text("record_id")?);
         conflicts.push(Conflict {
@@ -163,6 +177,7 @@ async fn conflicts(
             source,
             record,
             first,
+            archived: archived.remove(identity),
             second,
             standing,
             since,

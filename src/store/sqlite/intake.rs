@@ -193,7 +193,8 @@ async fn book(
 }
 
 /// Books the rows that are new, within a transaction, and tells what each is. A conflicting copy is
-/// not kept yet.
+/// not kept yet. A record that is archived is not new: the engine leaves it out, as it does one
+/// that is booked.
 pub(super) async fn book_rows(
     connection: &mut SqliteConnection,
     rows: &[(&Admitted, Timestamp)],
@@ -345,6 +346,8 @@ async fn keep_conflicts(
                 admitted.record.occurred_at.micros(),
                 properties_to_text(&admitted.record.properties),
                 now.micros(),
+                admitted.record.source.as_str(),
+                admitted.record.id.as_str(),
             ])),
             Admission::Accepted(_) | Admission::Duplicate(_) => None,
         })

@@ -8,6 +8,8 @@
 //! as one JSON array, or as one statement with many rows of values.
 
 mod accrual;
+pub mod archive;
+mod archived;
 pub mod backup;
 mod billing;
 mod conflicts;
@@ -67,7 +69,12 @@ use crate::ledger::{LedgerError, Source};
 /// The statement in `queries/NAME.sql`.
 macro_rules! sql {
     ($name:literal) => {
-        include_str!(concat!("queries/", $name, ".sql"))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/store/sqlite/queries/",
+            $name,
+            ".sql"
+        ))
     };
 }
 pub(crate) use sql;

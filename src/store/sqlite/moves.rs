@@ -62,7 +62,8 @@ struct Retold {
 
 /// Makes the moves, in their order. A cancel goes with its target: it counts for nothing without.
 /// And a cancel that is settled settles its target: both are there, or neither, and no total can
-/// tell which.
+/// tell which. An event whose records are archived stays what it is: that was final before they
+/// went, and nothing is left here to tell anew.
 ///
 /// # Errors
 /// [`LedgerError::Busy`] when an event, or the cancel of one, is in flight: its answer decides
@@ -75,9 +76,10 @@ pub(super) async fn move_events(
     if moves.is_empty() {
         return Ok(());
     }
-    let ids: Vec<i64> = moves.iter().map(|each| each.event.0).collect();
+    let ids = json!(moves.iter().map(|each| each.event.0).collect::<Vec<_>>()).to_string();
+    let archived = archived(connection, &ids).await?;
     let rows = sqlx::query(sql!("events_with_kin"))
-        .bind(json!(ids).to_string())
+        .bind(&ids)
         .fetch_all(&mut *connection)
         .await
         .map_err(ledger_error)?;
@@ -86,7 +88,7 @@ pub(super) async fn move_events(
         events.insert(row.integer("id")?, present(row)?);
     }
     let mut changes = Changes::default();
-    for each in moves {
+    for each in moves.iter().filter(|each| !archived.contains(&each.event.0)) {
         changes.make(&mut events, each)?;
         if !each.to.counts_as_told() {
             changes.supersede_cancels(&mut events, each.event)?;
@@ -108,6 +110,19 @@ pub(super) async fn move_events(
     refresh_lanes(connection, &lanes).await?;
     let balances: Vec<i64> = changes.balances.into_keys().collect();
     ring_balances(connection, &balances, now).await
+}
+
+/// Those of some events that are archived.
+async fn archived(
+    connection: &mut SqliteConnection,
+    ids: &str,
+) -> Result<BTreeSet<i64>, LedgerError> {
+    let rows = sqlx::query(sql!("events_archived"))
+        .bind(ids)
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter().map(|row| row.integer("id")).collect()
 }
 
 fn present(row: &SqliteRow) -> Result<Present, LedgerError> {

@@ -19,8 +19,9 @@ use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::operator::{
     AtRisk, BookFilter, BookLine, Count, HeldItem, OperatorLedger, ParkedGroup, ProviderStatus,
-    RECENT_EVENTS, RecentEvents, Status, Trace, TraceEvent, Verification,
+    RECENT_EVENTS, RecentEvents, Status, Trace, TraceEvent,
 };
+use crate::ledger::verification::Verification;
 use crate::store::codec::{Columns, ledger_error};
 
 #[async_trait]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::archived::archived_of;
 use super::operator::rows_of;
 use super::{corrections, sql};
 use crate::domain::correction::fold;
@@ -31,6 +32,7 @@ pub(super) async fn life(
         source: source.clone(),
         id: id.clone(),
         record: None,
+        archived: None,
         standing: None,
         corrections: corrections_of(reader, &identity).await?,
         conflicts: Vec::new(),
@@ -42,7 +44,12 @@ pub(super) async fn life(
         .fetch_optional(&mut *reader)
         .await
         .map_err(ledger_error)?;
+    trace.archived = archived_of(reader, [&identity]).await?.remove(&identity);
     let Some(row) = row else {
+        if let Some(archived) = &trace.archived {
+            trace.conflicts = conflicts_of(reader, archived.position.0).await?;
+            return Ok(Some(trace));
+        }
         return Ok(Some(trace).filter(|trace| !trace.corrections.is_empty()));
     };
     let changes = trace.corrections.iter().map(|correction| &correction.change);
@@ -54,20 +61,29 @@ pub(super) async fn life(
     let record = record(&row)?;
     let position = record.position;
     trace.record = Some(record);
-    for row in rows_of(reader, sql!("trace_conflicts"), position).await? {
-        trace.conflicts.push(TraceConflict {
-            recorded_at: row.time("recorded_at")?,
-            says: format!("{}, time {}", row.text("says")?, row.time("occurred_at")?),
-            decided: row.maybe_text("decided")?,
-            resolutions: resolutions(reader, "conflict", row.integer("id")?).await?,
-        });
-    }
+    trace.conflicts = conflicts_of(reader, position).await?;
     for row in rows_of(reader, sql!("trace_parked"), position).await? {
         let place = (row.text("route")?, row.text("reason")?);
         trace.parked.push((place.0, place.1, row.text("detail")?, row.time("parked_at")?));
     }
     trace.bookings = bookings(reader, position).await?;
     Ok(Some(trace))
+}
+
+async fn conflicts_of(
+    reader: &mut SqliteConnection,
+    position: i64,
+) -> Result<Vec<TraceConflict>, LedgerError> {
+    let mut conflicts = Vec::new();
+    for row in rows_of(reader, sql!("trace_conflicts"), position).await? {
+        conflicts.push(TraceConflict {
+            recorded_at: row.time("recorded_at")?,
+            says: format!("{}, time {}", row.text("says")?, row.time("occurred_at")?),
+            decided: row.maybe_text("decided")?,
+            resolutions: resolutions(reader, "conflict", row.integer("id")?).await?,
+        });
+    }
+    Ok(conflicts)
 }
 
 fn record(row: &SqliteRow) -> Result<TraceRecord, LedgerError> {

@@ -16,7 +16,7 @@ use crate::domain::fold::{self, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
 use crate::ledger::LedgerError;
-use crate::ledger::operator::{FINDINGS_MAX, Verification};
+use crate::ledger::verification::Verification;
 use crate::store::codec::{Columns, ledger_error, usage_record};
 
 /// A balance as its bookings and events make it.
@@ -55,12 +55,6 @@ impl SqliteLedger {
     }
 }
 
-fn note(found: &mut Verification, finding: String) {
-    if found.findings.len() < FINDINGS_MAX {
-        found.findings.push(finding);
-    }
-}
-
 /// The storage engine's own checks: pages, indexes, constraints, references.
 async fn check_storage(
     reader: &mut SqliteConnection,
@@ -71,7 +65,7 @@ async fn check_storage(
     for row in &rows {
         let text: String = row.try_get(0).map_err(ledger_error)?;
         if text != "ok" {
-            note(found, format!("storage: {text}"));
+            found.note(format!("storage: {text}"));
         }
     }
     let rows = sqlx::query(sql!("verify_references"))
@@ -80,48 +74,97 @@ async fn check_storage(
         .map_err(ledger_error)?;
     for row in &rows {
         let table: String = row.try_get("table").map_err(ledger_error)?;
-        note(found, format!("storage: a row of {table} names another that is not there"));
+        found.note(format!("storage: a row of {table} names another that is not there"));
     }
     Ok(())
 }
 
-/// Every record is what its digests say, and stands in the journal without a gap.
+/// Where archived records stood, in their order.
+async fn archived(
+    reader: &mut SqliteConnection,
+    found: &mut Verification,
+) -> Result<Vec<i64>, LedgerError> {
+    let mut rows = sqlx::query(sql!("verify_archived")).fetch(reader);
+    let mut positions = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
+        positions.push(row.integer("position")?);
+    }
+    if !positions.is_empty() {
+        let count = i64::try_from(positions.len()).unwrap_or(i64::MAX);
+        found.checked.push(("archived records", count));
+    }
+    Ok(positions)
+}
+
+/// Every record is what its digests say, and stands in the journal without a gap but for those that
+/// are archived.
 async fn check_records(
     reader: &mut SqliteConnection,
     found: &mut Verification,
 ) -> Result<(), LedgerError> {
+    let mut archived = archived(reader, found).await?.into_iter().peekable();
     let mut rows = sqlx::query(sql!("verify_records")).fetch(&mut *reader);
-    let mut count = 0;
+    let (mut count, mut next) = (0, 1);
     while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
         count += 1;
         let position = row.integer("position")?;
-        if position != count {
-            note(found, format!("journal: {position} stands where {count} should"));
-            count = position;
+        // What is archived is gone, or about to go.
+        while let Some(gone) = archived.next_if(|gone| *gone <= position) {
+            if gone < next || (gone > next && gone != position) {
+                found.note(format!("journal: {gone} is archived where {next} should stand"));
+            }
+            next = if gone == position { gone } else { gone + 1 };
         }
+        if position != next {
+            found.note(format!("journal: {position} stands where {next} should"));
+        }
+        next = position + 1;
         let record = usage_record(&row)?;
         if record.identity() != row.digest("identity")? {
-            note(found, format!("record {position}: its identity is not that of source and id"));
+            found.note(format!("record {position}: its identity is not that of source and id"));
         }
         if record.content() != row.digest("content")? {
-            note(found, format!("record {position}: its content is not what was booked"));
+            found.note(format!("record {position}: its content is not what was booked"));
         }
+    }
+    if let Some(gone) = archived.next() {
+        found.note(format!("journal: {gone} is archived, and past the newest record"));
     }
     found.checked.push(("records", count));
     Ok(())
 }
 
-/// Folds the bookings of each balance, in their order.
+/// What balances came to when bookings of theirs were archived last.
+async fn sealed(reader: &mut SqliteConnection) -> Result<HashMap<i64, Fold>, LedgerError> {
+    let rows = sqlx::query(sql!("verify_seals")).fetch_all(reader).await.map_err(ledger_error)?;
+    rows.iter()
+        .map(|row| {
+            let fold = Fold {
+                accrued: row.quantity("accrued")?,
+                digest: row.digest("digest")?,
+                booked_to: row.integer("booked_to")?,
+                ..Fold::default()
+            };
+            Ok((row.integer("balance_id")?, fold))
+        })
+        .collect()
+}
+
+/// Folds the bookings of each balance, in their order, onto what it was sealed with.
 async fn check_bookings(
     reader: &mut SqliteConnection,
     found: &mut Verification,
 ) -> Result<HashMap<i64, Fold>, LedgerError> {
-    let mut folds: HashMap<i64, Fold> = HashMap::new();
+    let mut folds = sealed(reader).await?;
     let mut rows = sqlx::query(sql!("verify_bookings")).fetch(&mut *reader);
     let mut count = 0;
     while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
         count += 1;
         let fold = folds.entry(row.integer("balance_id")?).or_default();
+        if row.integer("id")? <= fold.booked_to {
+            // It is archived, and about to go.
+            continue;
+        }
         let quantity = row.quantity("quantity")?;
         fold.accrued = &fold.accrued + &quantity;
         fold.digest =
@@ -194,20 +237,20 @@ async fn check_balances(
         let (accrued, told) = (row.quantity("accrued")?, row.quantity("told")?);
         if accrued != fold.accrued {
             let made = &fold.accrued;
-            note(found, format!("balance {id}: accrued {accrued}, but its bookings make {made}"));
+            found.note(format!("balance {id}: accrued {accrued}, but its bookings make {made}"));
         }
         if told != fold.told {
             let made = &fold.told;
-            note(found, format!("balance {id}: told {told}, but its live events make {made}"));
+            found.note(format!("balance {id}: told {told}, but its live events make {made}"));
         }
         if row.flag("reads")? != fold.reads {
-            note(found, format!("balance {id}: it does not know whether a record counts in it"));
+            found.note(format!("balance {id}: it does not know whether a record counts in it"));
         }
         if row.digest("digest")? != fold.digest || row.integer("booked_to")? != fold.booked_to {
-            note(found, format!("balance {id}: its digest is not that of its bookings"));
+            found.note(format!("balance {id}: its digest is not that of its bookings"));
         }
         if row.integer("events")? != fold.events {
-            note(found, format!("balance {id}: it does not count {} events", fold.events));
+            found.note(format!("balance {id}: it does not count {} events", fold.events));
         }
         let idle = row.maybe_integer("due_at")?.is_none() && row.integer("held")? == 0;
         let rest = &accrued - &told;
@@ -217,17 +260,17 @@ async fn check_balances(
         // What should stay of an entry is told anew once that is gone.
         let idle = idle && !fold.takes_away && !fold.may_overwrite;
         if idle && fold.is_level && fold.reads != (fold.says > 0) {
-            note(found, format!("balance {id}: {accrued} is not said once, and nothing is due"));
+            found.note(format!("balance {id}: {accrued} is not said once, and nothing is due"));
         }
         // What is finer than its provider takes stays outstanding without being due: that much, as
         // posting had it, and no more.
         if idle && !rest.is_zero() && rest != row.quantity("finer")? {
-            note(found, format!("balance {id}: {rest} is outstanding, and nothing is due or held"));
+            found.note(format!("balance {id}: {rest} is outstanding, and nothing is due or held"));
         }
     }
     drop(rows);
     for id in folds.keys() {
-        note(found, format!("balance {id}: it has bookings or events, and is not there"));
+        found.note(format!("balance {id}: it has bookings or events, and is not there"));
     }
     found.checked.push(("balances", count));
     Ok(())
@@ -245,12 +288,14 @@ async fn check_rows(
         ("an event's last move is not its state", sql!("verify_moves")),
         ("an event does not count its attempts", sql!("verify_attempts")),
         ("an accepted event has no receipt that says so", sql!("verify_receipts")),
+        ("a record that is archived is still there", sql!("verify_emptied")),
+        ("a record that is named is neither there nor archived", sql!("verify_named")),
         ("an event made a move that the state machine does not have", sql!("verify_legal")),
     ];
     for (what, statement) in checks {
         let rows = sqlx::query(statement).fetch_all(&mut *reader).await.map_err(ledger_error)?;
         for row in rows {
-            note(found, format!("{what}: {}", row.text("row")?));
+            found.note(format!("{what}: {}", row.text("row")?));
         }
     }
     Ok(())

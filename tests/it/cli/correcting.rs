@@ -87,7 +87,7 @@ fn a_correction_of_a_record_that_has_not_come_waits_for_it_and_is_shown() {
     let text = place.run("trace web/z").out;
     assert!(text.contains("  counts      cancelled\n"), "{text}");
     assert!(text.contains("  effect  applied, from 8 to cancelled\n"), "{text}");
-    insta::assert_snapshot!(shape(&life), @r"{source: text, id: text, position: number, record: {source: text, id: text, customer: text, meter: text, quantity: text, time: text, properties: {}}, recorded_at: text, standing: text, corrections: [{number: number, id: text, kind: text, quantity: null, replaces: null, effect: text, from: text, to: text, reason: text, who: text, recorded_at: text}], conflicts: [], parked: [], bookings: []}");
+    insta::assert_snapshot!(shape(&life), @r"{source: text, id: text, position: number, record: {source: text, id: text, customer: text, meter: text, quantity: text, time: text, properties: {}}, recorded_at: text, archive: null, standing: text, corrections: [{number: number, id: text, kind: text, quantity: null, replaces: null, effect: text, from: text, to: text, reason: text, who: text, recorded_at: text}], conflicts: [], parked: [], bookings: []}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use tallyd::ledger::intake::{
 use tallyd::ledger::notices::Arrival;
 use tallyd::ledger::operator::{
     BookFilter, BookLine, HeldItem, OperatorLedger, ParkedGroup, Status, Trace, TraceCorrection,
-    TraceEvent, TraceRecord, Verification,
+    TraceEvent, TraceRecord,
 };
 use tallyd::ledger::reconcile::{Comparison, Concluded};
 use tallyd::ledger::report::Run;
@@ -258,6 +258,7 @@ impl OperatorLedger for Model {
         let trace = Trace {
             source: source.clone(),
             id: id.clone(),
+            archived: None,
             record: standing.is_some().then(|| TraceRecord {
                 position: 1,
                 fields: vec![("id", id.to_string()), ("properties", "{\"a\":1}".to_owned())],
@@ -297,8 +298,8 @@ impl OperatorLedger for Model {
         self.accounts.lock().unwrap().extend(rows);
         Ok(u64::try_from(accounts.len()).unwrap())
     }
-    async fn verify(&self) -> Result<Verification, LedgerError> {
-        Ok(Verification::default())
+    async fn verify(&self) -> Result<tallyd::ledger::verification::Verification, LedgerError> {
+        Ok(Default::default())
     }
     async fn maintain(&self) -> Result<(), LedgerError> {
         Ok(())

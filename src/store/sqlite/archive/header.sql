@@ -1,0 +1,1 @@
+SELECT ledger, id, before_at, made_at, records, bookings FROM main.archive

@@ -1,0 +1,3 @@
+SELECT position, identity, content, source, id, customer, meter, quantity, occurred_at, recorded_at,
+  properties
+FROM main.usage_record WHERE position IN (SELECT position FROM copy.usage_record) ORDER BY position

@@ -1,0 +1,1 @@
+UPDATE archive SET done_at = ?2 WHERE id = ?1

@@ -1,0 +1,1 @@
+SELECT id, records, bookings, digest FROM archive WHERE id = ?1

@@ -1,0 +1,1 @@
+SELECT position FROM archived_record ORDER BY position
