@@ -66,6 +66,8 @@
 //! - Time and chance are arguments. Decisions take `now`; keys are hashes of what they name; jitter
 //!   is a hash. Only [`clock`] reads a clock, only `daemon::supervisor` starts tasks. Where nothing
 //!   but a sandbox is told, time may be the sandbox's (`daemon::following`).
+//! - An event is told by requests or by a file that a person uploads, never by both: it is held for
+//!   its file before that is written, and nothing that a request may have told goes into one.
 //! - What another program told before a cutover is booked, written off, and never told; a provider
 //!   in shadow is told nothing, and its [`provider::shadowed`] cannot send.
 //! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or

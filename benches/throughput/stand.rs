@@ -88,6 +88,7 @@ impl Stand {
                 corrections: ledger.clone(),
                 rejected: ledger.clone(),
                 remaps: ledger.clone(),
+                exports: ledger.clone(),
                 ledger: ledger.clone(),
                 metrics: Metrics::new(),
                 readiness,

@@ -423,7 +423,7 @@ CREATE TABLE meter_event (
     'value_refused', 'too_old_refused', 'ahead_refused', 'refused', 'may_exist',
     'identifier_conflict', 'key_conflict', 'window_passed', 'deadline_passed', 'cannot_lower',
     'meter_mismatch', 'below_zero', 'correction_policy', 'late_for_period', 'no_period',
-    'entries_used_up', 'bill_from', 'spike', 'disproved', 'restored')),
+    'entries_used_up', 'bill_from', 'spike', 'disproved', 'restored', 'exported')),
   hold_detail TEXT,
   -- Whether some attempt may have landed.
   ambiguous INTEGER NOT NULL CONSTRAINT meter_event_ambiguous_form CHECK (ambiguous IN (0, 1)),
@@ -836,6 +836,62 @@ BEGIN SELECT RAISE(ABORT, 'a notice is concluded once'); END;
 CREATE TRIGGER notice_that_waits_never_goes BEFORE DELETE ON notice
 WHEN OLD.state = 'waiting'
 BEGIN SELECT RAISE(ABORT, 'a notice that waits does not go'); END;
+
+-- ── exports ─────────────────────────────────────────────────────────────────────────────────────
+
+-- Events that files tell, which a person uploads. What was asked for is JSON.
+CREATE TABLE export (
+  id INTEGER NOT NULL PRIMARY KEY,
+  provider TEXT NOT NULL,
+  form TEXT NOT NULL CONSTRAINT export_forms CHECK (form IN ('stripe-csv', 'stripe-s3-jsonl')),
+  -- The account that the files are for, as it was pinned; nothing where the key may not read it.
+  account TEXT,
+  livemode INTEGER NOT NULL CONSTRAINT export_livemode_form CHECK (livemode IN (0, 1)),
+  asked TEXT NOT NULL,
+  who TEXT NOT NULL,
+  made_at INTEGER NOT NULL
+) STRICT;
+
+-- Which events are in it, in the order of its files.
+CREATE TABLE export_event (
+  export_id INTEGER NOT NULL REFERENCES export (id),
+  destination_id INTEGER NOT NULL REFERENCES destination (id),
+  event_id INTEGER NOT NULL REFERENCES meter_event (id),
+  PRIMARY KEY (export_id, destination_id, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX export_event_event ON export_event (event_id, export_id);
+
+-- What became of it. Files are told by their number, and by the SHA-256 of all their bytes.
+CREATE TABLE export_step (
+  id INTEGER NOT NULL PRIMARY KEY,
+  export_id INTEGER NOT NULL REFERENCES export (id),
+  step TEXT NOT NULL CONSTRAINT export_steps CHECK (step IN
+    ('sealed', 'written', 'confirmed', 'abandoned')),
+  files INTEGER,
+  digest TEXT,
+  why TEXT NOT NULL,
+  who TEXT NOT NULL,
+  noted_at INTEGER NOT NULL,
+  CONSTRAINT export_step_is_noted_once UNIQUE (export_id, step),
+  CONSTRAINT export_step_form CHECK
+    ((step = 'written') = (files IS NOT NULL) AND (step = 'written') = (digest IS NOT NULL))
+) STRICT;
+
+CREATE TRIGGER export_never_changes BEFORE UPDATE ON export
+BEGIN SELECT RAISE(ABORT, 'exports are append-only'); END;
+CREATE TRIGGER export_never_goes BEFORE DELETE ON export
+BEGIN SELECT RAISE(ABORT, 'exports are append-only'); END;
+CREATE TRIGGER export_event_never_changes BEFORE UPDATE ON export_event
+BEGIN SELECT RAISE(ABORT, 'what is in an export is append-only'); END;
+CREATE TRIGGER export_event_never_goes BEFORE DELETE ON export_event
+BEGIN SELECT RAISE(ABORT, 'what is in an export is append-only'); END;
+CREATE TRIGGER export_is_sealed BEFORE INSERT ON export_event
+WHEN EXISTS (SELECT 1 FROM export_step WHERE export_id = NEW.export_id)
+BEGIN SELECT RAISE(ABORT, 'no more events go into a sealed export'); END;
+CREATE TRIGGER export_step_never_changes BEFORE UPDATE ON export_step
+BEGIN SELECT RAISE(ABORT, 'the steps of exports are append-only'); END;
+CREATE TRIGGER export_step_never_goes BEFORE DELETE ON export_step
+BEGIN SELECT RAISE(ABORT, 'the steps of exports are append-only'); END;
 
 -- ── people ──────────────────────────────────────────────────────────────────────────────────────
 

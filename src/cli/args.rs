@@ -11,6 +11,7 @@ use crate::domain::resolution::{ItemName, Verdict};
 pub mod generate;
 pub mod check;
 pub mod demo;
+pub mod export;
 pub mod rejected;
 pub mod remap;
 
@@ -53,6 +54,9 @@ pub enum Command {
     /// Work with what came in as a record and is none.
     #[command(subcommand)]
     Rejected(rejected::Rejected),
+    /// Tell usage by files that a person uploads, for what is too much for requests.
+    #[command(subcommand)]
+    Export(export::Export),
     /// Book the usage records of files, or with --corrections accept corrections of records.
     Import(Import),
     /// Take records back, for good: one by its name, or all that the flags find.

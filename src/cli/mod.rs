@@ -35,6 +35,7 @@ mod held;
 mod questions;
 mod resolve;
 mod rejected;
+mod export;
 mod verify;
 mod archive;
 mod backup;
@@ -83,6 +84,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),
         Command::Held(Held::Resolve(asked)) => block_on(resolve::resolve(&asked)),
         Command::Rejected(asked) => block_on(rejected::rejected(&asked)),
+        Command::Export(asked) => block_on(export::export(&asked)),
         Command::Import(asked) => block_on(import::import(&asked)),
         Command::Cancel(asked) => block_on(correct::cancel(&asked)),
         Command::Adjust(asked) => block_on(correct::adjust(&asked)),

@@ -334,6 +334,7 @@ fn rooms(
         corrections: ledger.clone(),
         rejected: ledger.clone(),
         remaps: ledger.clone(),
+        exports: ledger.clone(),
         ledger: ledger.clone(),
         metrics: metrics.clone(),
         readiness,

@@ -21,6 +21,7 @@
 //! | drift | a difference between the ledger, a provider's total and an invoice, with its kind |
 //! | cadence | how often a source, a meter or a customer is heard of, learned from arrivals |
 //! | silence | somebody has been quiet for longer than its cadence, while it was listened for |
+//! | export | events that files tell, which a person uploads: held until totals prove them there |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
 pub mod time;
@@ -47,4 +48,5 @@ pub mod period;
 pub mod policies;
 pub mod cutover;
 pub mod silence;
+pub mod export;
 pub(crate) mod closed;

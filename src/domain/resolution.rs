@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::closed::closed;
 use super::digest::Fields;
+use super::export::ExportId;
 use super::quantity::Quantity;
 use super::state::EventState;
 use super::time::Timestamp;
@@ -133,6 +134,8 @@ pub struct HeldEvent {
     pub cancelled: bool,
     /// Whether it tells usage, or some, that another program told before.
     pub told_before: bool,
+    /// The export whose file tells it, while nobody said that the file was uploaded.
+    pub file: Option<ExportId>,
     /// The last instant, on the provider's clock, at which the provider still takes it.
     pub deadline_at: Timestamp,
     /// The provider's clock.
@@ -157,6 +160,8 @@ pub struct EventFate {
 pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, String> {
     let fate = |to, may_exist| EventFate { to, may_exist, written_off: to == EventState::Dead };
     match verdict {
+        // The file may be uploaded yet: a request for what is in it would bill it twice.
+        Verdict::NotBilled if event.file.is_some() => Err(in_a_file(event.file)),
         Verdict::Billed => Ok(fate(EventState::Settled, true)),
         // Its identifier is spent, or was refused: its quantity goes under another.
         Verdict::NotBilled if !event.may_exist => Ok(fate(EventState::Superseded, false)),
@@ -189,6 +194,15 @@ pub fn judge_event(verdict: Verdict, event: HeldEvent) -> Result<EventFate, Stri
             verdict.typed()
         )),
     }
+}
+
+/// What is said of an event that a file tells, and nobody said that it was uploaded.
+fn in_a_file(file: Option<ExportId>) -> String {
+    let id = file.map_or_else(String::new, |id| format!(" {id}"));
+    format!(
+        "the file of export{id} tells it: if it was uploaded, say so (tallyd export confirm{id}), \
+         and then not-billed; if it never was, and never will be, tallyd export abandon{id}"
+    )
 }
 
 #[cfg(test)]
@@ -238,7 +252,9 @@ mod tests {
         ] {
             let deadline_at = NOON.plus_seconds(if late { -1 } else { 0 });
             let (told_before, provider_now) = (false, NOON);
-            let event = HeldEvent { may_exist, cancelled, told_before, deadline_at, provider_now };
+            let file = None;
+            let event =
+                HeldEvent { may_exist, cancelled, told_before, file, deadline_at, provider_now };
             let exists = if may_exist { "may exist" } else { "refused" };
             let cancelled = if cancelled { ", cancelled" } else { "" };
             let late = if late { ", late" } else { "" };
@@ -285,6 +301,7 @@ mod tests {
                 may_exist,
                 cancelled,
                 told_before,
+                file: None,
                 deadline_at: NOON.plus_seconds(-1),
                 provider_now: NOON,
             };
@@ -293,5 +310,23 @@ mod tests {
             assert_eq!(judge_event(Verdict::Billed, event).unwrap().to, EventState::Settled);
             assert_eq!(judge_event(Verdict::WriteOff, event).unwrap().to, EventState::Dead);
         }
+    }
+    #[test]
+    fn what_a_file_tells_is_not_told_by_a_request_while_the_file_may_be_uploaded() {
+        let event = HeldEvent {
+            may_exist: true,
+            cancelled: false,
+            told_before: false,
+            file: Some(ExportId(7)),
+            deadline_at: NOON,
+            provider_now: NOON,
+        };
+        let why = judge_event(Verdict::NotBilled, event).unwrap_err();
+        assert!(why.contains("tallyd export abandon 7"), "{why}");
+        assert_eq!(judge_event(Verdict::Billed, event).unwrap().to, EventState::Settled);
+        let fate = judge_event(Verdict::WriteOff, event).unwrap();
+        assert_eq!((fate.to, fate.may_exist), (EventState::Dead, true));
+        let uploaded = HeldEvent { file: None, ..event };
+        assert_eq!(judge_event(Verdict::NotBilled, uploaded).unwrap().to, EventState::Pending);
     }
 }

@@ -91,6 +91,8 @@ closed! {
         Disproved = "disproved",
         /// A ledger that was lost may have told it already.
         Restored = "restored",
+        /// A file tells it, which a person uploads.
+        Exported = "exported",
     }
 }
 
@@ -160,6 +162,9 @@ impl EventState {
 const BILL_FROM_ENDED_BY: &str = "compare the provider's total; what another program told: say \
      told-before, or of an event not-billed; what is there, or too much: billed (tallyd held \
      resolve)";
+/// What ends a hold of what is told by a file.
+const EXPORTED_ENDED_BY: &str = "upload the file and say so (tallyd export confirm ID): totals end \
+     it; if the file was never uploaded, and never will be, tallyd export abandon ID";
 /// What ends a hold of more than anybody expected.
 const SPIKE_ENDED_BY: &str = "find out whether it was used (tallyd books, tallyd trace); if so, \
      it is told once you say so (tallyd held resolve NAME --as confirmed); if not, cancel or \
@@ -190,7 +195,9 @@ impl HoldReason {
             | Self::EntriesUsedUp
             | Self::BillFrom
             | Self::Spike
-            | Self::Disproved => false,
+            | Self::Disproved
+            // That the file was never uploaded, and never will be, only a person knows.
+            | Self::Exported => false,
         }
     }
 
@@ -254,6 +261,7 @@ impl HoldReason {
             }
             Self::BillFrom => BILL_FROM_ENDED_BY,
             Self::Spike => SPIKE_ENDED_BY,
+            Self::Exported => EXPORTED_ENDED_BY,
             Self::Disproved => {
                 "find why it was dropped, then say not-billed, and it is told anew; or write it \
                  off (tallyd held resolve)"

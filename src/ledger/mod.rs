@@ -20,6 +20,7 @@ pub mod operator;
 pub mod corrections;
 pub mod remap;
 pub mod holds;
+pub mod export;
 pub mod rejected;
 pub mod notices;
 pub mod billing;

@@ -10,6 +10,7 @@
 //! | `GET`, `POST /_sandbox/faults` | [`Faults`] | the faults now set |
 //! | `GET`, `POST /_sandbox/clock` | [`ClockMove`] | `{"now_micros","now"}` |
 //! | `GET`, `POST /_sandbox/meters` | [`NewMeter`] | the meters, or the one created |
+//! | `POST /_sandbox/bulk` | a file: a table, or JSON lines | [`super::stripe::FileReport`] |
 //! | `POST /_sandbox/settings` | [`Changes`]: each part may be absent | what was set |
 //! | `GET`, `POST /_sandbox/webhooks` | [`WebhookSettings`] | [`super::stripe::WebhookCounts`] |
 //! | `POST /_sandbox/sessions` | `{"ended":bool}`: all of the stream | `{"ended":bool}` |
@@ -173,6 +174,10 @@ fn change(handle: &SandboxHandle, name: &str, body: &[u8]) -> Result<Answer, Ans
             let settings: WebhookSettings = parse(body)?;
             handle.set_webhooks(settings).map_err(|reason| refusal(400, &reason))?;
             Ok(ok(&handle.webhook_counts()))
+        }
+        "bulk" => {
+            let report = handle.take_file(body).map_err(|reason| refusal(400, &reason))?;
+            Ok(ok(&report))
         }
         "settings" => apply(handle, parse(body)?),
         "sessions" => {

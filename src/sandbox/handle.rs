@@ -15,8 +15,8 @@ use super::faults::Faults;
 use super::server::{self, Door, Job};
 use super::statistics::Statistics;
 use super::stripe::{
-    BookLine, Carrier, Customers, EventLine, Keys, Limits, Meter, NewMeter, Stripe, WebhookCounts,
-    WebhookDelivery, WebhookSettings,
+    BookLine, Carrier, Customers, EventLine, FileReport, Keys, Limits, Meter, NewMeter, Stripe,
+    WebhookCounts, WebhookDelivery, WebhookSettings,
 };
 use super::wire::{Delivery, Request};
 use crate::clock::Clock;
@@ -191,6 +191,15 @@ impl SandboxHandle {
     pub fn end_sessions(&self) {
         let now = self.now();
         self.0.stripe().end_sessions(now);
+    }
+
+    /// Takes a file of usage, as the dashboard and the S3 connector do: a table or JSON lines.
+    ///
+    /// # Errors
+    /// It is no such file.
+    pub fn take_file(&self, body: &[u8]) -> Result<FileReport, String> {
+        let now = self.now();
+        self.0.stripe().take_file(body, now)
     }
 
     /// Creates a meter, as the API would.

@@ -106,6 +106,8 @@ pub(super) struct Marks {
     pub(super) epoch: i64,
     /// No attempt past this one was begun.
     pub(super) attempt: i64,
+    /// No export past this step of one was sealed.
+    pub(super) export_step: i64,
     /// The newest usage that may have been sent, in microseconds since the Unix epoch.
     pub(super) sent_through_micros: Option<i64>,
     /// When the ledger was last found to be rolled back, in the same unit.
@@ -114,7 +116,9 @@ pub(super) struct Marks {
 
 impl Marks {
     fn covers(&self, other: &Self) -> bool {
-        self.attempt >= other.attempt && self.sent_through_micros >= other.sent_through_micros
+        self.attempt >= other.attempt
+            && self.export_step >= other.export_step
+            && self.sent_through_micros >= other.sent_through_micros
     }
 
     /// Reads the fence, if there is one.
@@ -156,6 +160,8 @@ pub(super) struct Opened {
     pub(super) id: LedgerId,
     /// Its highest attempt.
     pub(super) attempt: i64,
+    /// The highest step of its exports.
+    pub(super) export_step: i64,
     /// When it was last found to be rolled back.
     pub(super) restored_at: Option<Timestamp>,
     /// The newest usage that may have been sent from it before that.
@@ -177,7 +183,7 @@ pub(super) enum Finding {
 /// Holds a ledger against its fence.
 pub(super) fn judge(fence: Option<&Marks>, ledger: &Opened) -> Finding {
     let Some(marks) = fence else {
-        return if ledger.attempt == 0 {
+        return if ledger.attempt == 0 && ledger.export_step == 0 {
             Finding::Whole
         } else {
             let attempts = ledger.attempt;
@@ -191,6 +197,10 @@ pub(super) fn judge(fence: Option<&Marks>, ledger: &Opened) -> Finding {
     if ledger.attempt < marks.attempt {
         let why =
             format!("it knows of {} attempts, and {} were made", ledger.attempt, marks.attempt);
+        return Finding::RolledBack(sent_through, why);
+    }
+    if ledger.export_step < marks.export_step {
+        let why = "it does not know of an export whose files may have been uploaded".to_owned();
         return Finding::RolledBack(sent_through, why);
     }
     // A backup from before an earlier restoration does not know of that one.
@@ -236,12 +246,34 @@ impl Fence {
     /// Has it on disk that attempts up to `attempt`, of usage up to `sent_through`, may be sent.
     /// Leases that wait for the disk together are written at once.
     pub(super) async fn advance(&self, attempt: i64, sent_through: Timestamp) -> io::Result<()> {
-        let inner = Arc::clone(&self.0);
-        let mine = {
-            let mut wanted = lock(&inner.wanted);
+        self.write(|wanted| {
             wanted.attempt = wanted.attempt.max(attempt);
             wanted.sent_through_micros =
                 wanted.sent_through_micros.max(Some(sent_through.micros()));
+        })
+        .await
+    }
+
+    /// Has it on disk that the export which was sealed by `step`, of usage up to `newest`, may be
+    /// uploaded.
+    pub(super) async fn advance_exports(
+        &self,
+        step: i64,
+        newest: Option<Timestamp>,
+    ) -> io::Result<()> {
+        self.write(|wanted| {
+            wanted.export_step = wanted.export_step.max(step);
+            wanted.sent_through_micros =
+                wanted.sent_through_micros.max(newest.map(Timestamp::micros));
+        })
+        .await
+    }
+
+    async fn write(&self, change: impl FnOnce(&mut Marks)) -> io::Result<()> {
+        let inner = Arc::clone(&self.0);
+        let mine = {
+            let mut wanted = lock(&inner.wanted);
+            change(&mut wanted);
             wanted.clone()
         };
         // Written where it delays nobody, and to its end even when nobody waits any longer.
@@ -268,6 +300,7 @@ mod tests {
             ledger: "00112233445566aa".to_owned(),
             epoch: 3,
             attempt,
+            export_step: 0,
             sent_through_micros: Some(7),
             restored_micros: restored,
         }
@@ -276,7 +309,7 @@ mod tests {
     fn opened(attempt: i64, restored: Option<i64>) -> Opened {
         let id = LedgerId::new("00112233445566aa").unwrap();
         let restored_at = restored.map(Timestamp::from_micros);
-        Opened { id, attempt, restored_at, sent_through_at: None }
+        Opened { id, attempt, export_step: 0, restored_at, sent_through_at: None }
     }
 
     #[test]
@@ -303,6 +336,12 @@ mod tests {
         }
         assert!(!rolled_back(None, &opened(0, None)));
         assert!(rolled_back(None, &opened(1, None)));
+        // A backup of before an export was sealed knows as many attempts as the lost ledger did.
+        let exported = |step| Marks { export_step: step, ..marks(5, None) };
+        let knows = |step| Opened { export_step: step, ..opened(5, None) };
+        assert!(rolled_back(Some(&exported(2)), &knows(1)));
+        assert!(!rolled_back(Some(&exported(2)), &knows(2)));
+        assert!(!rolled_back(Some(&exported(1)), &knows(3)));
         let mut other = marks(0, None);
         other.ledger = "ffffffffffffffff".to_owned();
         assert!(matches!(judge(Some(&other), &opened(9, None)), Finding::Other(_)));

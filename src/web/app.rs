@@ -17,9 +17,10 @@ use super::auth::Callers;
 use super::holds::{self, Holds};
 use super::reconcile::{self, Reports};
 use super::webhooks::{self, Refusals, Webhooks};
-use super::{answer, corrections, health, operator, rejected, remaps, trace, usage};
+use super::{answer, corrections, export, health, operator, rejected, remaps, trace, usage};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
+use crate::ledger::export::ExportLedger;
 use crate::ledger::intake::CorrectionLedger;
 use crate::ledger::operator::OperatorLedger;
 use crate::ledger::rejected::RejectedLedger;
@@ -48,6 +49,8 @@ pub struct Rooms {
     pub rejected: Arc<dyn RejectedLedger>,
     /// The ledger, for history that is booked anew.
     pub remaps: Arc<dyn RemapLedger>,
+    /// The ledger, for exports.
+    pub exports: Arc<dyn ExportLedger>,
     /// The ledger, for the operator.
     pub ledger: Arc<dyn OperatorLedger>,
     /// Where requests and records are counted.
@@ -118,6 +121,10 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/customers", post(operator::customers))
             .route("/v1/remaps", post(remaps::begin))
             .route("/v1/held", post(holds::resolve))
+            .route("/v1/export/begin", post(export::begin))
+            .route("/v1/export/mark", post(export::mark))
+            .route("/v1/export/step", post(export::step))
+            .route("/v1/export/release", post(export::release))
             .route("/v1/caught-up", post(holds::caught_up))
             .route("/v1/reconcile", post(reconcile::take))
             .route("/v1/status", get(operator::status)),

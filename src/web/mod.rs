@@ -17,6 +17,7 @@ pub mod usage;
 pub mod health;
 pub mod operator;
 pub mod holds;
+mod export;
 pub mod reconcile;
 pub mod standing;
 pub mod rejected;

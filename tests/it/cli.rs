@@ -14,6 +14,7 @@ mod customers;
 mod daemon;
 mod demo;
 mod documents;
+mod exporting;
 mod generating;
 mod importing;
 mod listings;

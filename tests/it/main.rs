@@ -31,6 +31,8 @@ mod batches;
 mod holds;
 /// More than anybody expects: what waits until somebody confirms it.
 mod spikes;
+/// Usage that files tell, which a person uploads, and requests never.
+mod export;
 /// Taking over from another program: what that told is never told again.
 mod cutover;
 /// Backups, and ledgers that are not the one usage was sent from.

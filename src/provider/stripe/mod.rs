@@ -32,6 +32,7 @@ pub mod settings;
 pub mod promises;
 pub mod meters;
 pub mod encode;
+pub mod bulk;
 pub mod classify;
 pub mod summaries;
 pub mod signature;

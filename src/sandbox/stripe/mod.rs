@@ -7,7 +7,7 @@
 //! counts when its lag has passed and its customer and value turn out to be sound.
 //!
 //! Version 2 takes usage too: event by event, and many at once by a stream, which looks at them
-//! only when their lag has passed.
+//! only when their lag has passed. Usage also comes by files, past all of that.
 //!
 //! By itself, as its clock goes by, the account ends periods, drafts and finalizes invoices, and
 //! reports what it rejected; all of that is announced. `settle` in [`perform`] keeps the order.
@@ -16,6 +16,7 @@ mod announcements;
 mod auth;
 mod billing;
 mod billing_request;
+mod bulk;
 mod checks;
 mod customers;
 mod feed;
@@ -40,6 +41,7 @@ mod tally;
 mod value;
 mod webhooks;
 
+pub use bulk::FileReport;
 pub use ledger::{BookLine, EventLine, EventStatus, RejectionCode};
 pub use meter::{Formula, Meter, NewMeter, TimeWindow};
 pub use settings::{

@@ -261,7 +261,7 @@ async fn in_shadow(connection: &mut SqliteConnection) -> Result<BTreeSet<String>
 }
 
 /// How a provider was told, the oldest first.
-async fn tellings_of(
+pub(super) async fn tellings_of(
     connection: &mut SqliteConnection,
     provider: &ProviderName,
 ) -> Result<Vec<Earlier>, LedgerError> {

@@ -97,7 +97,8 @@ async fn opened(writer: &mut SqliteConnection) -> Result<Option<Opened>, LedgerE
         .ok_or_else(|| LedgerError::Contradiction(format!("the ledger's id is \"{id}\"")))?;
     let restored_at = row.maybe_time("restored_at")?;
     let sent_through_at = row.maybe_time("sent_through_at")?;
-    Ok(Some(Opened { id, attempt: row.integer("attempt")?, restored_at, sent_through_at }))
+    let (attempt, export_step) = (row.integer("attempt")?, row.integer("export_step")?);
+    Ok(Some(Opened { id, attempt, export_step, restored_at, sent_through_at }))
 }
 
 /// Does what the finding asks for, and writes the fence as it is from here on.
@@ -133,6 +134,7 @@ pub(super) async fn settle_finding(
         ledger: id.to_string(),
         epoch,
         attempt: opened.attempt,
+        export_step: opened.export_step,
         sent_through_micros: earlier
             .sent_through_micros
             .max(opened.sent_through_at.map(Timestamp::micros)),

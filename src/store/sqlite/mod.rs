@@ -16,6 +16,7 @@ mod conflicts;
 mod corrections;
 mod cutover;
 mod delivery;
+mod export;
 mod fencing;
 mod find;
 mod holds;

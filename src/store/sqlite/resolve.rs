@@ -7,12 +7,14 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::conflicts::decide_conflict;
 use super::cutover::cutover_of;
+use super::export::export_of;
 use super::holds::{held_balance, held_event, held_item};
 use super::moves::{Move, move_events, ring_balances};
 use super::written_off::{Level, Meant, write_off};
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::cutover::{Side, side};
 use crate::domain::event::{EventId, EventKind};
+use crate::domain::export::ExportId;
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::provider_facts::ClockReading;
 use crate::domain::quantity::Quantity;
@@ -125,6 +127,7 @@ async fn decide_event(
         may_exist: row.flag("ambiguous")?,
         cancelled: kin.iter().any(|each| each.is_cancel),
         told_before: was_told_before(connection, &row).await?,
+        file: file_of(connection, &row).await?,
         deadline_at: row.time("deadline_at")?,
         provider_now: provider_now(&row, now)?,
     };
@@ -172,6 +175,18 @@ async fn decide_event(
     let change = BalanceChange::between(balance, &before, &after);
     let next = after_event(fate.to, &change);
     Ok(Ok(Resolved { id: Some(id), moves, balance: Some(change), records, next }))
+}
+
+/// The export whose file tells an event, while nobody said that the file was uploaded.
+async fn file_of(
+    connection: &mut SqliteConnection,
+    row: &SqliteRow,
+) -> Result<Option<ExportId>, LedgerError> {
+    if row.maybe_member("reason", HoldReason::parse)? != Some(HoldReason::Exported) {
+        return Ok(None);
+    }
+    let export = export_of(connection, row.integer("number")?).await?;
+    Ok(export.filter(|(_, confirmed)| !confirmed).map(|(id, _)| id))
 }
 
 /// Whether an event tells usage, or some, that another program told.

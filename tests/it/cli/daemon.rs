@@ -55,6 +55,7 @@ impl Daemon {
             corrections: ledger.clone(),
             rejected: ledger.clone(),
             remaps: ledger.clone(),
+            exports: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness,

@@ -5,6 +5,7 @@
 mod bounds;
 mod cloudevents;
 mod corrections;
+mod exports;
 mod forgeries;
 mod operator;
 mod rejected;

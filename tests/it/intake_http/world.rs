@@ -361,6 +361,7 @@ impl World {
             corrections: ledger.clone(),
             rejected: ledger.clone(),
             remaps: ledger.clone(),
+            exports: ledger.clone(),
             ledger: ledger.clone(),
             metrics: Metrics::new(),
             readiness: ready,

@@ -42,6 +42,7 @@ const DECIDERS: &[&str] = &[
     "src/provider/chargebee/subscriptions.rs",
     "src/provider/chargebee/usages.rs",
     "src/provider/chargebee/webhooks.rs",
+    "src/provider/stripe/bulk.rs",
     "src/provider/stripe/classify.rs",
     "src/provider/stripe/classify/adjustment.rs",
     "src/provider/stripe/classify/stream.rs",

@@ -1,0 +1,458 @@
+//! The verbs of exports. Here: what may go into one, the transaction that holds it, the steps, and
+//! what files are made of. Never here: a file, or which event a form can say (`provider`). Read
+//! next: [`super::resolve`].
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::cutover::tellings_of;
+use super::moves::{Move, move_events};
+use super::posting::billing;
+use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::cutover::Mode;
+use crate::domain::event::{EventId, EventKind};
+use crate::domain::export::{Candidate, ExportForm, ExportId, ExportStep};
+use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
+use crate::domain::period::Billing;
+use crate::domain::provider_facts::{AccountPin, Formula, MeterPin, Span};
+use crate::domain::state::{EventState, HoldReason};
+use crate::domain::time::Timestamp;
+use crate::ledger::LedgerError;
+use crate::ledger::export::{
+    Export, ExportLedger, Exported, ExportedEvent, MARKED_MAX, NewExport, NewStep, NotedStep,
+    Place, Released, RowPlace, Waiting,
+};
+use crate::store::codec::{Columns, ledger_error, unreadable};
+
+/// Why nothing is exported, or told in an export's place, from a ledger that was rolled back.
+const ROLLED_BACK: &str = "the ledger was rolled back, and has not caught up: what it holds as \
+     waiting may have been told since. Have the inputs read again and say so (tallyd ledger \
+     caught-up)";
+
+#[async_trait]
+impl ExportLedger for SqliteLedger {
+    async fn why_not_exported(
+        &self,
+        provider: &ProviderName,
+    ) -> Result<Option<String>, LedgerError> {
+        if self.is_behind().await? {
+            return Ok(Some(ROLLED_BACK.to_owned()));
+        }
+        let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
+        untellable(&mut reader, provider).await
+    }
+
+    async fn begin_export(
+        &self,
+        asked: &NewExport,
+        now: Timestamp,
+    ) -> Result<Exported<ExportId>, LedgerError> {
+        if self.is_behind().await? {
+            return Ok(Exported::Refused(ROLLED_BACK.to_owned()));
+        }
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        if let Some(why) = untellable(&mut transaction, &asked.provider).await? {
+            return Ok(Exported::Refused(why));
+        }
+        let id = sqlx::query(sql!("export_insert"))
+            .bind(asked.provider.as_str())
+            .bind(asked.form.as_str())
+            .bind(asked_json(asked).to_string())
+            .bind(&asked.who)
+            .bind(now.micros())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ledger_error)?
+            .integer("id")?;
+        commit(transaction).await?;
+        Ok(Exported::Done(ExportId(id)))
+    }
+
+    async fn waiting_for(
+        &self,
+        asked: &NewExport,
+        from: Place,
+        limit: u32,
+    ) -> Result<Waiting, LedgerError> {
+        let rows = sqlx::query(sql!("export_candidates"))
+            .bind(asked.provider.as_str())
+            .bind(from.lane)
+            .bind(from.deadline_micros)
+            .bind(from.event)
+            .bind(meters_json(asked).to_string())
+            .bind(asked.before.map(Timestamp::micros))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        let next = match rows.last() {
+            Some(last) if rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX) => {
+                Some(Place {
+                    lane: last.integer("lane_id")?,
+                    deadline_micros: last.time("deadline_at")?.micros(),
+                    event: last.integer("id")?,
+                })
+            }
+            Some(_) | None => None,
+        };
+        let candidates = rows
+            .iter()
+            .map(|row| Ok(Candidate { billing: billing(row)?, ..candidate(row)? }))
+            .collect::<Result<_, LedgerError>>()?;
+        Ok(Waiting { candidates, next })
+    }
+
+    async fn mark_exported(
+        &self,
+        export: ExportId,
+        events: &[EventId],
+        now: Timestamp,
+    ) -> Result<Exported<i64>, LedgerError> {
+        if events.len() > usize::try_from(MARKED_MAX).unwrap_or(usize::MAX) {
+            let why = format!("at most {MARKED_MAX} events are marked at once");
+            return Ok(Exported::Refused(why));
+        }
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let Some(known) = heads(&mut transaction, Some(export), 1).await?.pop() else {
+            return Ok(Exported::Refused(unknown(export)));
+        };
+        if !known.standing().is_open() {
+            let why = format!("export {export} is {}, and takes no more", known.standing().word());
+            return Ok(Exported::Refused(why));
+        }
+        if let Some(why) = untellable(&mut transaction, &known.asked.provider).await? {
+            return Ok(Exported::Refused(why));
+        }
+        let ids: Vec<i64> = events.iter().map(|event| event.0).collect();
+        let rows = sqlx::query(sql!("export_markable"))
+            .bind(known.asked.provider.as_str())
+            .bind(json!(ids).to_string())
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let (mut moves, mut kept) =
+            (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let detail = format!("export {export} as {} by {}", known.asked.form, known.asked.who);
+        for row in &rows {
+            let event = row.integer("id")?;
+            kept.push(json!([row.integer("destination_id")?, event]));
+            moves.push(Move {
+                hold: Some((HoldReason::Exported, detail.clone())),
+                ..Move::to(EventId(event), EventState::Held, true, "a file tells it")
+            });
+        }
+        move_events(&mut transaction, &moves, now).await?;
+        sqlx::query(sql!("export_events_insert"))
+            .bind(export.0)
+            .bind(Value::from(kept).to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        commit(transaction).await?;
+        Ok(Exported::Done(i64::try_from(moves.len()).unwrap_or(i64::MAX)))
+    }
+
+    async fn note_export(
+        &self,
+        export: ExportId,
+        step: &NewStep,
+        now: Timestamp,
+    ) -> Result<Exported<()>, LedgerError> {
+        if step.step == ExportStep::Abandoned && self.is_behind().await? {
+            return Ok(Exported::Refused(ROLLED_BACK.to_owned()));
+        }
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let Some(known) = listed(&mut transaction, Some(export), 1).await?.pop() else {
+            return Ok(Exported::Refused(unknown(export)));
+        };
+        if let Some(why) = known.standing().refuses(export, step.step, known.present) {
+            return Ok(Exported::Refused(why));
+        }
+        if known.steps.iter().any(|noted| noted.said.step == step.step) {
+            return Ok(Exported::Done(()));
+        }
+        let (files, digest) = step.files.clone().unzip();
+        let number = sqlx::query(sql!("export_step_insert"))
+            .bind(export.0)
+            .bind(step.step.as_str())
+            .bind(files)
+            .bind(digest)
+            .bind(&step.why)
+            .bind(&step.who)
+            .bind(now.micros())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ledger_error)?
+            .integer("id")?;
+        let newest = sqlx::query(sql!("export_newest_usage"))
+            .bind(export.0)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ledger_error)?
+            .maybe_time("at")?;
+        commit(transaction).await?;
+        drop(writer);
+        if let (ExportStep::Sealed, Some(fence)) = (step.step, &self.fence) {
+            fence.advance_exports(number, newest).await.map_err(|why| {
+                let path = fence.path().display();
+                LedgerError::Broken(format!("the fence {path} cannot be written: {why}").into())
+            })?;
+        }
+        Ok(Exported::Done(()))
+    }
+
+    async fn release_exported(
+        &self,
+        export: ExportId,
+        after: RowPlace,
+        now: Timestamp,
+    ) -> Result<Exported<Released>, LedgerError> {
+        if self.is_behind().await? {
+            return Ok(Exported::Refused(ROLLED_BACK.to_owned()));
+        }
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let Some(known) = heads(&mut transaction, Some(export), 1).await?.pop() else {
+            return Ok(Exported::Refused(unknown(export)));
+        };
+        let abandoned = |noted: &&NotedStep| noted.said.step == ExportStep::Abandoned;
+        let Some(word) = known.steps.iter().find(abandoned) else {
+            return Ok(Exported::Refused(format!("export {export} was not abandoned")));
+        };
+        let why = format!("{} abandoned export {export}: {}", word.said.who, word.said.why);
+        let rows = sqlx::query(sql!("export_held"))
+            .bind(export.0)
+            .bind(after.destination)
+            .bind(after.event)
+            .bind(MARKED_MAX)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+        let mut released = Released::default();
+        let mut moves = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (destination, event) = (row.integer("destination_id")?, row.integer("id")?);
+            released.events += 1;
+            released.next = Some(RowPlace { destination, event });
+            let pending = Move::to(EventId(event), EventState::Pending, false, &why);
+            moves.push(Move { next_attempt_at: Some(now), ..pending });
+        }
+        move_events(&mut transaction, &moves, now).await?;
+        commit(transaction).await?;
+        Ok(Exported::Done(released))
+    }
+
+    async fn exports(
+        &self,
+        only: Option<ExportId>,
+        limit: u32,
+    ) -> Result<Vec<Export>, LedgerError> {
+        let mut reader = self.readers.begin().await.map_err(ledger_error)?;
+        listed(&mut reader, only, limit).await
+    }
+
+    async fn exported_events(
+        &self,
+        export: ExportId,
+        after: RowPlace,
+        limit: u32,
+    ) -> Result<Vec<ExportedEvent>, LedgerError> {
+        let rows = sqlx::query(sql!("export_rows"))
+            .bind(export.0)
+            .bind(after.destination)
+            .bind(after.event)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        rows.iter()
+            .map(|row| {
+                let (destination, event) = (row.integer("destination_id")?, row.integer("id")?);
+                let place = RowPlace { destination, event };
+                Ok(ExportedEvent { place, event: candidate(row)? })
+            })
+            .collect()
+    }
+}
+
+impl SqliteLedger {
+    /// Whether it was rolled back, and nobody said yet that it has caught up.
+    async fn is_behind(&self) -> Result<bool, LedgerError> {
+        let restored = self.restoration().await?;
+        Ok(restored.is_some_and(|restored| restored.caught_up_at.is_none()))
+    }
+}
+
+/// What is said of a number that no export has.
+fn unknown(export: ExportId) -> String {
+    format!("there is no export {export} (tallyd export list)")
+}
+
+/// Why nothing of a provider may be told by a file now, if so.
+async fn untellable(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+) -> Result<Option<String>, LedgerError> {
+    let newest = tellings_of(connection, provider).await?.pop();
+    if newest.is_some_and(|newest| newest.telling.mode == Mode::Shadow) {
+        return Ok(Some(format!("{provider} is in shadow: it is told nothing, by a file neither")));
+    }
+    let row = sqlx::query(sql!("provider_read"))
+        .bind(provider.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(ledger_error)?;
+    let Some(row) = row else { return Ok(Some(uncontacted(provider))) };
+    if let Some(reason) = row.maybe_text("pause_reason")? {
+        return Ok(Some(format!("{provider} is paused, as {reason}")));
+    }
+    let is_pinned = row.maybe_integer("livemode")?.is_some();
+    Ok((!is_pinned).then(|| uncontacted(provider)))
+}
+
+fn uncontacted(provider: &ProviderName) -> String {
+    format!(
+        "{provider} was never in contact, so that it is not known which account a file is for: \
+         start the daemon once"
+    )
+}
+
+fn meters_json(asked: &NewExport) -> Value {
+    asked.meters.iter().map(ProviderMeter::as_str).collect()
+}
+
+fn asked_json(asked: &NewExport) -> Value {
+    json!({ "meters": meters_json(asked), "before": asked.before.map(Timestamp::micros) })
+}
+
+/// Exports with their steps, and what became of their events.
+async fn listed(
+    connection: &mut SqliteConnection,
+    only: Option<ExportId>,
+    limit: u32,
+) -> Result<Vec<Export>, LedgerError> {
+    let mut exports = heads(connection, only, limit).await?;
+    for export in &mut exports {
+        let row = sqlx::query(sql!("export_counts"))
+            .bind(export.id.0)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(ledger_error)?;
+        export.events = row.integer("events")?;
+        export.held = row.integer("held")?;
+        export.present = row.integer("present")?;
+    }
+    Ok(exports)
+}
+
+/// Exports with their steps, and nothing of their events, of which there may be a million.
+async fn heads(
+    connection: &mut SqliteConnection,
+    only: Option<ExportId>,
+    limit: u32,
+) -> Result<Vec<Export>, LedgerError> {
+    let rows = sqlx::query(sql!("exports"))
+        .bind(only.map(|only| only.0))
+        .bind(limit)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut exports: Vec<Export> = rows.iter().map(export).collect::<Result<_, LedgerError>>()?;
+    let ids: Vec<i64> = exports.iter().map(|export| export.id.0).collect();
+    let rows = sqlx::query(sql!("export_steps"))
+        .bind(json!(ids).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    for row in &rows {
+        let id = ExportId(row.integer("export_id")?);
+        let noted = step(row)?;
+        if let Some(export) = exports.iter_mut().find(|export| export.id == id) {
+            export.steps.push(noted);
+        }
+    }
+    Ok(exports)
+}
+
+fn step(row: &SqliteRow) -> Result<NotedStep, LedgerError> {
+    let files = row.maybe_integer("files")?.zip(row.maybe_text("digest")?);
+    let step = row.member("step", ExportStep::parse)?;
+    let said = NewStep { step, files, why: row.text("why")?, who: row.text("who")? };
+    Ok(NotedStep { said, at: row.time("noted_at")? })
+}
+
+fn export(row: &SqliteRow) -> Result<Export, LedgerError> {
+    let text = row.text("asked")?;
+    let asked: Value = serde_json::from_str(&text).map_err(|_| unreadable("asked", &text))?;
+    let meters = asked["meters"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let meters: Result<_, LedgerError> = meters
+        .map(|meter| ProviderMeter::new(meter).map_err(|_| unreadable("asked", &text)))
+        .collect();
+    let asked = NewExport {
+        provider: row.name("provider", ProviderName::new)?,
+        form: row.member("form", ExportForm::parse)?,
+        meters: meters?,
+        before: asked["before"].as_i64().map(Timestamp::from_micros),
+        who: row.text("who")?,
+    };
+    let account =
+        AccountPin { account: row.maybe_text("account")?, livemode: row.flag("livemode")? };
+    Ok(Export {
+        id: ExportId(row.integer("id")?),
+        asked,
+        account,
+        made_at: row.time("made_at")?,
+        steps: Vec::new(),
+        events: 0,
+        held: 0,
+        present: 0,
+    })
+}
+
+fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
+    Ok(Candidate {
+        event: EventId(row.integer("id")?),
+        kind: row.member("kind", EventKind::parse)?,
+        identifier: row.text("identifier")?,
+        account: row.name("account", AccountName::new)?,
+        meter: row.name("meter", ProviderMeter::new)?,
+        pin: pin(row)?,
+        quantity: row.quantity("quantity")?,
+        occurred_at: row.time("occurred_at")?,
+        deadline_at: row.time("deadline_at")?,
+        billing: Billing::default(),
+        tried: row.flag("tried")?,
+        body: row.blob("body")?,
+    })
+}
+
+fn pin(row: &SqliteRow) -> Result<Option<MeterPin>, LedgerError> {
+    let Some(formula) = row.maybe_member("formula", Formula::parse)? else { return Ok(None) };
+    Ok(Some(MeterPin {
+        meter: row.name("meter", ProviderMeter::new)?,
+        id: row.maybe_text("pin_id")?,
+        formula,
+        customer_key: row.text("customer_key")?,
+        value_key: row.text("value_key")?,
+        span: row.maybe_member("span", Span::parse)?,
+        active: row.flag("active")?,
+        learned: row.flag("learned")?,
+    }))
+}
+
+/// Of an event that a file tells: the export, and whether a person said that it was uploaded.
+pub(super) async fn export_of(
+    connection: &mut SqliteConnection,
+    event: i64,
+) -> Result<Option<(ExportId, bool)>, LedgerError> {
+    let row = sqlx::query(sql!("export_of_event"))
+        .bind(event)
+        .fetch_optional(connection)
+        .await
+        .map_err(ledger_error)?;
+    row.map(|row| Ok((ExportId(row.integer("export_id")?), row.flag("confirmed")?))).transpose()
+}
