@@ -223,15 +223,19 @@ CREATE TABLE balance (
   due_at INTEGER,
   -- What posting left untold last, as it is finer than the provider takes.
   finer TEXT NOT NULL,
-  -- How what its records stand for comes to what it accrued: all together, the newest, the largest.
-  fold TEXT NOT NULL CONSTRAINT balance_folds CHECK (fold IN ('sum', 'last', 'max')),
+  -- How what its records stand for comes to what it accrued: all together, the newest, the largest;
+  -- or the newest of a gauge, whose window ends where its period does.
+  fold TEXT NOT NULL CONSTRAINT balance_folds CHECK (fold IN ('sum', 'last', 'max', 'gauge')),
   -- Whether any record counts in it, though that be with nothing; not kept of sums.
   reads INTEGER NOT NULL CONSTRAINT balance_reads_form CHECK (reads IN (0, 1)),
+  -- The time of the record that counts alone, where the newest does and any counts.
+  stands_at INTEGER,
   CONSTRAINT balance_is_its_destination
     UNIQUE (destination_id, account, window_start, window_end, record_position, dimensions),
   CONSTRAINT balance_window_form CHECK (window_start < window_end)
 ) STRICT;
 CREATE INDEX balance_due ON balance (provider, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX balance_gauge ON balance (destination_id, account) WHERE fold = 'gauge';
 
 -- Which route version booked which record, and where to; and what changed that later. Each line
 -- adds its quantity to its balance.

@@ -19,7 +19,7 @@ use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
 use crate::domain::period::home;
 use crate::domain::record::{Position, UsageRecord};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
     Accrual, AccrualLedger, BookedLine, Booking, Corrections, JournalRecord, RouteVersionId,
@@ -280,7 +280,10 @@ impl Accruer {
                 continue;
             }
             let window = booking.balance.window;
-            let mut waits = booking.due_at.micros_since(window.end.max(now));
+            let is_gauge = booking.fold == Fold::Gauge;
+            // A gauge is told soon after a reading, whenever its period ends.
+            let from = |window: Window| if is_gauge { now } else { window.end.max(now) };
+            let mut waits = booking.due_at.micros_since(from(window));
             // Once its period has ended, its draft waits for nobody.
             if periods.iter().any(|end| booking.occurred_at < *end && *end <= now) {
                 waits = 0;
@@ -291,7 +294,7 @@ impl Accruer {
             let is_whole = rules.is_whole(&booking.balance);
             let window = home(window, &bounds, booking.occurred_at, is_whole);
             booking.balance.window = window;
-            booking.due_at = window.end.max(now).plus_micros(waits);
+            booking.due_at = from(window).plus_micros(waits);
         }
         Ok(())
     }
@@ -319,7 +322,8 @@ impl Rules {
     fn bill_from(&self, booking: &Booking) -> Option<Timestamp> {
         let from = self.cutovers.get(&booking.balance.provider)?.of(&booking.balance);
         let has_parts = match booking.fold {
-            Fold::Sum => true,
+            // A gauge is parted as periods part it.
+            Fold::Sum | Fold::Gauge => true,
             Fold::Last | Fold::Max => self.is_whole(&booking.balance),
         };
         from.filter(|_| has_parts)

@@ -101,11 +101,12 @@ pub fn follow(
                 continue;
             }
             let transform = &booked.transform;
-            let fold = transform.aggregate.fold();
+            let fold = transform.fold();
             let change = &transform.contribution(to) - &transform.contribution(from);
             let cause = (Cause::Correction, id.0);
             // A reading of nothing counts, and does no longer once it is cancelled.
-            let ends_nothing = fold == Fold::Last && *to == Standing::Cancelled;
+            let reads = matches!(fold, Fold::Last | Fold::Gauge);
+            let ends_nothing = reads && *to == Standing::Cancelled;
             let says_nothing = change.is_zero() && !ends_nothing;
             if says_nothing || here.iter().any(|line| line.cause == cause) {
                 continue;
@@ -141,7 +142,7 @@ fn line(
         position: entry.position,
         route: booked.route,
         balance: home.clone(),
-        fold: booked.transform.aggregate.fold(),
+        fold: booked.transform.fold(),
         quantity,
         cause,
         occurred_at: entry.record.occurred_at,

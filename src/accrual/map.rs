@@ -147,19 +147,23 @@ fn booking(
 ) -> Booking {
     let record = &entry.record;
     let window = route.window.window_of(record.occurred_at);
-    // Late usage waits as long as usage in time: what arrives together is told together.
-    let (of_record, settle) = match route.window {
-        WindowRule::Record => (Some(entry.position), 0),
-        WindowRule::Minute | WindowRule::Hour | WindowRule::Day => (None, route.settle_micros),
+    // Late usage waits as long as usage in time: what arrives together is told together. A gauge
+    // is told a while after a reading, and waits for no end.
+    let (of_record, settle, ends_at) = match route.window {
+        WindowRule::Record => (Some(entry.position), 0, window.end),
+        WindowRule::Minute | WindowRule::Hour | WindowRule::Day => {
+            (None, route.settle_micros, window.end)
+        }
+        WindowRule::Period => (None, route.settle_micros, now),
     };
     Booking {
         position: entry.position,
         route: version,
-        fold: route.aggregate.fold(),
+        fold: route.transform().fold(),
         quantity: route.contribution(record),
         cause: (Cause::Record, 0),
         occurred_at: record.occurred_at,
-        due_at: window.end.max(now).plus_micros(settle),
+        due_at: ends_at.max(now).plus_micros(settle),
         balance: BalanceKey {
             provider: route.provider.clone(),
             account,

@@ -166,7 +166,7 @@ fn leads_to(aim: &Aim, line: &Line) -> bool {
 /// was cut at a period's end, or carried, or is yet to be.
 fn target(stay: Stay<'_>, aim: &Aim) -> Result<BalanceKey, LeftAlone> {
     let Stay { booked, home } = stay;
-    if aim.transform.aggregate.fold() != booked.transform.aggregate.fold() {
+    if aim.transform.fold() != booked.transform.fold() {
         return Err(LeftAlone::Aggregate);
     }
     let wanted = &aim.booking.balance;
@@ -201,7 +201,7 @@ fn line(
         position: entry.position,
         route: way.route,
         due_at: way.transform.due_at(balance.window, now),
-        fold: way.transform.aggregate.fold(),
+        fold: way.transform.fold(),
         balance,
         quantity,
         cause,

@@ -40,6 +40,9 @@ pub enum WindowRule {
     Hour,
     /// A UTC day.
     Day,
+    /// The billing period, as far as periods are known, and all time where none is: of a gauge,
+    /// whose newest reading is what its meter bills of a period.
+    Period,
 }
 
 /// What the records of a window come to.
@@ -97,11 +100,13 @@ pub struct Route {
 }
 
 impl WindowRule {
-    /// The window that holds `at`; for [`Self::Record`], the one microsecond of the record.
+    /// The window that holds `at`; for [`Self::Record`], the one microsecond of the record; for
+    /// [`Self::Period`] all time, which is cut where periods are known to end.
     #[must_use]
     pub fn window_of(self, at: Timestamp) -> Window {
         let span = match self {
             Self::Record => return Window { start: at, end: at.plus_micros(1) },
+            Self::Period => return Window::ALWAYS,
             Self::Minute => MICROS_PER_MINUTE,
             Self::Hour => MICROS_PER_HOUR,
             Self::Day => MICROS_PER_DAY,
@@ -118,6 +123,7 @@ impl WindowRule {
             Self::Minute => "1m",
             Self::Hour => "1h",
             Self::Day => "1d",
+            Self::Period => "period",
         }
     }
 }
@@ -125,7 +131,7 @@ impl WindowRule {
 impl WindowRule {
     /// The one with this text form.
     fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Record, Self::Minute, Self::Hour, Self::Day];
+        let all = [Self::Record, Self::Minute, Self::Hour, Self::Day, Self::Period];
         all.into_iter().find(|rule| rule.as_str() == text)
     }
 }
@@ -170,16 +176,32 @@ pub struct Transform {
 impl Transform {
     /// When a balance of this window is posted that something was done to after its record was
     /// booked. A window that has ended is corrected at once: a provider cancels an event only for
-    /// so long.
+    /// so long. So is a gauge, of which every reading is told.
     #[must_use]
     pub fn due_at(&self, window: Window, now: Timestamp) -> Timestamp {
-        if window.end > now { window.end.plus_micros(self.settle_micros) } else { now }
+        if window.end > now && !self.is_gauge() {
+            window.end.plus_micros(self.settle_micros)
+        } else {
+            now
+        }
     }
 
     /// Whether a record counts by both alike, in windows of one kind.
     #[must_use]
     pub fn counts_like(&self, other: &Self) -> bool {
         (self.aggregate, &self.scale, self.window) == (other.aggregate, &other.scale, other.window)
+    }
+
+    /// Whether it is of a gauge.
+    #[must_use]
+    pub fn is_gauge(&self) -> bool {
+        self.window == WindowRule::Period
+    }
+
+    /// How what its records stand for comes to what their balance accrues.
+    #[must_use]
+    pub fn fold(&self) -> Fold {
+        if self.is_gauge() { Fold::Gauge } else { self.aggregate.fold() }
     }
 
     /// What a record that counts so stands for in its balance.

@@ -195,7 +195,7 @@ const fn windows_a_day(route: &Route) -> i64 {
         // No site takes the first.
         WindowRule::Record | WindowRule::Minute => 24 * 60,
         WindowRule::Hour => 24,
-        WindowRule::Day => 1,
+        WindowRule::Day | WindowRule::Period => 1,
     }
 }
 
@@ -318,18 +318,22 @@ const fn told_as(route: &Route) -> &'static str {
         (Aggregate::Sum, WindowRule::Minute) => "sums of each minute",
         (Aggregate::Sum, WindowRule::Hour) => "hourly sums",
         (Aggregate::Sum, WindowRule::Day) => "daily sums",
+        (Aggregate::Sum, WindowRule::Period) => "sums of each period",
         (Aggregate::Count, WindowRule::Record) => "one for each record",
         (Aggregate::Count, WindowRule::Minute) => "number of records of each minute",
         (Aggregate::Count, WindowRule::Hour) => "hourly number of records",
         (Aggregate::Count, WindowRule::Day) => "daily number of records",
+        (Aggregate::Count, WindowRule::Period) => "number of records of each period",
         (Aggregate::Last, WindowRule::Record) => "each reading by itself",
         (Aggregate::Last, WindowRule::Minute) => "the last reading of each minute",
         (Aggregate::Last, WindowRule::Hour) => "the last reading of each hour",
         (Aggregate::Last, WindowRule::Day) => "the last reading of each day",
+        (Aggregate::Last, WindowRule::Period) => "readings, of which a period's last is billed",
         (Aggregate::Max, WindowRule::Record) => "each reading by itself",
         (Aggregate::Max, WindowRule::Minute) => "the highest reading of each minute",
         (Aggregate::Max, WindowRule::Hour) => "the highest reading of each hour",
         (Aggregate::Max, WindowRule::Day) => "the highest reading of each day",
+        (Aggregate::Max, WindowRule::Period) => "the highest reading of each period",
     }
 }
 
@@ -339,8 +343,10 @@ fn posted(route: &Route) -> String {
         WindowRule::Minute => "minute",
         WindowRule::Hour => "hour",
         WindowRule::Day => "day",
+        WindowRule::Period => "reading",
     };
     match route.settle_micros {
+        0 if route.window == WindowRule::Period => "posted at once".to_owned(),
         0 => format!("posted at the end of each {span}"),
         settle => format!("posted {} after each {span}", words::exactly(settle)),
     }

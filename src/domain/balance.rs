@@ -83,6 +83,8 @@ pub struct Balance {
     /// Whether any record counts in what it accrued: a newest value of nothing is one, and says
     /// something; no value says nothing. Not kept of sums.
     pub reads: bool,
+    /// The time of the record that counts alone, where the newest does and any counts.
+    pub stands_at: Option<Timestamp>,
     /// Counts its changes, so that a plan made from an older reading is not applied.
     pub version: i64,
 }

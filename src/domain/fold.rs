@@ -21,6 +21,9 @@ closed! {
         Last = "last",
         /// The largest one.
         Max = "max",
+        /// As [`Self::Last`], of a gauge: a meter bills the newest value of a period, so that no
+        /// window of the balance's own ends before its period does.
+        Gauge = "gauge",
     }
 }
 
@@ -102,8 +105,20 @@ impl Fold {
                 let first = counting.next()?.quantity.clone();
                 Some(counting.fold(first, |sum, share| &sum + &share.quantity))
             }
-            Self::Last => counting.max_by_key(|share| share.age()).map(quantity),
+            Self::Last | Self::Gauge => counting.max_by_key(|share| share.age()).map(quantity),
             Self::Max => counting.map(quantity).max().filter(|level| !level.is_zero()),
+        }
+    }
+
+    /// The time of the record that counts alone, where the newest does; nothing where none counts.
+    #[must_use]
+    pub fn stands_at(self, shares: &[Share]) -> Option<Timestamp> {
+        match self {
+            Self::Sum | Self::Max => None,
+            Self::Last | Self::Gauge => {
+                let counting = shares.iter().filter(|share| share.counts());
+                counting.map(|share| share.occurred_at).max()
+            }
         }
     }
 
@@ -115,7 +130,7 @@ impl Fold {
             return shares.iter().map(|share| -&share.quantity).collect();
         }
         let mut lines = match self {
-            Self::Sum | Self::Last => vec![Quantity::zero(); shares.len()],
+            Self::Sum | Self::Last | Self::Gauge => vec![Quantity::zero(); shares.len()],
             Self::Max => {
                 let down = |share: &Share| (level - &share.quantity).min(Quantity::zero());
                 shares.iter().map(down).collect()
@@ -130,7 +145,7 @@ impl Fold {
         let newest = counting.max_by_key(|(_, share)| share.age()).map(|(place, _)| place);
         if let Some(place) = newest.or(shares.len().checked_sub(1)) {
             let reached = match self {
-                Self::Sum | Self::Last => self.of(&after).unwrap_or_default(),
+                Self::Sum | Self::Last | Self::Gauge => self.of(&after).unwrap_or_default(),
                 // One of them may be there by itself, and the newest then stays as it is.
                 Self::Max if self.of(&after).as_ref() == Some(level) => level.clone(),
                 Self::Max => after[place].quantity.clone(),
@@ -176,6 +191,18 @@ mod tests {
         check(Fold::Max, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("8"));
         check(Fold::Sum, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("20"));
         check(Fold::Last, &[], None);
+        check(Fold::Gauge, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("7"));
+    }
+
+    #[test]
+    fn a_newest_record_stands_at_its_own_time_until_it_counts_no_longer() {
+        let mut shares = read(&[(2, "5"), (9, "7"), (3, "8")]);
+        let stands_at = |shares: &[Share]| Fold::Gauge.stands_at(shares).map(Timestamp::seconds);
+        assert_eq!(stands_at(&shares), Some(9));
+        shares[1].add(&quantity("-7"), Touch { cancels: true, ..touch(Cause::Correction) });
+        assert_eq!(stands_at(&shares), Some(3));
+        assert_eq!(stands_at(&[]), None);
+        assert_eq!(Fold::Max.stands_at(&shares), None);
     }
 
     #[test]

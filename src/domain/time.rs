@@ -108,6 +108,9 @@ pub struct Window {
 }
 
 impl Window {
+    /// All instants that a record may carry: the window of what has no bounds of its own.
+    pub const ALWAYS: Self = Self { start: TIMESTAMP_MIN, end: TIMESTAMP_MAX };
+
     /// The calendar month, in UTC, that holds `at`.
     #[must_use]
     pub fn month_of(at: Timestamp) -> Self {

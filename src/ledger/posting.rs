@@ -79,6 +79,9 @@ pub struct DueBalance {
     pub seconds_taken: BTreeSet<i64>,
     /// Whether usage that it was given by other balances is still told by theirs.
     pub still_told: StillTold,
+    /// Of a gauge, the newest time within its window that is at the provider, or may be, whichever
+    /// balance told it.
+    pub told_at: Option<Timestamp>,
     /// Up to how much a person confirmed that it was used.
     pub confirmed: Option<Quantity>,
 }

@@ -87,6 +87,8 @@ pub struct LaneEvent {
     pub window: Window,
     /// What it says.
     pub quantity: Quantity,
+    /// The reading that it says, where its balance is a gauge.
+    pub level: Option<Quantity>,
     /// When it says the usage was.
     pub occurred_at: Timestamp,
 }

@@ -33,6 +33,9 @@ pub const BATCH_BALANCES: u32 = 1_000;
 /// learned, declared or reactivated meanwhile.
 const METER_WAIT_MICROS: i64 = MICROS_PER_MINUTE;
 
+/// How far ahead of its clock a provider takes the time of a gauge's reading at most, in
+/// microseconds: five minutes, as Stripe does.
+const GAUGE_AHEAD_MICROS_MAX: i64 = 5 * MICROS_PER_MINUTE;
 /// How long posting waits, in microseconds, for a new reading of the provider's clock.
 const CLOCK_WAIT_MICROS: i64 = MICROS_PER_SECOND;
 
@@ -107,8 +110,14 @@ impl Poster {
         let spanning = |(each, able): (&DueBalance, &Able)| {
             let DueBalance { balance, spans_bound, .. } = each;
             let whole = match able.as_ref().ok()?.told_as {
-                ToldAs::Total | ToldAs::Last => true,
-                ToldAs::Delta | ToldAs::EachRecord | ToldAs::Entry | ToldAs::Level => false,
+                ToldAs::Total => true,
+                // One that was told something was narrowed where it could be.
+                ToldAs::Last if !each.events.is_empty() => return None,
+                ToldAs::Delta
+                | ToldAs::EachRecord
+                | ToldAs::Entry
+                | ToldAs::Level
+                | ToldAs::Last => false,
             };
             let bill_from = self.telling.cutover.of(&balance.key).filter(|_| can_be_parted(each));
             let across = side(balance.key.window, bill_from) == Side::Across;
@@ -256,13 +265,15 @@ impl Poster {
 }
 
 /// Whether what another program told can be parted from the rest of a balance's window: a sum can,
-/// while nothing of it was told here.
+/// and a gauge, while nothing of it was told here.
 fn can_be_parted(due: &DueBalance) -> bool {
     let balance = &due.balance;
-    balance.fold == Fold::Sum
-        && balance.key.record.is_none()
-        && !balance.accrued.is_zero()
-        && due.events.is_empty()
+    let (has_parts, says_something) = match balance.fold {
+        Fold::Sum => (true, !balance.accrued.is_zero()),
+        Fold::Gauge => (true, balance.reads),
+        Fold::Last | Fold::Max => (false, false),
+    };
+    has_parts && says_something && balance.key.record.is_none() && due.events.is_empty()
 }
 
 /// What a balance's meter can be told, or why it cannot.
@@ -332,7 +343,8 @@ fn cannot_tell(cannot: CannotTell, now: Timestamp) -> Plan {
 /// Events of usage that a lost ledger may have told are held from the start: `restored` says until
 /// when it had told. A balance's event may say older usage with newer: what counts is where the
 /// balance's window begins, not the event's own time, which is that of its newest usage. Such usage
-/// is not carried either: in the later window it would be told as if nobody had.
+/// is not carried either: in the later window it would be told as if nobody had. A gauge's event
+/// says one reading, and what is told of a later time counts instead of whatever was told before.
 fn hold_if_told_before(
     due: &[DueBalance],
     mut postings: Vec<Posting>,
@@ -343,7 +355,13 @@ fn hold_if_told_before(
         if due.balance.key.window.start > sent_through_at {
             continue;
         }
-        for event in &mut posting.events {
+        // What was lost may have been told for a time that was still ahead.
+        let last = sent_through_at.plus_micros(GAUGE_AHEAD_MICROS_MAX);
+        let is_after = |event: &EncodedEvent| match due.balance.fold {
+            Fold::Gauge => event.intent.occurred_at > last,
+            Fold::Sum | Fold::Last | Fold::Max => false,
+        };
+        for event in posting.events.iter_mut().filter(|event| !is_after(event)) {
             let why =
                 format!("the ledger was rolled back; usage of until {sent_through_at} was told");
             event.born_held = Some((HoldReason::Restored, why));

@@ -134,7 +134,7 @@ pub enum ToldAs {
     Level,
     /// Each event says the new total of its window, and overwrites the last.
     Total,
-    /// As [`Self::Total`], and by their times the last event counts.
+    /// As [`Self::Total`], of a period: by their times the last event of it counts.
     Last,
 }
 

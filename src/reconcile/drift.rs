@@ -11,6 +11,7 @@
 use std::ops::RangeInclusive;
 
 use super::explain::{Share, is_young, share};
+use super::gauge::{is_gauge, range};
 use super::suspects::{SINGLES_MAX, sets};
 use crate::domain::drift::{DriftKind, Role};
 use crate::domain::fold::Fold;
@@ -45,6 +46,10 @@ impl Bracket {
     }
 
     fn by(events: &[LaneEvent], share: impl Fn(&LaneEvent) -> Share) -> Self {
+        if is_gauge(events) {
+            let (low, high) = range(events, share);
+            return Self { low, high };
+        }
         let (mut low, mut high) = (Quantity::zero(), Quantity::zero());
         for event in events {
             let quantity = &event.quantity;
@@ -68,7 +73,7 @@ impl Bracket {
         let quantity = |(event, _): &(&LaneEvent, Share)| event.quantity.clone();
         let is_certain = |(_, share): &(&LaneEvent, Share)| *share == Share::All;
         match bills {
-            Fold::Sum => Self::of(events),
+            Fold::Sum | Fold::Gauge => Self::of(events),
             Fold::Max => {
                 let certain = counting.iter().filter(|each| is_certain(each));
                 Self {
@@ -205,7 +210,7 @@ pub fn of_invoice(
     ToldOf { events, before, bills }: ToldOf<'_>,
     digits_max: u32,
 ) -> Option<Found> {
-    let total = total.filter(|_| bills == Fold::Sum);
+    let total = total.filter(|_| matches!(bills, Fold::Sum | Fold::Gauge));
     let bracket = match total {
         Some(total) => Bracket { low: total.clone(), high: total.clone() },
         None => Bracket::of_bill(events, bills).with(before),
@@ -222,7 +227,7 @@ pub fn of_invoice(
             .map(|search| search.suspects(events))
             .unwrap_or_default(),
         // What counts is one of them: no set of them makes a difference up.
-        Fold::Last | Fold::Max => Vec::new(),
+        Fold::Last | Fold::Gauge | Fold::Max => Vec::new(),
     };
     let quantity = (billed - nearest).magnitude();
     Some(Found { kind: DriftKind::Unbilled, quantity, detail, suspects })
@@ -346,8 +351,10 @@ impl Search {
 
     /// The events that could make it up, single ones first; else all open ones.
     fn suspects(&self, events: &[LaneEvent]) -> Vec<Suspect> {
+        // One reading of a gauge counts: no set of changes makes a difference up.
+        let roles = if is_gauge(events) { &[] } else { Role::ALL };
         let candidates: Vec<(&LaneEvent, Role, i128)> =
-            Role::ALL.iter().flat_map(|role| self.candidates(events, *role)).collect();
+            roles.iter().flat_map(|role| self.candidates(events, *role)).collect();
         let effects: Vec<i128> = candidates.iter().map(|(_, _, effect)| *effect).collect();
         let found = sets(&effects, self.exact, &self.wanted);
         let mut suspects = Vec::new();

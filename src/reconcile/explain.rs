@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::gauge::{self, is_gauge};
 use crate::domain::balance::BalanceId;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
@@ -117,6 +118,9 @@ pub fn explain(
 ) -> Finding {
     let open: Vec<usize> =
         (0..events.len()).filter(|at| share(&events[*at]) == Share::Open).collect();
+    if is_gauge(events) {
+        return gauge::explain(total, events, (read_at, promise));
+    }
     if events.iter().any(|event| is_young(event, read_at, promise)) {
         return Finding::Early;
     }

@@ -8,6 +8,7 @@
 //! is held; where none does, nothing moves, as the fault may lie with another writer.
 
 use super::explain::{Finding, Share, explain, open_cancel, share};
+use super::gauge::newest_period;
 use crate::domain::quantity::Quantity;
 use crate::domain::reading::{FindingKind, Grouping};
 use crate::domain::state::{EventState, HoldReason};
@@ -41,6 +42,8 @@ pub struct Reading<'a> {
 /// What the reading comes to if a second look says the same: its moves are those of that look.
 #[must_use]
 pub fn judge(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
+    let all = reading.events;
+    let reading = &Reading { events: newest_period(all), ..*reading };
     let finding =
         explain(reading.total, reading.events, reading.untold, (reading.read_at, promise));
     let (kind, fates) = match &finding {
@@ -53,7 +56,7 @@ pub fn judge(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
     Judged {
         span: reading.span,
         total: reading.total.clone(),
-        fingerprint: fingerprint(reading.events),
+        fingerprint: fingerprint(all),
         detail: detail(reading, &finding, &fates),
         finding: kind,
         fates,
@@ -97,7 +100,8 @@ fn proven(reading: &Reading<'_>, counts: &[bool]) -> Vec<Fate> {
         };
         let is_answered =
             was_answered(&event.usage) && event.cancel.as_ref().is_none_or(was_answered);
-        if event.quantity.is_zero() && !is_answered {
+        let is_seen = event.level.is_some() || !event.quantity.is_zero();
+        if !is_seen && !is_answered {
             continue;
         }
         match (open_cancel(event), counts) {
@@ -146,7 +150,9 @@ fn absent(reading: &Reading<'_>, of: &LaneEvent, standing: &Standing) -> Option<
         // A lost ledger may have told the same usage with other usage of its window, at another
         // time of it: that only a total over all of the window says something of.
         EventState::Held
-            if standing.hold == Some(HoldReason::Restored) && !reading.span.covers(of.window) =>
+            if standing.hold == Some(HoldReason::Restored)
+                && of.level.is_none()
+                && !reading.span.covers(of.window) =>
         {
             None
         }

@@ -12,6 +12,7 @@ use crate::ledger::reconcile::ReadCalls;
 
 pub mod asking;
 pub mod explain;
+pub mod gauge;
 pub mod judge;
 pub mod span;
 pub mod settler;

@@ -7,6 +7,7 @@
 //! who wrote it, and nothing is moved.
 
 use super::explain::{Finding, Share, explain, share};
+use super::gauge::newest_period;
 use super::judge::Reading;
 use crate::domain::reading::FindingKind;
 use crate::domain::state::{EventState, HoldReason};
@@ -17,6 +18,8 @@ use crate::provider::ReadBack;
 /// is explained are held as disproved.
 #[must_use]
 pub fn disprove(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
+    let all = reading.events;
+    let reading = &Reading { events: newest_period(all), ..*reading };
     let (span, total) = (reading.span, reading.total);
     let doubted: Vec<LaneEvent> = reading.events.iter().map(doubted).collect();
     let finding = explain(total, &doubted, reading.untold, (reading.read_at, promise));
@@ -35,7 +38,7 @@ pub fn disprove(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
         | FindingKind::Unexplained
         | FindingKind::Incomparable => format!("{total}: what was settled and is gone: {kind}"),
     };
-    let fingerprint = fingerprint(reading.events);
+    let fingerprint = fingerprint(all);
     Judged { span, total: total.clone(), fingerprint, finding: kind, detail, fates }
 }
 
@@ -95,7 +98,8 @@ mod tests {
         let quantity = quantity.into();
         let window = Window { start: SENT, end: SENT.plus_seconds(1) };
         let balance = BalanceId(id);
-        LaneEvent { usage, cancel: None, balance, window, quantity, occurred_at: SENT }
+        let level = None;
+        LaneEvent { usage, cancel: None, balance, window, quantity, level, occurred_at: SENT }
     }
 
     fn disproved(total: i64, events: &[LaneEvent], hours: i64) -> Vec<i64> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::Settings;
 use super::explain::{Share, share};
+use super::gauge::{is_gauge, within_period};
 use super::judge::{LOOKS_APART_MICROS, Reading, first_seen, judge, next_grouping};
 use super::span::{Outlook, calls, horizons, own_parts, plan};
 use crate::domain::answer::Answer;
@@ -209,6 +210,10 @@ impl Settler {
         let parts = all.into_iter().flat_map(|each| own_parts(each, lane.grouping, bill_from));
         for (mut horizon, grouping) in parts {
             let mut events = self.ledger.lane_events(lane.lane, horizon, EVENTS_MAX).await?;
+            if is_gauge(&events) {
+                horizon = within_period(horizon, &events, outlook);
+                events.retain(|event| horizon.contains(event.occurred_at));
+            }
             if u32::try_from(events.len()).unwrap_or(u32::MAX) >= EVENTS_MAX
                 && let Some(last) = events.last()
             {

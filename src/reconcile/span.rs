@@ -188,6 +188,7 @@ mod tests {
             balance: BalanceId(1),
             window: Window { start: minute(at), end: minute(at + 1) },
             quantity: Quantity::one(),
+            level: None,
             occurred_at: minute(at).plus_seconds(30),
         }
     }

@@ -75,5 +75,7 @@ mod statements;
 /// The house: who may know whom, what stays pure, how large a thing may grow.
 mod tidy;
 mod totals;
+/// Meters that bill the last value of a period.
+mod gauges;
 /// What several tests need, and no expectation of its own.
 mod support;

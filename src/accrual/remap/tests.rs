@@ -61,7 +61,7 @@ fn leads(version: i64, meter: &str, account: &str, transform: Transform) -> Aim 
         position: Position(1),
         route: RouteVersionId(version),
         balance: balance(meter, account, transform.window),
-        fold: transform.aggregate.fold(),
+        fold: transform.fold(),
         quantity: transform.contribution(&Standing::Counts(quantity("5"))),
         cause: (Cause::Record, 0),
         occurred_at: NOON,

@@ -38,6 +38,8 @@ pub enum DemoMeters {
     Totals,
     /// The largest record of each day.
     Peaks,
+    /// The newest record.
+    Gauges,
 }
 
 /// Flags of `demo`.

@@ -198,6 +198,11 @@ fn misfit(route: &Route, capabilities: &Capabilities) -> Option<(String, String,
             "a record of 3 would count as one, and the two books never agree",
             "set `aggregate = \"count\"`, or name a meter that adds values up",
         ),
+        ToldAs::Last if route.window != WindowRule::Period => said(
+            &format!("bills the last value, and {path} has windows"),
+            "its windows would be held",
+            "declare the meter with `formula = \"last\"`, and set `aggregate = \"last\"`",
+        ),
         // What each window comes to is added up, which a route may mean of levels too.
         ToldAs::EachRecord | ToldAs::Delta | ToldAs::Total | ToldAs::Last => None,
         ToldAs::Entry | ToldAs::Level => {

@@ -15,6 +15,7 @@ pub(super) fn at_stand_in(kind: DemoMeters) -> Vec<NewMeter> {
     let meter = |name| match kind {
         DemoMeters::Sums | DemoMeters::Peaks => NewMeter::new(name, Formula::Sum),
         DemoMeters::Counts => NewMeter::new(name, Formula::Count),
+        DemoMeters::Gauges => NewMeter::new(name, Formula::Last),
         DemoMeters::Totals => NewMeter {
             event_time_window: Some(TimeWindow::Hour),
             ..NewMeter::new(name, Formula::Sum)
@@ -27,12 +28,14 @@ pub(super) fn at_stand_in(kind: DemoMeters) -> Vec<NewMeter> {
 pub(super) fn tables(kind: DemoMeters) -> String {
     let declared = match kind {
         DemoMeters::Totals => "span = \"hour\"\n",
+        DemoMeters::Gauges => "formula = \"last\"\n",
         DemoMeters::Sums | DemoMeters::Counts | DemoMeters::Peaks => "",
     };
     let told = match kind {
         DemoMeters::Sums | DemoMeters::Totals => "window = \"1h\"\nsettle = \"1s\"\n",
         DemoMeters::Counts => "window = \"record\"\naggregate = \"count\"\n",
         DemoMeters::Peaks => "window = \"1d\"\naggregate = \"max\"\nsettle = \"1s\"\n",
+        DemoMeters::Gauges => "aggregate = \"last\"\nsettle = \"1s\"\n",
     };
     let mut tables = String::new();
     for meter in METERS {
@@ -44,12 +47,14 @@ pub(super) fn tables(kind: DemoMeters) -> String {
     tables
 }
 
-/// How many events tell the usage, where nothing comes late.
+/// How many events tell the usage, where nothing comes late; of gauges one each, as far as all
+/// comes within a second.
 pub(super) fn events(kind: DemoMeters, usage: &Usage) -> u64 {
     match kind {
         DemoMeters::Sums | DemoMeters::Totals => usage.windows(MICROS_PER_HOUR),
         DemoMeters::Counts => usage.count(),
         DemoMeters::Peaks => usage.windows(MICROS_PER_DAY),
+        DemoMeters::Gauges => u64::try_from(usage.sums().len()).unwrap_or(u64::MAX),
     }
 }
 
@@ -60,6 +65,7 @@ pub(super) const fn in_words(kind: DemoMeters) -> &'static str {
         DemoMeters::Counts => "events, one for each record",
         DemoMeters::Totals => "totals of an hour",
         DemoMeters::Peaks => "largest records of a day",
+        DemoMeters::Gauges => "gauges, of which the newest record is billed",
     }
 }
 
@@ -77,6 +83,19 @@ pub(super) fn source(kind: DemoMeters, usage: &Usage) -> Sums {
                 *count = &*count + &Quantity::one();
             }
             counts
+        }
+        DemoMeters::Gauges => {
+            let mut newest: BTreeMap<(String, String), (Timestamp, &Quantity)> = BTreeMap::new();
+            for record in usage.records() {
+                let place = place(record.meter.as_str(), record.customer.as_str());
+                let read = (record.occurred_at, &record.quantity);
+                let standing = newest.entry(place).or_insert(read);
+                // Of one time the one that comes last counts.
+                if record.occurred_at >= standing.0 {
+                    *standing = read;
+                }
+            }
+            newest.into_iter().map(|(place, (_, level))| (place, level.clone())).collect()
         }
         DemoMeters::Peaks => {
             let mut peaks: BTreeMap<((String, String), Timestamp), &Quantity> = BTreeMap::new();

@@ -273,12 +273,6 @@ fn meter(
         found.error(Problem::at(key.span(), title).label(label).help(help));
     }
     let formula = word(&inner.key("formula"), &raw.formula, &FORMULAS, Formula::Sum, found);
-    if let (Formula::Last, Some(field)) = (formula, &raw.formula) {
-        let title = format!("`{}` is \"last\", which is not supported yet", inner.key("formula"));
-        let label = "deltas would be taken for readings, and the bill be wrong";
-        let help = "send this usage to a meter whose formula is \"sum\"";
-        found.error(Problem::at(field.span(), title).label(label).help(help));
-    }
     let span =
         raw.span.as_ref().map(|_| word(&inner.key("span"), &raw.span, &SPANS, Span::Hour, found));
     if let (Formula::Count, Some(field)) = (formula, &raw.span) {
@@ -286,6 +280,13 @@ fn meter(
             format!("`{}` is set, and `{}` is \"count\"", inner.key("span"), inner.key("formula"));
         let label = "of each span the meter keeps one event, which counts as one whatever was used";
         let help = "send this usage to a meter whose formula is \"sum\"";
+        found.error(Problem::at(field.span(), title).label(label).help(help));
+    }
+    if let (Formula::Last, Some(field)) = (formula, &raw.span) {
+        let title =
+            format!("`{}` is set, and `{}` is \"last\"", inner.key("span"), inner.key("formula"));
+        let label = "of each span the meter keeps one value: which of them it bills is not known";
+        let help = "send this usage to a meter without an event time window";
         found.error(Problem::at(field.span(), title).label(label).help(help));
     }
     Some(MeterPin {

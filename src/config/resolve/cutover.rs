@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use crate::accrual::route::Route;
+use crate::accrual::route::{Route, WindowRule};
 use crate::config::field::{Table, name, required};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
@@ -153,7 +153,8 @@ fn has_fraction(text: &str) -> bool {
 /// Refuses an instant inside a window of which one record counts: what was told of the window
 /// before could not be told apart from what is told of it then.
 fn aligned<'p>(route: &Route, placed: impl Iterator<Item = &'p Placed>, found: &mut Findings) {
-    if route.aggregate.fold() == Fold::Sum {
+    // A gauge is parted at any instant, as it is where periods end.
+    if route.aggregate.fold() == Fold::Sum || route.window == WindowRule::Period {
         return;
     }
     for (at, span) in placed {

@@ -54,7 +54,8 @@ pub(super) fn level(
                 "the levels of all windows would be added up",
                 "set `aggregate = \"sum\"`, or correct the price's `aggregation`",
             ),
-            Fold::Last => (
+            // No price bills a gauge.
+            Fold::Last | Fold::Gauge => (
                 "only what the newest window adds would be billed",
                 "set `aggregate = \"last\"`, for records that say a level",
             ),

@@ -8,7 +8,7 @@ use super::collision::{collisions, shared_levels};
 use super::event_route::against_feature;
 use super::level_route::level;
 use super::site::Mode;
-use super::stripe_route::against_meter;
+use super::stripe_route::{against_meter, bills_last};
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
 use crate::config::field::{Table, decimal, name, required, seconds, word};
 use crate::config::finding::Findings;
@@ -93,7 +93,12 @@ fn route(
         word(&table.key("aggregate"), &raw.aggregate, &AGGREGATES, route::AGGREGATE, found);
     // A subscription takes only so many usages in its life: one a day lasts for years.
     let otherwise = if keeps_entries { WindowRule::Day } else { route::WINDOW };
-    let window = word(&table.key("window"), &raw.window, &WINDOWS, otherwise, found);
+    let said = word(&table.key("window"), &raw.window, &WINDOWS, otherwise, found);
+    let is_gauge = match (&provider, &event) {
+        (Some(provider), Some(event)) => bills_last(provider.as_str(), event.as_str(), file),
+        (None, _) | (_, None) => false,
+    };
+    let window = if is_gauge { WindowRule::Period } else { said };
     let scale = scale(table, raw, aggregate, found);
     let account = account(table, raw, found);
     let settle_micros = settle(table, raw, found);
@@ -270,7 +275,8 @@ fn lasts(raw: &raw::Route, route: &Route, site: &raw::Chargebee, found: &mut Fin
     let a_day = match route.window {
         WindowRule::Record | WindowRule::Minute => 24 * 60,
         WindowRule::Hour => 24,
-        WindowRule::Day => 1,
+        // No site bills a gauge.
+        WindowRule::Day | WindowRule::Period => 1,
     };
     let most =
         site.usages_max.as_ref().map_or(chargebee::USAGES_MAX.into(), |most| *most.get_ref());

@@ -27,21 +27,34 @@ pub(super) fn against_meter(
         return;
     }
     level(table, raw, route, found);
-    let declared = file
-        .stripe
-        .iter()
-        .filter(|(key, _)| format!("{STRIPE}{}", key.get_ref()) == route.provider.as_str())
-        .flat_map(|(_, stripe)| &stripe.meter)
-        .find(|(key, _)| key.get_ref() == route.provider_meter.as_str());
-    let Some((key, meter)) = declared else { return };
+    let (provider, name) = (route.provider.as_str(), route.provider_meter.as_str());
+    let Some((key, meter)) = declared(provider, name, file) else { return };
     if let Some(span) = known(meter.span.as_ref(), &SPANS) {
         total(table, (raw, route), span, key, found);
     }
     match known(meter.formula.as_ref(), &FORMULAS).unwrap_or(Formula::Sum) {
-        // A meter of the last value is refused where it is declared.
-        Formula::Sum | Formula::Last => {}
+        Formula::Sum => {}
+        Formula::Last => gauge(table, (raw, route), key, found),
         Formula::Count => count(table, (raw, route), key, found),
     }
+}
+
+/// What is declared of a meter at Stripe.
+fn declared<'f>(
+    provider: &str,
+    meter: &str,
+    file: &'f raw::File,
+) -> Option<(&'f Spanned<String>, &'f raw::StripeMeter)> {
+    let mut accounts = file.stripe.iter();
+    let own = |key: &Spanned<String>| format!("{STRIPE}{}", key.get_ref()) == provider;
+    let (_, account) = accounts.find(|(key, _)| own(key))?;
+    account.meter.iter().find(|(key, _)| key.get_ref() == meter)
+}
+
+/// Whether a meter is declared as one that bills the last value: its routes have no windows.
+pub(super) fn bills_last(provider: &str, meter: &str, file: &raw::File) -> bool {
+    let formula = declared(provider, meter, file).and_then(|(_, meter)| meter.formula.as_ref());
+    provider.starts_with(STRIPE) && known(formula, &FORMULAS) == Some(Formula::Last)
 }
 
 /// What a word means, if it is known; that it is not is said where it stands.
@@ -75,6 +88,33 @@ fn count(
             .help("set `aggregate = \"count\"`, or correct the declared `formula`")
             .context(key.span(), declared);
         found.error(problem);
+    }
+}
+
+/// A meter that bills the last value of a period takes readings, each for its own time.
+fn gauge(
+    table: &Table,
+    (raw, route): (&raw::Route, &Route),
+    key: &Spanned<String>,
+    found: &mut Findings,
+) {
+    let declared = format!("{:?} is declared as a meter that bills the last value", key.get_ref());
+    if route.aggregate != Aggregate::Last {
+        let place = raw.aggregate.as_ref().map_or(table.span.clone(), Spanned::span);
+        let (path, word) = (table.key("aggregate"), route.aggregate.as_str());
+        let title = format!("`{path}` is {word:?}, and its meter bills the last value");
+        let label = "of all that was used in a period, only what was told last would be billed";
+        let help = "set `aggregate = \"last\"`, for records that say a level, or correct the \
+                    declared `formula`";
+        let problem = Problem::at(place, title).label(label).help(help);
+        found.error(problem.context(key.span(), declared.clone()));
+    }
+    if let Some(field) = &raw.window {
+        let title = format!("`{}` is set, and its meter bills the last value", table.key("window"));
+        let label = "the newest reading of a period counts, whatever window it would be in";
+        let help = "remove it: a reading is told `settle` after it came, for its own time";
+        let problem = Problem::at(field.span(), title).label(label).help(help);
+        found.error(problem.context(key.span(), declared));
     }
 }
 
@@ -119,10 +159,17 @@ fn level(table: &Table, raw: &raw::Route, route: &Route, found: &mut Findings) {
         return;
     }
     let span = raw.aggregate.as_ref().map_or(table.span.clone(), Spanned::span);
-    if raw.window.is_none() || route.window == WindowRule::Record {
+    let has_windows = match route.window {
+        WindowRule::Record => false,
+        WindowRule::Minute | WindowRule::Hour | WindowRule::Day => raw.window.is_some(),
+        // What is billed of a period is one level.
+        WindowRule::Period => true,
+    };
+    if !has_windows {
         let title = format!("`{path}` is {word:?}, and Stripe adds up what it is told");
         let label = "the levels of all windows are added up: how long one is decides the bill";
-        let help = "say how long a window is, such as `window = \"1d\"` for one level a day";
+        let help = "say how long a window is, such as `window = \"1d\"` for one level a day; or, \
+                    if its meter bills the last value, declare it with `formula = \"last\"`";
         found.error(Problem::at(span.clone(), title).label(label).help(help));
     }
     if let (LatePolicy::NextPeriod, Some(field)) = (route.policies.late, &raw.late) {

@@ -104,6 +104,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
             events: i64::try_from(events.len()).unwrap(),
             fold: Fold::Sum,
             reads: false,
+            stands_at: None,
             version: 1,
         },
         due_at: NOON,
@@ -112,6 +113,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
         spans_bound: false,
         seconds_taken: std::collections::BTreeSet::new(),
         still_told: StillTold::No,
+        told_at: None,
         confirmed: None,
     }
 }
@@ -394,18 +396,10 @@ fn a_total_of_a_window_that_two_periods_share_is_held() {
     check_as(ToldAs::Total, &DueBalance { spans_bound: true, ..due("0", &[]) }, "");
 }
 
-#[test]
-fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
-    let capabilities = Capabilities { told_as: ToldAs::Last, ..capabilities() };
-    let balance = due("7", &[total(1, Settled, "10", "10")]);
-    let plan = plan(&balance, &rules(&capabilities));
-    assert_eq!(said(&plan), "total 7 (-3)");
-    assert_eq!(plan.tell[0].occurred_at, NOON.plus_seconds(2));
-}
-
 mod before;
 mod entries;
 mod flush;
+mod gauges;
 mod levels;
 mod spikes;
 

@@ -4,11 +4,16 @@
 //! Such a meter keeps what it received last, whenever that was sent. So the next total goes only
 //! once what became of the one before is certain: an older one that may still land, or be sent
 //! again, must not come after a newer. What waits for that is visible as the event it waits for.
+//!
+//! A gauge is told a reading for its own time, and its meter bills the newest by time. Only a later
+//! one says something else: a value that is restored is told for a second after the one that it
+//! replaces, and an older reading that comes late is not told.
 
 use super::level::leave_to_period;
 use super::lower::{by_person, waits};
 use super::{Means, Plan, Rules, Tell, When, too_late, when};
 use crate::domain::event::EventKind;
+use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -19,8 +24,8 @@ use crate::ledger::posting::{DueBalance, PostedEvent};
 pub(super) enum Time {
     /// The newest record's own, within the window: one total a window.
     OfTheWindow,
-    /// After the one that was told last: the newest value is the one that counts, also when it
-    /// restores an older one.
+    /// That of the reading which counts, and after the one that was told last: the newest value is
+    /// the one that counts, also when it restores an older one.
     AfterTheLast,
 }
 
@@ -33,9 +38,9 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
     let stays = due.events.iter().rfind(|event| event.kind == EventKind::Usage);
     let nothing_to_say = match stays {
         Some(newest) => newest.total.as_ref() == Some(&total) && balance.outstanding() == finer,
-        None => total.is_zero(),
+        None => total.is_zero() && !reads_nothing(due, time),
     };
-    if nothing_to_say {
+    if (nothing_to_say && !is_said_over(due)) || has_given_all(due) {
         return Plan { finer, ..Plan::default() };
     }
     // A window that two periods share would be billed in the one or the other.
@@ -55,10 +60,14 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
         let why = format!("the total {total} has more than {most} digits, and cannot be split");
         return Plan::held((HoldReason::MeterMismatch, why));
     }
-    match when(occurred_at(due, time), rules) {
-        When::Now => Plan { finer, ..tell(due, total, occurred_at(due, time), rules) },
+    let occurred_at = occurred_at(due, time);
+    if !balance.key.window.contains(occurred_at) {
+        return Plan::held(no_second_left(&total, due));
+    }
+    match when(occurred_at, rules) {
+        When::Now => Plan { finer, ..tell(due, total, (occurred_at, time), rules) },
         When::Later(at) => Plan { wait_until: Some(at), ..Plan::default() },
-        When::TooLate => Plan::held(too_late(&total, balance.newest_at)),
+        When::TooLate => Plan::held(too_late(&total, occurred_at)),
     }
 }
 
@@ -68,21 +77,60 @@ fn is_open(due: &DueBalance) -> bool {
     waits(due) || due.events.iter().any(may_land)
 }
 
+/// Whether a gauge reads nothing, which is a value that it is told: what its meter bills of a
+/// period in which it heard nothing is not left to be known.
+fn reads_nothing(due: &DueBalance, time: Time) -> bool {
+    match time {
+        Time::OfTheWindow => false,
+        Time::AfterTheLast => due.balance.reads,
+    }
+}
+
+/// The time that was told last, of what is at the provider or may be.
+fn told_last(due: &DueBalance) -> Option<Timestamp> {
+    let stays = |event: &&PostedEvent| !event.was_never_sent() && !event.is_refused();
+    due.events.iter().filter(stays).map(|event| event.occurred_at).max().max(due.told_at)
+}
+
+/// Whether a gauge was parted, and nothing of it was ever told: its parts say what there is to say.
+fn has_given_all(due: &DueBalance) -> bool {
+    let is_gauge = due.balance.fold == Fold::Gauge;
+    is_gauge && due.spans_bound && !due.balance.reads && due.events.is_empty()
+}
+
+/// Whether another than a gauge's own newest event is the newest within its window, or may be: one
+/// of a gauge that had the window before, or one that was given up and may be there.
+fn is_said_over(due: &DueBalance) -> bool {
+    let own = due.events.iter().filter(|event| event.kind == EventKind::Usage);
+    due.told_at > own.map(|event| event.occurred_at).max()
+}
+
 /// The time that the total is told for. What was brought here from beside the window is told for
 /// its nearest end.
 fn occurred_at(due: &DueBalance, time: Time) -> Timestamp {
     let window = due.balance.key.window;
-    let newest = due.balance.newest_at.clamp(window.start, window.end.plus_micros(-1));
-    let told_last = due.events.iter().map(|event| event.occurred_at).max();
-    match (time, told_last) {
-        (Time::AfterTheLast, Some(last)) => newest.max(last.plus_micros(MICROS_PER_SECOND)),
-        (Time::AfterTheLast, None) | (Time::OfTheWindow, _) => newest,
+    let within = |at: Timestamp| at.clamp(window.start, window.end.plus_micros(-1));
+    match (time, due.balance.stands_at, told_last(due)) {
+        (Time::OfTheWindow, _, _) | (Time::AfterTheLast, None, None) => {
+            within(due.balance.newest_at)
+        }
+        (Time::AfterTheLast, Some(own), None) => within(own),
+        // Stripe's times are whole seconds: the next one is after whatever was told within this.
+        (Time::AfterTheLast, own, Some(last)) => {
+            let next = last.floor_to(MICROS_PER_SECOND).plus_seconds(1);
+            own.map_or(next, |own| within(own).max(next))
+        }
     }
 }
 
 /// Tells a total. What is not sent yet is withdrawn, and what was refused is superseded: neither is
 /// at the provider.
-fn tell(due: &DueBalance, total: Quantity, occurred_at: Timestamp, rules: &Rules<'_>) -> Plan {
+fn tell(
+    due: &DueBalance,
+    total: Quantity,
+    (occurred_at, time): (Timestamp, Time),
+    rules: &Rules<'_>,
+) -> Plan {
     let mut plan = Plan::default();
     let mut told = due.balance.told.clone();
     let mut newest = None;
@@ -98,14 +146,33 @@ fn tell(due: &DueBalance, total: Quantity, occurred_at: Timestamp, rules: &Rules
         told = &told - &event.quantity;
     }
     let quantity = &total - &told;
-    if quantity.is_negative() && by_person(&quantity, rules, &mut plan) {
+    if quantity.is_negative() && takes_back(due, time) && by_person(&quantity, rules, &mut plan) {
         return plan;
     }
     // Withdrawing may be all that is needed: the provider holds the total already.
-    if !quantity.is_zero() || newest.is_some_and(|newest| *newest != total) {
+    let says_else = newest.map_or(reads_nothing(due, time), |newest| *newest != total);
+    let says_else = says_else || is_said_over(due);
+    if !quantity.is_zero() || says_else {
         plan.tell = vec![Tell { quantity, occurred_at, by: Means::Total(total) }];
     }
     plan
+}
+
+/// Whether a lower total takes back what was told: a gauge's newer reading only says another thing.
+fn takes_back(due: &DueBalance, time: Time) -> bool {
+    match time {
+        Time::OfTheWindow => true,
+        Time::AfterTheLast => due.balance.stands_at.is_none_or(|own| told_last(due) >= Some(own)),
+    }
+}
+
+fn no_second_left(total: &Quantity, due: &DueBalance) -> (HoldReason, String) {
+    let end = due.balance.key.window.end;
+    let why = format!(
+        "{total} is to be told after what was told last, and no second is left for it before its \
+         period ends at {end}"
+    );
+    (HoldReason::LateForPeriod, why)
 }
 
 fn shared_by_periods(total: &Quantity) -> (HoldReason, String) {

@@ -34,7 +34,8 @@ pub const fn of(aggregation: Fold, decimals: u32, usages_max: u32) -> Capabiliti
     Capabilities {
         told_as: match aggregation {
             Fold::Sum => ToldAs::Entry,
-            Fold::Last | Fold::Max => ToldAs::Level,
+            // No price bills a gauge: its entries are of windows.
+            Fold::Last | Fold::Gauge | Fold::Max => ToldAs::Level,
         },
         bills: aggregation,
         accepts_past_micros: ENDLESS_MICROS,

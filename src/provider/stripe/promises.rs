@@ -76,7 +76,8 @@ const READ_BACK_OF_STREAM: ReadBack =
 ///
 /// # Errors
 /// When the meter takes no events, or adds up in a way that it cannot be told; or when it keeps one
-/// total per span, and the operator did not say so: its windows have to be such spans.
+/// total per span, or bills the last value, and the operator did not say so: what its windows are
+/// follows from that.
 pub fn of(
     meter: &MeterPin,
     declared: Option<&MeterPin>,
@@ -95,40 +96,12 @@ pub fn of(
             "the meter \"{name}\" reads customer and value from one payload key, \"{key}\""
         )));
     }
-    let said = declared.and_then(|declared| declared.span);
-    if let Some(span) = meter.span.filter(|span| said != Some(*span)) {
-        return Err(mismatch(format!(
-            "the meter \"{name}\" keeps one total per {span} instead of single events: declare it \
-             with `span = \"{span}\"`"
-        )));
-    }
-    if let (Some(span), None) = (said, meter.span) {
-        return Err(mismatch(format!(
-            "the meter \"{name}\" is declared with `span = \"{span}\"`, and adds single events up: \
-             totals would be added to each other"
-        )));
-    }
-    let told_as = match (meter.formula, meter.span) {
-        (Formula::Sum, None) => ToldAs::Delta,
-        (Formula::Sum, Some(_)) => ToldAs::Total,
-        (Formula::Count, None) => ToldAs::EachRecord,
-        (Formula::Last, _) => {
-            return Err(mismatch(format!(
-                "the meter \"{name}\" bills the last value it was told, which is not supported yet"
-            )));
-        }
-        (Formula::Count, Some(span)) => {
-            return Err(mismatch(format!(
-                "the meter \"{name}\" counts events, and keeps one per {span}: a {span} of any \
-                 usage would count as one"
-            )));
-        }
-    };
-    let is_total = told_as == ToldAs::Total;
+    let told_as = told_as(meter, declared).map_err(mismatch)?;
+    let is_total = matches!(told_as, ToldAs::Total | ToldAs::Last);
     Ok(Capabilities {
         told_as,
         // A meter that counts is told one by one: their number is the sum.
-        bills: Fold::Sum,
+        bills: if told_as == ToldAs::Last { Fold::Gauge } else { Fold::Sum },
         accepts_past_micros: ACCEPTS_PAST_MICROS,
         accepts_past_margin_micros: ACCEPTS_PAST_MARGIN_MICROS,
         accepts_ahead_micros: ACCEPTS_AHEAD_MICROS,
@@ -144,6 +117,55 @@ pub fn of(
             (None, Channel::Stream) => READ_BACK_OF_STREAM,
         }),
     })
+}
+
+/// How a meter is told, where what the operator said of it is so; or why it is not told, as a
+/// sentence.
+fn told_as(meter: &MeterPin, declared: Option<&MeterPin>) -> Result<ToldAs, String> {
+    let name = &meter.meter;
+    let said = declared.and_then(|declared| declared.span);
+    if let Some(span) = meter.span.filter(|span| said != Some(*span)) {
+        return Err(format!(
+            "the meter \"{name}\" keeps one total per {span} instead of single events: declare it \
+             with `span = \"{span}\"`"
+        ));
+    }
+    if let (Some(span), None) = (said, meter.span) {
+        return Err(format!(
+            "the meter \"{name}\" is declared with `span = \"{span}\"`, and adds single events up: \
+             totals would be added to each other"
+        ));
+    }
+    let is_last = |pin: &MeterPin| pin.formula == Formula::Last;
+    match (is_last(meter), declared.is_some_and(is_last)) {
+        (true, false) => {
+            return Err(format!(
+                "the meter \"{name}\" bills the last value that it was told: declare it with \
+                 `formula = \"last\"`"
+            ));
+        }
+        (false, true) => {
+            return Err(format!(
+                "the meter \"{name}\" is declared with `formula = \"last\"`, and does not bill the \
+                 last value: readings would be added to each other"
+            ));
+        }
+        (true, true) | (false, false) => {}
+    }
+    match (meter.formula, meter.span) {
+        (Formula::Sum, None) => Ok(ToldAs::Delta),
+        (Formula::Sum, Some(_)) => Ok(ToldAs::Total),
+        (Formula::Count, None) => Ok(ToldAs::EachRecord),
+        (Formula::Last, None) => Ok(ToldAs::Last),
+        (Formula::Last, Some(span)) => Err(format!(
+            "the meter \"{name}\" bills the last value, and keeps one per {span}: which of \
+             them is the last is not documented"
+        )),
+        (Formula::Count, Some(span)) => Err(format!(
+            "the meter \"{name}\" counts events, and keeps one per {span}: a {span} of any \
+             usage would count as one"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -203,12 +225,28 @@ mod tests {
     }
 
     #[test]
+    fn a_meter_that_bills_the_last_value_can_be_told_where_the_operator_said_so() {
+        let last = MeterPin { formula: Formula::Last, ..pin() };
+        let promised = of(&last, Some(&last), Channel::V1).unwrap();
+        assert_eq!((promised.told_as, promised.bills), (ToldAs::Last, Fold::Gauge));
+        // What was told of an older time overwrites nothing when it lands late.
+        assert_eq!(promised.read_back, Some(READ_BACK));
+        assert_eq!(promised.cancels_for_micros, None);
+    }
+
+    #[test]
     fn a_meter_that_cannot_be_told_is_refused_with_a_sentence() {
         let check = |pin: &MeterPin, why: &str| {
             let sentence = of(pin, None, Channel::V2).unwrap_err().why;
             assert!(sentence.contains(why) && sentence.contains("tokens"), "{sentence}");
         };
-        check(&MeterPin { formula: Formula::Last, ..pin() }, "last value");
+        let last = MeterPin { formula: Formula::Last, ..pin() };
+        check(&last, "last value");
+        let hourly = MeterPin { span: Some(Span::Hour), ..last.clone() };
+        let sentence = of(&hourly, Some(&hourly), Channel::V1).unwrap_err().why;
+        assert!(sentence.contains("keeps one per hour"), "{sentence}");
+        let sentence = of(&pin(), Some(&last), Channel::V1).unwrap_err().why;
+        assert!(sentence.contains("added to each other"), "{sentence}");
         check(&MeterPin { span: Some(Span::Hour), ..pin() }, "one total per hour");
         check(&MeterPin { active: false, ..pin() }, "deactivated");
         check(&MeterPin { customer_key: "value".to_owned(), ..pin() }, "one payload key");

@@ -26,6 +26,7 @@ fn event(id: i64, quantity: impl Into<Quantity>, state: EventState) -> LaneEvent
         balance: BalanceId(1),
         window: Window { start: SENT, end: SENT.plus_seconds(1) },
         quantity: quantity.into(),
+        level: None,
         occurred_at: SENT,
     }
 }

@@ -39,6 +39,7 @@ fn event(id: i64, balance: i64, quantity: &str, state: EventState, may_exist: bo
         cancel: None,
         balance: BalanceId(balance),
         window: DAY,
+        level: None,
         quantity: Quantity::parse(quantity).unwrap(),
         occurred_at: SENT,
     }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::gauges::narrow_gauges;
 use super::idle::keep_idle_times;
 use super::moves::{Move, move_events};
 use super::notices::conclude;
@@ -424,6 +425,7 @@ async fn follow_periods(
         ])
     };
     let rows = Value::from(changed.iter().map(row).collect::<Vec<_>>()).to_string();
+    narrow_gauges(connection, &rows, now).await?;
     sqlx::query(sql!("balances_of_periods"))
         .bind(&rows)
         .bind(now.micros())

@@ -20,6 +20,7 @@ mod export;
 mod fencing;
 mod find;
 mod holds;
+mod gauges;
 mod idle;
 mod intake;
 mod moves;

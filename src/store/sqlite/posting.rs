@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::gauges::read_told;
 use super::moves::{Move, move_events, ring_held};
-use super::transfer::{carry, part};
+use super::transfer::{carry, part, still_told};
 use super::written_off::write_off_by_policy;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{Balance, BalanceId, BalanceKey};
@@ -62,6 +63,7 @@ impl PostingLedger for SqliteLedger {
                     spans_bound: row.flag("spans_bound")?,
                     seconds_taken: BTreeSet::new(),
                     still_told: StillTold::No,
+                    told_at: None,
                     confirmed: row.maybe_quantity("confirmed")?,
                 })
             })
@@ -91,6 +93,7 @@ impl PostingLedger for SqliteLedger {
             each.events = events.remove(&each.balance.id.0).unwrap_or_default();
             each.seconds_taken = taken.remove(&each.balance.id.0).unwrap_or_default();
         }
+        read_told(&mut reader, &mut due).await?;
         Ok(due)
     }
 
@@ -196,31 +199,6 @@ fn next_period(row: &SqliteRow) -> Result<Option<Window>, LedgerError> {
     Ok(start.zip(end).map(|(start, end)| Window { start, end }))
 }
 
-/// Of which balances usage that they were given is still told by others.
-async fn still_told(
-    reader: &mut SqliteConnection,
-    balances: &[i64],
-) -> Result<HashMap<i64, StillTold>, LedgerError> {
-    let rows = sqlx::query(sql!("still_told"))
-        .bind(json!(balances).to_string())
-        .fetch_all(reader)
-        .await
-        .map_err(ledger_error)?;
-    let mut told: HashMap<i64, StillTold> = HashMap::new();
-    for row in rows {
-        let too_much = row.quantity("accrued")? < row.quantity("told")? || row.flag("speaks")?;
-        let held = row.flag("held")? || (too_much && row.flag("rest_held")?);
-        let still = match (held, too_much || row.flag("going")?) {
-            (true, _) => StillTold::Held,
-            (false, true) => StillTold::Going,
-            (false, false) => StillTold::No,
-        };
-        let of = told.entry(row.integer("balance_id")?).or_default();
-        *of = still.max(*of);
-    }
-    Ok(told)
-}
-
 fn posted_event(row: &SqliteRow) -> Result<PostedEvent, LedgerError> {
     Ok(PostedEvent {
         id: EventId(row.integer("id")?),
@@ -264,6 +242,7 @@ fn balance(row: &SqliteRow) -> Result<Balance, LedgerError> {
         events: row.integer("events")?,
         fold: row.member("fold", Fold::parse)?,
         reads: row.flag("reads")?,
+        stands_at: row.maybe_time("stands_at")?,
         version: row.integer("version")?,
     })
 }

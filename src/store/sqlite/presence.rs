@@ -80,7 +80,8 @@ pub(super) async fn reverse_write_off(
     for each in &written {
         let quantity = each.taken_back();
         // A reading of nothing counts again.
-        let reads_nothing = running.fold == Fold::Last && each.line.is_zero();
+        let is_newest = matches!(running.fold, Fold::Last | Fold::Gauge);
+        let reads_nothing = is_newest && each.line.is_zero();
         if quantity.is_zero() && !reads_nothing {
             continue;
         }

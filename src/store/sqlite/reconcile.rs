@@ -231,6 +231,7 @@ fn lane_event(row: &SqliteRow) -> Result<LaneEvent, LedgerError> {
         balance: BalanceId(row.integer("balance_id")?),
         window: Window { start: row.time("window_start")?, end: row.time("window_end")? },
         quantity: row.quantity("quantity")?,
+        level: row.maybe_quantity("level")?,
         occurred_at: row.time("occurred_at")?,
     })
 }

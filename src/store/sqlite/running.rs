@@ -2,6 +2,7 @@
 //! that changes what a balance accrued. Never here: why a line is made. Read next:
 //! [`super::shares`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -46,6 +47,8 @@ pub(super) struct Running {
     pub(super) reads: bool,
     pub(super) digest: Digest,
     pub(super) newest_at: Timestamp,
+    /// The time of the record that counts alone, where the newest does and any counts.
+    pub(super) stands_at: Option<Timestamp>,
     pub(super) booked_to: i64,
     pub(super) due_at: Option<Timestamp>,
     /// Whether what it accrued is to be derived from all its lines again.
@@ -74,6 +77,7 @@ impl Running {
             reads: row.flag("reads")?,
             digest: row.digest("digest")?,
             newest_at: row.time("newest_at")?,
+            stands_at: row.maybe_time("stands_at")?,
             booked_to: row.integer("booked_to")?,
             due_at: row.maybe_time("due_at")?,
             stale: false,
@@ -112,13 +116,22 @@ impl Running {
     }
 
     /// A sum grows by every line. A level is known at once where its newest or its largest record
-    /// comes; whatever else is done to it has it derived from all its lines.
+    /// comes, and stays where a newest one has an older record beside it; whatever else is done to
+    /// it has it derived from all its lines.
     fn accrue(&mut self, line: &Line<'_>) {
-        let is_first = self.booked_to == 0;
+        let at = line.occurred_at;
         match (self.fold, line.cause.0) {
             (Fold::Sum, _) => self.accrued = &self.accrued + line.quantity,
-            (Fold::Last, Cause::Record) if is_first || line.occurred_at > self.newest_at => {
-                (self.accrued, self.reads) = (line.quantity.clone(), true);
+            (Fold::Last | Fold::Gauge, Cause::Record) => {
+                match self.stands_at.map(|own| at.cmp(&own)) {
+                    None | Some(Ordering::Greater) => {
+                        (self.accrued, self.reads) = (line.quantity.clone(), true);
+                        self.stands_at = Some(at);
+                    }
+                    Some(Ordering::Less) => {}
+                    // Which of the two came last is where they stand in the journal.
+                    Some(Ordering::Equal) => self.stale = true,
+                }
             }
             (Fold::Max, Cause::Record) => {
                 if *line.quantity > self.accrued {
@@ -126,9 +139,8 @@ impl Running {
                 }
             }
             (
-                Fold::Last | Fold::Max,
-                Cause::Record
-                | Cause::Correction
+                Fold::Last | Fold::Gauge | Fold::Max,
+                Cause::Correction
                 | Cause::WriteOff
                 | Cause::Reversal
                 | Cause::Presence
@@ -147,7 +159,7 @@ impl Running {
         let lines = lines_of(connection, self.id).await?;
         let shares: Vec<Share> = shares(&lines).into_values().collect();
         let level = self.fold.of(&shares);
-        self.reads = level.is_some();
+        (self.reads, self.stands_at) = (level.is_some(), self.fold.stands_at(&shares));
         self.accrued = level.unwrap_or_default();
         self.stale = false;
         Ok(())
@@ -187,6 +199,7 @@ pub(super) async fn append_lines(
             running.booked_to,
             running.due_at.map(Timestamp::micros),
             i64::from(running.reads),
+            running.stands_at.map(Timestamp::micros),
         ]));
     }
     sqlx::query(sql!("balances_accrue"))

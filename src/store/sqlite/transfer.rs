@@ -6,8 +6,9 @@
 //! one that brings it to the new. They name each other, and sum to nothing. Both balances come to
 //! what they accrue in the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::billing::bounds_of;
@@ -24,7 +25,7 @@ use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
-use crate::ledger::posting::{Carry, Spanning};
+use crate::ledger::posting::{Carry, Spanning, StillTold};
 use crate::store::codec::{Columns as _, ledger_error};
 
 /// A record that can be given to another balance, with what it stands for.
@@ -47,23 +48,52 @@ pub(super) async fn part(
     if present != version {
         return Ok(false);
     }
+    let bounds = bounds(connection, &key, bill_from).await?;
+    give_parts(connection, (balance, &key), &key, (&bounds, whole), now).await
+}
+
+/// Where the windows of a balance's place end, in order.
+pub(super) async fn bounds(
+    connection: &mut SqliteConnection,
+    key: &BalanceKey,
+    bill_from: Option<Timestamp>,
+) -> Result<Vec<Timestamp>, LedgerError> {
     let place = key.place();
     let mut bounds = bounds_of(connection, std::slice::from_ref(&place)).await?;
     let mut bounds = bounds.remove(&place).unwrap_or_default();
     bounds.extend(bill_from);
     bounds.sort();
+    Ok(bounds)
+}
+
+/// The part of a balance that usage of `at` goes into. What was carried into its window lies before
+/// it, and what came from the window beside it may lie behind.
+pub(super) fn part_of(
+    key: &BalanceKey,
+    bounds: &[Timestamp],
+    at: Timestamp,
+    whole: bool,
+) -> BalanceKey {
+    let at = at.max(key.window.start).min(key.window.end.plus_micros(-1));
+    BalanceKey { window: home(key.window, bounds, at, whole), ..key.clone() }
+}
+
+/// Gives what a balance has of other parts than `own` to those; whether there was any.
+pub(super) async fn give_parts(
+    connection: &mut SqliteConnection,
+    (balance, key): (BalanceId, &BalanceKey),
+    own: &BalanceKey,
+    (bounds, whole): (&[Timestamp], bool),
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
     let given = given(connection, balance, 0).await?;
-    let home = |share: &Share| {
-        // What was carried into its window lies before it, and what came from the window beside it
-        // may lie behind.
-        let last = key.window.end.plus_micros(-1);
-        let at = share.occurred_at.max(key.window.start).min(last);
-        BalanceKey { window: home(key.window, &bounds, at, whole), ..key.clone() }
-    };
     let moved: Vec<Moved> = given
         .into_iter()
-        .map(|(position, given)| Moved { position, home: home(&given.share), given })
-        .filter(|moved| moved.home != key)
+        .map(|(position, given)| {
+            let home = part_of(key, bounds, given.share.occurred_at, whole);
+            Moved { position, home, given }
+        })
+        .filter(|moved| moved.home != *own)
         .collect();
     transfer(connection, balance, moved, now).await
 }
@@ -94,7 +124,7 @@ pub(super) async fn carry(
 }
 
 /// A balance's key, and the version that it is of.
-async fn key_of(
+pub(super) async fn key_of(
     connection: &mut SqliteConnection,
     balance: BalanceId,
 ) -> Result<(BalanceKey, i64), LedgerError> {
@@ -149,8 +179,8 @@ async fn transfer(
         rows.push(old.add(out, &line(&taken, into)));
         rows.push(new.add(into, &line(&share.quantity, out)));
         // A window that goes on is told when it ends; a whole period is not waited for.
-        let at = home.window.end.max(now);
-        let due_at = if home.window.contains(share.occurred_at) { at } else { now };
+        let waits = old.fold != Fold::Gauge && home.window.contains(share.occurred_at);
+        let due_at = if waits { home.window.end.max(now) } else { now };
         new.due_at = Some(new.due_at.map_or(due_at, |at| at.min(due_at)));
     }
     old.due_at = Some(now);
@@ -177,4 +207,29 @@ async fn given(
         }
     }
     Ok(given)
+}
+
+/// Of which balances usage that they were given is still told by others.
+pub(super) async fn still_told(
+    reader: &mut SqliteConnection,
+    balances: &[i64],
+) -> Result<HashMap<i64, StillTold>, LedgerError> {
+    let rows = sqlx::query(sql!("still_told"))
+        .bind(json!(balances).to_string())
+        .fetch_all(reader)
+        .await
+        .map_err(ledger_error)?;
+    let mut told: HashMap<i64, StillTold> = HashMap::new();
+    for row in rows {
+        let too_much = row.quantity("accrued")? < row.quantity("told")? || row.flag("speaks")?;
+        let held = row.flag("held")? || (too_much && row.flag("rest_held")?);
+        let still = match (held, too_much || row.flag("going")?) {
+            (true, _) => StillTold::Held,
+            (false, true) => StillTold::Going,
+            (false, false) => StillTold::No,
+        };
+        let of = told.entry(row.integer("balance_id")?).or_default();
+        *of = still.max(*of);
+    }
+    Ok(told)
 }

@@ -15,6 +15,7 @@ use crate::domain::digest::Digest;
 use crate::domain::fold::{self, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
+use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::verification::Verification;
 use crate::store::codec::{Columns, ledger_error, usage_record};
@@ -26,7 +27,9 @@ struct Fold {
     digest: Digest,
     booked_to: i64,
     is_level: bool,
+    is_gauge: bool,
     reads: bool,
+    stands_at: Option<Timestamp>,
     told: Quantity,
     /// How many live events say usage, less those that take one away.
     says: i64,
@@ -186,9 +189,11 @@ async fn fold_levels(
         let balance = row.integer("id")?;
         let lines = lines_of(reader, balance).await?;
         let shares: Vec<Share> = shares(&lines).into_values().collect();
-        let level = row.member("fold", fold::Fold::parse)?.of(&shares);
+        let how = row.member("fold", fold::Fold::parse)?;
+        let level = how.of(&shares);
         let fold = folds.entry(balance).or_default();
         (fold.is_level, fold.reads) = (true, level.is_some());
+        (fold.is_gauge, fold.stands_at) = (how == fold::Fold::Gauge, how.stands_at(&shares));
         fold.accrued = level.unwrap_or_default();
     }
     Ok(folds)
@@ -246,6 +251,9 @@ async fn check_balances(
         if row.flag("reads")? != fold.reads {
             found.note(format!("balance {id}: it does not know whether a record counts in it"));
         }
+        if row.maybe_time("stands_at")? != fold.stands_at {
+            found.note(format!("balance {id}: it does not know which record counts in it"));
+        }
         if row.digest("digest")? != fold.digest || row.integer("booked_to")? != fold.booked_to {
             found.note(format!("balance {id}: its digest is not that of its bookings"));
         }
@@ -259,7 +267,10 @@ async fn check_balances(
         let idle = idle && !waits;
         // What should stay of an entry is told anew once that is gone.
         let idle = idle && !fold.takes_away && !fold.may_overwrite;
-        if idle && fold.is_level && fold.reads != (fold.says > 0) {
+        // A gauge without a reading is told nothing, which its meter keeps.
+        let unsaid = fold.reads && fold.says == 0;
+        let unread = !fold.reads && fold.says > 0 && !fold.is_gauge;
+        if idle && fold.is_level && (unsaid || unread) {
             found.note(format!("balance {id}: {accrued} is not said once, and nothing is due"));
         }
         // What is finer than its provider takes stays outstanding without being due: that much, as

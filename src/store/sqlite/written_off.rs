@@ -85,7 +85,7 @@ pub(super) async fn write_off(
             let says_something = |line: Quantity| (!line.is_zero()).then_some((line, written_off));
             lines.into_iter().map(says_something).collect()
         }
-        Fold::Last | Fold::Max => {
+        Fold::Last | Fold::Gauge | Fold::Max => {
             let lines =
                 level_lines(connection, &running, &records, &meant.level, written_off).await?;
             // What it is now may be another thing to tell, or nothing any more.

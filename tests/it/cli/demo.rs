@@ -19,9 +19,13 @@ fn the_demo_with_stripe_ends_with_three_equal_books() {
 #[test]
 fn the_demo_of_other_kinds_of_meters_ends_with_three_equal_books() {
     // Events one by one take a minute, of which a count in the journey takes none.
-    for (kind, told) in [("totals", " totals of an hour"), ("peaks", "58 largest records of a day")]
-    {
-        let ran = Place::new().run(&format!("demo --meters {kind} --customers 8 --kill-after 20"));
+    for (kind, told, kill_after) in [
+        ("totals", " totals of an hour", 20),
+        ("peaks", "58 largest records of a day", 20),
+        ("gauges", "16 gauges, of which the newest record is billed", 8),
+    ] {
+        let ran = Place::new()
+            .run(&format!("demo --meters {kind} --customers 8 --kill-after {kill_after}"));
         assert_eq!(ran.code, 0, "{kind}: {ran:?}");
         assert!(ran.out.contains(told) && ran.out.contains("SIGKILL to pid "), "{}", ran.out);
         let last = ran.out.lines().last();

@@ -24,6 +24,40 @@ fn a_route_to_a_meter_that_keeps_totals_has_just_its_windows() {
 }
 
 #[test]
+fn a_route_to_a_meter_that_bills_the_last_value_brings_readings_and_has_no_windows() {
+    let of = |lines: &str| {
+        let meter = "[stripe.main.meter.requests]\nformula = \"last\"\n[route";
+        SOUND.replace("[route", meter) + lines
+    };
+    let route = &sound(&of("aggregate = \"last\"\nlate = \"drop\"\n")).routes[0];
+    assert_eq!((route.aggregate, route.window), (Aggregate::Last, WindowRule::Period));
+    let title = "`route.requests.window` is set, and its meter bills the last value";
+    refused(&of("aggregate = \"last\"\nwindow = \"1d\"\n"), "\"1d\"", title);
+    let title =
+        "`route.requests.late` is \"next_period\", and `route.requests.aggregate` is \"last\"";
+    refused(&of("aggregate = \"last\"\nlate = \"next_period\"\n"), "\"next_period\"", title);
+    for (line, at) in [
+        ("", "requests"),
+        ("aggregate = \"sum\"\n", "\"sum\""),
+        ("aggregate = \"count\"\n", "\"count\""),
+        ("aggregate = \"max\"\n", "\"max\""),
+    ] {
+        let word = if line.is_empty() { "\"sum\"" } else { at };
+        let title =
+            format!("`route.requests.aggregate` is {word}, and its meter bills the last value");
+        refused(&of(line), at, &title);
+    }
+    // One gauge is one writer's.
+    let second = "[route.second]\nmeter = \"other\"\nevent = \"requests\"\nto = \"stripe.main\"\n\
+                  aggregate = \"last\"\n";
+    let title = "routes `requests` and `second` say one level";
+    refused(&of(&format!("aggregate = \"last\"\n{second}")), "second", title);
+    // Where the meter is not declared so, how long a window is decides the bill.
+    let problems = read(&(SOUND.to_owned() + "aggregate = \"last\"\n")).expect_err("no window");
+    assert!(problems.errors[0].help.contains("declare it with `formula = \"last\"`"));
+}
+
+#[test]
 fn a_route_says_what_was_typed() {
     let config = sound(
         r#"

@@ -274,9 +274,9 @@ fn a_declared_meter_is_taken_as_declared() {
 fn a_declared_meter_that_cannot_be_told_is_refused() {
     for (line, at, title) in [
         (
-            "formula = \"last\"",
-            "\"last\"",
-            "`stripe.main.meter.x.formula` is \"last\", which is not supported yet",
+            "formula = \"last\"\nspan = \"day\"",
+            "\"day\"",
+            "`stripe.main.meter.x.span` is set, and `stripe.main.meter.x.formula` is \"last\"",
         ),
         (
             "formula = \"avg\"",

@@ -91,7 +91,7 @@ async fn every_disagreement_on_meters_is_told_at_its_route_all_at_once() {
        |
        = help: route this usage to a meter that can be told, or put this one right
 
-    error: the meter "seats" bills the last value it was told, which is not supported yet
+    error: the meter "seats" bills the last value that it was told: declare it with `formula = "last"`
       --> tallyd.toml:34:9
        |
     34 | meter = "seats"

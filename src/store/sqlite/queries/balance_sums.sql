@@ -1,2 +1,3 @@
-SELECT id, destination_id, fold, accrued, told, reads, digest, newest_at, booked_to, due_at
+SELECT id, destination_id, fold, accrued, told, reads, digest, newest_at, stands_at, booked_to,
+  due_at
 FROM balance WHERE id = ?1

@@ -2,7 +2,7 @@
 -- that hold it, the one that takes it for longer counts.
 SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.window_end,
   b.record_position, b.accrued, b.told, b.digest, b.newest_at, b.booked_to, b.told_to, b.events,
-  b.version, b.fold, b.reads, b.due_at, p.end_at AS ends_at, p.closes_at, p.closed_at,
+  b.version, b.fold, b.reads, b.stands_at, b.due_at, p.end_at AS ends_at, p.closes_at, p.closed_at,
   o.start_at AS next_start, o.end_at AS next_end,
   (SELECT min(s.started_at) FROM billing_period AS q JOIN subscription AS s
      ON s.id = q.subscription_id
@@ -19,7 +19,7 @@ SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.win
   (SELECT max(i.start_at) FROM idle_time AS i WHERE i.provider = b.provider
      AND i.account = b.account AND i.start_at <= b.newest_at
      AND (i.end_at IS NULL OR i.end_at > b.newest_at)) AS idle_since,
-  b.record_position = 0 AND (b.accrued <> '0' OR b.reads = 1)
+  b.record_position = 0 AND (b.accrued <> '0' OR b.reads = 1 OR b.fold = 'gauge')
    AND (EXISTS (SELECT 1 FROM billing_period AS q
    WHERE q.provider = b.provider AND q.account = b.account AND q.meter = d.meter
      AND ((q.start_at > b.window_start AND q.start_at < b.window_end)

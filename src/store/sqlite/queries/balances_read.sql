@@ -1,6 +1,6 @@
 -- CROSS JOIN keeps the order: from what came with the call, which is read once, to the rows.
 SELECT wanted.key AS place, b.id, b.destination_id, b.fold, b.accrued, b.told, b.reads, b.digest,
-  b.newest_at, b.booked_to, b.due_at
+  b.newest_at, b.stands_at, b.booked_to, b.due_at
 FROM json_each(?1) AS wanted
 CROSS JOIN destination AS d ON d.provider = wanted.value ->> 0 AND d.meter = wanted.value ->> 1
 CROSS JOIN balance AS b ON b.destination_id = d.id AND b.account = wanted.value ->> 2

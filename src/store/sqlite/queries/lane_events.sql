@@ -1,6 +1,6 @@
 -- What a lane's events of a span say, each with the cancel of it that lives.
 SELECT e.id, e.balance_id, b.window_start, b.window_end, e.quantity, e.occurred_at, e.state,
-  e.ambiguous, e.hold_reason,
+  e.ambiguous, e.hold_reason, iif(b.fold = 'gauge', e.total, NULL) AS level,
   e.attempts, coalesce(e.last_attempt_at, e.moved_at) AS last_at, c.id AS cancel_id,
   c.state AS cancel_state, c.ambiguous AS cancel_ambiguous, c.hold_reason AS cancel_hold_reason,
   c.attempts AS cancel_attempts, coalesce(c.last_attempt_at, c.moved_at) AS cancel_last_at

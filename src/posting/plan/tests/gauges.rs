@@ -1,0 +1,112 @@
+//! Gauges: which reading is told, for which time, and what is not.
+
+use super::*;
+
+fn gauge_capabilities() -> Capabilities {
+    Capabilities { told_as: ToldAs::Last, bills: Fold::Gauge, ..capabilities() }
+}
+
+/// A gauge that stands at a level since a second after noon; nothing where no reading stands.
+fn gauge(level: Option<(&str, i64)>, events: &[PostedEvent]) -> DueBalance {
+    let mut due = due(level.map_or("0", |(level, _)| level), events);
+    due.balance.fold = Fold::Gauge;
+    due.balance.reads = level.is_some();
+    due.balance.stands_at = level.map(|(_, second)| NOON.plus_seconds(second));
+    due.balance.key.window = Window::ALWAYS;
+    due
+}
+
+/// An event that was told for a second after noon.
+fn at(second: i64, event: PostedEvent) -> PostedEvent {
+    PostedEvent { occurred_at: NOON.plus_seconds(second), ..event }
+}
+
+/// What is told, and for which second after noon.
+fn check(due: &DueBalance, expected: &str) {
+    let capabilities = gauge_capabilities();
+    let plan = plan(due, &rules(&capabilities));
+    let second = |tell: &Tell| tell.occurred_at.micros_since(NOON) / 1_000_000;
+    let seconds: Vec<String> =
+        plan.tell.iter().map(|tell| format!(" at {}", second(tell))).collect();
+    assert_eq!(said(&plan) + &seconds.concat(), expected);
+}
+
+#[test]
+fn last_meter_a_restored_value_is_stamped_after_the_one_that_was_told() {
+    let told = at(9, total(1, Settled, "10", "10"));
+    let told = std::slice::from_ref(&told);
+    check(&gauge(Some(("7", 4)), told), "total 7 (-3) at 10");
+    check(&gauge(None, told), "total 0 (-10) at 10");
+    check(&gauge(Some(("12", 30)), told), "total 12 (2) at 30");
+}
+
+#[test]
+fn a_reading_is_told_once_and_one_of_nothing_as_well() {
+    check(&gauge(Some(("7", 4)), &[]), "total 7 (7) at 4");
+    check(&gauge(Some(("0", 4)), &[]), "total 0 (0) at 4");
+    check(&gauge(None, &[]), "");
+    check(&gauge(Some(("10", 4)), &[total(1, Accepted, "10", "10")]), "");
+}
+
+#[test]
+fn what_never_left_is_withdrawn_and_its_time_is_free() {
+    let pending = at(9, total(1, Pending, "10", "10"));
+    let pending = std::slice::from_ref(&pending);
+    check(&gauge(Some(("7", 4)), pending), "void 1, total 7 (7) at 4");
+    check(&gauge(None, pending), "void 1");
+    let refused = at(9, refused(total(1, Held, "10", "10")));
+    check(&gauge(Some(("7", 4)), &[refused]), "supersede 1, total 7 (7) at 4");
+}
+
+#[test]
+fn the_next_one_waits_for_what_is_not_certain_of_the_one_before() {
+    for state in [Unknown, InFlight, Held] {
+        check(&gauge(Some(("7", 30)), &[at(9, total(1, state, "10", "10"))]), "");
+    }
+}
+
+#[test]
+fn nothing_is_told_past_the_end_of_its_period_nor_before_its_time() {
+    let mut due = gauge(Some(("7", 4)), &[at(9, total(1, Settled, "10", "10"))]);
+    due.balance.key.window.end = NOON.plus_seconds(10);
+    check(&due, "hold late_for_period");
+    let capabilities = gauge_capabilities();
+    let ahead = gauge(Some(("7", 4)), &[at(600, total(1, Settled, "10", "10"))]);
+    let early = Rules { provider_now: NOON, now: NOON, ..rules(&capabilities) };
+    assert!(plan(&ahead, &early).wait_until.is_some());
+}
+
+#[test]
+fn what_another_gauge_told_within_its_window_is_told_anew_after_it() {
+    let beside = |due| DueBalance { told_at: Some(NOON.plus_seconds(20)), ..due };
+    check(&beside(gauge(None, &[])), "total 0 (0) at 21");
+    check(&beside(gauge(Some(("7", 4)), &[])), "total 7 (7) at 21");
+    let own = |second| at(second, total(1, Settled, "7", "7"));
+    check(&beside(gauge(Some(("7", 4)), &[own(9)])), "total 7 (0) at 21");
+    check(&beside(gauge(Some(("7", 4)), &[own(20)])), "");
+    // One that gave all its readings to others where periods end says nothing.
+    let spans = |due| DueBalance { spans_bound: true, ..beside(due) };
+    check(&spans(gauge(None, &[])), "");
+    check(&spans(gauge(Some(("7", 4)), &[])), "hold meter_mismatch");
+}
+
+#[test]
+fn a_lower_reading_takes_nothing_back_and_a_restored_one_does() {
+    let capabilities = gauge_capabilities();
+    let by_person = Rules { corrections: CorrectionPolicy::Hold, ..rules(&capabilities) };
+    let told = at(9, total(1, Settled, "10", "10"));
+    let told = std::slice::from_ref(&told);
+    let newer = gauge(Some(("7", 30)), told);
+    assert_eq!(said(&plan(&newer, &by_person)), "total 7 (-3)");
+    let restored = gauge(Some(("7", 4)), told);
+    assert_eq!(said(&plan(&restored, &by_person)), "hold correction_policy");
+}
+
+#[test]
+fn a_window_is_no_gauge_and_a_gauge_no_window() {
+    let capabilities = gauge_capabilities();
+    let sum = due("7", &[]);
+    assert_eq!(said(&plan(&sum, &rules(&capabilities))), "hold meter_mismatch");
+    let gauge = gauge(Some(("7", 4)), &[]);
+    assert_eq!(said(&plan(&gauge, &rules(&super::capabilities()))), "hold meter_mismatch");
+}
