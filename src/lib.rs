@@ -72,6 +72,8 @@
 //!   in shadow is told nothing, and its [`provider::shadowed`] cannot send.
 //! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or
 //!   may be.
+//! - Where a meter bills the newest reading of a period, each is told for its own time, and what
+//!   replaces one that was told, for a later one.
 //! - A window that comes to more than its route expects is told once a person confirmed the
 //!   quantity; what is too much told is taken back without asking.
 //! - Another route changes nothing that is booked. A remap, which a person asks for after a

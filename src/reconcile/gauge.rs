@@ -26,9 +26,16 @@ pub fn is_gauge(events: &[LaneEvent]) -> bool {
 pub fn newest_period(events: &[LaneEvent]) -> &[LaneEvent] {
     let newest = events.iter().rfind(|event| share(event) != Share::Nothing);
     let Some(newest) = newest.filter(|event| event.level.is_some()) else { return events };
-    let from = newest.window.start.min(newest.occurred_at);
+    let from = bounds(events).filter(|bound| *bound <= newest.occurred_at).max();
+    let from = from.unwrap_or(newest.occurred_at);
     let before = events.partition_point(|event| event.occurred_at < from);
     events.get(before..).unwrap_or_default()
+}
+
+/// Where the periods of a gauge's events begin and end, as far as their balances know: an event may
+/// have been told before its own period was learned.
+fn bounds(events: &[LaneEvent]) -> impl Iterator<Item = Timestamp> {
+    events.iter().flat_map(|event| [event.window.start, event.window.end])
 }
 
 /// The part of a horizon that a total of a gauge is asked for: of one period, from the first event
@@ -40,12 +47,16 @@ pub fn within_period(horizon: Window, events: &[LaneEvent], outlook: &Outlook<'_
     };
     let Some(first) = events.iter().find(can_be_judged) else { return horizon };
     let grain = outlook.promise.grain_micros;
-    let end = match first.window.contains(first.occurred_at) {
-        true => ceiling(first.window.end, grain),
-        // Its period was learned after it was told: the one beside it has the gauge.
-        false => horizon.end,
-    };
     let start = horizon.start.max(first.occurred_at.floor_to(grain));
+    let bound = bounds(events).filter(|bound| first.occurred_at < *bound).min();
+    let bound = bound.unwrap_or(horizon.end);
+    let (whole, over) = (bound.floor_to(grain), ceiling(bound, grain));
+    // What the next period was told within the grain that both share would be all that is seen.
+    let next = Window { start: bound, end: over };
+    let is_shared = events
+        .iter()
+        .any(|event| next.contains(event.occurred_at) && share(event) != Share::Nothing);
+    let end = if is_shared && first.occurred_at < whole { whole } else { over };
     Window { start, end: horizon.end.min(end) }
 }
 
