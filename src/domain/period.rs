@@ -352,7 +352,10 @@ pub fn learn_idle_times(
 pub struct Billing {
     /// Since when it is stored and on no bill, if it is of such a time.
     pub idle_since: Option<Timestamp>,
-    /// The end of the period that it is in, if it is in one that is known.
+    /// The start of the period that it is in, if it is in one that is known. Only a balance that is
+    /// due knows it.
+    pub starts_at: Option<Timestamp>,
+    /// The end of the period that it is in, likewise.
     pub ends_at: Option<Timestamp>,
     /// When the draft of that period becomes final.
     pub closes_at: Option<Timestamp>,

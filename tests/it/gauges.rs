@@ -434,6 +434,7 @@ async fn readings_of_before_tallyd_takes_over_are_left_to_the_program_before() {
     assert_eq!(stage.told(), told(&[(720, "7")]));
     stage.cancel("r2").await;
     stage.until(14).await;
-    assert_eq!(stage.told(), told(&[(720, "7"), (721, "0")]));
-    assert_eq!(stage.held().await, NONE);
+    // Nothing (0) would be billed instead of what the program before said last.
+    assert_eq!(stage.told(), told(&[(720, "7")]));
+    assert_eq!(stage.held().await, vec!["cannot_lower".to_owned()]);
 }

@@ -47,6 +47,9 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
     if due.spans_bound {
         return Plan::held(shared_by_periods(&total));
     }
+    if time == Time::AfterTheLast && !balance.reads && may_hide_an_older(due, rules) {
+        return Plan::held(nothing_stands(due));
+    }
     let mut plan = Plan::default();
     // Usage that is carried would overwrite what the other window says.
     if leave_to_period(&balance.outstanding(), true, rules, &mut plan) || is_open(due) {
@@ -84,6 +87,13 @@ fn reads_nothing(due: &DueBalance, time: Time) -> bool {
         Time::OfTheWindow => false,
         Time::AfterTheLast => due.balance.reads,
     }
+}
+
+/// Whether a value of before a gauge's window may be what its period is billed, once nothing of the
+/// gauge stands: another program told it, or the window begins where a bound was that has moved.
+fn may_hide_an_older(due: &DueBalance, rules: &Rules<'_>) -> bool {
+    let start = due.balance.key.window.start;
+    rules.bill_from == Some(start) || due.billing.starts_at.is_some_and(|at| at < start)
 }
 
 /// The time that was told last, of what is at the provider or may be.
@@ -164,6 +174,15 @@ fn takes_back(due: &DueBalance, time: Time) -> bool {
         Time::OfTheWindow => true,
         Time::AfterTheLast => due.balance.stands_at.is_none_or(|own| told_last(due) >= Some(own)),
     }
+}
+
+fn nothing_stands(due: &DueBalance) -> (HoldReason, String) {
+    let start = due.balance.key.window.start;
+    let why = format!(
+        "no reading since {start} stands any longer, and its period began before: nothing (0) \
+         would be billed instead of what stood then"
+    );
+    (HoldReason::CannotLower, why)
 }
 
 fn no_second_left(total: &Quantity, due: &DueBalance) -> (HoldReason, String) {

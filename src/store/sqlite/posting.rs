@@ -59,7 +59,11 @@ impl PostingLedger for SqliteLedger {
                     balance: balance(row)?,
                     due_at: row.time("due_at")?,
                     events: Vec::new(),
-                    billing: Billing { next: next_period(row)?, ..billing(row)? },
+                    billing: Billing {
+                        next: next_period(row)?,
+                        starts_at: row.maybe_time("starts_at")?,
+                        ..billing(row)?
+                    },
                     spans_bound: row.flag("spans_bound")?,
                     seconds_taken: BTreeSet::new(),
                     still_told: StillTold::No,

@@ -110,3 +110,21 @@ fn a_window_is_no_gauge_and_a_gauge_no_window() {
     let gauge = gauge(Some(("7", 4)), &[]);
     assert_eq!(said(&plan(&gauge, &rules(&super::capabilities()))), "hold meter_mismatch");
 }
+
+#[test]
+fn nothing_is_not_told_over_what_stood_before_the_gauge_in_its_period() {
+    let told = at(9, total(1, Settled, "10", "10"));
+    let mut due = gauge(None, std::slice::from_ref(&told));
+    due.balance.key.window.start = NOON;
+    let why = "hold cannot_lower";
+    check(&due, "total 0 (-10) at 10");
+    due.billing.starts_at = Some(NOON);
+    check(&due, "total 0 (-10) at 10");
+    due.billing.starts_at = Some(NOON.plus_seconds(-60));
+    let capabilities = gauge_capabilities();
+    let held = plan(&due, &rules(&capabilities));
+    assert!(said(&held).starts_with(why), "{}", said(&held));
+    let taken_over = Rules { bill_from: Some(NOON), ..rules(&capabilities) };
+    due.billing.starts_at = None;
+    assert!(said(&plan(&due, &taken_over)).starts_with(why));
+}

@@ -2,7 +2,8 @@
 -- that hold it, the one that takes it for longer counts.
 SELECT b.id, b.provider, d.meter, b.account, b.dimensions, b.window_start, b.window_end,
   b.record_position, b.accrued, b.told, b.digest, b.newest_at, b.booked_to, b.told_to, b.events,
-  b.version, b.fold, b.reads, b.stands_at, b.due_at, p.end_at AS ends_at, p.closes_at, p.closed_at,
+  b.version, b.fold, b.reads, b.stands_at, b.due_at, p.start_at AS starts_at, p.end_at AS ends_at,
+  p.closes_at, p.closed_at,
   o.start_at AS next_start, o.end_at AS next_end,
   (SELECT min(s.started_at) FROM billing_period AS q JOIN subscription AS s
      ON s.id = q.subscription_id
