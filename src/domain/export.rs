@@ -238,7 +238,8 @@ impl Steps {
         let over = self.abandoned.then(|| format!("export {id} was abandoned already"));
         match step {
             ExportStep::Sealed | ExportStep::Written => over,
-            ExportStep::Confirmed if !self.written && over.is_none() => {
+            // What was found there was uploaded, whether or not it was noted that it was written.
+            ExportStep::Confirmed if !self.written && present == 0 && over.is_none() => {
                 Some(format!("the files of export {id} were never written (tallyd export again)"))
             }
             ExportStep::Confirmed => {
@@ -246,6 +247,10 @@ impl Steps {
                 over.or(again)
             }
             ExportStep::Abandoned if self.abandoned => None,
+            ExportStep::Abandoned if self.confirmed => Some(format!(
+                "export {id} was confirmed: its files were uploaded. Decide over what is not there \
+                 one by one (tallyd held resolve)"
+            )),
             ExportStep::Abandoned => (present > 0).then(|| {
                 format!(
                     "{present} of the events of export {id} are at the provider already, and no \
@@ -284,6 +289,12 @@ mod tests {
         assert_eq!(written.refuses(id, ExportStep::Abandoned, 0), None);
         let why = written.refuses(id, ExportStep::Abandoned, 1).unwrap();
         assert!(why.contains("at the provider already"), "{why}");
+        let why = written.with(ExportStep::Confirmed).refuses(id, ExportStep::Abandoned, 0);
+        assert!(why.unwrap().contains("was confirmed"));
+        // What is there was uploaded, though nobody noted that its file was written.
+        let sealed = begun.with(ExportStep::Sealed);
+        assert!(sealed.refuses(id, ExportStep::Confirmed, 0).is_some());
+        assert_eq!(sealed.refuses(id, ExportStep::Confirmed, 1), None);
         // What was begun is ended, whatever was found meanwhile.
         let abandoned = written.with(ExportStep::Abandoned);
         assert_eq!(abandoned.refuses(id, ExportStep::Abandoned, 1), None);

@@ -8,6 +8,7 @@
 use async_trait::async_trait;
 
 use super::LedgerError;
+use crate::domain::cutover::Telling;
 use crate::domain::event::EventId;
 use crate::domain::export::{Candidate, ExportForm, ExportId, ExportStep, Steps, UPLOAD_MICROS};
 use crate::domain::names::{ProviderMeter, ProviderName};
@@ -157,14 +158,16 @@ pub struct ExportedEvent {
 /// The port of exports.
 #[async_trait]
 pub trait ExportLedger: Send + Sync {
-    /// Why nothing of a provider may be exported now, if so: it was never in contact, is paused or
-    /// in shadow, or the ledger was rolled back and has not caught up.
+    /// Why nothing of a provider may be exported now, if so: it was never in contact, is paused, in
+    /// shadow, or told otherwise than as `telling` says, or the ledger was rolled back and has not
+    /// caught up.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     async fn why_not_exported(
         &self,
         provider: &ProviderName,
+        telling: &Telling,
     ) -> Result<Option<String>, LedgerError>;
 
     /// Begins an export. Refused where [`Self::why_not_exported`] has a reason.
@@ -214,8 +217,8 @@ pub trait ExportLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<Exported<()>, LedgerError>;
 
-    /// Has some of the events of an abandoned export wait to be told by requests, with the same
-    /// bytes: those behind `after`.
+    /// Has what some of the events of an abandoned export said be outstanding again: of those
+    /// behind `after`.
     ///
     /// # Errors
     /// Then none was moved, except after [`LedgerError::Broken`].

@@ -168,7 +168,7 @@ impl Stand {
         let (ledger, now) = (&self.world.ledger, self.world.clock.now());
         let said = refusal(ledger.begin_export(&asked(), now).await.unwrap());
         assert!(said.contains(why), "{said}");
-        let earlier = ledger.why_not_exported(&provider_name()).await.unwrap();
+        let earlier = ledger.why_not_exported(&provider_name(), &Telling::default()).await.unwrap();
         assert_eq!(earlier, Some(said));
     }
 }
@@ -265,7 +265,7 @@ async fn usage_that_is_taken_back_before_its_file_was_uploaded_is_told_by_nobody
     assert_eq!(stand.sandbox.handle.events(), [], "it waits for what becomes of the file");
     stand.abandon(id).await;
     stand.deliver().await;
-    stand.check(&[("void", 1)]).await;
+    stand.check(&[("superseded", 1)]).await;
     assert_eq!(stand.sandbox.handle.events(), []);
 }
 
@@ -287,17 +287,18 @@ async fn an_export_that_was_given_up_may_be_made_anew() {
     let stand = Stand::waiting(2).await;
     let first = stand.export().await;
     stand.abandon(first).await;
-    stand.check(&[("pending", 2)]).await;
+    stand.check(&[("superseded", 2)]).await;
+    stand.world.accruer_and_poster().await;
     let second = stand.export().await;
     // Giving up the first once more gives nothing of the second back.
     stand.abandon(first).await;
-    stand.check(&[("held", 2)]).await;
+    stand.check(&[("held", 2), ("superseded", 2)]).await;
     let exports = stand.world.ledger.exports(None, 10).await.unwrap();
     let held: Vec<(ExportId, i64)> = exports.iter().map(|each| (each.id, each.held)).collect();
     assert_eq!(held, [(second, 2), (first, 0)]);
     stand.upload(second).await;
     stand.look_twice().await;
-    stand.check(&[("settled", 2)]).await;
+    stand.check(&[("settled", 2), ("superseded", 2)]).await;
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use super::exit::Exit;
 use super::resolve::invoker;
 use super::{page, reading};
 use crate::config::Config;
+use crate::domain::cutover::Telling;
 use crate::domain::export::{ExportForm, ExportId, ExportStep, LeftOut};
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::time::Timestamp;
@@ -74,7 +75,8 @@ async fn make(asked: &ExportMake, form: ExportForm) -> anyhow::Result<Exit> {
     // What cannot be written is found out before anything is held.
     files::prepare(&asked.out)?;
     let door = Door::open(&config, "export").await?;
-    let made = mark_and_write(&door, &new, &asked.out).await;
+    let telling = config.tellings.get(&new.provider).cloned().unwrap_or_default();
+    let made = mark_and_write(&door, (&new, &telling), &asked.out).await;
     door.close().await;
     let (marked, made) = made?;
     match made {
@@ -117,10 +119,10 @@ fn word_of(who: Option<&String>) -> anyhow::Result<String> {
 /// nothing to export.
 async fn mark_and_write(
     door: &Door,
-    new: &NewExport,
+    (new, telling): (&NewExport, &Telling),
     out: &Path,
 ) -> anyhow::Result<(Marked, Option<(Export, Vec<Written>)>)> {
-    if let Some(why) = door.reader.why_not_exported(&new.provider).await? {
+    if let Some(why) = door.reader.why_not_exported(&new.provider, telling).await? {
         bail!(why);
     }
     let mut marked = Marked::default();

@@ -217,7 +217,7 @@ pub(super) fn abandoned(id: ExportId, released: i64, json: bool) -> anyhow::Resu
     }
     page::print(|out| {
         let events = counted(released, "event");
-        writeln!(out, "Export {id} is abandoned: requests tell its {events}, by the same bytes.")?;
+        writeln!(out, "Export {id} is abandoned: requests tell what its {events} said.")?;
         writeln!(out, "Delete its files: to upload one now would bill its usage twice.")
     })
 }

@@ -10,7 +10,7 @@ use super::cutover::tellings_of;
 use super::moves::{Move, move_events};
 use super::posting::billing;
 use super::{SqliteLedger, begin, commit, sql};
-use crate::domain::cutover::Mode;
+use crate::domain::cutover::{Mode, Telling};
 use crate::domain::event::{EventId, EventKind};
 use crate::domain::export::{Candidate, ExportForm, ExportId, ExportStep};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
@@ -35,12 +35,23 @@ impl ExportLedger for SqliteLedger {
     async fn why_not_exported(
         &self,
         provider: &ProviderName,
+        telling: &Telling,
     ) -> Result<Option<String>, LedgerError> {
         if self.is_behind().await? {
             return Ok(Some(ROLLED_BACK.to_owned()));
         }
         let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
-        untellable(&mut reader, provider).await
+        if let Some(why) = untellable(&mut reader, provider).await? {
+            return Ok(Some(why));
+        }
+        let newest = tellings_of(&mut reader, provider).await?.pop();
+        if newest.is_some_and(|newest| newest.telling != *telling) {
+            return Ok(Some(format!(
+                "the config has {provider} told otherwise than the ledger knows (bill_from, \
+                 shadow): start the daemon with it, or have the running one read it (SIGHUP)"
+            )));
+        }
+        Ok(None)
     }
 
     async fn begin_export(
@@ -161,9 +172,10 @@ impl ExportLedger for SqliteLedger {
         step: &NewStep,
         now: Timestamp,
     ) -> Result<Exported<()>, LedgerError> {
-        if step.step == ExportStep::Abandoned && self.is_behind().await? {
+        if self.is_behind().await? {
             return Ok(Exported::Refused(ROLLED_BACK.to_owned()));
         }
+        let restored_at = self.restoration().await?.map(|restored| restored.restored_at);
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
         let Some(known) = listed(&mut transaction, Some(export), 1).await?.pop() else {
@@ -172,11 +184,21 @@ impl ExportLedger for SqliteLedger {
         if let Some(why) = known.standing().refuses(export, step.step, known.present) {
             return Ok(Exported::Refused(why));
         }
+        let writes = matches!(step.step, ExportStep::Sealed | ExportStep::Written);
+        if writes && restored_at >= Some(known.made_at) {
+            return Ok(Exported::Refused(format!(
+                "the ledger was rolled back after export {export} was begun, and may have written \
+                 its files before: give it up (tallyd export abandon {export}), and delete them"
+            )));
+        }
         if known.steps.iter().any(|noted| noted.said.step == step.step) {
+            if step.step == ExportStep::Sealed {
+                self.fence_export(&mut transaction, export).await?;
+            }
             return Ok(Exported::Done(()));
         }
         let (files, digest) = step.files.clone().unzip();
-        let number = sqlx::query(sql!("export_step_insert"))
+        sqlx::query(sql!("export_step_insert"))
             .bind(export.0)
             .bind(step.step.as_str())
             .bind(files)
@@ -186,21 +208,10 @@ impl ExportLedger for SqliteLedger {
             .bind(now.micros())
             .fetch_one(&mut *transaction)
             .await
-            .map_err(ledger_error)?
-            .integer("id")?;
-        let newest = sqlx::query(sql!("export_newest_usage"))
-            .bind(export.0)
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(ledger_error)?
-            .maybe_time("at")?;
+            .map_err(ledger_error)?;
         commit(transaction).await?;
-        drop(writer);
-        if let (ExportStep::Sealed, Some(fence)) = (step.step, &self.fence) {
-            fence.advance_exports(number, newest).await.map_err(|why| {
-                let path = fence.path().display();
-                LedgerError::Broken(format!("the fence {path} cannot be written: {why}").into())
-            })?;
+        if step.step == ExportStep::Sealed {
+            self.fence_export(&mut writer, export).await?;
         }
         Ok(Exported::Done(()))
     }
@@ -238,8 +249,9 @@ impl ExportLedger for SqliteLedger {
             let (destination, event) = (row.integer("destination_id")?, row.integer("id")?);
             released.events += 1;
             released.next = Some(RowPlace { destination, event });
-            let pending = Move::to(EventId(event), EventState::Pending, false, &why);
-            moves.push(Move { next_attempt_at: Some(now), ..pending });
+            // Its bytes are spent: posting tells what is outstanding then by what holds by now,
+            // such as a cutover, or a backup that was restored since.
+            moves.push(Move::to(EventId(event), EventState::Superseded, false, &why));
         }
         move_events(&mut transaction, &moves, now).await?;
         commit(transaction).await?;
@@ -280,6 +292,26 @@ impl ExportLedger for SqliteLedger {
 }
 
 impl SqliteLedger {
+    /// Has the fence know a sealed export, and its newest usage. Also of one that was sealed
+    /// before: whoever sealed it may not have come so far.
+    async fn fence_export(
+        &self,
+        connection: &mut SqliteConnection,
+        export: ExportId,
+    ) -> Result<(), LedgerError> {
+        let Some(fence) = &self.fence else { return Ok(()) };
+        let row = sqlx::query(sql!("export_newest_usage"))
+            .bind(export.0)
+            .fetch_one(connection)
+            .await
+            .map_err(ledger_error)?;
+        let (step, newest) = (row.integer("step")?, row.maybe_time("at")?);
+        fence.advance_exports(step, newest).await.map_err(|why| {
+            let path = fence.path().display();
+            LedgerError::Broken(format!("the fence {path} cannot be written: {why}").into())
+        })
+    }
+
     /// Whether it was rolled back, and nobody said yet that it has caught up.
     async fn is_behind(&self) -> Result<bool, LedgerError> {
         let restored = self.restoration().await?;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tallyd::domain::cutover::Telling;
 use tallyd::domain::event::EventId;
 use tallyd::domain::export::ExportId;
 use tallyd::domain::names::ProviderName;
@@ -17,7 +18,11 @@ use super::world::{Answer, Model, World, exchange};
 
 #[async_trait]
 impl ExportLedger for Model {
-    async fn why_not_exported(&self, _: &ProviderName) -> Result<Option<String>, LedgerError> {
+    async fn why_not_exported(
+        &self,
+        _: &ProviderName,
+        _: &Telling,
+    ) -> Result<Option<String>, LedgerError> {
         Ok(None)
     }
     async fn begin_export(
