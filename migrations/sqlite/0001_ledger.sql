@@ -295,7 +295,7 @@ CREATE TABLE remap (
   until_at INTEGER,
   -- The routes and accounts of the preview: under others it is given up.
   mapping_version INTEGER NOT NULL,
-  to_position INTEGER NOT NULL,
+  to_position INTEGER NOT NULL CONSTRAINT remap_place CHECK (to_position >= 0),
   why TEXT NOT NULL,
   who TEXT NOT NULL,
   asked_at INTEGER NOT NULL

@@ -40,7 +40,8 @@ pub type Whole = BTreeSet<(ProviderName, ProviderMeter)>;
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) routes: Vec<(Route, RouteVersionId)>,
-    account_prefixes: HashMap<ProviderName, &'static str>,
+    /// What accounts start with at each provider that is told.
+    pub(super) account_prefixes: HashMap<ProviderName, &'static str>,
     widening: Widening,
     whole: Whole,
     cutovers: BTreeMap<ProviderName, Cutover>,
@@ -203,6 +204,7 @@ impl Accruer {
             bookings: mapped.bookings,
             parkings: mapped.parkings,
             remap: None,
+            lines_to: None,
         }))
     }
 
@@ -240,6 +242,7 @@ impl Accruer {
             bookings: mapped.bookings,
             parkings: mapped.parkings,
             remap: None,
+            lines_to: None,
         }))
     }
 
@@ -311,7 +314,8 @@ impl Accruer {
             bookings.extend(follow(&record.entry, &record.corrections, &lines, now));
         }
         let corrections = Some((page.watermark, page.to));
-        Ok(Some(Accrual { corrections, bookings, ..Accrual::default() }))
+        let lines_to = Some(page.lines_to);
+        Ok(Some(Accrual { corrections, bookings, lines_to, ..Accrual::default() }))
     }
 }
 
@@ -420,6 +424,9 @@ impl Service for Accruer {
         let Some(accrual) = accrual else { return Ok(Step::default()) };
         let hearings = accrual.hearings.clone();
         let done = self.ledger.accrue(accrual, now).await?;
+        if done.outdated {
+            return Ok(Step { more: true, ..Step::default() });
+        }
         self.ear.lock().await.keep_in_mind(hearings);
         drop(rules);
         Ok(Step {

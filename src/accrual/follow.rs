@@ -92,8 +92,11 @@ pub fn follow(
     // A destination takes a record once, whichever of its balances the record is moved to.
     for here in by_destination(lines) {
         let Some(Stay { booked, home }) = stay(&here) else { continue };
-        let so_far: Quantity =
-            here.iter().filter(|line| !line.cause.0.is_usage()).map(|line| &line.quantity).sum();
+        // What somebody decided at another account is no matter of this one's.
+        let decided = here
+            .iter()
+            .filter(|line| !line.cause.0.is_usage() && line.balance.place() == home.place());
+        let so_far: Quantity = decided.map(|line| &line.quantity).sum();
         let mut written_off = -&so_far;
         for ((id, _), effect) in corrections.iter().zip(&effects) {
             let Effect::Applied(from, to) = effect else { continue };

@@ -13,6 +13,8 @@ use super::route::Transform;
 use crate::domain::balance::BalanceKey;
 use crate::domain::closed::closed;
 use crate::domain::correction::{Cause, Change, CorrectionId, Standing, fold};
+use crate::domain::fold::Fold;
+use crate::domain::names::ProviderName;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Timestamp;
 use crate::ledger::accrual::{Booking, JournalRecord, RouteVersionId};
@@ -30,6 +32,8 @@ closed! {
         Carried = "carried",
         /// A sum becomes a level, or a level a sum: one balance cannot be both.
         Aggregate = "aggregate",
+        /// It was booked to a provider that is told nothing any longer: nothing can be taken back.
+        NotTold = "not_told",
     }
 }
 
@@ -45,6 +49,10 @@ impl LeftAlone {
                 "they were carried to another window, and their account or windows change"
             }
             Self::Aggregate => "a sum would become a level, or a level a sum",
+            Self::NotTold => {
+                "they were booked to a provider that the config has no longer: nothing can be \
+                 taken back there"
+            }
         }
     }
 }
@@ -56,6 +64,8 @@ pub struct Aim {
     pub booking: Booking,
     /// What its route makes of a quantity.
     pub transform: Transform,
+    /// How the balance there folds; nothing where there is none yet.
+    pub folds: Option<Fold>,
 }
 
 /// A record as it is booked.
@@ -77,6 +87,7 @@ pub struct Booked<'a> {
 pub fn remap(
     record: Booked<'_>,
     aims: &[Aim],
+    is_told: impl Fn(&ProviderName) -> bool,
     step: i64,
     now: Timestamp,
 ) -> Result<Vec<Booking>, LeftAlone> {
@@ -88,6 +99,9 @@ pub fn remap(
     }
     if aims.is_empty() {
         return Err(LeftAlone::NoRoute);
+    }
+    if aims.iter().any(|aim| aim.folds.is_some_and(|folds| folds != aim.transform.fold())) {
+        return Err(LeftAlone::Aggregate);
     }
     let mut bookings = Vec::new();
     let destinations = by_destination(lines);
@@ -107,9 +121,13 @@ pub fn remap(
             (None, Some(aim)) => Some((aim, aim.booking.balance.clone())),
             (Some(_), None) => None,
         };
+        // Also where it was taken away since: what somebody decided then is of what it was.
+        if here.iter().any(|line| !line.cause.0.is_usage()) {
+            return Err(LeftAlone::Decided);
+        }
         if let Some(Stay { booked, home }) = stay {
-            if here.iter().any(|line| !line.cause.0.is_usage()) {
-                return Err(LeftAlone::Decided);
+            if !is_told(&booked.balance.provider) {
+                return Err(LeftAlone::NotTold);
             }
             let stands_for: Quantity = here.iter().map(|line| &line.quantity).sum();
             let from = Way { route: booked.route, transform: &booked.transform };
@@ -143,7 +161,7 @@ fn book_anew(
     aim: &Aim,
     now: Timestamp,
 ) -> Vec<Booking> {
-    let Aim { booking, transform } = aim;
+    let Aim { booking, transform, folds: _ } = aim;
     let line = Line {
         balance: booking.balance.clone(),
         route: booking.route,

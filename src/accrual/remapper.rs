@@ -11,6 +11,7 @@ use super::map::Mapped;
 use super::remap::{Aim, Booked, LeftAlone, remap};
 use crate::domain::balance::Place;
 use crate::domain::correction::Cause;
+use crate::domain::names::ProviderName;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::state::ParkReason;
@@ -130,8 +131,8 @@ impl Accruer {
         if page.is_last {
             tracing::info!(remap = id.0, "history is booked as the routes lead");
         }
-        let (bookings, remap) = (remapped.bookings, Some(step));
-        Ok(Some(Accrual { mapping, bookings, remap, ..Accrual::default() }))
+        let (bookings, remap, lines_to) = (remapped.bookings, Some(step), Some(page.lines_to));
+        Ok(Some(Accrual { mapping, bookings, remap, lines_to, ..Accrual::default() }))
     }
 
     async fn remap_page(
@@ -149,11 +150,14 @@ impl Accruer {
             mapping.map(&each.entry, now, &mut wanted);
         }
         self.place(rules, &mut wanted.bookings, now).await?;
+        let keys = wanted.bookings.iter().map(|booking| booking.balance.clone()).collect();
+        let folds = self.ledger.folds(&keys).await?;
         for booking in wanted.bookings {
             let version = rules.routes.iter().find(|(_, id)| *id == booking.route);
             let Some((route, _)) = version else { continue };
             let its: &mut Vec<Aim> = aims.entry(booking.position).or_default();
-            its.push(Aim { booking, transform: route.transform() });
+            let folds = folds.get(&booking.balance).copied();
+            its.push(Aim { booking, transform: route.transform(), folds });
         }
         let mut remapped = Remapped::default();
         for each in &page.records {
@@ -165,7 +169,8 @@ impl Accruer {
                 .any(|parking| parking.position == entry.position && keeps_waiting(parking.reason));
             let aims = aims.get(&entry.position).map_or(&[][..], Vec::as_slice);
             let record = Booked { entry, corrections: &each.corrections, lines: &lines };
-            let found = match remap(record, aims, step, now) {
+            let is_told = |provider: &ProviderName| rules.account_prefixes.contains_key(provider);
+            let found = match remap(record, aims, is_told, step, now) {
                 Ok(none) if none.is_empty() => Ok(none),
                 _ if waits => Err(LeftAlone::Parked),
                 found => found,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use self::door::{Answer, Answers, Door};
 use self::plan::{Command, Plan, Wish};
-use super::args::{Adjust, Cancel, Chosen};
+use super::args::correct::{Adjust, Cancel, Chosen};
 use super::exit::Exit;
 use super::progress::Progress;
 use super::reading::{self, Reading};

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, bail};
 
-use super::args::Filter;
+use super::args::correct::Filter;
 use crate::domain::names::{CustomerName, MeterName, NameError, SourceName};
 use crate::domain::time::Timestamp;
 use crate::intake::admit::Written;

@@ -110,9 +110,13 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
     Ok(all)
 }
 
-/// What the accounts of each provider instance of a config start with, where they have one form.
+/// What the accounts of each provider instance of a config start with; nothing where they have no
+/// form of their own.
 #[must_use]
 pub fn account_prefixes(config: &Config) -> HashMap<ProviderName, &'static str> {
-    let names = config.stripe.iter().map(|account| &account.provider.name);
-    names.map(|name| (name.clone(), stripe::settings::ACCOUNT_PREFIX)).collect()
+    let stripe = config.stripe.iter().map(|account| &account.delivery);
+    let stripe = stripe.map(|its| (its.provider.clone(), stripe::settings::ACCOUNT_PREFIX));
+    let sites = config.chargebee.iter().map(|site| &site.delivery);
+    let sites = sites.chain(config.usage_events.iter().map(|site| &site.delivery));
+    stripe.chain(sites.map(|its| (its.provider.clone(), ""))).collect()
 }

@@ -130,6 +130,8 @@ pub struct CorrectionsPage {
     pub watermark: CorrectionId,
     /// The newest correction of the page.
     pub to: CorrectionId,
+    /// The newest line of any balance when it was read.
+    pub lines_to: i64,
     /// The records they name that were accrued already. A record that was not yet is followed by
     /// its corrections when it is.
     pub records: Vec<CorrectedRecord>,
@@ -181,6 +183,10 @@ pub struct Accrual {
     pub hearings: Vec<Hearing>,
     /// How far a remap went.
     pub remap: Option<RemapStep>,
+    /// The newest line of any balance when those were read that this was derived from; nothing
+    /// where it was derived from none. Whoever gave usage of such a record away since, or decided
+    /// about it, has it derived anew.
+    pub lines_to: Option<i64>,
 }
 
 /// What a step of accrual did.
@@ -190,6 +196,8 @@ pub struct Accrued {
     pub booked: u64,
     /// Records parked.
     pub parked: u64,
+    /// Whether nothing was done, as what the step was derived from is no longer so.
+    pub outdated: bool,
 }
 
 /// The port of the `accrual` room.
@@ -269,6 +277,15 @@ pub trait AccrualLedger: Send + Sync {
         &self,
         places: &[Place],
     ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError>;
+
+    /// How those of some balances that are there fold.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn folds(
+        &self,
+        balances: &BTreeSet<BalanceKey>,
+    ) -> Result<BTreeMap<BalanceKey, Fold>, LedgerError>;
 
     /// Books, parks, learns who was heard, and moves the watermark, or a remap on. A record is
     /// booked to a provider's meter at most once for ever: the schema holds it.

@@ -71,6 +71,8 @@ pub struct RemapPage {
     pub mapping: MappingVersion,
     /// Every correction up to this one is in the lines.
     pub corrected_to: CorrectionId,
+    /// The newest line of any balance when it was read.
+    pub lines_to: i64,
     /// The last record of the page; where the page holds all that is left, the end that was asked
     /// for.
     pub to: Position,

@@ -61,6 +61,9 @@ impl Sent {
             let read = |text: String| new(&text).map_err(|why| format!("{field} \"{text}\" {why}"));
             text.map(read).transpose()
         }
+        if self.to < 0 {
+            return Err(format!("to \"{}\" is no place of the journal", self.to));
+        }
         Ok(RemapWish {
             filter: RecordFilter {
                 source: name("source", self.source, SourceName::new)?,

@@ -142,17 +142,15 @@ async fn archive(ledger: &SqliteLedger, wanted: &Wanted, now: Timestamp) -> Arch
 }
 
 async fn made(ledger: &SqliteLedger, wanted: &Wanted, now: Timestamp) -> (i64, bool) {
-    match archive(ledger, wanted, now).await {
-        Archiving::Made(archive) => (archive.records, archive.resumed),
-        other => panic!("{other:?}"),
-    }
+    let archived = archive(ledger, wanted, now).await;
+    let Archiving::Made(archive) = archived else { panic!("{archived:?}") };
+    (archive.records, archive.resumed)
 }
 
 async fn refused(ledger: &SqliteLedger, wanted: &Wanted, now: Timestamp) -> String {
-    match archive(ledger, wanted, now).await {
-        Archiving::Refused(why) => why,
-        other => panic!("{other:?}"),
-    }
+    let archived = archive(ledger, wanted, now).await;
+    let Archiving::Refused(why) = archived else { panic!("{archived:?}") };
+    why
 }
 
 async fn books(ledger: &SqliteLedger) -> Vec<BookLine> {

@@ -7,11 +7,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tallyd::domain::balance::Place;
+use tallyd::domain::balance::{BalanceKey, Place};
 use tallyd::domain::correction::Correction;
 use tallyd::domain::cutover::Telling;
 use tallyd::domain::digest::Digest;
 use tallyd::domain::event::LedgerId;
+use tallyd::domain::fold::Fold;
 use tallyd::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
 use tallyd::domain::provider_facts::{AccountPin, ClockReading, MeterPin};
 use tallyd::domain::quantity::Quantity;
@@ -300,6 +301,13 @@ impl AccrualLedger for Ports {
         places: &[Place],
     ) -> Result<BTreeMap<Place, Vec<Timestamp>>, LedgerError> {
         Ok(self.planted.bounds(self.inner.period_bounds(places).await?))
+    }
+
+    async fn folds(
+        &self,
+        balances: &BTreeSet<BalanceKey>,
+    ) -> Result<BTreeMap<BalanceKey, Fold>, LedgerError> {
+        self.inner.folds(balances).await
     }
 
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {

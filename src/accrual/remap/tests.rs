@@ -67,7 +67,7 @@ fn leads(version: i64, meter: &str, account: &str, transform: Transform) -> Aim 
         occurred_at: NOON,
         due_at: NOON,
     };
-    Aim { booking, transform }
+    Aim { booking, transform, folds: None }
 }
 
 fn aim(meter: &str, account: &str, transform: Transform) -> Aim {
@@ -109,7 +109,13 @@ fn run(
 ) -> Result<Vec<Booking>, LeftAlone> {
     let entry = entry();
     let record = Booked { entry: &entry, corrections, lines };
-    remap(record, aims, STEP, NOON.plus_micros(MICROS_PER_DAY))
+    remap(
+        record,
+        aims,
+        |name| name.as_str() == "stripe.main",
+        STEP,
+        NOON.plus_micros(MICROS_PER_DAY),
+    )
 }
 
 fn said(bookings: &[Booking]) -> Vec<String> {
@@ -184,6 +190,12 @@ fn what_no_route_takes_what_a_person_decided_and_what_would_be_a_level_is_left_a
     let (quantity, cause) = (quantity("-2"), (Cause::WriteOff, 3));
     lines.push(Line { quantity, cause, ..lines[0].clone() });
     assert_eq!(run(&[], &lines, &[aim("a", "cus_1", summed("2"))]), Err(LeftAlone::Decided));
+    let mut gone = booked("a", &summed("1"));
+    gone[0].balance.provider = ProviderName::new("stripe.old").unwrap();
+    let elsewhere = [aim("b", "cus_1", summed("1"))];
+    assert_eq!(run(&[], &gone, &elsewhere), Err(LeftAlone::NotTold));
+    let occupied = Aim { folds: Some(Fold::Max), ..elsewhere[0].clone() };
+    assert_eq!(run(&[], &booked("a", &summed("1")), &[occupied]), Err(LeftAlone::Aggregate));
     // Where its booking stays as it is, nothing of the decision changes.
     let both = [aim("a", "cus_1", summed("1")), aim("b", "cus_1", summed("1"))];
     assert_eq!(said(&run(&[], &lines, &both).unwrap()), ["record 5 b cus_1 by 2"]);
@@ -211,6 +223,32 @@ fn a_correction_that_said_nothing_before_a_remap_is_in_what_the_remap_brings_and
     corrections.push((CorrectionId(2), adjust("8", "9")));
     let followed = follow(&entry(), &corrections, &lines, NOON);
     assert_eq!(said(&followed), ["correction 1 a cus_1 by 2"]);
+}
+
+#[test]
+fn what_was_decided_of_a_record_that_was_taken_away_is_not_told_again_where_it_was() {
+    let mut lines = booked("a", &summed("1"));
+    let away = [aim("b", "cus_1", summed("1"))];
+    let made = run(&[], &lines, &away).unwrap();
+    keep(&mut lines, &made, &away, 0);
+    // What could not be taken back stays there for good, as somebody said.
+    let (quantity, cause) = (quantity("5"), (Cause::WriteOff, 3));
+    lines.push(Line { quantity, cause, ..lines[0].clone() });
+    let back = [leads(3, "a", "cus_1", summed("1"))];
+    assert_eq!(run(&[], &lines, &back), Err(LeftAlone::Decided));
+}
+
+#[test]
+fn what_was_decided_at_one_account_takes_nothing_of_a_correction_at_another() {
+    let mut lines = booked("a", &summed("1"));
+    let aims = [aim("a", "cus_2", summed("1"))];
+    let made = run(&[], &lines, &aims).unwrap();
+    keep(&mut lines, &made, &aims, 0);
+    let (quantity, cause) = (quantity("5"), (Cause::WriteOff, 3));
+    lines.push(Line { quantity, cause, ..lines[0].clone() });
+    let corrected = [(CorrectionId(1), adjust("5", "8"))];
+    let followed = follow(&entry(), &corrected, &lines, NOON);
+    assert_eq!(said(&followed), ["correction 3 a cus_2 by 2"]);
 }
 
 #[test]

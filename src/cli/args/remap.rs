@@ -3,7 +3,8 @@
 
 use clap::Args;
 
-use super::{Filter, Listing};
+use super::Listing;
+use super::correct::Filter;
 
 /// Flags of `remap`.
 #[derive(Args, Clone, Debug)]

@@ -12,10 +12,11 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::billing::bounds_of;
 use super::corrections::{corrections_page, place};
 use super::remap::{go_on, open_remap};
-use super::running::{Line, append_lines, newest_line, open_balances};
+use super::running::{Line, append_lines, folds, newest_line, open_balances};
 use super::silence::learn;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::{BalanceKey, Place};
+use crate::domain::correction::Cause;
 use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
 use crate::domain::record::Position;
@@ -193,6 +194,14 @@ impl AccrualLedger for SqliteLedger {
         bounds_of(&mut reader, places).await
     }
 
+    async fn folds(
+        &self,
+        balances: &BTreeSet<BalanceKey>,
+    ) -> Result<BTreeMap<BalanceKey, Fold>, LedgerError> {
+        let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
+        folds(&mut reader, balances).await
+    }
+
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
@@ -202,16 +211,22 @@ impl AccrualLedger for SqliteLedger {
         if let Some((from, to)) = accrual.corrections {
             move_watermark(&mut transaction, "corrections", from.0, to.0).await?;
         }
+        if is_outdated(&mut transaction, &accrual).await? {
+            return Ok(Accrued { outdated: true, ..Accrued::default() });
+        }
         end_parkings(&mut transaction, &accrual).await?;
         park(&mut transaction, &accrual, now).await?;
         if let Some(step) = &accrual.remap {
             go_on(&mut transaction, step, now).await?;
         }
-        book(&mut transaction, &accrual.bookings, now).await?;
+        if !book(&mut transaction, &accrual, now).await? {
+            return Ok(Accrued { outdated: true, ..Accrued::default() });
+        }
         learn(&mut transaction, &accrual.hearings).await?;
         commit(transaction).await?;
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        Ok(Accrued { booked: count(accrual.bookings.len()), parked: count(accrual.parkings.len()) })
+        let (booked, parked) = (count(accrual.bookings.len()), count(accrual.parkings.len()));
+        Ok(Accrued { booked, parked, outdated: false })
     }
 }
 
@@ -303,13 +318,48 @@ async fn park(
     Ok(())
 }
 
+/// Whether what a step was derived from is no longer so: a record got another line since, as when
+/// it was carried to another window, or the routes or accounts of a remap changed.
+async fn is_outdated(
+    connection: &mut SqliteConnection,
+    accrual: &Accrual,
+) -> Result<bool, LedgerError> {
+    let Some(lines_to) = accrual.lines_to else { return Ok(false) };
+    let remaps = accrual.remap.is_some() && !accrual.bookings.is_empty();
+    if remaps && place(&mut *connection).await?.mapping != accrual.mapping {
+        return Ok(true);
+    }
+    let positions: BTreeSet<i64> =
+        accrual.bookings.iter().map(|booking| booking.position.0).collect();
+    let found = sqlx::query(sql!("lines_since"))
+        .bind(json!(positions).to_string())
+        .bind(lines_to)
+        .fetch_optional(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(found.is_some())
+}
+
+/// Whether a line is of a record that is in its balance already.
+const fn needs_home(cause: Cause) -> bool {
+    match cause {
+        Cause::Correction | Cause::Reversal | Cause::RemapFrom => true,
+        Cause::Record | Cause::RemapTo | Cause::Transfer | Cause::WriteOff | Cause::Presence => {
+            false
+        }
+    }
+}
+
+/// Books what a step books; nothing where a balance that is to have a record is not there, as its
+/// bounds are others by now.
 async fn book(
     connection: &mut SqliteConnection,
-    bookings: &[Booking],
+    accrual: &Accrual,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
+    let bookings = &accrual.bookings;
     if bookings.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let keys: BTreeMap<&BalanceKey, Fold> =
         bookings.iter().rev().map(|booking| (&booking.balance, booking.fold)).collect();
@@ -320,6 +370,9 @@ async fn book(
     for booking in bookings {
         let missing = || LedgerError::Contradiction("a balance just made is not there".to_owned());
         let running = balances.get_mut(&booking.balance).ok_or_else(missing)?;
+        if running.booked_to == 0 && needs_home(booking.cause.0) {
+            return Ok(false);
+        }
         let identity = identities.get(&booking.position.0).ok_or_else(|| {
             LedgerError::Contradiction(format!("no record stands at {}", booking.position))
         })?;
@@ -336,7 +389,8 @@ async fn book(
         let due_at = running.due_at.map_or(booking.due_at, |at| at.min(booking.due_at));
         running.due_at = Some(due_at);
     }
-    append_lines(connection, rows, balances.values_mut(), now).await
+    append_lines(connection, rows, balances.values_mut(), now).await?;
+    Ok(true)
 }
 
 async fn identities_of(

@@ -251,6 +251,17 @@ async fn refused(
     if wanted.file.exists() {
         return Ok(Some(taken(&wanted.file).await));
     }
+    let remap = sqlx::query(sql!("remap_open"))
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(ledger_error)?;
+    if let Some(remap) = remap {
+        return Ok(Some(format!(
+            "remap {} is not done, and what it is of may be archived: let the daemon do it first \
+             (tallyd remap --list)",
+            remap.integer("id")?
+        )));
+    }
     let row = sqlx::query(sql!("ledger_restoration"))
         .fetch_one(&mut *connection)
         .await

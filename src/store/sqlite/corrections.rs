@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::accrual::journal_record;
 use super::archived::archived_of;
 use super::posting::balance_key;
+use super::running::newest_line;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::correction::{
     Cause, Change, Correction, CorrectionId, CorrectionKind, Effect, Standing, apply, fold,
@@ -280,8 +281,13 @@ pub(super) async fn corrections_page(
         .fetch_all(&mut *reader)
         .await
         .map_err(ledger_error)?;
-    let mut page =
-        CorrectionsPage { watermark: place.corrections, to: place.corrections, records: vec![] };
+    let lines_to = newest_line(reader).await?;
+    let mut page = CorrectionsPage {
+        watermark: place.corrections,
+        to: place.corrections,
+        lines_to,
+        records: vec![],
+    };
     let mut named = BTreeSet::new();
     for row in rows {
         page.to = CorrectionId(row.integer("id")?);

@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::accrual::journal_record;
 use super::corrections::{Place, place, with_lines};
+use super::running::newest_line;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::names::{CustomerName, MeterName, SourceName};
 use crate::domain::record::Position;
@@ -144,6 +145,7 @@ async fn page(
         .await
         .map_err(ledger_error)?;
     let entries: Vec<_> = rows.iter().map(journal_record).collect::<Result<_, _>>()?;
+    let lines_to = newest_line(reader).await?;
     let is_last = u32::try_from(entries.len()).is_ok_and(|read| read < limit);
     let last = entries.last().map_or(end, |entry| entry.position);
     let mut records = with_lines(reader, place, entries).await?;
@@ -154,6 +156,7 @@ async fn page(
     Ok(RemapPage {
         mapping: place.mapping,
         corrected_to: place.corrections,
+        lines_to,
         to: if is_last { end } else { last },
         is_last,
         records,

@@ -3,7 +3,7 @@
 //! [`super::shares`].
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -215,21 +215,7 @@ pub(super) async fn open_balances(
     connection: &mut SqliteConnection,
     keys: &BTreeMap<&BalanceKey, Fold>,
 ) -> Result<BTreeMap<BalanceKey, Running>, LedgerError> {
-    let wanted: Vec<Value> = keys
-        .iter()
-        .map(|(key, fold)| {
-            json!([
-                key.provider.as_str(),
-                key.meter.as_str(),
-                key.account.as_str(),
-                key.dimensions,
-                key.window.start.micros(),
-                key.window.end.micros(),
-                key.record.map_or(0, |position| position.0),
-                fold.as_str(),
-            ])
-        })
-        .collect();
+    let wanted: Vec<Value> = keys.iter().map(|(key, fold)| asked(key, *fold)).collect();
     let wanted = Value::from(wanted).to_string();
     for statement in [sql!("destinations_make"), sql!("balances_make")] {
         sqlx::query(statement)
@@ -253,4 +239,41 @@ pub(super) async fn open_balances(
         balances.insert((*key).clone(), Running::of(&row)?);
     }
     Ok(balances)
+}
+
+/// A balance as statements are asked for it.
+fn asked(key: &BalanceKey, fold: Fold) -> Value {
+    json!([
+        key.provider.as_str(),
+        key.meter.as_str(),
+        key.account.as_str(),
+        key.dimensions,
+        key.window.start.micros(),
+        key.window.end.micros(),
+        key.record.map_or(0, |position| position.0),
+        fold.as_str(),
+    ])
+}
+
+/// How those of `keys` fold that are there.
+pub(super) async fn folds(
+    connection: &mut SqliteConnection,
+    keys: &BTreeSet<BalanceKey>,
+) -> Result<BTreeMap<BalanceKey, Fold>, LedgerError> {
+    // Which fold is asked for makes no difference to what is there.
+    let wanted: Vec<Value> = keys.iter().map(|key| asked(key, Fold::Sum)).collect();
+    let rows = sqlx::query(sql!("balances_folds"))
+        .bind(Value::from(wanted).to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let keys: Vec<&BalanceKey> = keys.iter().collect();
+    let mut folds = BTreeMap::new();
+    for row in rows {
+        let index = usize::try_from(row.integer("place")?).unwrap_or(usize::MAX);
+        if let Some(key) = keys.get(index) {
+            folds.insert((*key).clone(), row.member("fold", Fold::parse)?);
+        }
+    }
+    Ok(folds)
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use tallyd::accrual::accruer::Accruer;
 use tallyd::clock::{Clock as _, SystemClock};
 use tallyd::config::{Outside, Overrides, SecretPolicy};
+use tallyd::domain::names::ProviderName;
 use tallyd::service::Service as _;
 use tallyd::store::sqlite::SqliteLedger;
 
@@ -40,7 +41,8 @@ fn accrue(place: &Place) {
         let ledger = SqliteLedger::open(&config.store, "a test", now).await.unwrap();
         let ledger = Arc::new(ledger);
         let routes = config.routes;
-        let accruer = Accruer::adopt(ledger.clone(), routes, HashMap::new(), now).await.unwrap();
+        let prefixes = HashMap::from([(ProviderName::new("stripe.main").unwrap(), "cus_")]);
+        let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, now).await.unwrap();
         while accruer.run_once(now).await.unwrap().more {}
         drop(accruer);
         Arc::into_inner(ledger).unwrap().close().await;

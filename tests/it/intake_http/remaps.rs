@@ -22,7 +22,8 @@ impl RemapLedger for Model {
         _: u32,
     ) -> Result<RemapPage, LedgerError> {
         let (mapping, corrected_to) = (MappingVersion(1), CorrectionId(0));
-        Ok(RemapPage { mapping, corrected_to, to, is_last: true, records: Vec::new() })
+        let records = Vec::new();
+        Ok(RemapPage { mapping, corrected_to, lines_to: 0, to, is_last: true, records })
     }
     async fn begin_remap(&self, wish: &RemapWish, _: Timestamp) -> Result<RemapBegun, LedgerError> {
         self.meet_weather().await?;
@@ -80,6 +81,7 @@ async fn what_is_no_remap_is_refused() {
         ("mapping=1", with("why", json!("")), "malformed_body"),
         ("mapping=1", with("customer", json!("a\nb")), "malformed_body"),
         ("mapping=1", with("window", json!("1h")), "malformed_body"),
+        ("mapping=1", with("to", json!(-1)), "malformed_body"),
     ] {
         let answer = ask(&world, query, &body).await;
         assert_eq!(answer.error(), (400, code.to_owned()), "{query} {body}");

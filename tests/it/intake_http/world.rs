@@ -12,12 +12,10 @@ use tallyd::domain::entries::EntriesTold;
 use tallyd::domain::names::{AccountName, CustomerName, ProviderName, RecordId, SourceName};
 use tallyd::domain::quantity::Quantity;
 use tallyd::domain::record::{Position, identity};
-use tallyd::domain::resolution::ItemName;
 use tallyd::domain::time::Timestamp;
 use tallyd::intake;
 use tallyd::intake::gate::Gate;
 use tallyd::ledger::LedgerError;
-use tallyd::ledger::holds::{CaughtUp, Decision, HoldsLedger, Item, Questions, Resolution};
 use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
 };
@@ -192,22 +190,6 @@ impl IntakeLedger for Model {
 
     fn free_bytes(&self) -> Result<u64, LedgerError> {
         Ok(self.free.load(Ordering::SeqCst))
-    }
-}
-
-#[async_trait]
-impl HoldsLedger for Model {
-    async fn questions(&self, _: u32) -> Result<Questions, LedgerError> {
-        Ok(Questions::default())
-    }
-    async fn item(&self, _: ItemName) -> Result<Option<Item>, LedgerError> {
-        Ok(None)
-    }
-    async fn resolve(&self, asked: &Resolution, _: Timestamp) -> Result<Decision, LedgerError> {
-        Ok(Decision::Refused(format!("{asked:?}")))
-    }
-    async fn caught_up(&self, by: &str, _: Timestamp) -> Result<CaughtUp, LedgerError> {
-        Ok(CaughtUp::Refused(by.to_owned()))
     }
 }
 

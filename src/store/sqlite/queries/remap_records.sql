@@ -1,6 +1,8 @@
--- The accrued records that a person's filter lets through, a page of the journal's order.
+-- The accrued records that a person's filter lets through, a page of the journal's order. What is
+-- archived stays as it was booked, also while it is still here.
 SELECT position, source, id, customer, meter, quantity, occurred_at, properties FROM usage_record
 WHERE position > ?1 AND position <= ?2 AND (?3 IS NULL OR source = ?3)
   AND (?4 IS NULL OR customer = ?4) AND (?5 IS NULL OR meter = ?5)
   AND (?6 IS NULL OR occurred_at >= ?6) AND (?7 IS NULL OR occurred_at < ?7)
+  AND NOT EXISTS (SELECT 1 FROM archived_record AS a WHERE a.identity = usage_record.identity)
 ORDER BY position LIMIT ?8
