@@ -15,8 +15,9 @@ pub use lock::{Holder, LockError};
 /// The ledger file's name when the operator gave none; it lies beside the config file.
 pub const PATH: &str = "tallyd.ledger";
 /// The writer's default page cache, in KiB. Random record identities touch as many index pages as
-/// there are records in a batch; 64 MiB holds the index of some two million of them.
-pub const CACHE_KIB: u32 = 64 * 1024;
+/// there are records in a batch; 40 MiB holds the index of more than a million of them, and leaves
+/// the whole daemon below 150 MiB with a million events waiting.
+pub const CACHE_KIB: u32 = 40 * 1024;
 
 /// The ballast's default size, in bytes: 32 MiB. Whatever may be in flight at once when the disk
 /// fills up, some thousand requests at five dirty pages an answer, can be recorded in it.
