@@ -16,7 +16,7 @@ pub use lock::{Holder, LockError};
 pub const PATH: &str = "tallyd.ledger";
 /// The writer's default page cache, in KiB. Random record identities touch as many index pages as
 /// there are records in a batch; 40 MiB holds the index of more than a million of them, and leaves
-/// the whole daemon below 150 MiB with a million events waiting.
+/// the whole daemon below 150 MiB with a million records waiting.
 pub const CACHE_KIB: u32 = 40 * 1024;
 
 /// The ballast's default size, in bytes: 32 MiB. Whatever may be in flight at once when the disk
