@@ -7,7 +7,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
 
+use super::app::Deadline;
 use crate::intake::batch::Place;
 use crate::intake::gate::{GateError, Status, Verdict, Verdicts};
 
@@ -55,6 +58,19 @@ pub(super) fn shutting_down() -> Response {
     let said = "the daemon is shutting down; nothing of this request was booked";
     let status = StatusCode::SERVICE_UNAVAILABLE;
     refuse_for(status, "shutting_down", said, RETRY_SECONDS)
+}
+
+/// What came of a request's task. It goes on past the deadline, though nobody waits for it any
+/// longer.
+pub(super) async fn outcome<T>(task: JoinHandle<T>, deadline: Deadline) -> Result<T, Refusal> {
+    match timeout_at(deadline.0, task).await {
+        Err(_) => Err(too_slow().into()),
+        Ok(Err(why)) => {
+            tracing::error!(error = %why, "a request's task failed");
+            Err(broken().into())
+        }
+        Ok(Ok(done)) => Ok(done),
+    }
 }
 
 /// The answer when the ledger did not answer by the deadline.

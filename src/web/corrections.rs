@@ -10,7 +10,6 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
 
 use super::answer::{self, LISTED_WHOLE_MAX, Refusal, refuse, with_json};
 use super::app::App;
@@ -180,23 +179,14 @@ async fn correct(
         drop(share);
         corrected
     });
-    match timeout_at(deadline.0, correcting).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(Err(why))) => {
-            usage::log_refusal(&why);
-            Err(answer::gate_error(&why).into())
-        }
-        Ok(Ok(Ok(verdicts))) => {
-            for item in &verdicts.items {
-                app.rooms.metrics.correction(item.kind, item.status.as_str());
-            }
-            Ok(answered(&verdicts))
-        }
+    let verdicts = answer::outcome(correcting, deadline).await?.map_err(|why| {
+        usage::log_refusal(&why);
+        Refusal::new(answer::gate_error(&why))
+    })?;
+    for item in &verdicts.items {
+        app.rooms.metrics.correction(item.kind, item.status.as_str());
     }
+    Ok(answered(&verdicts))
 }
 
 /// What became of corrections: 200 when all of them are in the ledger, 422 when something is not,

@@ -10,7 +10,6 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
 
 use super::answer::{self, Refusal, refuse, with_json};
 use super::app::App;
@@ -172,18 +171,10 @@ async fn answer<N, S: DeserializeOwned>(
         drop(share);
         done
     });
-    match timeout_at(deadline.0, doing).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(done)) => match done.map_err(|why| operator::ledger_error(&app, why))? {
-            Exported::Done(said) => Ok(with_json(StatusCode::OK, &said)),
-            Exported::Refused(said) => {
-                Err(refuse(StatusCode::CONFLICT, "not_exported", said).into())
-            }
-        },
+    let done = answer::outcome(doing, deadline).await?;
+    match done.map_err(|why| operator::ledger_error(&app, why))? {
+        Exported::Done(said) => Ok(with_json(StatusCode::OK, &said)),
+        Exported::Refused(said) => Err(refuse(StatusCode::CONFLICT, "not_exported", said).into()),
     }
 }
 

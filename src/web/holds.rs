@@ -76,21 +76,13 @@ async fn decide(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
         drop(share);
         decision
     });
-    match timeout_at(deadline.0, deciding).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
+    let decision = answer::outcome(deciding, deadline).await?;
+    match decision.map_err(|why| operator::ledger_error(&app, why))? {
+        Decision::Done(resolved) => {
+            app.rooms.holds.bells.iter().for_each(Bell::ring);
+            Ok(with_json(StatusCode::OK, &resolved_json(&resolved)))
         }
-        Ok(Ok(decision)) => match decision.map_err(|why| operator::ledger_error(&app, why))? {
-            Decision::Done(resolved) => {
-                app.rooms.holds.bells.iter().for_each(Bell::ring);
-                Ok(with_json(StatusCode::OK, &resolved_json(&resolved)))
-            }
-            Decision::Refused(said) => {
-                Err(refuse(StatusCode::CONFLICT, "not_decided", said).into())
-            }
-        },
+        Decision::Refused(said) => Err(refuse(StatusCode::CONFLICT, "not_decided", said).into()),
     }
 }
 

@@ -58,18 +58,10 @@ async fn import(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
         drop(share);
         changed
     });
-    match timeout_at(deadline.0, importing).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(changed)) => {
-            let changed = changed.map_err(|why| ledger_error(&app, why))?;
-            app.rooms.accrual.ring();
-            Ok(with_json(StatusCode::OK, &json!({ "changed": changed })))
-        }
-    }
+    let changed = answer::outcome(importing, deadline).await?;
+    let changed = changed.map_err(|why| ledger_error(&app, why))?;
+    app.rooms.accrual.ring();
+    Ok(with_json(StatusCode::OK, &json!({ "changed": changed })))
 }
 
 pub(super) fn provider(app: &App, request: &Request) -> Result<ProviderName, Refusal> {

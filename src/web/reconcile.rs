@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
 
 use super::answer::{self, Refusal, refuse, with_json};
 use super::app::App;
@@ -132,17 +131,9 @@ async fn take_one(app: Arc<App>, request: Request) -> Result<Response, Refusal> 
         drop(share);
         done
     });
-    match timeout_at(deadline.0, working).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(done)) => {
-            let done = done.map_err(|why| operator::ledger_error(&app, why))?;
-            Ok(with_json(StatusCode::OK, &done))
-        }
-    }
+    let done = answer::outcome(working, deadline).await?;
+    let done = done.map_err(|why| operator::ledger_error(&app, why))?;
+    Ok(with_json(StatusCode::OK, &done))
 }
 
 /// The body of a request that counts `calls`.

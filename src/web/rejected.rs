@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
 
 use super::answer::{self, Refusal, refuse, with_json};
 use super::app::App;
@@ -73,18 +72,10 @@ async fn keep_all(app: Arc<App>, request: Request) -> Result<Response, Refusal> 
         drop(share);
         kept
     });
-    match timeout_at(deadline.0, keeping).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(Err(why))) => Err(answer::gate_error(&why).into()),
-        Ok(Ok(Ok(verdicts))) => {
-            usage::count(&app.rooms.metrics, &verdicts);
-            Ok(answer::verdicts(&verdicts))
-        }
-    }
+    let kept = answer::outcome(keeping, deadline).await?;
+    let verdicts = kept.map_err(|why| Refusal::new(answer::gate_error(&why)))?;
+    usage::count(&app.rooms.metrics, &verdicts);
+    Ok(answer::verdicts(&verdicts))
 }
 
 /// A resubmission, as it is sent.
@@ -117,15 +108,8 @@ async fn send_again(app: Arc<App>, request: Request) -> Result<Response, Refusal
         drop(share);
         ended
     });
-    match timeout_at(deadline.0, sending).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(Err(why))) => Err(answer::gate_error(&why).into()),
-        Ok(Ok(Ok(ended))) => told(&ended),
-    }
+    let ended = answer::outcome(sending, deadline).await?;
+    told(&ended.map_err(|why| Refusal::new(answer::gate_error(&why)))?)
 }
 
 /// A dismissal, as it is sent.
@@ -159,14 +143,8 @@ async fn end_without(app: Arc<App>, request: Request) -> Result<Response, Refusa
         drop(share);
         ended
     });
-    match timeout_at(deadline.0, ending).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(ended)) => told(&ended.map_err(|why| operator::ledger_error(&app, why))?),
-    }
+    let ended = answer::outcome(ending, deadline).await?;
+    told(&ended.map_err(|why| operator::ledger_error(&app, why))?)
 }
 
 fn malformed(said: String) -> Refusal {

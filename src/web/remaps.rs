@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
 
 use super::answer::{self, Refusal, refuse, with_json};
 use super::app::App;
@@ -105,20 +104,12 @@ async fn begin_remap(app: Arc<App>, request: Request) -> Result<Response, Refusa
         drop(share);
         begun
     });
-    match timeout_at(deadline.0, beginning).await {
-        Err(_) => Err(answer::too_slow().into()),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            Err(answer::broken().into())
-        }
-        Ok(Ok(begun)) => {
-            let begun = begun.map_err(|why| operator::ledger_error(&app, why))?;
-            app.rooms.accrual.ring();
-            match begun_json(begun) {
-                Ok(document) => Ok(with_json(StatusCode::OK, &document)),
-                Err(why) => Err(refuse(StatusCode::CONFLICT, "not_remapped", why).into()),
-            }
-        }
+    let begun = answer::outcome(beginning, deadline).await?;
+    let begun = begun.map_err(|why| operator::ledger_error(&app, why))?;
+    app.rooms.accrual.ring();
+    match begun_json(begun) {
+        Ok(document) => Ok(with_json(StatusCode::OK, &document)),
+        Err(why) => Err(refuse(StatusCode::CONFLICT, "not_remapped", why).into()),
     }
 }
 

@@ -94,18 +94,14 @@ async fn submit(app: Arc<App>, sources: Arc<Sources>, request: Request) -> Respo
     // others wait for, nor leave it half done.
     let gate = Arc::clone(&app.rooms.gate);
     let booking = app.work.spawn(book(gate, body, share, kind, sources));
-    match timeout_at(deadline.0, booking).await {
-        Err(_) => answer::too_slow(),
-        Ok(Err(why)) => {
-            tracing::error!(error = %why, "a request's task failed");
-            answer::broken()
-        }
-        Ok(Ok(Booked::Unread(why))) => unread(&why),
-        Ok(Ok(Booked::Refused(why))) => {
+    match answer::outcome(booking, deadline).await {
+        Err(refusal) => *refusal,
+        Ok(Booked::Unread(why)) => unread(&why),
+        Ok(Booked::Refused(why)) => {
             log_refusal(&why);
             answer::gate_error(&why)
         }
-        Ok(Ok(Booked::Done(verdicts))) => {
+        Ok(Booked::Done(verdicts)) => {
             count(&app.rooms.metrics, &verdicts);
             answer::verdicts(&verdicts)
         }
