@@ -2,13 +2,12 @@
 //! corrected, and the corrections handed in. Never here: what a correction does (see `accrual`).
 //! Read next: [`plan`].
 
-use std::io::{self, IsTerminal, Write};
-
 use anyhow::{Context, bail};
 use serde_json::json;
 
 use self::door::{Answer, Answers, Door};
 use self::plan::{Command, Plan, Wish};
+use super::agree::{Asked, Decision, agree};
 use super::args::correct::{Adjust, Cancel, Chosen};
 use super::exit::Exit;
 use super::progress::Progress;
@@ -247,7 +246,13 @@ async fn many(
     if !json {
         page::print(|out| preview::write_plan(out, &command, &plan))?;
     }
-    let decision = decide(chosen, &plan)?;
+    let asked = Asked {
+        changes: !plan.corrections.is_empty(),
+        preview: chosen.preview,
+        yes: chosen.yes,
+        json,
+    };
+    let decision = agree(asked, "Correct them?", "nothing was corrected")?;
     let done = match &decision {
         Decision::Go => {
             let corrections = std::mem::take(&mut plan.corrections);
@@ -284,37 +289,6 @@ async fn find(
             plan.take(command, record).context("nothing was corrected")?;
         }
     }
-}
-
-enum Decision {
-    /// The command is carried out.
-    Go,
-    /// It is not; what the process exits with.
-    Stop(Exit),
-}
-
-/// Whether the command is carried out: with `--yes`, or when whoever sits at the terminal says so.
-fn decide(chosen: &Chosen, plan: &Plan) -> anyhow::Result<Decision> {
-    if plan.corrections.is_empty() || chosen.preview {
-        return Ok(Decision::Stop(Exit::Ok));
-    }
-    if chosen.yes {
-        return Ok(Decision::Go);
-    }
-    let mut err = io::stderr();
-    if chosen.listing.json || !io::stdin().is_terminal() {
-        writeln!(err, "tallyd: nothing was corrected: say --yes to do it, --preview to only look")?;
-        return Ok(Decision::Stop(Exit::Usage));
-    }
-    write!(err, "\nCorrect them? [y/N] ")?;
-    err.flush()?;
-    let mut said = String::new();
-    io::stdin().read_line(&mut said).context("standard input cannot be read")?;
-    if matches!(said.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(Decision::Go);
-    }
-    writeln!(err, "tallyd: nothing was corrected")?;
-    Ok(Decision::Stop(Exit::Failure))
 }
 
 /// Hands corrections in, a bounded batch at a time.

@@ -42,6 +42,7 @@ mod backup;
 mod import;
 mod socket;
 mod customers;
+mod agree;
 mod correct;
 mod filter;
 mod remap;

@@ -2,12 +2,13 @@
 //! handed in. Never here: where records go (`accrual::remap`). Read next: [`super::correct`].
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::agree::{Asked, Decision, agree};
 use super::args::remap::Remap;
 use super::exit::Exit;
 use super::import::door::ledger_or_socket;
@@ -52,7 +53,9 @@ pub(crate) async fn remap(asked: &Remap) -> anyhow::Result<Exit> {
     if !asked.listing.json {
         page::print(|out| write(out, &preview, asked.by_window))?;
     }
-    let begun = match decide(asked, &preview)? {
+    let (changes, json) = (preview.changed > 0, asked.listing.json);
+    let agreed = Asked { changes, preview: asked.preview, yes: asked.yes, json };
+    let begun = match agree(agreed, "Remap them?", "nothing was remapped")? {
         Decision::Stop(exit) => Err(exit),
         Decision::Go => {
             let (mapping, to) = (preview.mapping, preview.to);
@@ -71,37 +74,6 @@ pub(crate) async fn remap(asked: &Remap) -> anyhow::Result<Exit> {
         })?;
     }
     Ok(begun.err().unwrap_or(Exit::Ok))
-}
-
-enum Decision {
-    /// It is asked for.
-    Go,
-    /// It is not; what the process exits with.
-    Stop(Exit),
-}
-
-/// Whether the remap is asked for: with `--yes`, or when whoever sits at the terminal says so.
-fn decide(asked: &Remap, preview: &Preview) -> anyhow::Result<Decision> {
-    if preview.changed == 0 || asked.preview {
-        return Ok(Decision::Stop(Exit::Ok));
-    }
-    if asked.yes {
-        return Ok(Decision::Go);
-    }
-    let mut err = io::stderr();
-    if asked.listing.json || !io::stdin().is_terminal() {
-        writeln!(err, "tallyd: nothing was remapped: say --yes to do it, --preview to only look")?;
-        return Ok(Decision::Stop(Exit::Usage));
-    }
-    write!(err, "\nRemap them? [y/N] ")?;
-    err.flush()?;
-    let mut said = String::new();
-    io::stdin().read_line(&mut said).context("standard input cannot be read")?;
-    if matches!(said.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(Decision::Go);
-    }
-    writeln!(err, "tallyd: nothing was remapped")?;
-    Ok(Decision::Stop(Exit::Failure))
 }
 
 /// Hands the wish in.
