@@ -4,7 +4,6 @@
 //! Everything that can be refused is refused before anything runs: the ledger is opened and locked,
 //! the sockets are bound, the providers are made. Only then does usage flow.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,15 +15,15 @@ use super::cutover::{NoBillFrom, adopt};
 use super::following::{Follower, Time};
 use super::housekeeping::{Maintainer, Watcher};
 use super::notify::ServiceHost;
-use super::providers::{BuildError, instances};
+use super::providers::{BuildError, account_prefixes, instances, placing};
 use super::reload::{Reloader, Running};
 use super::silence::SilenceAlarm;
 use super::supervisor::{Ended, Supervisor};
 use super::watchdog::keep_informed;
-use crate::accrual::accruer::{Accruer, Whole};
+use crate::accrual::accruer::Accruer;
 use crate::clock::Clock;
-use crate::config::{Config, SecretPolicy, Stripe};
-use crate::domain::names::{ProviderName, SpoolName};
+use crate::config::{Config, SecretPolicy};
+use crate::domain::names::SpoolName;
 use crate::intake::gate::{Gate, Verdicts};
 use crate::intake::spool;
 use crate::intake::spool::spooler::Spooler;
@@ -112,7 +111,7 @@ impl Daemon {
         let around =
             Around { ledger: ledger.clone(), clock: clock.clone(), metrics: metrics.clone(), stop };
         let told = providers(&config, &around).await?;
-        let accruer = Arc::new(accruer(&config, &told, &ledger, clock.as_ref()).await?);
+        let accruer = Arc::new(accruer(&config, &ledger, clock.as_ref()).await?);
         let accrual_bell = Bell::default();
         let server = Server::bind(&config.web).await?;
         let (door, intake) = (ledger.clone(), Arc::new(config.intake.clone()));
@@ -247,15 +246,6 @@ impl Daemon {
     }
 }
 
-/// The meters that keep one total a window.
-pub(super) fn kept_whole(accounts: &[Stripe]) -> Whole {
-    let pins = accounts.iter().flat_map(|account| {
-        account.provider.meters.iter().map(|pin| (&account.provider.name, pin))
-    });
-    let whole = pins.filter(|(_, pin)| pin.span.is_some());
-    whole.map(|(name, pin)| (name.clone(), pin.meter.clone())).collect()
-}
-
 /// Who reads each directory.
 fn spoolers(
     spools: &[spool::Settings],
@@ -304,19 +294,12 @@ async fn providers(config: &Config, around: &Around) -> Result<Vec<Arc<Told>>, S
 /// Adopts the routes.
 async fn accruer(
     config: &Config,
-    told: &[Arc<Told>],
     ledger: &Arc<SqliteLedger>,
     clock: &dyn Clock,
 ) -> Result<Accruer, StartError> {
-    let prefixes: HashMap<ProviderName, &'static str> =
-        told.iter().map(|told| (told.name.clone(), told.account_prefix())).collect();
-    let widened = |told: &Arc<Told>| Some((told.name.clone(), told.widened_from()?));
-    let (routes, now) = (config.routes.clone(), clock.now());
-    let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, now).await?;
-    let widening = told.iter().filter_map(widened).collect();
-    let cutover = |told: &Arc<Told>| (told.name.clone(), told.telling.cutover.clone());
-    let accruer = accruer.widening(widening).cutting_over(told.iter().map(cutover).collect());
-    Ok(accruer.keeping_whole(kept_whole(&config.stripe)))
+    let (routes, prefixes) = (config.routes.clone(), account_prefixes(config));
+    let accruer = Accruer::adopt(ledger.clone(), routes, prefixes, clock.now()).await?;
+    Ok(placing(accruer, config))
 }
 
 /// What stands behind the listeners.

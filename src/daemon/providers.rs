@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::accrual::accruer::{Accruer, Whole};
+use crate::accrual::widen::Widening;
 use crate::config::{Account, Config, Reports};
 use crate::domain::cutover::{Mode, Telling};
 use crate::domain::names::ProviderName;
@@ -42,8 +44,6 @@ pub struct Instance {
     pub reconcile: reconcile::Settings,
     /// The reports on it that are made by a schedule.
     pub reports: Option<Reports>,
-    /// From how many entries of an account on its windows are widened; nothing where they stay.
-    pub widened_from: Option<u32>,
     /// When what is due is told; nothing where it is told at once.
     pub flush: Option<Schedule>,
     /// Whether it is told, and from when on.
@@ -57,27 +57,17 @@ impl Instance {
         billing: Option<Arc<dyn BillingReader>>,
         account: &Account<P>,
     ) -> Self {
-        let Account { provider: _, delivery, reconcile, reports, widened_from, flush } = account;
+        let Account { provider: _, delivery, reconcile, reports, widened_from: _, flush } = account;
         let flush = flush.clone();
         let (delivery, reconcile) = (delivery.clone(), reconcile.clone());
-        let (documents, reports, widened_from) = (None, reports.clone(), *widened_from);
+        let (documents, reports) = (None, reports.clone());
         let telling = config.tellings.get(&delivery.provider).cloned().unwrap_or_default();
         // Whoever holds an instance in shadow cannot send by it.
         let provider: Arc<dyn Provider> = match telling.mode {
             Mode::Live => provider,
             Mode::Shadow => Arc::new(Shadowed::new(provider)),
         };
-        Self {
-            provider,
-            billing,
-            documents,
-            delivery,
-            reconcile,
-            reports,
-            widened_from,
-            flush,
-            telling,
-        }
+        Self { provider, billing, documents, delivery, reconcile, reports, flush, telling }
     }
 
     /// Its name, such as `stripe.main`.
@@ -108,6 +98,35 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
         all.push(Instance::of(config, events, None, site));
     }
     Ok(all)
+}
+
+/// From how many entries of an account on its windows are widened, at the sites of a config where
+/// they are.
+#[must_use]
+pub fn widening(config: &Config) -> Widening {
+    let sites = config.chargebee.iter();
+    sites.filter_map(|site| Some((site.delivery.provider.clone(), site.widened_from?))).collect()
+}
+
+/// The meters of a config that keep one total a window.
+#[must_use]
+pub fn kept_whole(config: &Config) -> Whole {
+    let pins = config.stripe.iter().flat_map(|account| {
+        account.provider.meters.iter().map(|pin| (&account.provider.name, pin))
+    });
+    let whole = pins.filter(|(_, pin)| pin.span.is_some());
+    whole.map(|(name, pin)| (name.clone(), pin.meter.clone())).collect()
+}
+
+/// The same accruer, which books into the windows that a config has it book into.
+#[must_use]
+pub fn placing(accruer: Accruer, config: &Config) -> Accruer {
+    let tellings = config.tellings.iter();
+    let cutovers = tellings.map(|(name, telling)| (name.clone(), telling.cutover.clone()));
+    accruer
+        .widening(widening(config))
+        .keeping_whole(kept_whole(config))
+        .cutting_over(cutovers.collect())
 }
 
 /// What the accounts of each provider instance of a config start with; nothing where they have no

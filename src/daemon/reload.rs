@@ -16,11 +16,10 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{Mutex, watch};
 
-use super::assemble::kept_whole;
 use super::assemble::told::Told;
 use super::cutover::{self, NoBillFrom};
 use super::housekeeping::{Maintainer, Watcher};
-use super::providers::{BuildError, Instance, instances};
+use super::providers::{BuildError, Instance, instances, kept_whole, widening};
 use super::silence::SilenceAlarm;
 use crate::accrual::accruer::{Accruer, Adopted};
 use crate::clock::Clock;
@@ -155,14 +154,8 @@ impl Running {
     /// Adopts the routes, where they or the windows that they fill are others. Accrual goes on once
     /// the answer is dropped.
     async fn adopt(&self, old: &Config, new: &Config) -> Result<Option<Adopted<'_>>, LedgerError> {
-        let widening = |config: &Config| {
-            let sites = config.chargebee.iter();
-            let its = sites.filter_map(|it| Some((it.provider.name.clone(), it.widened_from?)));
-            its.collect()
-        };
-        let (before, after) = (widening(old), widening(new));
-        let whole = kept_whole(&new.stripe);
-        if old.routes == new.routes && before == after && kept_whole(&old.stripe) == whole {
+        let (after, whole) = (widening(new), kept_whole(new));
+        if old.routes == new.routes && widening(old) == after && kept_whole(old) == whole {
             return Ok(None);
         }
         let now = self.clock.now();

@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::assemble::kept_whole;
-use super::providers::account_prefixes;
+use super::providers::{account_prefixes, placing};
 use crate::accrual::accruer::Accruer;
 use crate::config::Config;
 use crate::ledger::LedgerError;
@@ -34,16 +33,7 @@ pub async fn accruer(
     config: &Config,
     ledger: Arc<dyn AccrualLedger>,
 ) -> Result<Accruer, LookError> {
-    let prefixes = account_prefixes(config);
-    let widening = config
-        .chargebee
-        .iter()
-        .filter_map(|site| Some((site.delivery.provider.clone(), site.widened_from?)));
-    let tellings = config.tellings.iter();
-    let cutovers = tellings.map(|(name, telling)| (name.clone(), telling.cutover.clone()));
-    let accruer = Accruer::by_adopted(ledger, config.routes.clone(), prefixes).await?;
-    let accruer = accruer.ok_or(LookError::NotAdopted)?;
-    let accruer = accruer.widening(widening.collect());
-    let accruer = accruer.cutting_over(cutovers.collect());
-    Ok(accruer.keeping_whole(kept_whole(&config.stripe)))
+    let (routes, prefixes) = (config.routes.clone(), account_prefixes(config));
+    let accruer = Accruer::by_adopted(ledger, routes, prefixes).await?;
+    Ok(placing(accruer.ok_or(LookError::NotAdopted)?, config))
 }

@@ -361,9 +361,6 @@ pub trait Provider: Send + Sync {
     /// A sentence for a person.
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell>;
 
-    /// What an account's name starts with, where the provider has one form for them; else nothing.
-    fn account_prefix(&self) -> &'static str;
-
     /// What it is told one after the other, and what beside one another.
     fn lanes(&self) -> Lanes;
 

@@ -38,10 +38,6 @@ impl Provider for Shadowed {
         self.inner.capabilities(meter)
     }
 
-    fn account_prefix(&self) -> &'static str {
-        self.inner.account_prefix()
-    }
-
     fn lanes(&self) -> Lanes {
         self.inner.lanes()
     }

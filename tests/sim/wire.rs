@@ -100,10 +100,6 @@ impl Provider for Wire {
         None
     }
 
-    fn account_prefix(&self) -> &'static str {
-        self.room.account_prefix()
-    }
-
     fn lanes(&self) -> Lanes {
         self.room.lanes()
     }

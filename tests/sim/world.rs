@@ -252,7 +252,10 @@ impl World {
         let wire = Arc::new(Wire::new(room, self.stage.clone(), beside));
         let meters = self.scenario.meters();
         wire.adopt_meters(meters.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
-        let prefix = wire.account_prefix();
+        let prefix = match self.keeps() {
+            Keeps::Events => "cus_",
+            Keeps::Entries => "",
+        };
         let begun = self.guarded(begin(ports.clone(), self.routes.clone(), prefix, now)).await;
         let Ended::Well(mut accruer) = begun else {
             self.kill();

@@ -57,7 +57,6 @@ pub(in crate::daemon) struct Made {
     /// What compares totals, follows what is billed, and reports, in this order.
     asides: Vec<Arc<dyn Service>>,
     reporting: Arc<dyn Service>,
-    widened_from: Option<u32>,
 }
 
 /// A courier, and how long what it has in flight may need.
@@ -74,8 +73,6 @@ pub(in crate::daemon) struct Told {
     /// Whether it is told, and from when on: that stays until a restart.
     pub(in crate::daemon) telling: Telling,
     provider: Changing<dyn Provider>,
-    /// From how many entries of an account on its windows are widened; nothing where they stay.
-    widened_from: Changing<Option<u32>>,
     policies: Changing<HashMap<ProviderMeter, Policies>>,
     flush: Changing<Option<Schedule>>,
     poster: Arc<Replaceable>,
@@ -97,7 +94,7 @@ impl Told {
         let name = instance.name().clone();
         let (poster_bell, telling) = (Bell::default(), instance.telling.clone());
         let made = Made::of(instance, routes, &around, &poster_bell).await?;
-        let Made { provider, delivery, policies, flush, asides, reporting, widened_from } = made;
+        let Made { provider, delivery, policies, flush, asides, reporting } = made;
         let poster = poster((&name, &telling), &around, &provider, (&policies, &flush));
         let replaceable = |service| Arc::new(Replaceable::new(service));
         Ok(Self {
@@ -105,7 +102,6 @@ impl Told {
             around,
             telling,
             provider: Changing::of(provider),
-            widened_from: Changing::new(widened_from),
             policies: Changing::new(policies),
             flush: Changing::new(flush),
             poster: replaceable(poster),
@@ -117,19 +113,9 @@ impl Told {
         })
     }
 
-    /// What an account's name starts with there.
-    pub(in crate::daemon) fn account_prefix(&self) -> &'static str {
-        self.provider.present().account_prefix()
-    }
-
     /// Who reads its webhooks, where it takes any.
     pub(in crate::daemon) fn reader(&self) -> Option<(ProviderName, Arc<dyn NoticeReader>)> {
         Some((self.name.clone(), self.provider.present().notice_reader()?))
-    }
-
-    /// From how many entries of an account on its windows are widened.
-    pub(in crate::daemon) fn widened_from(&self) -> Option<u32> {
-        *self.widened_from.present()
     }
 
     /// Starts its parts; answers with the bells of all of them.
@@ -172,7 +158,7 @@ impl Told {
     /// Has these take the place of its parts: each of a service at its next step, the courier once
     /// what is in flight has ended.
     pub(in crate::daemon) fn replace(&self, made: Made) {
-        let Made { provider, delivery, policies, flush, asides, reporting, widened_from } = made;
+        let Made { provider, delivery, policies, flush, asides, reporting } = made;
         let told = (&self.name, &self.telling);
         self.poster.replace(poster(told, &self.around, &provider, (&policies, &flush)));
         for (place, aside) in self.asides.iter().zip(asides) {
@@ -183,7 +169,6 @@ impl Told {
         self.provider.replace(provider);
         self.policies.replace(Arc::new(policies));
         self.flush.replace(Arc::new(flush));
-        self.widened_from.replace(Arc::new(widened_from));
         self.ring();
     }
 
@@ -222,7 +207,6 @@ impl Made {
             delivery,
             reconcile,
             reports,
-            widened_from,
             flush,
             telling,
         } = instance;
@@ -270,7 +254,6 @@ impl Made {
             flush,
             asides,
             reporting: Arc::new(reporting.observed(invoices)),
-            widened_from,
         })
     }
 }

@@ -146,10 +146,6 @@ impl Provider for Chargebee {
         Err(CannotTell { reason: HoldReason::NoMeter, why: format!("{why} is not known") })
     }
 
-    fn account_prefix(&self) -> &'static str {
-        ""
-    }
-
     fn lanes(&self) -> Lanes {
         Lanes::OfAccounts
     }

@@ -213,10 +213,6 @@ impl Provider for Stripe {
         })
     }
 
-    fn account_prefix(&self) -> &'static str {
-        settings::ACCOUNT_PREFIX
-    }
-
     fn lanes(&self) -> Lanes {
         Lanes::OfMeters
     }

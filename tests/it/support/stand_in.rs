@@ -116,10 +116,6 @@ impl Provider for StandIn {
         None
     }
 
-    fn account_prefix(&self) -> &'static str {
-        "cus_"
-    }
-
     fn capabilities(&self, _meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
         Ok(Capabilities {
             told_as: ToldAs::Delta,

@@ -127,10 +127,6 @@ impl Provider for UsageEvents {
         Err(CannotTell { reason: HoldReason::NoMeter, why: format!("{why} is not known") })
     }
 
-    fn account_prefix(&self) -> &'static str {
-        ""
-    }
-
     fn lanes(&self) -> Lanes {
         Lanes::OfMeters
     }
