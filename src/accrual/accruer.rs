@@ -199,12 +199,9 @@ impl Accruer {
             mapping: page.mapping,
             watermark: Some((page.watermark, to)),
             hearings,
-            corrections: None,
-            unparked: Vec::new(),
             bookings: mapped.bookings,
             parkings: mapped.parkings,
-            remap: None,
-            lines_to: None,
+            ..Accrual::default()
         }))
     }
 
@@ -235,14 +232,10 @@ impl Accruer {
         rules.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
-            watermark: None,
-            hearings: Vec::new(),
-            corrections: None,
             unparked,
             bookings: mapped.bookings,
             parkings: mapped.parkings,
-            remap: None,
-            lines_to: None,
+            ..Accrual::default()
         }))
     }
 
@@ -411,16 +404,16 @@ impl Service for Accruer {
     async fn run_once(&self, now: Timestamp) -> Result<Step, StepError> {
         // Held until what was booked by the rules is in the ledger: others are adopted after it.
         let rules = self.rules.lock().await;
-        let accrual = match self.book_journal(&rules, now).await? {
-            Some(accrual) => Some(accrual),
-            None => match self.book_corrections(now).await? {
-                Some(accrual) => Some(accrual),
-                None => match self.review_parked(&rules, now).await? {
-                    Some(accrual) => Some(accrual),
-                    None => self.book_remap(&rules, now).await?,
-                },
-            },
-        };
+        let mut accrual = self.book_journal(&rules, now).await?;
+        if accrual.is_none() {
+            accrual = self.book_corrections(now).await?;
+        }
+        if accrual.is_none() {
+            accrual = self.review_parked(&rules, now).await?;
+        }
+        if accrual.is_none() {
+            accrual = self.book_remap(&rules, now).await?;
+        }
         let Some(accrual) = accrual else { return Ok(Step::default()) };
         let hearings = accrual.hearings.clone();
         let done = self.ledger.accrue(accrual, now).await?;

@@ -108,8 +108,7 @@ pub fn follow(
             let change = &transform.contribution(to) - &transform.contribution(from);
             let cause = (Cause::Correction, id.0);
             // A reading of nothing counts, and does no longer once it is cancelled.
-            let reads = matches!(fold, Fold::Last | Fold::Gauge);
-            let ends_nothing = reads && *to == Standing::Cancelled;
+            let ends_nothing = fold.is_of_readings() && *to == Standing::Cancelled;
             let says_nothing = change.is_zero() && !ends_nothing;
             if says_nothing || here.iter().any(|line| line.cause == cause) {
                 continue;

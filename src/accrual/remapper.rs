@@ -4,7 +4,7 @@
 //!
 //! Both go through the same mapping; the preview only adds up what it would book.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::accruer::{Accruer, Rules, line};
 use super::map::Mapped;
@@ -17,7 +17,7 @@ use crate::domain::record::{Position, UsageRecord};
 use crate::domain::state::ParkReason;
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
-use crate::ledger::accrual::{Accrual, Booking, MappingVersion};
+use crate::ledger::accrual::{Accrual, Booking, MappingVersion, Parking};
 use crate::ledger::corrections::RecordFilter;
 use crate::ledger::remap::{OpenRemap, RemapEnd, RemapLedger, RemapPage, RemapStep};
 
@@ -159,20 +159,19 @@ impl Accruer {
             let folds = folds.get(&booking.balance).copied();
             its.push(Aim { booking, transform: route.transform(), folds });
         }
+        let waits = |parking: &&Parking| keeps_waiting(parking.reason);
+        let waiting: BTreeSet<Position> =
+            wanted.parkings.iter().filter(waits).map(|parking| parking.position).collect();
         let mut remapped = Remapped::default();
         for each in &page.records {
             let lines = each.lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;
             let entry = &each.entry;
-            let waits = wanted
-                .parkings
-                .iter()
-                .any(|parking| parking.position == entry.position && keeps_waiting(parking.reason));
             let aims = aims.get(&entry.position).map_or(&[][..], Vec::as_slice);
             let record = Booked { entry, corrections: &each.corrections, lines: &lines };
             let is_told = |provider: &ProviderName| rules.account_prefixes.contains_key(provider);
             let found = match remap(record, aims, is_told, step, now) {
                 Ok(none) if none.is_empty() => Ok(none),
-                _ if waits => Err(LeftAlone::Parked),
+                _ if waiting.contains(&entry.position) => Err(LeftAlone::Parked),
                 found => found,
             };
             let UsageRecord { source, id, .. } = &entry.record;

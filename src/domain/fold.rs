@@ -94,6 +94,15 @@ impl Share {
 }
 
 impl Fold {
+    /// Whether the newest record counts: of such, a reading of nothing says something too.
+    #[must_use]
+    pub const fn is_of_readings(self) -> bool {
+        match self {
+            Self::Last | Self::Gauge => true,
+            Self::Sum | Self::Max => false,
+        }
+    }
+
     /// What records come to; nothing where none counts, or the largest of them is nothing: only a
     /// newest value of nothing says something.
     #[must_use]

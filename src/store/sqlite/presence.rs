@@ -8,7 +8,6 @@ use super::running::{Line, Running, append_lines, newest_line};
 use super::sql;
 use crate::domain::correction::Cause;
 use crate::domain::event::EventId;
-use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
@@ -80,8 +79,7 @@ pub(super) async fn reverse_write_off(
     for each in &written {
         let quantity = each.taken_back();
         // A reading of nothing counts again.
-        let is_newest = matches!(running.fold, Fold::Last | Fold::Gauge);
-        let reads_nothing = is_newest && each.line.is_zero();
+        let reads_nothing = running.fold.is_of_readings() && each.line.is_zero();
         if quantity.is_zero() && !reads_nothing {
             continue;
         }
