@@ -161,8 +161,8 @@ async fn archive(
     now: Timestamp,
     watch: Watch<'_>,
 ) -> Result<Archiving, LedgerError> {
-    let (sealed, begun) = match unfinished(connection).await? {
-        Some(sealed) => (sealed, None),
+    let sealed = match unfinished(connection).await? {
+        Some(sealed) => sealed,
         None => {
             if let Some(why) = refused(connection, wanted, now).await? {
                 return Ok(Archiving::Refused(why));
@@ -191,17 +191,16 @@ async fn archive(
             if watch(Step::Sealed).is_break() {
                 return Ok(Archiving::Stopped);
             }
-            (Sealed { archive, digest }, Some(()))
+            Sealed { archive, digest }
         }
     };
-    finish(connection, sealed, begun.is_some(), now, watch).await
+    finish(connection, sealed, now, watch).await
 }
 
 /// Names a sealed archive, and empties what it holds out of the ledger.
 async fn finish(
     connection: &mut SqliteConnection,
     sealed: Sealed,
-    attached: bool,
     now: Timestamp,
     watch: Watch<'_>,
 ) -> Result<Archiving, LedgerError> {
@@ -212,7 +211,8 @@ async fn finish(
     if watch(Step::Named).is_break() {
         return Ok(Archiving::Stopped);
     }
-    if !attached {
+    // One that was made by this call is open beside the ledger already.
+    if archive.resumed {
         attach(connection, &archive.path).await?;
     }
     let mut after = 0;

@@ -1,7 +1,7 @@
 //! Delivery's verbs: leases, answers, what is pinned of a provider. Here: their statements. Never
 //! here: what an answer means. Read next: [`super::operator`].
 
-mod facts;
+pub(super) mod facts;
 
 use std::collections::BTreeSet;
 
@@ -122,7 +122,7 @@ impl DeliveryLedger for SqliteLedger {
             .fetch_all(&mut *reader)
             .await
             .map_err(ledger_error)?;
-        facts.meters = rows.iter().map(meter_pin).collect::<Result<_, _>>()?;
+        facts.meters = rows.iter().map(|row| meter_pin(row, "id")).collect::<Result<_, _>>()?;
         Ok(facts)
     }
 
@@ -177,7 +177,8 @@ impl DeliveryLedger for SqliteLedger {
             .fetch_all(&mut *transaction)
             .await
             .map_err(ledger_error)?;
-        let pinned: Vec<MeterPin> = rows.iter().map(meter_pin).collect::<Result<_, _>>()?;
+        let pinned: Vec<MeterPin> =
+            rows.iter().map(|row| meter_pin(row, "id")).collect::<Result<_, _>>()?;
         let mut changes = Vec::new();
         let mut kept = Vec::new();
         for found in meters {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::cutover::tellings_of;
+use super::delivery::facts::meter_pin;
 use super::moves::{Move, move_events};
 use super::posting::billing;
 use super::{SqliteLedger, begin, commit, sql};
@@ -15,7 +16,7 @@ use crate::domain::event::{EventId, EventKind};
 use crate::domain::export::{Candidate, ExportForm, ExportId, ExportStep};
 use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
 use crate::domain::period::Billing;
-use crate::domain::provider_facts::{AccountPin, Formula, MeterPin, Span};
+use crate::domain::provider_facts::AccountPin;
 use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
@@ -452,7 +453,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         identifier: row.text("identifier")?,
         account: row.name("account", AccountName::new)?,
         meter: row.name("meter", ProviderMeter::new)?,
-        pin: pin(row)?,
+        pin: row.maybe_text("formula")?.map(|_| meter_pin(row, "pin_id")).transpose()?,
         quantity: row.quantity("quantity")?,
         occurred_at: row.time("occurred_at")?,
         deadline_at: row.time("deadline_at")?,
@@ -460,20 +461,6 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, LedgerError> {
         tried: row.flag("tried")?,
         body: row.blob("body")?,
     })
-}
-
-fn pin(row: &SqliteRow) -> Result<Option<MeterPin>, LedgerError> {
-    let Some(formula) = row.maybe_member("formula", Formula::parse)? else { return Ok(None) };
-    Ok(Some(MeterPin {
-        meter: row.name("meter", ProviderMeter::new)?,
-        id: row.maybe_text("pin_id")?,
-        formula,
-        customer_key: row.text("customer_key")?,
-        value_key: row.text("value_key")?,
-        span: row.maybe_member("span", Span::parse)?,
-        active: row.flag("active")?,
-        learned: row.flag("learned")?,
-    }))
 }
 
 /// Of an event that a file tells: the export, and whether a person said that it was uploaded.

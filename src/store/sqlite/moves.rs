@@ -51,6 +51,7 @@ struct Present {
     target: Option<i64>,
     leased: bool,
     may_exist: bool,
+    is_archived: bool,
 }
 
 /// What the moves change in a balance.
@@ -76,10 +77,9 @@ pub(super) async fn move_events(
     if moves.is_empty() {
         return Ok(());
     }
-    let ids = json!(moves.iter().map(|each| each.event.0).collect::<Vec<_>>()).to_string();
-    let archived = archived(connection, &ids).await?;
+    let ids: Vec<i64> = moves.iter().map(|each| each.event.0).collect();
     let rows = sqlx::query(sql!("events_with_kin"))
-        .bind(&ids)
+        .bind(json!(ids).to_string())
         .fetch_all(&mut *connection)
         .await
         .map_err(ledger_error)?;
@@ -88,7 +88,10 @@ pub(super) async fn move_events(
         events.insert(row.integer("id")?, present(row)?);
     }
     let mut changes = Changes::default();
-    for each in moves.iter().filter(|each| !archived.contains(&each.event.0)) {
+    for each in moves {
+        if events.get(&each.event.0).is_some_and(|event| event.is_archived) {
+            continue;
+        }
         changes.make(&mut events, each)?;
         if !each.to.counts_as_told() {
             changes.supersede_cancels(&mut events, each.event)?;
@@ -112,19 +115,6 @@ pub(super) async fn move_events(
     ring_balances(connection, &balances, now).await
 }
 
-/// Those of some events that are archived.
-async fn archived(
-    connection: &mut SqliteConnection,
-    ids: &str,
-) -> Result<BTreeSet<i64>, LedgerError> {
-    let rows = sqlx::query(sql!("events_archived"))
-        .bind(ids)
-        .fetch_all(connection)
-        .await
-        .map_err(ledger_error)?;
-    rows.iter().map(|row| row.integer("id")).collect()
-}
-
 fn present(row: &SqliteRow) -> Result<Present, LedgerError> {
     Ok(Present {
         state: row.member("state", EventState::parse)?,
@@ -135,6 +125,7 @@ fn present(row: &SqliteRow) -> Result<Present, LedgerError> {
         target: row.maybe_integer("target_id")?,
         leased: row.integer("attempts")? > 0,
         may_exist: row.flag("ambiguous")?,
+        is_archived: row.flag("archived")?,
     })
 }
 

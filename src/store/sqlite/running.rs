@@ -262,7 +262,7 @@ pub(super) async fn folds(
 ) -> Result<BTreeMap<BalanceKey, Fold>, LedgerError> {
     // Which fold is asked for makes no difference to what is there.
     let wanted: Vec<Value> = keys.iter().map(|key| asked(key, Fold::Sum)).collect();
-    let rows = sqlx::query(sql!("balances_folds"))
+    let rows = sqlx::query(sql!("balances_read"))
         .bind(Value::from(wanted).to_string())
         .fetch_all(connection)
         .await

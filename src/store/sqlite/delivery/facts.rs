@@ -27,10 +27,14 @@ pub(super) fn provider_facts(row: &SqliteRow) -> Result<ProviderFacts, LedgerErr
     Ok(ProviderFacts { pin, clock, pause, meters: Vec::new() })
 }
 
-pub(super) fn meter_pin(row: &SqliteRow) -> Result<MeterPin, LedgerError> {
+/// What is pinned of a meter, whose own number at the provider stands in the column `id`.
+pub(in crate::store::sqlite) fn meter_pin(
+    row: &SqliteRow,
+    id: &str,
+) -> Result<MeterPin, LedgerError> {
     Ok(MeterPin {
         meter: row.name("meter", ProviderMeter::new)?,
-        id: row.maybe_text("id")?,
+        id: row.maybe_text(id)?,
         formula: row.member("formula", Formula::parse)?,
         customer_key: row.text("customer_key")?,
         value_key: row.text("value_key")?,
