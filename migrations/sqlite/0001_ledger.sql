@@ -230,12 +230,18 @@ CREATE TABLE balance (
   reads INTEGER NOT NULL CONSTRAINT balance_reads_form CHECK (reads IN (0, 1)),
   -- The time of the record that counts alone, where the newest does and any counts.
   stands_at INTEGER,
+  -- Of a gauge that was a part of another until a bound between them was learned: the event of that
+  -- one which was told last within its window. While that event counts as told, it counts here with
+  -- all that it says, as no event of this one has said that.
+  said_by INTEGER REFERENCES meter_event (id) CONSTRAINT balance_said_by_form
+    CHECK (said_by IS NULL OR fold = 'gauge'),
   CONSTRAINT balance_is_its_destination
     UNIQUE (destination_id, account, window_start, window_end, record_position, dimensions),
   CONSTRAINT balance_window_form CHECK (window_start < window_end)
 ) STRICT;
 CREATE INDEX balance_due ON balance (provider, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX balance_gauge ON balance (destination_id, account) WHERE fold = 'gauge';
+CREATE INDEX balance_said_by ON balance (said_by) WHERE said_by IS NOT NULL;
 
 -- Which route version booked which record, and where to; and what changed that later. Each line
 -- adds its quantity to its balance.

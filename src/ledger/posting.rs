@@ -82,8 +82,27 @@ pub struct DueBalance {
     /// Of a gauge, the newest time within its window that is at the provider, or may be, whichever
     /// balance told it.
     pub told_at: Option<Timestamp>,
+    /// Of a gauge that was part of another, what was told of it there.
+    pub said: Option<Said>,
     /// Up to how much a person confirmed that it was used.
     pub confirmed: Option<Quantity>,
+}
+
+impl DueBalance {
+    /// Whether nothing that counts as told says anything of it.
+    #[must_use]
+    pub fn is_unsaid(&self) -> bool {
+        self.events.is_empty() && self.said.is_none()
+    }
+}
+
+/// What was told of a gauge as it was part of another: what that one's event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// For which time.
+    pub at: Timestamp,
+    /// The reading.
+    pub total: Quantity,
 }
 
 /// A balance whose usage belongs to several windows.

@@ -112,7 +112,7 @@ impl Poster {
             let whole = match able.as_ref().ok()?.told_as {
                 ToldAs::Total => true,
                 // One that was told something was narrowed where it could be.
-                ToldAs::Last if !each.events.is_empty() => return None,
+                ToldAs::Last if !each.is_unsaid() => return None,
                 ToldAs::Delta
                 | ToldAs::EachRecord
                 | ToldAs::Entry
@@ -273,7 +273,7 @@ fn can_be_parted(due: &DueBalance) -> bool {
         Fold::Gauge => (true, balance.reads),
         Fold::Last | Fold::Max => (false, false),
     };
-    has_parts && says_something && balance.key.record.is_none() && due.events.is_empty()
+    has_parts && says_something && balance.key.record.is_none() && due.is_unsaid()
 }
 
 /// What a balance's meter can be told, or why it cannot.

@@ -15,10 +15,12 @@ use tallyd::domain::names::{
 use tallyd::domain::policies::Policies;
 use tallyd::domain::provider_facts::{Formula, MeterPin};
 use tallyd::domain::quantity::Quantity;
+use tallyd::domain::resolution::{ItemName, Verdict};
 use tallyd::domain::time::{Timestamp, Window};
 use tallyd::ledger::billing::{BillingLedger as _, Learned};
+use tallyd::ledger::holds::{Decision, HoldsLedger as _, Resolution};
 use tallyd::ledger::intake::CorrectionLedger as _;
-use tallyd::ledger::operator::OperatorLedger as _;
+use tallyd::ledger::operator::{HeldItem, OperatorLedger as _};
 use tallyd::sandbox::faults::{FaultKind, Faults};
 use tallyd::sandbox::stripe::{self, EventStatus, NewMeter};
 use tallyd::service::Service as _;
@@ -26,6 +28,8 @@ use tallyd::service::Service as _;
 use crate::support::billing::invoice_of;
 use crate::support::journey::{Setting, World, provider_name, record, route};
 use crate::support::stripe::{NOON, Running, start_with};
+
+mod narrowed;
 
 const DAY: i64 = 24 * 60;
 
@@ -120,9 +124,18 @@ impl Stage {
 
     /// The period that ends at half past two, whose draft takes usage until `closes`, and the next.
     async fn billed(&self, closes: i64) {
+        self.invoiced(InvoiceStatus::Draft, closes).await;
+    }
+
+    /// That period, whose invoice became final at `closed`, and the next.
+    async fn closed(&self, closed: i64) {
+        self.invoiced(InvoiceStatus::Final, closed).await;
+    }
+
+    async fn invoiced(&self, status: InvoiceStatus, closes: i64) {
         self.subscribed(150, 30 * DAY).await;
         let ended = Window { start: at(-30 * DAY), end: at(150) };
-        let invoice = invoice_of(ended, InvoiceStatus::Draft, at(closes));
+        let invoice = invoice_of(ended, status, at(closes));
         let now = self.clock.now();
         let learned = Learned { invoices: vec![invoice], ..Learned::nothing(now) };
         self.world.ledger.learn(&provider_name(), &learned, now).await.unwrap();
@@ -170,6 +183,21 @@ impl Stage {
     async fn held(&self) -> Vec<String> {
         let held = self.world.ledger.held(100).await.unwrap();
         held.into_iter().map(|item| item.reason).collect()
+    }
+
+    /// A person says this of the one thing that is held.
+    async fn say(&self, verdict: Verdict) {
+        let held = self.world.ledger.held(2).await.unwrap();
+        let [item] = held.as_slice() else { panic!("one thing is held: {held:?}") };
+        self.say_of(item, verdict).await;
+    }
+
+    async fn say_of(&self, item: &HeldItem, verdict: Verdict) {
+        let (item, expect) = (ItemName::parse(&item.name).unwrap(), item.token.clone());
+        let (why, who) = ("as the provider's page shows".to_owned(), "cli:ada".to_owned());
+        let resolution = Resolution { item, verdict, expect, why, who, dry_run: false };
+        let decision = self.world.ledger.resolve(&resolution, self.clock.now()).await.unwrap();
+        assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
     }
 }
 
@@ -310,50 +338,23 @@ async fn each_period_has_its_own_gauge_and_late_readings_go_to_theirs() {
 }
 
 #[tokio::test]
-async fn a_bound_that_is_learned_late_narrows_the_gauge_that_was_told() {
+async fn a_value_restored_long_after_is_told_for_a_second_that_the_provider_still_takes() {
     let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
-    stage.billed(400).await;
-    stage.until(162).await;
-    // The reading of the period before is told as its own, after what was told of it.
-    assert_eq!(stage.told(), told(&[(6_000, "5"), (6_001, "5"), (9_600, "7")]));
-    stage.read("r3", 170, "8").await;
-    stage.read("late", 120, "4").await;
-    stage.until(171).await;
-    let expected = [(6_000, "5"), (6_001, "5"), (7_200, "4"), (9_600, "7"), (10_200, "8")];
-    assert_eq!(stage.told(), told(&expected));
-    assert_eq!(stage.held().await, NONE);
-}
-
-#[tokio::test]
-async fn a_reading_that_is_cancelled_as_its_gauge_is_narrowed_is_taken_back_where_it_was_told() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
-    stage.cancel("r1").await;
-    stage.billed(400).await;
-    stage.until(162).await;
-    assert_eq!(stage.told(), told(&[(6_000, "5"), (6_001, "0"), (9_600, "7")]));
-}
-
-#[tokio::test]
-async fn a_reading_that_was_cancelled_before_its_gauge_was_narrowed_is_taken_back_as_well() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
-    stage.cancel("r1").await;
-    stage.until(162).await;
-    assert_eq!(stage.told(), told(&[(6_000, "5"), (9_600, "7")]));
-    stage.billed(400).await;
-    stage.until(163).await;
-    assert_eq!(stage.told(), told(&[(6_000, "5"), (6_001, "0"), (9_600, "7")]));
+    stage.subscribed(-DAY, 60 * DAY).await;
+    stage.read("r1", 1, "5").await;
+    stage.until(2).await;
+    stage.read("r2", 3, "7").await;
+    stage.until(4).await;
+    stage.until(40 * DAY).await;
+    stage.cancel("r2").await;
+    stage.until(40 * DAY + 1).await;
+    assert_eq!((stage.bills().as_str(), stage.held().await.len()), ("5", 0));
+    let (restored, _) = stage.told().pop().unwrap();
+    assert!((5 * DAY * 60..7 * DAY * 60).contains(&restored), "{restored}");
+    // What comes after it is told after it.
+    stage.read("r3", 6 * DAY, "8").await;
+    stage.until(40 * DAY + 2).await;
+    assert_eq!((stage.bills().as_str(), stage.held().await.len()), ("8", 0));
 }
 
 #[tokio::test]

@@ -79,5 +79,5 @@ fn across(due: &DueBalance, from: Timestamp, plan: &mut Plan) {
 
 /// Whether a reading of nothing is there, and was not told.
 fn says_nothing_yet(due: &DueBalance) -> bool {
-    due.balance.reads && due.events.is_empty()
+    due.balance.reads && due.is_unsaid()
 }

@@ -10,7 +10,7 @@ use crate::domain::period::Billing;
 use crate::domain::record::Position;
 use crate::domain::state::EventState;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Window};
-use crate::ledger::posting::StillTold;
+use crate::ledger::posting::{Said, StillTold};
 
 const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
@@ -114,6 +114,7 @@ fn due(accrued: &str, events: &[PostedEvent]) -> DueBalance {
         seconds_taken: std::collections::BTreeSet::new(),
         still_told: StillTold::No,
         told_at: None,
+        said: None,
         confirmed: None,
     }
 }

@@ -7,17 +7,22 @@
 //!
 //! A gauge is told a reading for its own time, and its meter bills the newest by time. Only a later
 //! one says something else: a value that is restored is told for a second after the one that it
-//! replaces, and an older reading that comes late is not told.
+//! replaces, or for a later one that the provider still takes, and an older reading that comes late
+//! is not told.
 
 use super::level::leave_to_period;
 use super::lower::{by_person, waits};
-use super::{Means, Plan, Rules, Tell, When, too_late, when};
+use super::{Means, Plan, Rules, Tell, When, deadline, too_late, when};
 use crate::domain::event::EventKind;
 use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::state::{EventState, HoldReason};
-use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::posting::{DueBalance, PostedEvent};
+
+/// How long the provider still takes a value, in microseconds, that is told for a later second than
+/// the one after what it replaces: a day, in which it is tried again through an outage.
+const STILL_TAKEN_MICROS: i64 = MICROS_PER_DAY;
 
 /// Which time a total is told for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +41,9 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
     let total = balance.accrued.cut_to_decimals(rules.capabilities.decimals_max);
     let finer = &balance.accrued - &total;
     let stays = due.events.iter().rfind(|event| event.kind == EventKind::Usage);
-    let nothing_to_say = match stays {
-        Some(newest) => newest.total.as_ref() == Some(&total) && balance.outstanding() == finer,
+    let stays = stays.map(|newest| newest.total.as_ref());
+    let nothing_to_say = match stays.or_else(|| said(due).map(Some)) {
+        Some(says) => says == Some(&total) && balance.outstanding() == finer,
         None => total.is_zero() && !reads_nothing(due, time),
     };
     if (nothing_to_say && !is_said_over(due)) || has_given_all(due) {
@@ -63,7 +69,7 @@ pub(super) fn by_total(due: &DueBalance, rules: &Rules<'_>, time: Time) -> Plan 
         let why = format!("the total {total} has more than {most} digits, and cannot be split");
         return Plan::held((HoldReason::MeterMismatch, why));
     }
-    let occurred_at = occurred_at(due, time);
+    let occurred_at = occurred_at(due, time, rules);
     if !balance.key.window.contains(occurred_at) {
         return Plan::held(no_second_left(&total, due));
     }
@@ -105,19 +111,25 @@ fn told_last(due: &DueBalance) -> Option<Timestamp> {
 /// Whether a gauge was parted, and nothing of it was ever told: its parts say what there is to say.
 fn has_given_all(due: &DueBalance) -> bool {
     let is_gauge = due.balance.fold == Fold::Gauge;
-    is_gauge && due.spans_bound && !due.balance.reads && due.events.is_empty()
+    is_gauge && due.spans_bound && !due.balance.reads && due.is_unsaid()
+}
+
+/// What a gauge was told as it was part of another.
+fn said(due: &DueBalance) -> Option<&Quantity> {
+    due.said.as_ref().map(|said| &said.total)
 }
 
 /// Whether another than a gauge's own newest event is the newest within its window, or may be: one
 /// of a gauge that had the window before, or one that was given up and may be there.
 fn is_said_over(due: &DueBalance) -> bool {
     let own = due.events.iter().filter(|event| event.kind == EventKind::Usage);
-    due.told_at > own.map(|event| event.occurred_at).max()
+    let said_at = due.said.as_ref().map(|said| said.at);
+    due.told_at > own.map(|event| event.occurred_at).max().max(said_at)
 }
 
 /// The time that the total is told for. What was brought here from beside the window is told for
 /// its nearest end.
-fn occurred_at(due: &DueBalance, time: Time) -> Timestamp {
+fn occurred_at(due: &DueBalance, time: Time, rules: &Rules<'_>) -> Timestamp {
     let window = due.balance.key.window;
     let within = |at: Timestamp| at.clamp(window.start, window.end.plus_micros(-1));
     match (time, due.balance.stands_at, told_last(due)) {
@@ -128,9 +140,29 @@ fn occurred_at(due: &DueBalance, time: Time) -> Timestamp {
         // Stripe's times are whole seconds: the next one is after whatever was told within this.
         (Time::AfterTheLast, own, Some(last)) => {
             let next = last.floor_to(MICROS_PER_SECOND).plus_seconds(1);
-            own.map_or(next, |own| within(own).max(next))
+            let own = own.map(within).filter(|own| *own >= next);
+            own.unwrap_or_else(|| still_taken(due, (last, next), rules))
         }
     }
+}
+
+/// The second that a value is told for which comes after the one told `last`: the `next` one, or a
+/// later one of the same period where the provider does not take that any longer. Of a gauge whose
+/// period is not known nobody can tell which later one is of it.
+fn still_taken(
+    due: &DueBalance,
+    (last, next): (Timestamp, Timestamp),
+    rules: &Rules<'_>,
+) -> Timestamp {
+    let lasts = deadline(next, rules.capabilities).micros_since(next);
+    let oldest = rules.provider_now.plus_micros(-lasts);
+    let period = due.billing.starts_at.zip(due.billing.ends_at);
+    let period = period.filter(|(start, end)| *start <= last && last < *end);
+    let end = period.map(|(_, end)| end.min(due.balance.key.window.end));
+    let Some(end) = end.filter(|end| next <= oldest && oldest < *end) else { return next };
+    // Others may have to come after it: it takes no more than half of what is left.
+    let ahead = (end.micros_since(oldest) / 2).min(STILL_TAKEN_MICROS);
+    next.max(oldest.plus_micros(ahead).floor_to(MICROS_PER_SECOND))
 }
 
 /// Tells a total. What is not sent yet is withdrawn, and what was refused is superseded: neither is
@@ -143,7 +175,7 @@ fn tell(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut told = due.balance.told.clone();
-    let mut newest = None;
+    let mut newest = said(due);
     for event in due.events.iter().filter(|event| event.kind == EventKind::Usage) {
         if event.was_never_sent() {
             plan.void.push(event.id);

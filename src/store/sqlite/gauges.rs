@@ -3,7 +3,7 @@
 //! `posting`), usage that goes to another balance ([`super::transfer`]). Read next:
 //! [`super::transfer`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
@@ -15,10 +15,11 @@ use crate::domain::balance::{BalanceId, BalanceKey};
 use crate::domain::fold::Fold;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
-use crate::ledger::posting::DueBalance;
+use crate::ledger::posting::{DueBalance, Said};
 use crate::store::codec::{Columns as _, ledger_error};
 
-/// Reads the newest times that gauges among these were told for.
+/// Reads the newest times that gauges among these were told for, and what was told of them as they
+/// were parts of others.
 pub(super) async fn read_told(
     reader: &mut SqliteConnection,
     due: &mut [DueBalance],
@@ -33,14 +34,14 @@ pub(super) async fn read_told(
         .fetch_all(reader)
         .await
         .map_err(ledger_error)?;
-    let mut told: HashMap<i64, Timestamp> = HashMap::new();
+    let mut told: HashMap<i64, (Option<Timestamp>, Option<Said>)> = HashMap::new();
     for row in rows {
-        if let Some(at) = row.maybe_time("told_at")? {
-            told.insert(row.integer("balance_id")?, at);
-        }
+        let said = row.maybe_time("said_at")?.zip(row.maybe_quantity("said")?);
+        let said = said.map(|(at, total)| Said { at, total });
+        told.insert(row.integer("balance_id")?, (row.maybe_time("told_at")?, said));
     }
     for each in due {
-        each.told_at = told.get(&each.balance.id.0).copied();
+        (each.told_at, each.said) = told.remove(&each.balance.id.0).unwrap_or_default();
     }
     Ok(())
 }
@@ -86,7 +87,7 @@ pub(super) async fn narrow_gauges(
 }
 
 /// Has the gauges looked at of those parts, beside its `own`, in which a gauge's lane was told
-/// anything.
+/// anything. What was told last of each says it, until it is told otherwise.
 async fn open_told_parts(
     connection: &mut SqliteConnection,
     (balance, key): (BalanceId, &BalanceKey),
@@ -101,18 +102,26 @@ async fn open_told_parts(
         .fetch_all(&mut *connection)
         .await
         .map_err(ledger_error)?;
-    let mut parts = BTreeSet::new();
+    // The newest of each part counts.
+    let mut parts = BTreeMap::new();
     for row in &rows {
-        parts.insert(part_of(key, bounds, row.time("occurred_at")?, false));
+        let part = part_of(key, bounds, row.time("occurred_at")?, false);
+        parts.insert(part, row.integer("id")?);
     }
     parts.remove(own);
     if parts.is_empty() {
         return Ok(());
     }
-    let keys: BTreeMap<&BalanceKey, Fold> = parts.iter().map(|part| (part, Fold::Gauge)).collect();
+    let keys: BTreeMap<&BalanceKey, Fold> = parts.keys().map(|part| (part, Fold::Gauge)).collect();
     let mut gauges = open_balances(connection, &keys).await?;
-    for gauge in gauges.values_mut() {
+    for (part, gauge) in &mut gauges {
         gauge.due_at = Some(now);
+        sqlx::query(sql!("gauge_said_by"))
+            .bind(gauge.id)
+            .bind(parts.get(part))
+            .execute(&mut *connection)
+            .await
+            .map_err(ledger_error)?;
     }
     append_lines(connection, Vec::new(), gauges.values_mut(), now).await
 }

@@ -61,6 +61,12 @@ struct Retold {
     uncovered: Option<i64>,
 }
 
+impl Retold {
+    fn nothing() -> Self {
+        Self { change: Quantity::zero(), uncovered: None }
+    }
+}
+
 /// Makes the moves, in their order. A cancel goes with its target: it counts for nothing without.
 /// And a cancel that is settled settles its target: both are there, or neither, and no total can
 /// tell which. An event whose records are archived stays what it is: that was final before they
@@ -108,6 +114,7 @@ pub(super) async fn move_events(
             .await
             .map_err(ledger_error)?;
     }
+    changes.retell_parts(connection).await?;
     retell(connection, &changes.balances).await?;
     let lanes: Vec<i64> = changes.lanes.into_iter().collect();
     refresh_lanes(connection, &lanes).await?;
@@ -137,9 +144,32 @@ struct Changes {
     seen: BTreeMap<i64, usize>,
     balances: BTreeMap<i64, Retold>,
     lanes: BTreeSet<i64>,
+    /// Whether events count as told, of those of which that changed.
+    turned: BTreeMap<i64, bool>,
 }
 
 impl Changes {
+    /// What an event says counts in a gauge that was part of its own as well, and no longer once it
+    /// does not.
+    async fn retell_parts(&mut self, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+        if self.turned.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = self.turned.keys().copied().collect();
+        let rows = sqlx::query(sql!("gauges_said"))
+            .bind(json!(ids).to_string())
+            .fetch_all(connection)
+            .await
+            .map_err(ledger_error)?;
+        for row in rows {
+            let total = row.quantity("total")?;
+            let counts = self.turned.get(&row.integer("event_id")?).copied().unwrap_or_default();
+            let retold = self.balances.entry(row.integer("id")?).or_insert_with(Retold::nothing);
+            retold.change = &retold.change + &if counts { total } else { -&total };
+        }
+        Ok(())
+    }
+
     fn make(
         &mut self,
         events: &mut BTreeMap<i64, Present>,
@@ -173,12 +203,17 @@ impl Changes {
         ]));
         *place += 1;
         self.lanes.insert(event.lane);
-        let none = || Retold { change: Quantity::zero(), uncovered: None };
-        let retold = self.balances.entry(event.balance).or_insert_with(none);
+        let retold = self.balances.entry(event.balance).or_insert_with(Retold::nothing);
         if from.counts_as_told() && !to.counts_as_told() {
             retold.change = &retold.change - &event.quantity;
         } else if !from.counts_as_told() && to.counts_as_told() {
             retold.change = &retold.change + &event.quantity;
+        }
+        if from.counts_as_told() != to.counts_as_told() {
+            // Twice is as it was.
+            if self.turned.remove(&id).is_none() {
+                self.turned.insert(id, to.counts_as_told());
+            }
         }
         if matches!(to, EventState::Void | EventState::Superseded) {
             let earliest =

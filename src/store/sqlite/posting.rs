@@ -68,6 +68,7 @@ impl PostingLedger for SqliteLedger {
                     seconds_taken: BTreeSet::new(),
                     still_told: StillTold::No,
                     told_at: None,
+                    said: None,
                     confirmed: row.maybe_quantity("confirmed")?,
                 })
             })

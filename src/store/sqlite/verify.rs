@@ -238,8 +238,11 @@ async fn check_balances(
     while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
         count += 1;
         let id = row.integer("id")?;
-        let fold = folds.remove(&id).unwrap_or_default();
+        let mut fold = folds.remove(&id).unwrap_or_default();
         let (accrued, told) = (row.quantity("accrued")?, row.quantity("told")?);
+        if let Some(said) = row.maybe_quantity("said")? {
+            (fold.told, fold.says) = (&fold.told + &said, fold.says + 1);
+        }
         if accrued != fold.accrued {
             let made = &fold.accrued;
             found.note(format!("balance {id}: accrued {accrued}, but its bookings make {made}"));

@@ -72,7 +72,10 @@ pub(super) async fn write_off(
         return Ok(0);
     }
     let written_off = (Cause::WriteOff, meant.resolution);
-    let records = records(connection, balance, &meant).await?;
+    let mut records = records(connection, balance, &meant).await?;
+    if records.is_empty() && running.fold == Fold::Gauge {
+        records.extend(said_record(connection, balance).await?);
+    }
     let lines = match running.fold {
         Fold::Sum => {
             let written: Vec<Written> =
@@ -222,6 +225,29 @@ async fn standing_usage(
         }
     }
     Ok(says.difference(&taken_away).max().copied())
+}
+
+/// The record of a gauge that has none, whose event says it: what was told of it is said of that.
+async fn said_record(
+    connection: &mut SqliteConnection,
+    balance: i64,
+) -> Result<Option<(i64, Booked)>, LedgerError> {
+    let row = sqlx::query(sql!("gauge_said_record"))
+        .bind(balance)
+        .fetch_optional(connection)
+        .await
+        .map_err(ledger_error)?;
+    row.map(|row| {
+        let position = row.integer("record_position")?;
+        let booked = Booked {
+            identity: row.blob("identity")?,
+            route: RouteVersionId(row.integer("route_version_id")?),
+            share: Share::new(row.time("occurred_at")?, Position(position)),
+            written: Written::default(),
+        };
+        Ok((position, booked))
+    })
+    .transpose()
 }
 
 /// The records of a balance by their positions, with what each stands for in it.

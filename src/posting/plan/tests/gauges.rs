@@ -128,3 +128,87 @@ fn nothing_is_not_told_over_what_stood_before_the_gauge_in_its_period() {
     due.billing.starts_at = None;
     assert!(said(&plan(&due, &taken_over)).starts_with(why));
 }
+
+#[test]
+fn a_value_that_is_restored_long_after_is_told_for_a_second_that_is_still_taken() {
+    let told = at(9, total(1, Settled, "10", "10"));
+    let mut due = gauge(Some(("7", 4)), std::slice::from_ref(&told));
+    let capabilities = gauge_capabilities();
+    let later = NOON.plus_micros(40 * MICROS_PER_DAY);
+    let late = Rules { provider_now: later, now: later, ..rules(&capabilities) };
+    // Which period a later second would be of is not known.
+    assert_eq!(said(&plan(&due, &late)), "hold deadline_passed");
+    due.billing.starts_at = Some(NOON.plus_seconds(-60));
+    due.billing.ends_at = Some(NOON.plus_micros(90 * MICROS_PER_DAY));
+    let restored = plan(&due, &late);
+    assert_eq!(said(&restored), "total 7 (-3)");
+    let expected = later.plus_micros(-34 * MICROS_PER_DAY + MICROS_PER_HOUR);
+    assert_eq!(restored.tell[0].occurred_at, expected);
+    due.balance.reads = false;
+    due.balance.stands_at = None;
+    assert_eq!(plan(&due, &late).tell[0].occurred_at, expected);
+    // One that nobody told yet is of its own time.
+    let untold = DueBalance { billing: due.billing.clone(), ..gauge(Some(("7", 4)), &[]) };
+    assert_eq!(said(&plan(&untold, &late)), "hold deadline_passed");
+    // A period that is taken no longer has no second left.
+    due.billing.ends_at = Some(NOON.plus_micros(5 * MICROS_PER_DAY));
+    assert_eq!(said(&plan(&due, &late)), "hold deadline_passed");
+}
+
+#[test]
+fn what_a_gauge_was_told_as_part_of_another_counts_until_it_says_another_thing() {
+    let part = |level: Option<(&str, i64)>| {
+        let mut due = gauge(level, &[]);
+        due.balance.told = quantity("7");
+        due.told_at = Some(NOON.plus_seconds(20));
+        due.said = Some(Said { at: NOON.plus_seconds(20), total: quantity("7") });
+        due
+    };
+    check(&part(Some(("7", 4))), "");
+    check(&part(Some(("9", 12))), "total 9 (2) at 21");
+    check(&part(None), "total 0 (-7) at 21");
+    let capabilities = gauge_capabilities();
+    let closed = Rules { billing: BillingStanding::Closed(NOON), ..rules(&capabilities) };
+    assert_eq!(said(&plan(&part(Some(("7", 4))), &closed)), "");
+    assert_eq!(said(&plan(&part(Some(("9", 12))), &closed)), "hold late_for_period");
+    // Another came after it, and was given up.
+    let over = DueBalance { told_at: Some(NOON.plus_seconds(30)), ..part(Some(("7", 4))) };
+    check(&over, "total 7 (0) at 31");
+}
+
+proptest! {
+    /// Whenever a value is told of a gauge, it is the newest, of its period, and one that the
+    /// provider takes.
+    #[test]
+    fn what_is_told_of_a_gauge_is_told_after_the_last_within_its_period_and_in_time(
+        own in prop::option::of(0_i64..90),
+        last in 0_i64..90,
+        (start, length) in (0_i64..60, 1_i64..90),
+        now in 0_i64..120,
+    ) {
+        let day = |days: i64| NOON.plus_micros(days * MICROS_PER_DAY);
+        let mut event = total(1, Settled, "10", "10");
+        event.occurred_at = day(last);
+        let mut due = gauge(own.map(|_| ("7", 0)), std::slice::from_ref(&event));
+        due.balance.stands_at = own.map(day);
+        due.billing.starts_at = Some(day(start));
+        due.billing.ends_at = Some(day(start + length));
+        let is_known = (start..start + length).contains(&last);
+        if is_known {
+            due.balance.key.window = Window { start: day(start), end: day(start + length) };
+        }
+        let capabilities = gauge_capabilities();
+        let rules = Rules { provider_now: day(now), now: day(now), ..rules(&capabilities) };
+        let plan = plan(&due, &rules);
+        for tell in &plan.tell {
+            let at = tell.occurred_at;
+            prop_assert!(day(last) < at && due.balance.key.window.contains(at), "{}", at);
+            prop_assert!(matches!(when(at, &rules), When::Now), "{}", at);
+        }
+        // In a period that is known only the provider's clock, or its end, leaves no second.
+        let takes = day(now - 34) < day(start + length) && last < now;
+        if is_known && takes && own.is_none_or(|own| own <= last) && last + 1 < start + length {
+            prop_assert!(!plan.tell.is_empty() || !due.balance.reads, "{}", said(&plan));
+        }
+    }
+}
