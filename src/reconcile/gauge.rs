@@ -32,6 +32,20 @@ pub fn newest_period(events: &[LaneEvent]) -> &[LaneEvent] {
     events.get(before..).unwrap_or_default()
 }
 
+/// The events of a gauge's periods before the newest that share with it the grain in which it
+/// begins, where something of it is there: a total of that grain tells only of the newest period.
+pub fn hidden<'e>(
+    events: &'e [LaneEvent],
+    counts: &[bool],
+    grain_micros: i64,
+) -> impl Iterator<Item = &'e LaneEvent> {
+    let newest = newest_period(events);
+    let (before, _) = events.split_at(events.len() - newest.len());
+    let begins = newest.first().map(|event| event.window.start.floor_to(grain_micros));
+    let begins = begins.filter(|_| is_gauge(newest) && counts.contains(&true));
+    before.iter().filter(move |event| begins.is_some_and(|begins| begins <= event.occurred_at))
+}
+
 /// Where the periods of a gauge's events begin and end, as far as their balances know: an event may
 /// have been told before its own period was learned.
 fn bounds(events: &[LaneEvent]) -> impl Iterator<Item = Timestamp> {
@@ -219,6 +233,24 @@ mod tests {
         let horizon = Window { start: SENT.plus_seconds(-600), end: now };
         let asked = within_period(horizon, &events, &outlook);
         assert_eq!(asked, Window { start: SENT, end: bound });
+    }
+
+    #[test]
+    fn what_shares_its_minute_with_the_next_period_is_hidden_once_something_of_that_is_there() {
+        let mut events = told(&[(Accepted, 5), (Accepted, 8), (Accepted, 9)]);
+        let bound = events[2].occurred_at.plus_seconds(-10);
+        events[1].occurred_at = bound.plus_seconds(-10);
+        events[2].window.start = bound;
+        for event in &mut events[..2] {
+            event.window.end = bound;
+        }
+        events[2].occurred_at = bound.plus_seconds(5);
+        let levels = |counts: &[bool]| -> Vec<String> {
+            let found = hidden(&events, counts, MICROS_PER_MINUTE);
+            found.filter_map(|event| Some(event.level.clone()?.to_string())).collect()
+        };
+        assert_eq!(levels(&[true]), ["8"]);
+        assert_eq!(levels(&[false]), [""; 0]);
     }
 
     #[test]

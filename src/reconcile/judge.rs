@@ -8,7 +8,7 @@
 //! is held; where none does, nothing moves, as the fault may lie with another writer.
 
 use super::explain::{Finding, Share, explain, open_cancel, share};
-use super::gauge::newest_period;
+use super::gauge::{hidden, newest_period};
 use crate::domain::quantity::Quantity;
 use crate::domain::reading::{FindingKind, Grouping};
 use crate::domain::state::{EventState, HoldReason};
@@ -47,7 +47,14 @@ pub fn judge(reading: &Reading<'_>, promise: &ReadBack) -> Judged {
     let finding =
         explain(reading.total, reading.events, reading.untold, (reading.read_at, promise));
     let (kind, fates) = match &finding {
-        Finding::Settled(counts) => (FindingKind::Settled, proven(reading, counts)),
+        Finding::Settled(counts) => {
+            let hidden = hidden(all, counts, promise.grain_micros);
+            let unproven: Vec<Fate> =
+                hidden.filter_map(|event| unprovable(reading, &event.usage)).collect();
+            let kind =
+                if unproven.is_empty() { FindingKind::Settled } else { FindingKind::Ambiguous };
+            (kind, proven(reading, counts).into_iter().chain(unproven).collect())
+        }
         Finding::Early => (FindingKind::Early, Vec::new()),
         Finding::Ambiguous => (FindingKind::Ambiguous, doubted(reading, promise.grain_micros)),
         Finding::Unexplained => (FindingKind::Unexplained, Vec::new()),
@@ -168,6 +175,20 @@ fn absent(reading: &Reading<'_>, of: &LaneEvent, standing: &Standing) -> Option<
         | EventState::Unknown
         | EventState::Void => None,
     }
+}
+
+/// A gauge's event of which no total of a whole minute will ever tell, as that tells of the newer
+/// one of the next period: it is not left as if its proof were still to come.
+fn unprovable(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
+    let (span, total) = (reading.span, reading.total);
+    let detail = format!(
+        "the provider said yes, and in the same minute the next period begins, whose reading is \
+         all that its total of {span}, {total}, tells: what the period's invoice bills tells of it"
+    );
+    let why = "no total tells of it, as two periods share its minute".to_owned();
+    let hold = Some((HoldReason::MayExist, detail));
+    let held = Fate { event: standing.event, to: EventState::Held, why, hold };
+    (standing.state == EventState::Accepted).then_some(held)
 }
 
 /// Of a group that cannot be told apart any further, what was accepted is held.

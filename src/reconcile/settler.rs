@@ -23,7 +23,7 @@ use crate::ledger::reconcile::{
     Comparison, Concluded, Judged, LaneEvent, LaneQuestion, ReadCalls, ReconcileLedger,
     UnprovenLane, Untold,
 };
-use crate::provider::{Provider, ReadBack, Totals};
+use crate::provider::{Capabilities, Provider, ReadBack, ToldAs, Totals};
 use crate::service::pace::Pace;
 use crate::service::{Service, Step, StepError};
 
@@ -131,6 +131,15 @@ impl Settler {
         readable
     }
 
+    /// How finely totals of a meter are asked for. The parts of a gauge's span tell nothing that
+    /// its newest reading does not, and a period ends within one.
+    fn finest(&self, meter: &ProviderMeter, grouping: Grouping) -> Grouping {
+        match self.provider.capabilities(meter) {
+            Ok(Capabilities { told_as: ToldAs::Last, .. }) => Grouping::Whole,
+            Ok(_) | Err(_) => grouping,
+        }
+    }
+
     fn say_once(&self, meter: &ProviderMeter, why: &str) {
         if self.state().said.insert(meter.clone()) {
             let provider = self.settings.provider.as_str();
@@ -186,6 +195,7 @@ impl Settler {
             self.tell(lane, part);
         }
         let grouping = next_grouping(grouping, &parts, outlook.promise.grain_micros);
+        let grouping = self.finest(&lane.meter, grouping);
         let comparison = Comparison { lane: lane.lane, grouping, provider_at, parts };
         self.ledger.conclude(comparison, now).await.map(Done::Concluded)
     }
@@ -198,16 +208,17 @@ impl Settler {
         outlook: &Outlook<'_>,
     ) -> Result<Option<(Window, Grouping)>, LedgerError> {
         let bill_from = self.telling.cutover.bill_from(&lane.account, &lane.meter);
+        let grouping = self.finest(&lane.meter, lane.grouping);
         let is_ours = |span: &Window| bill_from.is_none_or(|from| from <= span.start);
         if let Some(again) = lane.first_seen.filter(is_ours) {
             let events = self.ledger.lane_events(lane.lane, again, EVENTS_MAX).await?;
             let clear = || !events.iter().any(|event| outlook.blocks(event));
-            if lane.grouping != Grouping::Whole || clear() {
-                return Ok(Some((again, lane.grouping)));
+            if grouping != Grouping::Whole || clear() {
+                return Ok(Some((again, grouping)));
             }
         }
         let all = horizons(lane);
-        let parts = all.into_iter().flat_map(|each| own_parts(each, lane.grouping, bill_from));
+        let parts = all.into_iter().flat_map(|each| own_parts(each, grouping, bill_from));
         for (mut horizon, grouping) in parts {
             let mut events = self.ledger.lane_events(lane.lane, horizon, EVENTS_MAX).await?;
             if is_gauge(&events) {

@@ -27,7 +27,7 @@ use tallyd::service::Service as _;
 
 use crate::support::billing::invoice_of;
 use crate::support::journey::{Setting, World, provider_name, record, route};
-use crate::support::stripe::{NOON, Running, start_with};
+use crate::support::stripe::{NOON, Running, event_of, start_with};
 
 mod narrowed;
 
@@ -102,6 +102,11 @@ impl Stage {
     }
 
     async fn subscribed(&self, start: i64, end: i64) {
+        self.periods(Window { start: at(start), end: at(end) }).await;
+    }
+
+    /// The subscription is in this period.
+    async fn periods(&self, period: Window) {
         let subscription = Subscription {
             id: SubscriptionId::new("sub_1").unwrap(),
             account: AccountName::new("cus_1").unwrap(),
@@ -111,10 +116,7 @@ impl Stage {
             ends_at: None,
             idle_since: None,
             changed_at: None,
-            items: vec![BilledItem {
-                meter: ProviderMeter::new("calls").unwrap(),
-                period: Window { start: at(start), end: at(end) },
-            }],
+            items: vec![BilledItem { meter: ProviderMeter::new("calls").unwrap(), period }],
             latest_invoice: None,
         };
         let now = self.clock.now();
@@ -438,4 +440,29 @@ async fn readings_of_before_tallyd_takes_over_are_left_to_the_program_before() {
     // Nothing (0) would be billed instead of what the program before said last.
     assert_eq!(stage.told(), told(&[(720, "7")]));
     assert_eq!(stage.held().await, vec!["cannot_lower".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_total_that_nothing_explains_keeps_no_later_reading_of_its_period_from_being_proven() {
+    let stage = Stage::open().await;
+    stage.until(10).await;
+    stage.subscribed(-30 * DAY, 3 * DAY + 150).await;
+    stage.read("r1", 100, "5").await;
+    stage.until(101).await;
+    // Another program writes to the meter, though it should not.
+    let told_at = at(110).seconds();
+    let stranger = event_of("calls", "cus_1", "stranger", "99", told_at);
+    stage.clock.set(at(111));
+    assert_eq!(stage.sandbox.accept(&stranger).await.status, 200);
+    for minute in [0, 11, 7 * 60] {
+        stage.look(40 * 60 + minute).await;
+    }
+    assert_eq!(stage.states().await, states(&[("accepted", 1)]));
+    // The period ends within a day: its total by the day is none that can be asked for.
+    stage.read("r2", 3 * DAY + 100, "7").await;
+    stage.until(3 * DAY + 101).await;
+    for minute in [0, 11, 7 * 60, 7 * 60 + 11] {
+        stage.look(5 * DAY + minute).await;
+    }
+    assert_eq!(stage.states().await, states(&[("settled", 2)]));
 }

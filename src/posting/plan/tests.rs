@@ -11,6 +11,7 @@ use crate::domain::record::Position;
 use crate::domain::state::EventState;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Window};
 use crate::ledger::posting::{Said, StillTold};
+use crate::provider::ReadBack;
 
 const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
 

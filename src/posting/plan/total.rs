@@ -128,10 +128,15 @@ fn is_said_over(due: &DueBalance) -> bool {
 }
 
 /// The time that the total is told for. What was brought here from beside the window is told for
-/// its nearest end.
+/// its nearest end; what is of a minute that a gauge shares with the one before, for the next one.
 fn occurred_at(due: &DueBalance, time: Time, rules: &Rules<'_>) -> Timestamp {
     let window = due.balance.key.window;
-    let within = |at: Timestamp| at.clamp(window.start, window.end.plus_micros(-1));
+    let last = window.end.plus_micros(-1);
+    let first = match time {
+        Time::OfTheWindow => window.start,
+        Time::AfterTheLast => first_alone(window.start, rules).min(last),
+    };
+    let within = |at: Timestamp| at.clamp(first, last);
     match (time, due.balance.stands_at, told_last(due)) {
         (Time::OfTheWindow, _, _) | (Time::AfterTheLast, None, None) => {
             within(due.balance.newest_at)
@@ -144,6 +149,14 @@ fn occurred_at(due: &DueBalance, time: Time, rules: &Rules<'_>) -> Timestamp {
             own.unwrap_or_else(|| still_taken(due, (last, next), rules))
         }
     }
+}
+
+/// The first instant from `start` on, where a gauge's period begins, that is in no span of totals
+/// with what was told of the period before: of those in one span only the newest can be proven.
+fn first_alone(start: Timestamp, rules: &Rules<'_>) -> Timestamp {
+    let Some(promise) = rules.capabilities.read_back else { return start };
+    let whole = start.floor_to(promise.grain_micros);
+    if whole < start { whole.plus_micros(promise.grain_micros) } else { start }
 }
 
 /// The second that a value is told for which comes after the one told `last`: the `next` one, or a

@@ -115,3 +115,87 @@ async fn a_reading_that_was_cancelled_before_its_gauge_was_narrowed_is_taken_bac
     stage.until(163).await;
     assert_eq!(stage.told(), told(&[(6_000, "5"), (6_001, "0"), (9_600, "7")]));
 }
+
+#[tokio::test]
+async fn a_reading_of_a_minute_that_two_periods_share_is_held_where_none_can_prove_it() {
+    let stage = Stage::open().await;
+    let second = |seconds: i64| at(149).plus_seconds(seconds);
+    let read =
+        |id: &str, level: &str, seconds: i64| record(id, "cus_1", "calls", level, second(seconds));
+    stage.until(149).await;
+    stage.world.accept(vec![read("r1", "5", 40)]).await;
+    stage.until(150).await;
+    stage.world.accept(vec![read("r2", "7", 55)]).await;
+    stage.until(151).await;
+    // The period ended between the two, as it is learned.
+    let (ended, next) = (at(-30 * DAY), at(30 * DAY));
+    stage.periods(Window { start: ended, end: second(50) }).await;
+    stage.periods(Window { start: second(50), end: next }).await;
+    stage.until(152).await;
+    for minute in [0, 11, 22, 33] {
+        stage.look(40 * 60 + minute).await;
+    }
+    assert_eq!(stage.states().await, states(&[("settled", 1), ("held", 1)]));
+    assert_eq!(stage.held().await, ["may_exist"]);
+    stage.say(Verdict::Billed).await;
+    stage.until(41 * 60).await;
+    assert_eq!((stage.told(), stage.held().await.len()), (told(&[(8_980, "5"), (8_995, "7")]), 0));
+}
+
+#[tokio::test]
+async fn a_reading_of_the_minute_in_which_its_period_begins_is_told_for_the_next_one() {
+    let stage = Stage::open().await;
+    let second = |seconds: i64| at(149).plus_seconds(seconds);
+    let read =
+        |id: &str, level: &str, seconds: i64| record(id, "cus_1", "calls", level, second(seconds));
+    stage.until(140).await;
+    stage.periods(Window { start: at(-30 * DAY), end: second(50) }).await;
+    stage.until(149).await;
+    stage.world.accept(vec![read("r1", "5", 40)]).await;
+    stage.until(150).await;
+    stage.periods(Window { start: second(50), end: at(30 * DAY) }).await;
+    stage.world.accept(vec![read("r2", "7", 55)]).await;
+    stage.until(151).await;
+    assert_eq!(stage.told(), told(&[(8_980, "5"), (9_000, "7")]));
+    // Each period has a total of its own.
+    for minute in [0, 11, 7 * 60, 7 * 60 + 11] {
+        stage.look(40 * 60 + minute).await;
+    }
+    assert_eq!(stage.states().await, states(&[("settled", 2)]));
+}
+
+#[tokio::test]
+async fn a_period_whose_bounds_move_back_is_billed_the_newest_reading_of_its_gauges() {
+    let stage = Stage::open().await;
+    stage.until(10).await;
+    stage.subscribed(-30 * DAY, 150).await;
+    stage.read("r1", 110, "5").await;
+    stage.until(111).await;
+    stage.read("r2", 130, "6").await;
+    stage.until(131).await;
+    stage.until(151).await;
+    stage.subscribed(150, 30 * DAY).await;
+    stage.read("r3", 160, "7").await;
+    stage.until(161).await;
+    // The provider says after all that the period ended at two.
+    stage.subscribed(-30 * DAY, 120).await;
+    stage.subscribed(120, 30 * DAY).await;
+    stage.until(162).await;
+    // Each instant is of one gauge, and nothing is told anew.
+    let so_far = [(6_600, "5"), (7_800, "6"), (9_600, "7")];
+    assert_eq!((stage.told(), stage.held().await.len()), (told(&so_far), 0));
+    // A late reading goes to its own part of the period, before what is billed of it.
+    stage.read("late", 140, "4").await;
+    stage.until(163).await;
+    assert_eq!(stage.told(), told(&[(6_600, "5"), (7_800, "6"), (8_400, "4"), (9_600, "7")]));
+    assert_eq!(stage.bills(), "7");
+    // What stands then is that of the older of the two: which is not told by the newer one.
+    stage.cancel("r3").await;
+    stage.until(164).await;
+    assert_eq!(stage.held().await, ["cannot_lower"]);
+    assert_eq!(stage.bills(), "7");
+    // A newer reading ends that.
+    stage.read("r4", 170, "9").await;
+    stage.until(171).await;
+    assert_eq!((stage.bills().as_str(), stage.held().await.len()), ("9", 0));
+}

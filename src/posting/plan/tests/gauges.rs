@@ -156,6 +156,28 @@ fn a_value_that_is_restored_long_after_is_told_for_a_second_that_is_still_taken(
 }
 
 #[test]
+fn a_reading_of_a_minute_that_two_periods_share_is_told_for_the_next_one() {
+    let promise = ReadBack {
+        lag_micros: MICROS_PER_HOUR,
+        landing_micros: MICROS_PER_DAY,
+        grain_micros: MICROS_PER_MINUTE,
+        digits_max: 15,
+    };
+    let capabilities = Capabilities { read_back: Some(promise), ..gauge_capabilities() };
+    let told = |due: &DueBalance| plan(due, &rules(&capabilities)).tell[0].occurred_at;
+    // Noon is twenty seconds past a minute here.
+    let mut due = gauge(Some(("7", 4)), &[]);
+    assert_eq!(told(&due), NOON.plus_seconds(4));
+    due.balance.key.window.start = NOON;
+    assert_eq!(told(&due), NOON.plus_seconds(40));
+    due.balance.stands_at = Some(NOON.plus_seconds(50));
+    assert_eq!(told(&due), NOON.plus_seconds(50));
+    due.balance.key.window.start = NOON.plus_seconds(40);
+    due.balance.stands_at = Some(NOON.plus_seconds(41));
+    assert_eq!(told(&due), NOON.plus_seconds(41));
+}
+
+#[test]
 fn what_a_gauge_was_told_as_part_of_another_counts_until_it_says_another_thing() {
     let part = |level: Option<(&str, i64)>| {
         let mut due = gauge(level, &[]);
