@@ -21,6 +21,7 @@ use crate::server::Adds;
 mod books;
 mod corrections;
 mod cutover;
+mod gauges;
 mod holds;
 mod journal;
 mod levels;
@@ -306,6 +307,8 @@ impl Auditor {
         self.moves_are_legal(&read)?;
         self.events_are_truthful(&read)?;
         self.truth_is_in_the_bracket(&read)?;
+        self.gauges_are_in_the_bracket(&read)?;
+        self.gauges_are_told_in_order(&read)?;
         self.totals_have_explanations(&read)?;
         self.holds_are_justified(&read)?;
         self.events = read.events.into_iter().map(|event| (event.id, event)).collect();
@@ -322,6 +325,7 @@ impl Auditor {
         self.everything_was_told(&read)?;
         self.nothing_of_before_stands(&read)?;
         self.levels_are_said_once(&read)?;
+        self.gauges_are_what_was_read(&read)?;
         self.totals_are_what_was_used(&read)
     }
 

@@ -102,7 +102,8 @@ impl World {
             let late = self.stage.scene().faults.strikes(Class::Late, 3);
             let id = self.sources.next_record;
             // Late usage of windows that were told is what becomes of totals.
-            let beside = self.scenario == Scenario::Totals && self.chance.one_in(3);
+            let beside = matches!(self.scenario, Scenario::Totals | Scenario::Gauges)
+                && self.chance.one_in(3);
             let known = &self.sources.acknowledged;
             batch.push(match known.get(known.len().saturating_sub(NEWEST)..) {
                 Some(known @ [_, ..]) if beside => {
@@ -166,7 +167,11 @@ impl World {
         if self.sources.acknowledged.is_empty() {
             return None;
         }
-        let record = self.chance.pick(&self.sources.acknowledged).clone();
+        // Of a gauge only the newest readings say anything.
+        let newest = self.scenario == Scenario::Gauges;
+        let known = &self.sources.acknowledged;
+        let from = if newest { known.len().saturating_sub(NEWEST) } else { 0 };
+        let record = self.chance.pick(&known[from..]).clone();
         let id = record.id.as_str().to_owned();
         let believed = self.sources.believed.get(&id).cloned();
         let counts = believed.unwrap_or(Standing::Counts(record.quantity));

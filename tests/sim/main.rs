@@ -62,12 +62,14 @@ const GATE_SITES_STEPS: u64 = 12;
 const GATE_LEVELS: u64 = 20;
 /// Seeds of the gate at one of most of whose meters the total that came last counts.
 const GATE_TOTALS: u64 = 16;
+/// Seeds of the gate at one most of whose meters bill the newest reading of a period.
+const GATE_GAUGES: u64 = 16;
 /// Seeds of the gate in which the program takes over from another.
 const GATE_CUTOVERS: u64 = 24;
 /// Seeds of the gate whose provider is told by its stream.
 const GATE_STREAMS: u64 = 12;
 /// Seeds of the gate that are run twice, to see whether they do the same.
-const GATE_TWICE: u64 = 6;
+const GATE_TWICE: u64 = 7;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -174,6 +176,7 @@ fn gate() -> ExitCode {
     for (scenario, seeds) in [
         (Scenario::Months, GATE_MONTHS),
         (Scenario::Totals, GATE_TOTALS),
+        (Scenario::Gauges, GATE_GAUGES),
         (Scenario::Stream, GATE_STREAMS),
     ] {
         let steps = GATE_MONTHS_STEPS;
@@ -208,12 +211,13 @@ fn caught() -> ExitCode {
 /// Seeds that do not do the same when they are run again.
 fn differing() -> Vec<String> {
     let bench = Bench::new();
-    let scenario = |seed: u64| match seed % 6 {
+    let scenario = |seed: u64| match seed % 7 {
         0 => Scenario::Swarm,
         1 => Scenario::Months,
         2 => Scenario::Site,
         3 => Scenario::Levels,
         4 => Scenario::Totals,
+        5 => Scenario::Gauges,
         _ => Scenario::Cutover,
     };
     let setups = (0..GATE_TWICE).map(|seed| Setup::of(1_000 + seed, scenario(seed)));

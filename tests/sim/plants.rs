@@ -23,6 +23,7 @@ use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger as _, IntakeLedger as _, Rejected,
 };
 use tallyd::ledger::posting::{DueBalance, Spanning};
+use tallyd::ledger::reconcile::LaneEvent;
 use tallyd::provider::{Encoded, Request};
 use tallyd::store::sqlite::SqliteLedger;
 
@@ -53,6 +54,7 @@ macro_rules! plants {
                     Self::WindowsUncut => Some(Scenario::Months),
                     Self::SecondsForgotten | Self::EntriesForgotten => Some(Scenario::Site),
                     Self::TotalSaysChange => Some(Scenario::Totals),
+                    Self::RestoredAtOwnTime | Self::GaugeJudgedAsSum => Some(Scenario::Gauges),
                     Self::ToldBeforeForgotten
                     | Self::ShadowLeaks
                     | Self::UncutAtBillFrom
@@ -129,6 +131,10 @@ plants! {
     RefusalOfMany = "refusal-of-many-believed",
     /// A total says the change that it makes.
     TotalSaysChange = "total-says-change",
+    /// A reading that is restored is told for its own time, before the one that it replaces.
+    RestoredAtOwnTime = "restored-at-its-own-time",
+    /// What a gauge was told is compared as a sum of changes.
+    GaugeJudgedAsSum = "gauge-judged-as-sum",
     /// After a restart, what another program told before is told.
     ToldBeforeForgotten = "told-before-forgotten",
     /// In shadow everything is told.
@@ -243,6 +249,14 @@ impl Planted {
         if self.is(Plant::WindowsUncut) { BTreeMap::new() } else { bounds }
     }
 
+    /// What a lane was told, as the bug has it.
+    pub(crate) fn lane_events(&self, mut events: Vec<LaneEvent>) -> Vec<LaneEvent> {
+        for event in events.iter_mut().filter(|_| self.is(Plant::GaugeJudgedAsSum)) {
+            event.level = None;
+        }
+        events
+    }
+
     /// What is due, as the bug has it.
     pub(crate) fn due(&self, mut due: Vec<DueBalance>) -> Vec<DueBalance> {
         if self.is(Plant::WindowsUncut) {
@@ -253,6 +267,12 @@ impl Planted {
         for balance in &mut due {
             if self.is(Plant::SecondsForgotten) {
                 balance.seconds_taken.clear();
+            }
+            if self.is(Plant::RestoredAtOwnTime) {
+                balance.told_at = None;
+                for event in &mut balance.events {
+                    event.occurred_at = Timestamp::from_micros(0);
+                }
             }
         }
         due

@@ -169,7 +169,8 @@ impl ReconcileLedger for Ports {
         span: Window,
         limit: u32,
     ) -> Result<Vec<LaneEvent>, LedgerError> {
-        self.reading("lane_events", self.inner.lane_events(lane, span, limit)).await
+        let call = self.inner.lane_events(lane, span, limit);
+        Ok(self.planted.lane_events(self.reading("lane_events", call).await?))
     }
 
     async fn untold(&self, lane: LaneId, span: Window) -> Result<Vec<Untold>, LedgerError> {

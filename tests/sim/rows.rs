@@ -74,6 +74,8 @@ pub(crate) struct Balance {
     /// Whether posting will look at it.
     pub(crate) due: bool,
     pub(crate) hold: Option<String>,
+    /// The event of another gauge that says what this one is told.
+    pub(crate) said_by: Option<i64>,
 }
 
 /// A meter event.
@@ -296,7 +298,7 @@ async fn lines(ledger: &mut SqliteConnection, after: i64) -> Result<Vec<Line>, s
 }
 
 async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::Error> {
-    let query = "SELECT b.id, b.accrued, b.told, b.newest_at, b.window_start, b.window_end, b.due_at, h.reason \
+    let query = "SELECT b.id, b.accrued, b.told, b.newest_at, b.window_start, b.window_end, b.due_at, b.said_by, h.reason \
         FROM balance AS b LEFT JOIN balance_hold AS h ON h.balance_id = b.id ORDER BY b.id";
     let found = sqlx::query(query).fetch_all(ledger).await?;
     let balance = |row: &SqliteRow| Balance {
@@ -308,6 +310,7 @@ async fn balances(ledger: &mut SqliteConnection) -> Result<Vec<Balance>, sqlx::E
         end: row.get("window_end"),
         due: row.get::<Option<i64>, _>("due_at").is_some(),
         hold: row.get("reason"),
+        said_by: row.get("said_by"),
     };
     Ok(found.iter().map(balance).collect())
 }

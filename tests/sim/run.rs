@@ -25,7 +25,9 @@ use crate::scenario::{Scenario, play};
 use crate::server::{Adds, DECIMALS};
 use crate::wire::Room;
 use crate::wire::declared;
-use crate::workload::{ITEM_PRICES, LEVEL_PRICES, Meters, TOTAL_METERS, provider_name};
+use crate::workload::{
+    GAUGE_METERS, ITEM_PRICES, LEVEL_PRICES, Meters, TOTAL_METERS, provider_name,
+};
 use crate::world::World;
 
 /// Steps of a run, unless it is told otherwise.
@@ -116,6 +118,8 @@ pub(crate) struct Rooms {
     stripe: Arc<dyn Room>,
     /// One most of whose meters keep totals.
     totals: Arc<dyn Room>,
+    /// One most of whose meters bill the last value.
+    gauges: Arc<dyn Room>,
     /// One that is told by its stream.
     stream: Arc<dyn Room>,
     site: Arc<dyn Room>,
@@ -149,6 +153,7 @@ impl Rooms {
                     Adds::Values | Adds::Events | Adds::Totals(_) => Fold::Sum,
                     Adds::Newest => Fold::Last,
                     Adds::Largest => Fold::Max,
+                    Adds::Gauge => Fold::Gauge,
                 },
             };
             let site = Chargebee::new(chargebee::settings::Settings {
@@ -169,6 +174,7 @@ impl Rooms {
         Self {
             stripe: stripe(Vec::new(), Channel::V1),
             totals: stripe(declared(&TOTAL_METERS), Channel::V1),
+            gauges: stripe(declared(&GAUGE_METERS), Channel::V1),
             stream: stripe(Vec::new(), Channel::Stream),
             site: site(&ITEM_PRICES, usize::MAX),
             scarce_site: site(&ITEM_PRICES, SCARCE),
@@ -184,6 +190,7 @@ impl Rooms {
                 &self.stripe
             }
             (Scenario::Totals, _) => &self.totals,
+            (Scenario::Gauges, _) => &self.gauges,
             (Scenario::Stream, _) => &self.stream,
             (Scenario::Site, false) => &self.site,
             (Scenario::Site, true) => &self.scarce_site,

@@ -24,6 +24,8 @@ pub(crate) enum Scenario {
     Levels,
     /// As [`Self::Months`], where most meters keep of each hour the total that they received last.
     Totals,
+    /// As [`Self::Months`], where most meters bill the newest reading of a period.
+    Gauges,
     /// Chance alone, while another program told the provider before, and this one takes over.
     Cutover,
     /// As [`Self::Months`], where what the stream takes goes by it, many events a request.
@@ -40,6 +42,7 @@ impl Scenario {
             Self::Site => "site",
             Self::Levels => "levels",
             Self::Totals => "totals",
+            Self::Gauges => "gauges",
             Self::Cutover => "cutover",
             Self::Stream => "stream",
         }
@@ -47,7 +50,8 @@ impl Scenario {
 
     /// The scenario of this name.
     pub(crate) fn named(name: &str) -> Self {
-        let billed = [Self::Months, Self::Site, Self::Levels, Self::Totals, Self::Stream];
+        let billed =
+            [Self::Months, Self::Site, Self::Levels, Self::Totals, Self::Gauges, Self::Stream];
         let all = [Self::Swarm, Self::Directed, Self::Cutover].into_iter().chain(billed);
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
@@ -56,7 +60,12 @@ impl Scenario {
     pub(crate) const fn bills(self) -> bool {
         match self {
             Self::Swarm | Self::Directed | Self::Cutover => false,
-            Self::Months | Self::Site | Self::Levels | Self::Totals | Self::Stream => true,
+            Self::Months
+            | Self::Site
+            | Self::Levels
+            | Self::Totals
+            | Self::Gauges
+            | Self::Stream => true,
         }
     }
 
@@ -67,6 +76,7 @@ impl Scenario {
             | Self::Directed
             | Self::Months
             | Self::Totals
+            | Self::Gauges
             | Self::Cutover
             | Self::Stream => Keeps::Events,
             Self::Site | Self::Levels => Keeps::Entries,
@@ -82,6 +92,7 @@ impl Scenario {
             Self::Site => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,
+            Self::Gauges => &workload::GAUGE_METERS,
         }
     }
 }

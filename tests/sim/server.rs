@@ -86,6 +86,8 @@ pub(crate) enum Adds {
     Newest,
     /// Nothing: the largest of a period's is what it bills.
     Largest,
+    /// Nothing: of a period's events the newest by its time is what it bills.
+    Gauge,
     /// Of each span of so many microseconds, as UTC has them, the value that it received last.
     Totals(i64),
 }

@@ -282,15 +282,15 @@ fn span(adds: Adds) -> Option<Span> {
     match adds {
         Adds::Totals(DAY) => Some(Span::Day),
         Adds::Totals(_) => Some(Span::Hour),
-        Adds::Values | Adds::Events | Adds::Newest | Adds::Largest => None,
+        Adds::Values | Adds::Events | Adds::Newest | Adds::Largest | Adds::Gauge => None,
     }
 }
 
-/// Those meters that keep totals, as an operator declares them.
+/// Those meters that keep totals or bill the last value, as an operator declares them.
 pub(crate) fn declared(meters: Meters) -> Vec<MeterPin> {
     let pins = meters.iter().map(|(meter, adds)| pin(meter, *adds));
-    let totals = pins.filter(|pin| pin.span.is_some());
-    totals.map(|pin| MeterPin { id: None, learned: false, ..pin }).collect()
+    let told_so = pins.filter(|pin| pin.span.is_some() || pin.formula == Formula::Last);
+    told_so.map(|pin| MeterPin { id: None, learned: false, ..pin }).collect()
 }
 
 /// A meter as the provider lists it.
@@ -302,6 +302,7 @@ pub(crate) fn pin(meter: &str, adds: Adds) -> MeterPin {
             // How a site comes to its bills is not its meters' to say.
             Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_) => Formula::Sum,
             Adds::Events => Formula::Count,
+            Adds::Gauge => Formula::Last,
         },
         customer_key: "stripe_customer_id".to_owned(),
         value_key: "value".to_owned(),

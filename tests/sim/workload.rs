@@ -46,6 +46,13 @@ pub(crate) const TOTAL_METERS: [(&str, Adds); 4] = [
     ("bytes", Adds::Totals(HOUR)),
     ("counted", Adds::Events),
 ];
+/// Meters that bill the newest reading of a period, and one that counts.
+pub(crate) const GAUGE_METERS: [(&str, Adds); 4] = [
+    ("calls", Adds::Gauge),
+    ("calls_b", Adds::Gauge),
+    ("bytes", Adds::Gauge),
+    ("counted", Adds::Events),
+];
 /// How many customers there are.
 pub(crate) const CUSTOMERS: u64 = 3;
 
@@ -82,7 +89,7 @@ pub(crate) type Meters = &'static [(&'static str, Adds)];
 fn aggregate(meters: Meters, meter: &str) -> Aggregate {
     let known = meters.iter().find(|(name, _)| *name == meter);
     match known.map(|(_, adds)| adds) {
-        Some(Adds::Newest) => Aggregate::Last,
+        Some(Adds::Newest | Adds::Gauge) => Aggregate::Last,
         Some(Adds::Largest) => Aggregate::Max,
         Some(Adds::Values | Adds::Events | Adds::Totals(_)) | None => Aggregate::Sum,
     }
@@ -93,9 +100,16 @@ pub(crate) fn is_level(route: &Route) -> bool {
     matches!(route.aggregate, Aggregate::Last | Aggregate::Max)
 }
 
-/// Whether a meter keeps one total of each of its windows, which no route may make another.
+/// Whether a meter keeps one total of each of its windows, or of each period, which no route may
+/// make another.
 fn keeps_totals(meters: Meters, meter: &str) -> bool {
-    meters.iter().any(|(name, adds)| *name == meter && matches!(adds, Adds::Totals(_)))
+    let keeps = |adds: &Adds| matches!(adds, Adds::Totals(_) | Adds::Gauge);
+    meters.iter().any(|(name, adds)| *name == meter && keeps(adds))
+}
+
+/// Whether a meter bills the newest reading of a period.
+fn is_gauge(meters: Meters, meter: &str) -> bool {
+    meters.iter().any(|(name, adds)| *name == meter && *adds == Adds::Gauge)
 }
 
 /// All usage, by the plainest routes.
@@ -112,6 +126,7 @@ pub(crate) fn all_routes(keeps: Keeps, meters: Meters) -> Vec<Route> {
     };
     let quantities = |meter: &str, account| Route {
         aggregate: aggregate(meters, meter),
+        window: if is_gauge(meters, meter) { WindowRule::Period } else { WindowRule::Hour },
         ..route(meter, meter, meter, account)
     };
     vec![quantities("calls", template), quantities("bytes", AccountRule::Imported), counted]

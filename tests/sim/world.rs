@@ -276,7 +276,8 @@ impl World {
         }
         self.note("started".to_owned());
         self.stage.scene().reach("process started");
-        let whole = declared(meters).into_iter().map(|pin| (provider_name(), pin.meter)).collect();
+        let totals = declared(meters).into_iter().filter(|pin| pin.span.is_some());
+        let whole = totals.map(|pin| (provider_name(), pin.meter)).collect();
         let accruer = accruer.widening(self.widening.clone()).keeping_whole(whole);
         let process = Process::new(ports, wire, accruer, &self.routes, &self.stage);
         let process = process.flushing(self.flush.clone());

@@ -45,7 +45,7 @@ const MOVES: [(&str, &str); 31] = [
 ];
 
 /// Whether what an event in this state says counts as told.
-fn is_told(state: &str) -> bool {
+pub(super) fn is_told(state: &str) -> bool {
     !matches!(state, "void" | "superseded" | "dead")
 }
 
@@ -116,7 +116,7 @@ impl Auditor {
                 let what = format!("balance {id} accrued {} of {lines}", balance.accrued);
                 return violated("conservation", what);
             }
-            let events = told.get(&id).copied().unwrap_or_default();
+            let events = told.get(&id).copied().unwrap_or_default() + self.said(balance, read)?;
             if balance.told != events {
                 let what = format!("balance {id} told {} of {events}", balance.told);
                 return violated("conservation", what);
@@ -181,6 +181,9 @@ impl Auditor {
         let scene = self.stage.scene();
         let mut places: BTreeMap<(String, String), (Amount, Amount)> = BTreeMap::new();
         for (balance, unit) in units(&read.events) {
+            if self.gauge(balance).is_some() {
+                continue;
+            }
             let window = self.window_of_totals(balance, read);
             let (mut low, mut high) = (Amount::ZERO, Amount::ZERO);
             let mut holds = Amount::ZERO;
@@ -211,6 +214,9 @@ impl Auditor {
             }
         }
         for (place, holds) in scene.server.truth() {
+            if self.is_gauge(&place.0) {
+                continue;
+            }
             let (low, high) = places.get(&place).copied().unwrap_or_default();
             if scene.rolled_back {
                 // While its sources have not sent everything again, and it was not booked, the
@@ -281,13 +287,21 @@ impl Auditor {
             let Some((meter, account, accrued)) = self.balances.get(&balance.id) else { continue };
             let place = (meter.clone(), account.clone());
             let rest = *accrued - balance.told;
-            if balance.hold.is_some() {
+            // The next total waits for what becomes of one that may be there.
+            let waits = |event: &Event| {
+                let may_exist = event.state == "held" && event.ambiguous;
+                event.balance == balance.id && event.total.is_some() && may_exist
+            };
+            if balance.hold.is_some() || read.events.iter().any(waits) {
                 held.insert(place.clone(), balance.id);
             } else if rest != rest.finer_than(decimals) {
                 let what = format!("balance {}: {rest} is untold, and not held", balance.id);
                 return violated("liveness", what);
             }
-            add(&mut due, place, *accrued - rest.finer_than(decimals));
+            // Of a gauge's periods one is not added to another.
+            if !self.is_gauge(&place.0) {
+                add(&mut due, place, *accrued - rest.finer_than(decimals));
+            }
         }
         for event in &read.events {
             scene.reach(format!("end {}", event.state));

@@ -107,7 +107,7 @@ impl Auditor {
             "entries_used_up" => return Ok(()),
             "bill_from" if !scene.server.foreign.came_late => "it was known from the start",
             "bill_from" => return Ok(()),
-            "deadline_passed" if scene.server.now < balance.newest_at + 34 * DAY => {
+            "deadline_passed" if scene.server.now < self.told_for(balance, read) + 34 * DAY => {
                 "it is not too old"
             }
             "deadline_passed" => return Ok(()),

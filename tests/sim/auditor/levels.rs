@@ -10,7 +10,7 @@ use crate::server::Adds;
 /// What a record stands for in a balance: with what was written off, and without.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Share {
-    at: i64,
+    pub(super) at: i64,
     amount: Amount,
     used: Amount,
     /// Whether it says something though that be nothing.
@@ -18,11 +18,18 @@ pub(super) struct Share {
     was_used: bool,
 }
 
+impl Share {
+    /// Whether it says something by now.
+    pub(super) fn counts(&self) -> bool {
+        self.reads || self.amount != Amount::ZERO
+    }
+}
+
 impl Auditor {
     /// Whether one record of a meter's windows counts, and which.
     fn level(&self, meter: &str) -> Option<Adds> {
         match self.meters.get(meter) {
-            Some(adds @ (Adds::Newest | Adds::Largest)) => Some(*adds),
+            Some(adds @ (Adds::Newest | Adds::Largest | Adds::Gauge)) => Some(*adds),
             Some(Adds::Values | Adds::Events | Adds::Totals(_)) | None => None,
         }
     }
@@ -97,7 +104,7 @@ impl Auditor {
                 let most = says.map(|(_, (amount, _))| amount).max();
                 most.filter(|most| *most != Amount::ZERO)
             }
-            Adds::Newest => {
+            Adds::Newest | Adds::Gauge => {
                 let first = says.next()?;
                 let newest =
                     says.fold(first, |one, other| if other.0 > one.0 { other } else { one });
@@ -118,7 +125,9 @@ impl Auditor {
             let of = || read.events.iter().filter(|event| event.balance == balance.id);
             let held = balance.hold.is_some()
                 || of().any(|event| event.state == "held" || event.ambiguous);
-            if held || !self.shares.contains_key(&balance.id) {
+            // What is told of a gauge stays told: only the newest of it counts.
+            let is_gauge = self.gauge(balance.id).is_some();
+            if held || is_gauge || !self.shares.contains_key(&balance.id) {
                 continue;
             }
             let entries = of().filter(|event| event.target.is_none());

@@ -33,6 +33,9 @@ impl Auditor {
         if let Some(span) = self.span_of_totals(&line.meter) {
             return self.is_whole_window(line, said, span);
         }
+        if self.is_gauge(&line.meter) {
+            return self.is_of_periods(line);
+        }
         let whole = said.at - said.at.rem_euclid(span);
         if self.lies_within(line, said, (whole, whole + span)) {
             return true;
@@ -47,8 +50,19 @@ impl Auditor {
         widened
     }
 
+    /// Whether a line's window is that of a gauge: all time, cut where periods end. One that was
+    /// narrowed since gave away what is beside its window.
+    fn is_of_periods(&self, line: &Line) -> bool {
+        self.is_cut_from(line, (Window::ALWAYS.start.micros(), Window::ALWAYS.end.micros()))
+    }
+
     /// Whether a line's window holds its record, and is this one, cut where periods end.
-    fn lies_within(&self, line: &Line, said: &Said, (start, end): (i64, i64)) -> bool {
+    fn lies_within(&self, line: &Line, said: &Said, window: (i64, i64)) -> bool {
+        self.is_cut_from(line, window) && line.start <= said.at && said.at < line.end
+    }
+
+    /// Whether a line's window is this one, cut where periods end.
+    fn is_cut_from(&self, line: &Line, (start, end): (i64, i64)) -> bool {
         let scene = self.stage.scene();
         let bounds = scene.server.billing.bounds.get(&line.account);
         let takeover = scene.server.foreign.takeover.as_ref();
@@ -57,8 +71,6 @@ impl Auditor {
             |at: i64| bounds.is_some_and(|bounds| bounds.contains(&at)) || from == Some(at);
         (line.start == start || (line.start > start && is_bound(line.start)))
             && (line.end == end || (line.end < end && is_bound(line.end)))
-            && line.start <= said.at
-            && said.at < line.end
     }
 
     /// Usage goes to another balance whole: to its own period, or into one that was open.
@@ -150,9 +162,11 @@ impl Auditor {
             let Some(balance) = read.balances.iter().find(|each| each.id == event.balance) else {
                 continue;
             };
-            let within = (Bound::Excluded(balance.start), Bound::Excluded(balance.end));
-            let crossed = balance.end > balance.start + 1
-                && before.range(within).any(|bound| now.contains(bound));
+            // What was carried is told for the begin of its window, and nothing of it is later.
+            let last = balance.newest_at.min(balance.end - 1);
+            let within = (Bound::Excluded(balance.start), Bound::Included(last));
+            let crossed =
+                balance.start < last && before.range(within).any(|bound| now.contains(bound));
             if crossed {
                 let what = format!("{} is told across a bound: {balance:?}", event.identifier);
                 return violated("one-period", what);

@@ -10,14 +10,14 @@ use crate::rows::{Balance, Event, Line, Rows};
 use crate::server::{Adds, Invoice, Keeps, Server};
 
 /// Most digits of a total: what has more cannot be told in parts.
-const DIGITS: usize = 15;
+pub(super) const DIGITS: usize = 15;
 
 impl Auditor {
     /// The span of which a meter keeps one total.
     pub(super) fn span_of_totals(&self, meter: &str) -> Option<i64> {
         match self.meters.get(meter)? {
             Adds::Totals(span) => Some(*span),
-            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest => None,
+            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest | Adds::Gauge => None,
         }
     }
 
@@ -61,7 +61,7 @@ impl Auditor {
     }
 
     /// Whether the ledger knows of a bound within a window.
-    fn is_shared(&self, balance: &Balance, read: &Rows) -> bool {
+    pub(super) fn is_shared(&self, balance: &Balance, read: &Rows) -> bool {
         let (meter, account, _) = &self.balances[&balance.id];
         let within = |at: i64| balance.start < at && at < balance.end;
         let mut periods = read.periods.iter();
@@ -89,8 +89,11 @@ impl Auditor {
     /// Why a window that is held as its meter cannot be told it could be told all the same.
     pub(super) fn why_tellable(&self, balance: &Balance, read: &Rows) -> Option<&'static str> {
         let (meter, _, accrued) = &self.balances[&balance.id];
-        let Some(span) = self.span_of_totals(meter) else { return Some("it is told changes") };
         let told = *accrued - accrued.finer_than(Keeps::Events.decimals());
+        if self.gauge(balance.id).is_some() {
+            return (told.digits() <= DIGITS).then_some("one event tells it");
+        }
+        let Some(span) = self.span_of_totals(meter) else { return Some("it is told changes") };
         // What left for another window, and was written off here all the same, is of none.
         if told.digits() > DIGITS || told < Amount::ZERO {
             return None;

@@ -40,13 +40,13 @@ impl Server {
         }
         let value = match self.meters.get(&asked.meter) {
             Some(Adds::Events) => Amount::of(1, 0),
-            Some(Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_)) | None => {
-                asked.value
-            }
+            Some(Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_) | Adds::Gauge)
+            | None => asked.value,
         };
         if newest.is_some_and(|newest| newest.counts(self.now))
             // The same total once more is the same total.
             && self.span(&asked.meter).is_none()
+            && !self.is_gauge(&asked.meter)
             && !self.stands_for_another(&asked.meter, &asked.account, value)
         {
             let what = format!("{} is counted a second time", asked.identifier);
@@ -102,7 +102,9 @@ impl Server {
         let now = self.now;
         let refuse = |message: &str| Reply::error(400, "invalid_request_error", message);
         let meter = self.taken.get(target).and_then(|taken| taken.last());
-        if meter.is_some_and(|taken| self.span(&taken.meter).is_some()) {
+        let overwrites =
+            |taken: &Taken| self.span(&taken.meter).is_some() || self.is_gauge(&taken.meter);
+        if meter.is_some_and(overwrites) {
             let what = format!("{target} is cancelled, and its meter keeps totals");
             self.wrongs.push(("totals-stay", what));
         }

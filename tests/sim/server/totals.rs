@@ -65,23 +65,35 @@ impl Server {
     pub(crate) fn span(&self, meter: &str) -> Option<i64> {
         match self.meters.get(meter)? {
             Adds::Totals(span) => Some(*span),
-            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest => None,
+            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest | Adds::Gauge => None,
         }
     }
 
+    /// Whether a meter bills the newest of a period by its time.
+    pub(crate) fn is_gauge(&self, meter: &str) -> bool {
+        self.meters.get(meter) == Some(&Adds::Gauge)
+    }
+
     /// Those of `taken` that stand where each total overwrites the one before of its window. Which
-    /// of a window's is billed, and where, is decided by the one that came last.
+    /// of a window's is billed, and where, is decided by the one that came last. Of a gauge the
+    /// newest of them all stands; of one time, the one that came last.
     fn not_overwritten<'t>(&self, taken: impl Iterator<Item = &'t Taken>) -> Vec<&'t Taken> {
         let mut standing = Vec::new();
         let mut last: BTreeMap<(&str, &str, i64), &Taken> = BTreeMap::new();
         for each in taken {
-            let Some(span) = self.span(&each.meter) else {
-                standing.push(each);
-                continue;
+            let is_gauge = self.is_gauge(&each.meter);
+            let window = match self.span(&each.meter) {
+                Some(span) => each.at.div_euclid(span),
+                None if is_gauge => 0,
+                None => {
+                    standing.push(each);
+                    continue;
+                }
             };
-            let window = (each.meter.as_str(), each.account.as_str(), each.at.div_euclid(span));
-            let newest = last.entry(window).or_insert(each);
-            if newest.order < each.order {
+            let rank = |taken: &Taken| (if is_gauge { taken.at } else { 0 }, taken.order);
+            let place = (each.meter.as_str(), each.account.as_str(), window);
+            let newest = last.entry(place).or_insert(each);
+            if rank(newest) < rank(each) {
                 *newest = each;
             }
         }
@@ -98,6 +110,9 @@ impl Server {
     ) -> impl Iterator<Item = &Taken> {
         let of = self.taken.values().flatten();
         let of = of.filter(|each| each.meter == meter && each.account == account && shows(each));
+        // Of a gauge what is beside the span does not stand in the way.
+        let is_gauge = self.is_gauge(meter);
+        let of = of.filter(|each| !is_gauge || (from..until).contains(&each.at));
         let standing = self.not_overwritten(of).into_iter();
         standing.filter(move |each| (from..until).contains(&each.at))
     }
@@ -144,7 +159,7 @@ impl Server {
         let counts = counts.filter(|each| !self.billing.is_idle(account, each.at));
         match self.meters[meter] {
             Adds::Values | Adds::Events | Adds::Totals(_) => counts.map(|each| each.value).sum(),
-            Adds::Newest => {
+            Adds::Newest | Adds::Gauge => {
                 counts.max_by_key(|each| each.at).map(|each| each.value).unwrap_or_default()
             }
             Adds::Largest => counts.map(|each| each.value).max().unwrap_or_default(),
