@@ -17,7 +17,7 @@ use crate::clock::SystemClock;
 use crate::daemon::shutdown::Signals;
 use crate::sandbox::faults::{FaultKind, Faults};
 use crate::sandbox::stripe::{Formula, Limits, NewMeter, Settings, TimeWindow};
-use crate::sandbox::{self, Sandbox, chargebee};
+use crate::sandbox::{self, Sandbox};
 
 pub(super) fn run(arguments: args::Sandbox) -> anyhow::Result<Exit> {
     let settings = settings(&arguments)?;
@@ -25,8 +25,10 @@ pub(super) fn run(arguments: args::Sandbox) -> anyhow::Result<Exit> {
         let signals = Signals::take().context("cannot take over the signals")?;
         let sandbox = Sandbox::bind(settings, Arc::new(SystemClock)).await?;
         let (stripe, chargebee) = (sandbox.stripe_url(), sandbox.chargebee_url());
+        let cryptolens = sandbox.cryptolens_url();
         // In one piece: whoever wants the first line alone may close the pipe after it.
-        let addresses = format!("stripe {stripe}\nchargebee {chargebee}\n");
+        let addresses =
+            format!("stripe {stripe}\nchargebee {chargebee}\ncryptolens {cryptolens}\n");
         io::stdout().write_all(addresses.as_bytes())?;
         let (stop, now) = (CancellationToken::new(), CancellationToken::new());
         let stopped = stop.clone();
@@ -55,8 +57,14 @@ fn settings(arguments: &args::Sandbox) -> anyhow::Result<sandbox::Settings> {
     };
     let listen = arguments.listen;
     let listen_chargebee = arguments.listen_chargebee.unwrap_or_else(|| beside(listen));
-    let chargebee = chargebee::Settings::default();
-    Ok(sandbox::Settings { listen, listen_chargebee, stripe, chargebee })
+    let listen_cryptolens = arguments.listen_cryptolens.unwrap_or_else(|| beside(listen_chargebee));
+    Ok(sandbox::Settings {
+        listen,
+        listen_chargebee,
+        listen_cryptolens,
+        stripe,
+        ..sandbox::Settings::default()
+    })
 }
 
 /// The next port of the same address; any, if any would do for that one, or there is none.

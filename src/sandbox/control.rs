@@ -1,6 +1,7 @@
 //! The control over HTTP, for harnesses that run the real binary. Here: `/_sandbox/…` and its JSON.
 //! Never here: a rule of a provider. Read next: [`crate::sandbox::stripe`], and for what is under
-//! `/_sandbox/chargebee/` [`crate::sandbox::chargebee::control`].
+//! `/_sandbox/chargebee/` [`crate::sandbox::chargebee::control`], under `/_sandbox/cryptolens/`
+//! [`crate::sandbox::cryptolens::control`].
 //!
 //! | request | body | answer |
 //! |---|---|---|
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::chargebee;
+use super::cryptolens;
 use super::faults::Faults;
 use super::handle::{SandboxHandle, Shared};
 use super::stripe::{Customers, Limits, NewMeter, WebhookSettings};
@@ -96,16 +98,20 @@ enum KnownCustomers {
 pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
     let handle = SandboxHandle::new(Arc::clone(shared));
     let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
+    let (query, body) = (request.query.as_str(), &request.body);
     let of_chargebee = name.strip_prefix("chargebee/");
-    let answered = match (&request.method, of_chargebee) {
-        (&Method::GET, None) => read(&handle, name, &request.query),
-        (&Method::GET, Some(name)) => {
-            chargebee::control::read(&handle.chargebee(), name, &request.query)
+    let of_cryptolens = name.strip_prefix("cryptolens/");
+    let answered = match (&request.method, of_chargebee, of_cryptolens) {
+        (&Method::GET, Some(name), _) => chargebee::control::read(&handle.chargebee(), name, query),
+        (&Method::GET, None, Some(name)) => cryptolens::control::read(&handle.cryptolens(), name),
+        (&Method::GET, None, None) => read(&handle, name, query),
+        (&Method::POST, Some(name), _) => {
+            chargebee::control::change(&handle.chargebee(), name, body)
         }
-        (&Method::POST, None) => change(&handle, name, &request.body),
-        (&Method::POST, Some(name)) => {
-            chargebee::control::change(&handle.chargebee(), name, &request.body)
+        (&Method::POST, None, Some(name)) => {
+            cryptolens::control::change(&handle.cryptolens(), name, body)
         }
+        (&Method::POST, None, None) => change(&handle, name, body),
         _ => Err(refusal(405, "the control knows GET and POST")),
     };
     answered.unwrap_or_else(|refusal| refusal)

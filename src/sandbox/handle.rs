@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::chargebee::{Chargebee, ChargebeeHandle};
 use super::clock::{ShiftedClock, micros_of};
+use super::cryptolens::{Cryptolens, CryptolensHandle};
 use super::faults::Faults;
 use super::server::{self, Door, Job};
 use super::statistics::Statistics;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) clock: ShiftedClock,
     stripe: Mutex<Stripe>,
     chargebee: Mutex<Chargebee>,
+    cryptolens: Mutex<Cryptolens>,
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) hold: watch::Sender<bool>,
     pub(super) in_flight: watch::Sender<usize>,
@@ -43,8 +45,9 @@ impl Shared {
         let now = clock.now();
         let stripe = Mutex::new(Stripe::new(settings.stripe, now)?);
         let chargebee = Mutex::new(Chargebee::new(settings.chargebee, now)?);
+        let cryptolens = Mutex::new(Cryptolens::new(settings.cryptolens)?);
         let (hold, in_flight) = (watch::Sender::new(false), watch::Sender::new(0));
-        Ok(Self { clock, stripe, chargebee, jobs, hold, in_flight })
+        Ok(Self { clock, stripe, chargebee, cryptolens, jobs, hold, in_flight })
     }
 
     /// The rules and books of the stand-in. One lock for all: a request holds it for microseconds
@@ -57,6 +60,11 @@ impl Shared {
     /// The same of the stand-in for Chargebee, behind a lock of its own.
     pub(super) fn chargebee(&self) -> MutexGuard<'_, Chargebee> {
         self.chargebee.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same of the stand-in for Cryptolens.
+    pub(super) fn cryptolens(&self) -> MutexGuard<'_, Cryptolens> {
+        self.cryptolens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,10 +102,17 @@ impl SandboxHandle {
         Self(shared)
     }
 
-    /// The stand-in for Chargebee. All else here is Stripe's, but for the clock and held answers.
+    /// The stand-in for Chargebee. All else here is Stripe's, but for the clock, held answers and
+    /// [`Self::cryptolens`].
     #[must_use]
     pub fn chargebee(&self) -> ChargebeeHandle {
         ChargebeeHandle::new(Arc::clone(&self.0))
+    }
+
+    /// The stand-in for Cryptolens.
+    #[must_use]
+    pub fn cryptolens(&self) -> CryptolensHandle {
+        CryptolensHandle::new(Arc::clone(&self.0))
     }
 
     /// What a request to Stripe comes to, without a connection: status and body, or nothing where

@@ -1,11 +1,12 @@
 //! Stand-in providers. Here: a server that speaks the providers' wire protocols and holds their
 //! rules, so that tallyd can be tried and tested without keys. Never here: code shared with
 //! `provider`; this is an independent reading of the same rules. Read next: [`stripe`],
-//! [`chargebee`].
+//! [`chargebee`], [`cryptolens`].
 //!
 //! ```text
 //!   a client ──HTTP──► server ─┬─► stripe (the rules, one lock) ──► books
-//!                              └─► chargebee (likewise) ──────────► books
+//!                              ├─► chargebee (likewise) ──────────► books
+//!                              └─► cryptolens (likewise) ─────────► books
 //!   a harness ─HTTP──► control ─┐      ▲
 //!   a test ────────────────────►┴ SandboxHandle
 //! ```
@@ -15,6 +16,7 @@
 //! is the control and carries no authentication, so bind the sandbox to loopback.
 
 pub mod chargebee;
+pub mod cryptolens;
 pub mod faults;
 pub mod statistics;
 pub mod stripe;
@@ -54,10 +56,15 @@ pub struct Settings {
     /// Where the stand-in for Chargebee listens; [`Sandbox::chargebee_url`] says where that is.
     /// Default: `127.0.0.1:0`.
     pub listen_chargebee: SocketAddr,
+    /// Where the stand-in for Cryptolens listens; [`Sandbox::cryptolens_url`] says where that is.
+    /// Default: `127.0.0.1:0`.
+    pub listen_cryptolens: SocketAddr,
     /// The stand-in for Stripe.
     pub stripe: stripe::Settings,
     /// The stand-in for Chargebee.
     pub chargebee: chargebee::Settings,
+    /// The stand-in for Cryptolens.
+    pub cryptolens: cryptolens::Settings,
 }
 
 impl Default for Settings {
@@ -66,8 +73,10 @@ impl Default for Settings {
         Self {
             listen,
             listen_chargebee: listen,
+            listen_cryptolens: listen,
             stripe: stripe::Settings::default(),
             chargebee: chargebee::Settings::default(),
+            cryptolens: cryptolens::Settings::default(),
         }
     }
 }
@@ -119,6 +128,7 @@ pub struct Sandbox {
     listeners: Listeners,
     address: SocketAddr,
     chargebee_address: SocketAddr,
+    cryptolens_address: SocketAddr,
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
 }
@@ -131,13 +141,15 @@ impl Sandbox {
     pub async fn bind(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (jobs_in, jobs) = mpsc::channel(server::LATE_ANSWERS_MAX);
         let (listen, listen_chargebee) = (settings.listen, settings.listen_chargebee);
+        let listen_cryptolens = settings.listen_cryptolens;
         let shared = Arc::new(Shared::new(settings, clock, jobs_in)?);
         let (stripe, address) = bound(listen).await?;
         let (chargebee, chargebee_address) = bound(listen_chargebee).await?;
+        let (cryptolens, cryptolens_address) = bound(listen_cryptolens).await?;
         // Its answers name the address that its files lie at.
         shared.chargebee().set_address(format!("http://{chargebee_address}"));
-        let listeners = Listeners { stripe, chargebee };
-        Ok(Self { listeners, address, chargebee_address, shared, jobs })
+        let listeners = Listeners { stripe, chargebee, cryptolens };
+        Ok(Self { listeners, address, chargebee_address, cryptolens_address, shared, jobs })
     }
 
     /// Where the stand-in for Stripe listens.
@@ -157,6 +169,12 @@ impl Sandbox {
     #[must_use]
     pub fn chargebee_url(&self) -> String {
         format!("http://{}", self.chargebee_address)
+    }
+
+    /// The base address of the stand-in for Cryptolens, without a slash at its end.
+    #[must_use]
+    pub fn cryptolens_url(&self) -> String {
+        format!("http://{}", self.cryptolens_address)
     }
 
     /// The control for code in the same process.

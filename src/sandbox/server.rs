@@ -27,6 +27,7 @@ use tracing::debug;
 use super::chargebee::Chargebee;
 use super::control;
 use super::courier;
+use super::cryptolens::Cryptolens;
 use super::handle::Shared;
 use super::stand_in::{Admission, Pace, StandIn};
 use super::stripe::Stripe;
@@ -72,6 +73,7 @@ enum Closed {
 pub(super) enum Door {
     Stripe,
     Chargebee,
+    Cryptolens,
 }
 
 /// The listeners, one a stand-in.
@@ -79,6 +81,7 @@ pub(super) enum Door {
 pub(super) struct Listeners {
     pub(super) stripe: TcpListener,
     pub(super) chargebee: TcpListener,
+    pub(super) cryptolens: TcpListener,
 }
 
 impl Listeners {
@@ -87,6 +90,7 @@ impl Listeners {
         tokio::select! {
             came = self.stripe.accept() => (Door::Stripe, came.map(|(stream, _)| stream)),
             came = self.chargebee.accept() => (Door::Chargebee, came.map(|(stream, _)| stream)),
+            came = self.cryptolens.accept() => (Door::Cryptolens, came.map(|(stream, _)| stream)),
         }
     }
 }
@@ -200,6 +204,7 @@ fn too_large(door: Door, now: Timestamp) -> Answer {
     match door {
         Door::Stripe => Stripe::too_large(now),
         Door::Chargebee => Chargebee::too_large(now),
+        Door::Cryptolens => Cryptolens::too_large(now),
     }
 }
 
@@ -211,6 +216,7 @@ pub(super) async fn take(door: Door, shared: Arc<Shared>, request: Request) -> D
     match door {
         Door::Stripe => ask::<Stripe>(shared, request).await,
         Door::Chargebee => ask::<Chargebee>(shared, request).await,
+        Door::Cryptolens => ask::<Cryptolens>(shared, request).await,
     }
 }
 

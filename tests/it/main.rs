@@ -62,6 +62,8 @@ mod remap;
 mod sandbox;
 /// The stand-in for Chargebee, likewise.
 mod sandbox_chargebee;
+/// The stand-in for Cryptolens, likewise.
+mod sandbox_cryptolens;
 /// The ledger's schema: what the database itself refuses, whoever writes to it.
 mod schema;
 /// Settlement, stepped by hand: what a total proves of what was told.
