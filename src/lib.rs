@@ -68,6 +68,8 @@
 //!   but a sandbox is told, time may be the sandbox's (`daemon::following`).
 //! - An event is told by requests or by a file that a person uploads, never by both: it is held for
 //!   its file before that is written, and nothing that a request may have told goes into one.
+//! - Where a provider recognises nothing that it was told before and tells nothing back, an event
+//!   is told once: one whose outcome is unknown is held, to the unit, and ends by a person's word.
 //! - What another program told before a cutover is booked, written off, and never told; a provider
 //!   in shadow is told nothing, and its [`provider::shadowed`] cannot send.
 //! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or

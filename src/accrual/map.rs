@@ -148,13 +148,13 @@ fn booking(
     let record = &entry.record;
     let window = route.window.window_of(record.occurred_at);
     // Late usage waits as long as usage in time: what arrives together is told together. A gauge
-    // is told a while after a reading, and waits for no end.
+    // is told a while after a reading, and so is what has no window: neither waits for an end.
     let (of_record, settle, ends_at) = match route.window {
         WindowRule::Record => (Some(entry.position), 0, window.end),
         WindowRule::Minute | WindowRule::Hour | WindowRule::Day => {
             (None, route.settle_micros, window.end)
         }
-        WindowRule::Period => (None, route.settle_micros, now),
+        WindowRule::Period | WindowRule::Ever => (None, route.settle_micros, now),
     };
     Booking {
         position: entry.position,

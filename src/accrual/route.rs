@@ -43,6 +43,8 @@ pub enum WindowRule {
     /// The billing period, as far as periods are known, and all time where none is: of a gauge,
     /// whose newest reading is what its meter bills of a period.
     Period,
+    /// All time: what is told counts when it is told, and nobody can say of when it was.
+    Ever,
 }
 
 /// What the records of a window come to.
@@ -101,12 +103,13 @@ pub struct Route {
 
 impl WindowRule {
     /// The window that holds `at`; for [`Self::Record`], the one microsecond of the record; for
-    /// [`Self::Period`] all time, which is cut where periods are known to end.
+    /// [`Self::Period`] all time, which is cut where periods are known to end; for [`Self::Ever`]
+    /// all time.
     #[must_use]
     pub fn window_of(self, at: Timestamp) -> Window {
         let span = match self {
             Self::Record => return Window { start: at, end: at.plus_micros(1) },
-            Self::Period => return Window::ALWAYS,
+            Self::Period | Self::Ever => return Window::ALWAYS,
             Self::Minute => MICROS_PER_MINUTE,
             Self::Hour => MICROS_PER_HOUR,
             Self::Day => MICROS_PER_DAY,
@@ -124,14 +127,24 @@ impl WindowRule {
             Self::Hour => "1h",
             Self::Day => "1d",
             Self::Period => "period",
+            Self::Ever => "ever",
         }
     }
 }
 
 impl WindowRule {
+    /// Whether its windows end by themselves, so that what they come to is known at a time.
+    #[must_use]
+    pub const fn ends(self) -> bool {
+        match self {
+            Self::Record | Self::Minute | Self::Hour | Self::Day => true,
+            Self::Period | Self::Ever => false,
+        }
+    }
+
     /// The one with this text form.
     fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Record, Self::Minute, Self::Hour, Self::Day, Self::Period];
+        let all = [Self::Record, Self::Minute, Self::Hour, Self::Day, Self::Period, Self::Ever];
         all.into_iter().find(|rule| rule.as_str() == text)
     }
 }
@@ -176,10 +189,10 @@ pub struct Transform {
 impl Transform {
     /// When a balance of this window is posted that something was done to after its record was
     /// booked. A window that has ended is corrected at once: a provider cancels an event only for
-    /// so long. So is a gauge, of which every reading is told.
+    /// so long. So is a gauge, of which every reading is told, and what has no end to wait for.
     #[must_use]
     pub fn due_at(&self, window: Window, now: Timestamp) -> Timestamp {
-        if window.end > now && !self.is_gauge() {
+        if window.end > now && self.window.ends() {
             window.end.plus_micros(self.settle_micros)
         } else {
             now

@@ -11,7 +11,7 @@ use super::outlook::{Limits, RECENT_DAYS, minutes, outlook};
 use super::{lane_outlook, page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use crate::config::{
-    Chargebee, Config, Outside, Overrides, Reports, SecretPolicy, Stripe, UsageEvents,
+    Chargebee, Config, Cryptolens, Outside, Overrides, Reports, SecretPolicy, Stripe, UsageEvents,
 };
 use crate::daemon::Time;
 use crate::domain::cutover::{Cutover, Mode, Telling};
@@ -21,6 +21,7 @@ use crate::domain::time::MICROS_PER_DAY;
 use crate::intake::import::{Format, Mapping, QuantityRule};
 use crate::ledger::operator::OperatorLedger as _;
 use crate::ledger::report::ReportLedger as _;
+use crate::provider::cryptolens::settings::OnUnknown;
 use crate::provider::stripe::settings::Channel;
 use crate::reconcile::Heal;
 use crate::store::sqlite::SqliteLedger;
@@ -133,6 +134,9 @@ fn describe(out: &mut dyn Write, config: &Config, outlook: &[String]) -> io::Res
     for each in &config.usage_events {
         writeln!(out, "{}", event_site(each))?;
     }
+    for each in &config.cryptolens {
+        writeln!(out, "{}", record_usage(each))?;
+    }
     for (provider, telling) in &config.tellings {
         for line in told_from(provider, telling) {
             writeln!(out, "{line}")?;
@@ -195,7 +199,7 @@ const fn windows_a_day(route: &Route) -> i64 {
         // No site takes the first.
         WindowRule::Record | WindowRule::Minute => 24 * 60,
         WindowRule::Hour => 24,
-        WindowRule::Day | WindowRule::Period => 1,
+        WindowRule::Day | WindowRule::Period | WindowRule::Ever => 1,
     }
 }
 
@@ -239,6 +243,22 @@ fn event_site(site: &UsageEvents) -> String {
         "provider {name}: told by events at {ingest} and read at {api}, at most {most} requests \
          at once and {rate} events a minute; {features} declared; its bills are not \
          followed{reports}"
+    )
+}
+
+fn record_usage(account: &Cryptolens) -> String {
+    let settings = &account.provider;
+    let products =
+        words::counted(i64::try_from(settings.products.len()).unwrap_or(i64::MAX), "product");
+    let (most, rate) = (account.delivery.concurrency, account.delivery.rate.requests);
+    let (name, api) = (&settings.name, &settings.api);
+    let unknown = match settings.on_unknown {
+        OnUnknown::Hold => "once, and held where its answer is lost",
+        OnUnknown::Resend => "at least once: again where its answer is lost",
+    };
+    format!(
+        "provider {name}: told at {api}, {unknown}, at most {most} requests at once and {rate} a \
+         second; {products} declared; nothing can be read back"
     )
 }
 
@@ -319,21 +339,25 @@ const fn told_as(route: &Route) -> &'static str {
         (Aggregate::Sum, WindowRule::Hour) => "hourly sums",
         (Aggregate::Sum, WindowRule::Day) => "daily sums",
         (Aggregate::Sum, WindowRule::Period) => "sums of each period",
+        (Aggregate::Sum, WindowRule::Ever) => "sums of what came since the last",
         (Aggregate::Count, WindowRule::Record) => "one for each record",
         (Aggregate::Count, WindowRule::Minute) => "number of records of each minute",
         (Aggregate::Count, WindowRule::Hour) => "hourly number of records",
         (Aggregate::Count, WindowRule::Day) => "daily number of records",
         (Aggregate::Count, WindowRule::Period) => "number of records of each period",
+        (Aggregate::Count, WindowRule::Ever) => "number of records since the last",
         (Aggregate::Last, WindowRule::Record) => "each reading by itself",
         (Aggregate::Last, WindowRule::Minute) => "the last reading of each minute",
         (Aggregate::Last, WindowRule::Hour) => "the last reading of each hour",
         (Aggregate::Last, WindowRule::Day) => "the last reading of each day",
         (Aggregate::Last, WindowRule::Period) => "readings, of which a period's last is billed",
+        (Aggregate::Last, WindowRule::Ever) => "the last reading of all",
         (Aggregate::Max, WindowRule::Record) => "each reading by itself",
         (Aggregate::Max, WindowRule::Minute) => "the highest reading of each minute",
         (Aggregate::Max, WindowRule::Hour) => "the highest reading of each hour",
         (Aggregate::Max, WindowRule::Day) => "the highest reading of each day",
         (Aggregate::Max, WindowRule::Period) => "the highest reading of each period",
+        (Aggregate::Max, WindowRule::Ever) => "the highest reading of all",
     }
 }
 
@@ -344,9 +368,10 @@ fn posted(route: &Route) -> String {
         WindowRule::Hour => "hour",
         WindowRule::Day => "day",
         WindowRule::Period => "reading",
+        WindowRule::Ever => "record that nothing waits before",
     };
     match route.settle_micros {
-        0 if route.window == WindowRule::Period => "posted at once".to_owned(),
+        0 if !route.window.ends() => "posted at once".to_owned(),
         0 => format!("posted at the end of each {span}"),
         settle => format!("posted {} after each {span}", words::exactly(settle)),
     }

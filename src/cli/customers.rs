@@ -54,10 +54,7 @@ pub(crate) async fn import(asked: &CustomersImport) -> anyhow::Result<Exit> {
 }
 
 fn provider(config: &Config, name: &str) -> anyhow::Result<ProviderName> {
-    let stripe = config.stripe.iter().map(|stripe| &stripe.provider.name);
-    let usages = config.chargebee.iter().map(|site| &site.provider.name);
-    let events = config.usage_events.iter().map(|site| &site.provider.name);
-    let mut known = stripe.chain(usages).chain(events);
+    let mut known = config.deliveries().map(|delivery| &delivery.provider);
     if let Some(provider) = known.clone().find(|known| known.as_str() == name) {
         return Ok(provider.clone());
     }

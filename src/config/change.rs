@@ -14,7 +14,7 @@ use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
 use crate::domain::silence::{Speaker, SpeakerKind, Terms};
 use crate::provider::chargebee::settings::Password;
-use crate::provider::{chargebee, stripe};
+use crate::provider::{chargebee, cryptolens, stripe};
 use crate::web::Token;
 use crate::{delivery, intake, reconcile, store, telemetry, web};
 
@@ -46,6 +46,7 @@ impl Change {
             stripe,
             chargebee,
             usage_events,
+            cryptolens,
             routes,
             tellings,
             imports,
@@ -77,6 +78,8 @@ impl Change {
         change.accounts((chargebee, &new.chargebee), "rate_per_minute", |one| &one.name, of_site);
         let events = (usage_events.as_slice(), new.usage_events.as_slice());
         change.accounts(events, "rate_per_minute", |one| &one.name, of_event_site);
+        let records = (cryptolens.as_slice(), new.cryptolens.as_slice());
+        change.accounts(records, "rate_per_second", |one| &one.name, of_cryptolens);
         change.tables("route", (routes, &new.routes), |route| route.name.as_str());
         change.tables("import", (imports, &new.imports), |import| import.name.as_str());
         change.spools(spools, &new.spools);
@@ -399,6 +402,29 @@ fn of_event_site(
         ("api", *api == new.api),
         ("key", is_same_secret(key, &new.key)),
         ("feature", *features == new.features),
+    ]
+}
+
+fn of_cryptolens(
+    old: &cryptolens::settings::Settings,
+    new: &cryptolens::settings::Settings,
+) -> Vec<(&'static str, bool)> {
+    let cryptolens::settings::Settings {
+        name: _,
+        api,
+        token,
+        products,
+        on_unknown,
+        livemode,
+        // It follows from `attempt_timeout_seconds`.
+        timeout_millis: _,
+    } = old;
+    vec![
+        ("api", *api == new.api),
+        ("token", is_same_secret(token, &new.token)),
+        ("products", *products == new.products),
+        ("on_unknown", *on_unknown == new.on_unknown),
+        ("test", *livemode == new.livemode),
     ]
 }
 

@@ -125,6 +125,7 @@ pub fn load_text(
         stripe: settings.stripe,
         chargebee: settings.chargebee,
         usage_events: settings.usage_events,
+        cryptolens: settings.cryptolens,
         routes: settings.routes,
         tellings: settings.tellings,
         imports: settings.imports,

@@ -59,6 +59,8 @@ pub struct Config {
     pub chargebee: Vec<Chargebee>,
     /// Each Chargebee site that meters by usage events, likewise.
     pub usage_events: Vec<UsageEvents>,
+    /// Each account at Cryptolens, likewise.
+    pub cryptolens: Vec<Cryptolens>,
     /// The routes, in the order of the names.
     pub routes: Vec<Route>,
     /// How each provider instance is told, by its name.
@@ -106,6 +108,20 @@ pub type Stripe = Account<provider::stripe::settings::Settings>;
 pub type Chargebee = Account<provider::chargebee::settings::Settings>;
 /// A Chargebee site that meters by usage events.
 pub type UsageEvents = Account<provider::chargebee::usage_events::settings::Settings>;
+/// An account at Cryptolens.
+pub type Cryptolens = Account<provider::cryptolens::settings::Settings>;
+
+impl Config {
+    /// How each provider instance is delivered to, in the order of the file's kinds and of their
+    /// names.
+    pub fn deliveries(&self) -> impl Iterator<Item = &delivery::Settings> + Clone {
+        let stripe = self.stripe.iter().map(|account| &account.delivery);
+        let usages = self.chargebee.iter().map(|site| &site.delivery);
+        let events = self.usage_events.iter().map(|site| &site.delivery);
+        let cryptolens = self.cryptolens.iter().map(|account| &account.delivery);
+        stripe.chain(usages).chain(events).chain(cryptolens)
+    }
+}
 
 /// Reports that are made by themselves.
 #[derive(Clone, Debug)]

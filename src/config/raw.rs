@@ -37,6 +37,7 @@ tables! {
         source: Named<Source>,
         stripe: Named<Stripe>,
         chargebee: Named<Chargebee>,
+        cryptolens: Named<Cryptolens>,
         route: Named<Route>,
         import: Named<Import>,
         spool: Named<Spool>,
@@ -151,7 +152,28 @@ tables! {
     ItemPrice {
         aggregation: Key<String>,
     }
-    /// `[stripe.NAME.customer.ID]`, `[chargebee.NAME.subscription.ID]`
+    /// `[cryptolens.NAME]`
+    Cryptolens {
+        token: Key<Secret>,
+        api: Key<String>,
+        test: Key<bool>,
+        products: Key<Vec<Spanned<i64>>>,
+        on_unknown: Key<String>,
+        other_stripe: Key<bool>,
+        shadow: Key<bool>,
+        bill_from: Key<String>,
+        license: Named<BilledFrom>,
+        rate_per_second: Key<i64>,
+        concurrency: Key<i64>,
+        attempt_timeout_seconds: Key<i64>,
+        backoff_first_millis: Key<i64>,
+        backoff_seconds_max: Key<i64>,
+        pause_probe_seconds: Key<i64>,
+        zone: Key<String>,
+        flush: Key<String>,
+    }
+    /// `[stripe.NAME.customer.ID]`, `[chargebee.NAME.subscription.ID]`,
+    /// `[cryptolens.NAME.license.KEY]`
     BilledFrom {
         bill_from: Key<String>,
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::finding::Findings;
 use super::load::Overrides;
 use super::problem::Problem;
-use super::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
+use super::{Chargebee, Cryptolens, SecretPolicy, Stripe, UsageEvents, raw};
 use crate::accrual::route::Route;
 use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
@@ -33,6 +33,7 @@ mod spool;
 mod silence;
 mod event_site;
 mod event_route;
+mod record_usage;
 mod level_route;
 mod stripe_route;
 mod cutover;
@@ -64,6 +65,7 @@ pub(super) struct Resolved {
     pub(super) stripe: Vec<Stripe>,
     pub(super) chargebee: Vec<Chargebee>,
     pub(super) usage_events: Vec<UsageEvents>,
+    pub(super) cryptolens: Vec<Cryptolens>,
     pub(super) routes: Vec<Route>,
     pub(super) tellings: BTreeMap<ProviderName, Telling>,
     pub(super) imports: Vec<Mapping>,
@@ -91,7 +93,9 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let stripe = account::accounts(&file.stripe, intake.free_bytes_min, given, found);
     let chargebee = site::sites(&file.chargebee, intake.free_bytes_min, given, found);
     let usage_events = event_site::sites(&file.chargebee, intake.free_bytes_min, given, found);
-    let follow = clock::follow(file, &stripe, (&chargebee, &usage_events), given, found);
+    let cryptolens = record_usage::accounts(&file.cryptolens, intake.free_bytes_min, given, found);
+    let sites = (chargebee.as_slice(), usage_events.as_slice(), cryptolens.as_slice());
+    let follow = clock::follow(file, &stripe, sites, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
         store,
@@ -104,6 +108,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         stripe,
         chargebee,
         usage_events,
+        cryptolens,
         routes,
         tellings,
         imports,
@@ -116,7 +121,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
 
 /// What is allowed to be missing, but hardly meant to be.
 fn emptiness(file: &raw::File, found: &mut Findings) {
-    if file.stripe.is_empty() && file.chargebee.is_empty() {
+    if file.stripe.is_empty() && file.chargebee.is_empty() && file.cryptolens.is_empty() {
         let problem = Problem::nowhere("no provider is configured")
             .label("usage is booked, and nobody is told")
             .help("add a table such as [stripe.main] with a key");

@@ -13,6 +13,7 @@ use crate::provider::Provider;
 use crate::provider::billing::BillingReader;
 use crate::provider::chargebee::usage_events::UsageEvents;
 use crate::provider::chargebee::{self, Chargebee};
+use crate::provider::cryptolens::{self, Cryptolens};
 use crate::provider::documents::UsageDocuments;
 use crate::provider::shadowed::Shadowed;
 use crate::provider::stripe::{self, Stripe};
@@ -28,6 +29,9 @@ pub enum BuildError {
     /// A Chargebee site.
     #[error(transparent)]
     Chargebee(#[from] chargebee::BuildError),
+    /// An account at Cryptolens.
+    #[error(transparent)]
+    Cryptolens(#[from] cryptolens::BuildError),
 }
 
 /// A provider instance, and how it is worked with.
@@ -97,6 +101,11 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
         let events = Arc::new(UsageEvents::new(site.provider.clone())?);
         all.push(Instance::of(config, events, None, site));
     }
+    for account in &config.cryptolens {
+        // Nothing tells how it bills.
+        let cryptolens = Arc::new(Cryptolens::new(account.provider.clone())?);
+        all.push(Instance::of(config, cryptolens, None, account));
+    }
     Ok(all)
 }
 
@@ -133,9 +142,12 @@ pub fn placing(accruer: Accruer, config: &Config) -> Accruer {
 /// form of their own.
 #[must_use]
 pub fn account_prefixes(config: &Config) -> HashMap<ProviderName, &'static str> {
-    let stripe = config.stripe.iter().map(|account| &account.delivery);
-    let stripe = stripe.map(|its| (its.provider.clone(), stripe::settings::ACCOUNT_PREFIX));
-    let sites = config.chargebee.iter().map(|site| &site.delivery);
-    let sites = sites.chain(config.usage_events.iter().map(|site| &site.delivery));
-    stripe.chain(sites.map(|its| (its.provider.clone(), ""))).collect()
+    let is_stripe = |name: &ProviderName| {
+        config.stripe.iter().any(|account| account.delivery.provider == *name)
+    };
+    let prefix = |name: &ProviderName| {
+        if is_stripe(name) { stripe::settings::ACCOUNT_PREFIX } else { "" }
+    };
+    let names = config.deliveries().map(|delivery| &delivery.provider);
+    names.map(|name| (name.clone(), prefix(name))).collect()
 }

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::answer::{Answer, Outcome, OutcomeKind};
 use crate::domain::cutover::Mode;
 use crate::domain::provider_facts::ClockReading;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{TIMESTAMP_MAX, Timestamp};
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::{DeliveryLedger, LeaseTerms, Leased, Settlement};
 use crate::provider::{Provider, Request};
@@ -209,7 +209,11 @@ impl Courier {
         let terms = LeaseTerms {
             now,
             provider_clock,
-            dedupe_floor: provider_now.plus_micros(-self.provider.recognises_for_micros()),
+            dedupe_floor: match self.provider.recognises_for_micros() {
+                Some(micros) => provider_now.plus_micros(-micros),
+                // Its clock tells whole seconds: whatever was tried, however lately, was before.
+                None => TIMESTAMP_MAX,
+            },
             attempt_span_micros: LEASE_WAIT_MICROS_MAX + timeout,
             limit,
             lanes: self.provider.lanes(),

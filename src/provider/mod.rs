@@ -119,6 +119,7 @@ pub mod wire;
 pub mod shadowed;
 pub mod stripe;
 pub mod chargebee;
+pub mod cryptolens;
 
 /// How a meter is told what it should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -365,8 +366,9 @@ pub trait Provider: Send + Sync {
     fn lanes(&self) -> Lanes;
 
     /// How long after the first attempt, in microseconds, an identifier is certainly recognised:
-    /// the provider's window less its margin, whatever the meter.
-    fn recognises_for_micros(&self) -> i64;
+    /// the provider's window less its margin, whatever the meter. Nothing where it recognises none:
+    /// then what may have arrived is never sent again.
+    fn recognises_for_micros(&self) -> Option<i64>;
 
     /// What reads its webhooks; nothing while none can be proven to be its own.
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>>;

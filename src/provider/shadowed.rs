@@ -42,7 +42,7 @@ impl Provider for Shadowed {
         self.inner.lanes()
     }
 
-    fn recognises_for_micros(&self) -> i64 {
+    fn recognises_for_micros(&self) -> Option<i64> {
         self.inner.recognises_for_micros()
     }
 

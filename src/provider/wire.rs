@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::DateTime;
+use form_urlencoded::Serializer;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,6 +42,8 @@ pub struct Wire {
     redact: Redact,
     /// The user of Basic authentication, where the provider has that; there is no password.
     user: Option<SecretString>,
+    /// The field of each form that says whose it is, where the provider has it so.
+    field: Option<(&'static str, SecretString)>,
 }
 
 /// One wire request.
@@ -141,7 +144,7 @@ impl Wire {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build()
             .map_err(|error| told(error, redact))?;
-        Ok(Self { http, api: api.to_owned(), redact, user: None })
+        Ok(Self { http, api: api.to_owned(), redact, user: None, field: None })
     }
 
     /// The same, where each request says by Basic authentication that it is `user`'s.
@@ -150,15 +153,24 @@ impl Wire {
         Self { user: Some(user), ..self }
     }
 
+    /// The same, where each form begins with the field `name` that says `token`. What is sent as a
+    /// form follows it unchanged.
+    #[must_use]
+    pub fn by_field(self, name: &'static str, token: SecretString) -> Self {
+        Self { field: Some((name, token)), ..self }
+    }
+
     /// Makes one request, once.
     ///
     /// # Errors
     /// An answer of our own, when none came.
     pub async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
         let received = self.execute(call, None).await?;
-        Ok(match &self.user {
-            Some(user) => without(user, received),
-            None => received,
+        Ok(match (&self.user, &self.field) {
+            (Some(user), _) => without(user, received),
+            // A refusal may come with any status.
+            (None, Some((_, token))) => without_in_any(token, received),
+            (None, None) => received,
         })
     }
 
@@ -186,7 +198,9 @@ impl Wire {
     ) -> Result<Received, Box<Answer>> {
         let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
         match call.body {
-            Some(Body::Form(form)) => request = request.header(CONTENT_TYPE, FORM).body(form),
+            Some(Body::Form(form)) => {
+                request = request.header(CONTENT_TYPE, FORM).body(self.signed(form));
+            }
             Some(Body::Json(json)) => request = request.header(CONTENT_TYPE, JSON).body(json),
             None => {}
         }
@@ -208,6 +222,18 @@ impl Wire {
             Err(error) if error.is_connect() => Err(not_sent(error)),
             Err(error) => Err(Box::new(Answer::bare(Outcome::Unknown, told(error, self.redact)))),
         }
+    }
+
+    /// A form as it goes over the wire.
+    fn signed(&self, form: Vec<u8>) -> Vec<u8> {
+        let Some((name, token)) = &self.field else { return form };
+        let mut signed = Serializer::new(String::new());
+        let mut signed = signed.append_pair(name, token.expose_secret()).finish().into_bytes();
+        if !form.is_empty() {
+            signed.push(b'&');
+            signed.extend(form);
+        }
+        signed
     }
 
     /// What came back, as far as it came and is read.
@@ -240,9 +266,14 @@ impl Wire {
 /// a key may be of a form that no redaction knows by its looks. What is read of a 200 are objects,
 /// of which no text is kept.
 fn without(secret: &SecretString, received: Received) -> Received {
+    if received.status == 200 { received } else { without_in_any(secret, received) }
+}
+
+/// The same, where what is read of a 200 may be a text that is kept.
+fn without_in_any(secret: &SecretString, received: Received) -> Received {
     let secret = secret.expose_secret();
     let quoted = |body: &[u8]| body.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
-    if secret.is_empty() || received.status == 200 || !quoted(&received.body) {
+    if secret.is_empty() || !quoted(&received.body) {
         return received;
     }
     let text = String::from_utf8_lossy(&received.body);

@@ -12,6 +12,7 @@ mod following;
 mod notifying;
 mod online;
 mod pause;
+mod records;
 mod reloading;
 mod reports;
 mod restored;

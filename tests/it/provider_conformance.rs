@@ -1,6 +1,6 @@
 //! What every provider's room MUST do: one list, written once, and shown of each room. Here: the
 //! list, and which test shows what. Never here: one provider's wire ([`stripe`], [`chargebee`],
-//! [`usage_events`]), or what a single room does beside the list (`provider_stripe`,
+//! [`usage_events`], [`cryptolens`]), or what a single room does beside the list (`provider_stripe`,
 //! `provider_chargebee`). Read next: [`subject`].
 //!
 //! The sentences stand in the documentation of `tallyd::provider`; this list has their names, and
@@ -23,12 +23,19 @@ mod billing;
 mod stripe;
 mod chargebee;
 mod usage_events;
+mod cryptolens;
 
 use subject::{Subject, Trial};
 
 /// Every room there is.
-const SUBJECTS: &[&dyn Subject] =
-    &[&stripe::V1, &stripe::V2, &stripe::STREAM, &chargebee::Site, &usage_events::Site];
+const SUBJECTS: &[&dyn Subject] = &[
+    &stripe::V1,
+    &stripe::V2,
+    &stripe::STREAM,
+    &chargebee::Site,
+    &usage_events::Site,
+    &cryptolens::Records,
+];
 
 /// The list: a MUST, its name in the documentation, and the sentence that its test proves.
 macro_rules! each_must {
@@ -238,3 +245,4 @@ each_must!(tests_of of_stripe_by_version_2 super::stripe::V2);
 each_must!(tests_of of_stripe_by_its_stream super::stripe::STREAM);
 each_must!(tests_of of_chargebee super::chargebee::Site);
 each_must!(tests_of of_usage_events super::usage_events::Site);
+each_must!(tests_of of_cryptolens super::cryptolens::Records);

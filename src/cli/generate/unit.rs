@@ -131,10 +131,7 @@ pub(super) fn unit(host: &Host, config: &Config) -> Result<Written, UnfitPath> {
     text.push_str(&secrets.lines);
     line(&mut text, format_args!("DynamicUser=yes\nUser={}", host.user));
     text.push_str(&folders.lines);
-    let concurrency = config.stripe.iter().map(|account| account.delivery.concurrency);
-    let concurrency = concurrency
-        .chain(config.chargebee.iter().map(|account| account.delivery.concurrency))
-        .chain(config.usage_events.iter().map(|account| account.delivery.concurrency));
+    let concurrency = config.deliveries().map(|delivery| delivery.concurrency);
     let connections: u64 = concurrency.chain([config.web.connections_max]).map(u64::from).sum();
     line(&mut text, format_args!("# Each connection is an open file."));
     line(&mut text, format_args!("LimitNOFILE={}", connections + FILES_BESIDE));

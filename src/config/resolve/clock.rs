@@ -8,7 +8,7 @@ use super::Given;
 use super::account::{is_loopback, is_test_key, plain_host};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
-use crate::config::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
+use crate::config::{Chargebee, Cryptolens, SecretPolicy, Stripe, UsageEvents, raw};
 
 /// The key of the one setting here, as problems name it.
 const KEY: &str = "clock.follow";
@@ -20,7 +20,7 @@ const KEY: &str = "clock.follow";
 pub(super) fn follow(
     file: &raw::File,
     stripe: &[Stripe],
-    (usages, events): (&[Chargebee], &[UsageEvents]),
+    (usages, events, records): (&[Chargebee], &[UsageEvents], &[Cryptolens]),
     given: &Given<'_>,
     found: &mut Findings,
 ) -> Option<String> {
@@ -48,6 +48,18 @@ pub(super) fn follow(
         let place = raw.api.as_ref().map_or(key.span(), Spanned::span);
         let problem = Problem::at(field.span(), title).label(label).help(help);
         found.error(problem.context(place, "it is told there"));
+    }
+    for name in records.iter().map(|account| &account.provider) {
+        let (name, is_own) = (&name.name, name.is_at_cryptolens());
+        let own = |key: &&Spanned<String>| name.as_str() == format!("cryptolens.{}", key.get_ref());
+        let key = file.cryptolens.keys().find(own).filter(|_| is_own);
+        let Some(key) = key else { continue };
+        let title = format!("`{KEY}` is set, and `{name}` is told at Cryptolens itself");
+        let label = "its customers would be billed by a simulated time";
+        let help = "remove `follow`, or set `api` there to the stand-in for Cryptolens, as \
+                    `tallyd sandbox` prints it";
+        let problem = Problem::at(field.span(), title).label(label).help(help);
+        found.error(problem.context(key.span(), "it is told there"));
     }
     for account in stripe {
         let name = &account.provider.name;

@@ -56,6 +56,6 @@ pub(super) fn shared_levels(routes: &[(Route, Range<usize>)], found: &mut Findin
 }
 
 /// Whether some record matches both: no property is asked to be two things.
-fn overlap(first: &Route, second: &Route) -> bool {
+pub(super) fn overlap(first: &Route, second: &Route) -> bool {
     first.matches.iter().all(|(key, value)| second.matches.get(key).is_none_or(|v| v == value))
 }

@@ -52,8 +52,14 @@ pub(super) fn tellings(
         bill_from: &raw.bill_from,
         payers: ("subscription", "", &raw.subscription),
     });
+    let cryptolens = file.cryptolens.iter().map(|(key, raw)| Given {
+        table: table("cryptolens", key),
+        shadow: &raw.shadow,
+        bill_from: &raw.bill_from,
+        payers: ("license", "", &raw.license),
+    });
     let mut tellings = BTreeMap::new();
-    for given in stripe.chain(chargebee).collect::<Vec<_>>() {
+    for given in stripe.chain(chargebee).chain(cryptolens).collect::<Vec<_>>() {
         // A name that is none was refused where its table is read.
         let Ok(provider) = ProviderName::new(&given.table.path) else { continue };
         let telling = telling(&given, &provider, file, routes, found);

@@ -79,8 +79,8 @@ fn is_told_in_time(table: &Table, raw: &raw::Route, route: &Route, found: &mut F
         WindowRule::Record => 0,
         WindowRule::Minute => MICROS_PER_MINUTE,
         WindowRule::Hour => MICROS_PER_HOUR,
-        // A gauge only Stripe bills.
-        WindowRule::Day | WindowRule::Period => MICROS_PER_DAY,
+        // A gauge only Stripe bills, and what has no time no site.
+        WindowRule::Day | WindowRule::Period | WindowRule::Ever => MICROS_PER_DAY,
     };
     if let (true, Some(field)) = (window > WINDOW_MICROS_MAX, &raw.window) {
         let path = table.key("window");

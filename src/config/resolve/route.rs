@@ -7,6 +7,7 @@ use toml::Spanned;
 use super::collision::{collisions, shared_levels};
 use super::event_route::against_feature;
 use super::level_route::level;
+use super::record_usage::{CRYPTOLENS, against_product, billed_twice};
 use super::site::Mode;
 use super::stripe_route::{against_meter, bills_last};
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
@@ -69,11 +70,13 @@ pub(super) fn routes(
             against_meter(&table, raw, &route, file, found);
             level(&table, raw, &route, site_of(route.provider.as_str(), file), found);
             against_site(&table, raw, &route, file, found);
+            against_product(&table, raw, &route, file, found);
             all.push((route, key.span()));
         }
     }
     collisions(&all, found);
     shared_levels(&all, found);
+    billed_twice(&all, file, found);
     all.into_iter().map(|(route, _)| route).collect()
 }
 
@@ -98,7 +101,12 @@ fn route(
         (Some(provider), Some(event)) => bills_last(provider.as_str(), event.as_str(), file),
         (None, _) | (_, None) => false,
     };
-    let window = if is_gauge { WindowRule::Period } else { said };
+    let is_now = raw.to.as_ref().is_some_and(|to| to.get_ref().starts_with(CRYPTOLENS));
+    let window = match (is_gauge, is_now) {
+        (true, _) => WindowRule::Period,
+        (false, true) => WindowRule::Ever,
+        (false, false) => said,
+    };
     let scale = scale(table, raw, aggregate, found);
     let account = account(table, raw, found);
     let settle_micros = settle(table, raw, found);
@@ -142,7 +150,8 @@ fn provider(
     let text = field.get_ref().as_str();
     let stripe = file.stripe.keys().map(|key| format!("{STRIPE}{}", key.get_ref()));
     let chargebee = file.chargebee.keys().map(|key| format!("{CHARGEBEE}{}", key.get_ref()));
-    let known: Vec<String> = stripe.chain(chargebee).collect();
+    let cryptolens = file.cryptolens.keys().map(|key| format!("{CRYPTOLENS}{}", key.get_ref()));
+    let known: Vec<String> = stripe.chain(chargebee).chain(cryptolens).collect();
     if !known.iter().any(|known| known == text) {
         let title =
             format!("`{}` names a provider that is not configured: {text:?}", table.key("to"));
@@ -275,8 +284,8 @@ fn lasts(raw: &raw::Route, route: &Route, site: &raw::Chargebee, found: &mut Fin
     let a_day = match route.window {
         WindowRule::Record | WindowRule::Minute => 24 * 60,
         WindowRule::Hour => 24,
-        // No site bills a gauge.
-        WindowRule::Day | WindowRule::Period => 1,
+        // No site bills a gauge, or what has no time.
+        WindowRule::Day | WindowRule::Period | WindowRule::Ever => 1,
     };
     let most =
         site.usages_max.as_ref().map_or(chargebee::USAGES_MAX.into(), |most| *most.get_ref());

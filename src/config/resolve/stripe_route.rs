@@ -163,7 +163,7 @@ fn level(table: &Table, raw: &raw::Route, route: &Route, found: &mut Findings) {
         WindowRule::Record => false,
         WindowRule::Minute | WindowRule::Hour | WindowRule::Day => raw.window.is_some(),
         // What is billed of a period is one level.
-        WindowRule::Period => true,
+        WindowRule::Period | WindowRule::Ever => true,
     };
     if !has_windows {
         let title = format!("`{path}` is {word:?}, and Stripe adds up what it is told");

@@ -150,8 +150,8 @@ impl Provider for Chargebee {
         Lanes::OfAccounts
     }
 
-    fn recognises_for_micros(&self) -> i64 {
-        promises::ENDLESS_MICROS
+    fn recognises_for_micros(&self) -> Option<i64> {
+        Some(promises::ENDLESS_MICROS)
     }
 
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {

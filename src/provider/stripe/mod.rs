@@ -217,8 +217,8 @@ impl Provider for Stripe {
         Lanes::OfMeters
     }
 
-    fn recognises_for_micros(&self) -> i64 {
-        promises::DEDUPE_WINDOW_MICROS - promises::DEDUPE_MARGIN_MICROS
+    fn recognises_for_micros(&self) -> Option<i64> {
+        Some(promises::DEDUPE_WINDOW_MICROS - promises::DEDUPE_MARGIN_MICROS)
     }
 
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {

@@ -26,6 +26,7 @@ fn try_read(text: &str) -> Result<Config, Problems> {
         "CHARGEBEE_KEY" => Some("canary-of-a-site".to_owned()),
         "CHARGEBEE_WEBHOOK_PASSWORD" => Some("canary-of-its-webhooks".to_owned()),
         "STRIPE_WEBHOOK_SECRET" => Some(super::WEBHOOK.to_owned()),
+        "CRYPTOLENS_TOKEN" => Some("canary-of-an-account".to_owned()),
         _ => None,
     };
     let outside = Outside { overrides: Overrides::default(), environment: &environment };
@@ -40,10 +41,10 @@ fn read(text: &str) -> Config {
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
     let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
-    let Config { tellings, telemetry, follow, silence, .. } = config;
+    let Config { cryptolens, tellings, telemetry, follow, silence, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
-         {chargebee:#?} {usage_events:#?} {routes:#?} {tellings:#?} {imports:#?} {spools:#?} \
+         {chargebee:#?} {usage_events:#?} {cryptolens:#?} {routes:#?} {tellings:#?} {imports:#?} {spools:#?} \
          {telemetry:#?} \
          {follow:?} {silence:?}"
     )
@@ -55,11 +56,13 @@ fn the_example_is_a_config() {
 }
 
 #[test]
-fn the_example_with_all_its_examples_is_a_config_without_warnings() {
+fn the_example_with_all_its_examples_is_a_config_with_nothing_to_warn_of_but_usage_records() {
     let config = read(&uncommented(|_| true));
-    assert!(config.warnings.is_empty(), "{}", config.warnings);
+    // What RecordUsage rests on is said whatever is set.
+    let rests = |warning: &Problem| warning.title.contains("needs Stripe's usage records");
+    assert!(config.warnings.warnings.iter().all(rests), "{}", config.warnings);
     assert_eq!((config.stripe.len(), config.chargebee.len()), (1, 1));
-    assert_eq!(config.usage_events.len(), 1);
+    assert_eq!((config.usage_events.len(), config.cryptolens.len()), (1, 1));
     assert_eq!((config.routes.len(), config.imports.len()), (1, 1));
 }
 

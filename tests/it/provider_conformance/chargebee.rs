@@ -157,12 +157,12 @@ impl Subject for Site {
         SUBSCRIPTION
     }
 
-    fn contact_account(&self) -> &'static str {
-        "acme-test"
+    fn contact_account(&self) -> Option<&'static str> {
+        Some("acme-test")
     }
 
-    fn key_line(&self) -> String {
-        format!("authorization: Basic {}", STANDARD.encode(format!("{TEST_KEY}:")))
+    fn key_line(&self) -> Option<String> {
+        Some(format!("authorization: Basic {}", STANDARD.encode(format!("{TEST_KEY}:"))))
     }
 
     fn quoted_key(&self) -> String {

@@ -11,7 +11,7 @@ pub(super) fn contact(trial: &Trial) {
     trial.holds(found.is_ok(), &found);
     let contact = found.unwrap();
     let account = contact.account.account.as_deref();
-    trial.holds(account == Some(trial.subject.contact_account()), &contact);
+    trial.holds(account == trial.subject.contact_account(), &contact);
     trial.holds(!contact.account.livemode, &contact);
     trial.holds(contact.provider_at == told_time(), &contact);
     trial.holds(contact.meters.iter().any(|pin| pin.meter == trial.meter()), &contact);

@@ -58,10 +58,10 @@ fn told(trial: &Trial, script: &[Step]) -> String {
 }
 
 pub(super) fn secret(trial: &Trial) {
-    let line = trial.subject.key_line();
+    let quoted = trial.subject.quoted_key();
+    let line = trial.subject.key_line().unwrap_or_else(|| quoted.clone());
     let written = line.rsplit(' ').next().unwrap();
     let message = format!("Invalid key provided: {CANARY} {line}");
-    let quoted = trial.subject.quoted_key();
     let said = overheard(|| {
         let mut said = String::new();
         for answer in [

@@ -244,12 +244,12 @@ impl Subject for Account {
         "cus_1"
     }
 
-    fn contact_account(&self) -> &'static str {
-        "acct_1"
+    fn contact_account(&self) -> Option<&'static str> {
+        Some("acct_1")
     }
 
-    fn key_line(&self) -> String {
-        format!("authorization: Bearer {}", self.quoted_key())
+    fn key_line(&self) -> Option<String> {
+        Some(format!("authorization: Bearer {}", self.quoted_key()))
     }
 
     fn quoted_key(&self) -> String {

@@ -117,11 +117,16 @@ pub(super) trait Subject: Sync {
     /// Who pays.
     fn account(&self) -> &'static str;
 
-    /// The account that first contact names.
-    fn contact_account(&self) -> &'static str;
+    /// The account that first contact names; nothing where nobody tells it.
+    fn contact_account(&self) -> Option<&'static str>;
 
-    /// The line of a request that carries the test key.
-    fn key_line(&self) -> String;
+    /// The line of a request that carries the test key, where its head does.
+    fn key_line(&self) -> Option<String>;
+
+    /// The body of the request that carries these stored bytes.
+    fn on_the_wire(&self, body: &str) -> String {
+        body.to_owned()
+    }
 
     /// The test key, as a provider may quote it.
     fn quoted_key(&self) -> String;

@@ -104,6 +104,37 @@ async fn a_provider_clock_that_was_read_wrong_once_is_put_right_by_the_next_cont
 }
 
 #[tokio::test]
+async fn what_recognises_nothing_is_told_once_also_by_a_restart_within_the_same_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path(), START).await;
+    events(&ledger, 1, START).await;
+    let provider = StandIn::new(
+        // The date of an answer is the whole second in which it was made.
+        |_| Box::pin(async { Ok(contact(START)) }),
+        |_| Box::pin(async { answer(Outcome::Unknown) }),
+    )
+    .recognising_nothing();
+    let clock = Arc::new(ManualClock::new(START));
+    let first = courier(&ledger, &provider, &clock);
+    first.run_once(clock.now()).await.unwrap();
+    clock.advance_micros(400_000);
+    first.run_once(clock.now()).await.unwrap();
+    assert_eq!(provider.sent(), 1);
+    drop(first);
+    clock.advance_micros(590_000);
+    ledger.recover_in_flight(clock.now()).await.unwrap();
+    let second = courier(&ledger, &provider, &clock);
+    for _ in 0..4 {
+        second.run_once(clock.now()).await.unwrap();
+        clock.advance_micros(300_000);
+    }
+    assert_eq!(provider.sent(), 1);
+    let held = ledger.held(10).await.unwrap();
+    let reasons: Vec<&str> = held.iter().map(|item| item.reason.as_str()).collect();
+    assert_eq!(reasons, ["window_passed"]);
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_makes_no_old_reading_fresh_again() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path(), START).await;

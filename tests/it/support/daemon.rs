@@ -66,6 +66,7 @@ pub(crate) struct Billing {
     pub(crate) handle: SandboxHandle,
     pub(crate) url: String,
     pub(crate) chargebee_url: String,
+    pub(crate) cryptolens_url: String,
     _tasks: JoinSet<()>,
 }
 
@@ -86,9 +87,10 @@ impl Billing {
         let sandbox = Sandbox::bind(settings, Arc::new(SystemClock)).await.unwrap();
         let (handle, url) = (sandbox.handle(), sandbox.stripe_url());
         let chargebee_url = sandbox.chargebee_url();
+        let cryptolens_url = sandbox.cryptolens_url();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { sandbox.run(std::future::pending()).await.unwrap() });
-        Self { handle, url, chargebee_url, _tasks: tasks }
+        Self { handle, url, chargebee_url, cryptolens_url, _tasks: tasks }
     }
 
     /// Has its clock show this time, which is later.

@@ -41,6 +41,7 @@ pub(crate) struct StandIn {
     /// How many events each request told.
     requests: Mutex<Vec<usize>>,
     batch_max: u32,
+    recognises_for_micros: Option<i64>,
     on_contact: Script<Result<Contact, Answer>>,
     on_send: Script<Answer>,
 }
@@ -70,9 +71,17 @@ impl StandIn {
             sent: AtomicUsize::new(0),
             requests: Mutex::default(),
             batch_max,
+            recognises_for_micros: Some(23 * MICROS_PER_HOUR),
             on_contact: Box::new(on_contact),
             on_send: Box::new(on_send),
         })
+    }
+
+    /// The same, which recognises nothing that it was told before.
+    pub(crate) fn recognising_nothing(self: Arc<Self>) -> Arc<Self> {
+        let mut stand_in = Arc::into_inner(self).expect("nobody else has it yet");
+        stand_in.recognises_for_micros = None;
+        Arc::new(stand_in)
     }
 
     pub(crate) fn sent(&self) -> usize {
@@ -136,8 +145,8 @@ impl Provider for StandIn {
         Lanes::OfMeters
     }
 
-    fn recognises_for_micros(&self) -> i64 {
-        23 * MICROS_PER_HOUR
+    fn recognises_for_micros(&self) -> Option<i64> {
+        self.recognises_for_micros
     }
 
     fn adopt_meters(&self, _meters: Vec<MeterPin>) {}

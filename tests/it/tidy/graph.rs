@@ -53,6 +53,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "provider::stripe::settings",
             "provider::chargebee::settings",
             "provider::chargebee::usage_events::settings",
+            "provider::cryptolens::settings",
             "reconcile::*",
             "store::*",
             "telemetry::*",
@@ -100,6 +101,10 @@ const CONCRETE: &[(&str, &[&str])] = &[
         "provider::chargebee",
         &["src/provider/chargebee/", "src/config/", "src/daemon/providers", "src/cli/"],
     ),
+    (
+        "provider::cryptolens",
+        &["src/provider/cryptolens/", "src/config/", "src/daemon/providers", "src/cli/"],
+    ),
     ("sandbox", &["src/sandbox/", "src/daemon/", "src/cli/"]),
 ];
 
@@ -114,6 +119,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "src/provider/chargebee/client.rs",
             // Headers of answers that are made up.
             "src/provider/chargebee/classify/tests.rs",
+            "src/provider/cryptolens/client.rs",
+            "src/provider/cryptolens/classify/tests.rs",
             "src/sandbox/courier.rs",
             // Asks a sandbox what its clock shows.
             "src/daemon/following.rs",

@@ -131,8 +131,8 @@ impl Provider for UsageEvents {
         Lanes::OfMeters
     }
 
-    fn recognises_for_micros(&self) -> i64 {
-        promises::RECOGNISES_FOR_MICROS
+    fn recognises_for_micros(&self) -> Option<i64> {
+        Some(promises::RECOGNISES_FOR_MICROS)
     }
 
     /// Nothing follows from what the site announces, as its bills are not followed.
