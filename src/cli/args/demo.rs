@@ -14,6 +14,8 @@ pub enum DemoProvider {
     /// are closed, with corrections, a cancelled subscription, and usage that comes late and too
     /// late.
     Chargebee,
+    /// An account at Cryptolens, by RecordUsage: what its lost answers leave unknown is held.
+    Cryptolens,
 }
 
 /// How the demo's daemon tells Stripe.
@@ -48,10 +50,10 @@ pub struct Demo {
     /// Whom the daemon tells.
     #[arg(long, value_enum, default_value = "stripe", value_name = "NAME")]
     pub provider: DemoProvider,
-    /// How Stripe is told; a Chargebee site has no such choice.
+    /// How Stripe is told; the others have no such choice.
     #[arg(long, value_enum, default_value = "v1", value_name = "CHANNEL")]
     pub channel: DemoChannel,
-    /// What Stripe's meters take; a Chargebee site has no such choice.
+    /// What Stripe's meters take; the others have no such choice.
     #[arg(long, value_enum, default_value = "sums", value_name = "KIND")]
     pub meters: DemoMeters,
     /// Kill the daemon after so many accepted meter events, or entries at a site, instead of in the
@@ -65,7 +67,7 @@ pub struct Demo {
     #[arg(long, default_value_t = 400, value_name = "BASIS_POINTS")]
     pub lost: u32,
     /// Only the usage of so many customers, those with the most first. By default all with Stripe,
-    /// and 200 with Chargebee, where each day of a customer is a request.
+    /// 200 with Chargebee, where each day of a customer is a request, and 500 with Cryptolens.
     // Those that play a part in a journey are among the busiest eight.
     #[arg(
         long,

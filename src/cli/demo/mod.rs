@@ -1,6 +1,6 @@
 //! `tallyd demo`. Here: what every journey on real usage is made of. Never here: a rule of tallyd,
 //! or of a provider; a demo only uses what a user has. Read next: [`stripe`], [`chargebee`],
-//! [`usage`], [`child`], [`report`].
+//! [`cryptolens`], [`telling`], [`usage`], [`child`], [`report`].
 //!
 //! The stand-in for the provider runs in this process, the daemon as a child with a ledger of its
 //! own. Usage goes in over HTTP as a user's program would send it: a batch that is not acknowledged
@@ -24,6 +24,8 @@ use crate::sandbox::{self, Sandbox, SandboxHandle};
 
 mod stripe;
 mod chargebee;
+mod cryptolens;
+mod telling;
 mod child;
 mod meters;
 mod report;
@@ -42,8 +44,8 @@ pub(super) fn run(arguments: Demo) -> anyhow::Result<Exit> {
     if arguments.lost > LOST_MAX {
         bail!("--lost {}: at most {LOST_MAX} basis points", arguments.lost);
     }
-    if arguments.provider == DemoProvider::Chargebee {
-        let of_stripe = "is of Stripe, and the demo's provider is a Chargebee site";
+    if arguments.provider != DemoProvider::Stripe {
+        let of_stripe = "is of Stripe, and the demo's provider is another";
         if arguments.channel != DemoChannel::V1 {
             bail!("--channel {of_stripe}");
         }
@@ -68,6 +70,7 @@ async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<Exit> {
     let explained = match arguments.provider {
         DemoProvider::Stripe => stripe::journey(arguments, folder).await?,
         DemoProvider::Chargebee => chargebee::journey(arguments, folder).await?,
+        DemoProvider::Cryptolens => cryptolens::journey(arguments, folder).await?,
     };
     Ok(if explained { Exit::Ok } else { Exit::Failure })
 }
@@ -86,6 +89,7 @@ struct StandIn {
     handle: SandboxHandle,
     stripe_url: String,
     chargebee_url: String,
+    cryptolens_url: String,
     tasks: JoinSet<Result<(), sandbox::Error>>,
     ended: CancellationToken,
 }
@@ -95,11 +99,12 @@ impl StandIn {
         let sandbox = Sandbox::bind(settings, clock).await?;
         let handle = sandbox.handle();
         let (stripe_url, chargebee_url) = (sandbox.stripe_url(), sandbox.chargebee_url());
+        let cryptolens_url = sandbox.cryptolens_url();
         let mut tasks = JoinSet::new();
         let ended = CancellationToken::new();
         let stopped = ended.clone();
         tasks.spawn(async move { sandbox.run(async move { stopped.cancelled().await }).await });
-        Ok(Self { handle, stripe_url, chargebee_url, tasks, ended })
+        Ok(Self { handle, stripe_url, chargebee_url, cryptolens_url, tasks, ended })
     }
 
     async fn end(mut self) {

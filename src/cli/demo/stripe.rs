@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::child::{Child, Setup};
 use super::report::{Comparison, Told};
+use super::telling::Telling;
 use super::usage::{Sums, Usage};
-use super::{LATENCY_MILLIS, LOOK_MILLIS, Stall, StandIn, faults, meters, say};
+use super::{LATENCY_MILLIS, StandIn, faults, meters, say};
 use crate::cli::args::demo::{Demo, DemoChannel, DemoMeters};
-use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::quantity::Quantity;
 use crate::sandbox::SandboxHandle;
@@ -37,49 +37,30 @@ pub(super) async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<b
     let mut child = Child::start(folder, &setup).await?;
     say(&child.introduction())?;
     let kill_after = arguments.kill_after.unwrap_or(events / 2);
-    let mut killed = false;
-
-    // Half of the usage, then perhaps the crash, then the other half: with `--kill-after 0` the
-    // crash comes while usage is still being sent.
-    let progress = Progress::new("records acknowledged", usage.count());
-    let batches = usage.batches();
-    for (sent, batch) in batches.iter().enumerate() {
-        if kill_after == 0 && !killed && sent >= batches.len() / 2 {
-            child.crash_and_restart().await?;
-            killed = true;
-        }
-        child.send(batch).await?;
-        progress.add(u64::try_from(batch.records).unwrap_or(u64::MAX));
-    }
-    progress.finish();
-
-    let progress = Progress::new("meter events told", events);
-    let mut stall = Stall::default();
+    let told = || provider.statistics().meter_events_accepted;
+    let mut telling = Telling {
+        what: "meter events",
+        told_so_far: "meter events told",
+        events,
+        kill_after,
+        told: &told,
+        killed: false,
+    };
+    telling.send(&mut child, &usage).await?;
     let mut sessions_end = arguments.channel == DemoChannel::Stream;
-    while !child.is_done(usage.count()).await? {
-        let told = provider.statistics().meter_events_accepted;
-        progress.set(told);
-        if !killed && told >= kill_after {
-            progress.note(&format!("SIGKILL to pid {} after {told} meter events", child.pid))?;
-            child.crash_and_restart().await?;
-            killed = true;
-            progress.note(&format!("started again (pid {})", child.pid))?;
+    let end_sessions = |told| {
+        if !sessions_end || told < events / 4 {
+            return None;
         }
-        if sessions_end && told >= events / 4 {
-            provider.end_sessions();
-            progress.note("every session of the stream ended before its time")?;
-            sessions_end = false;
-        }
-        stall.note("meter event was told", told)?;
-        tokio::time::sleep(Duration::from_millis(LOOK_MILLIS)).await;
-    }
-    progress.set(provider.statistics().meter_events_accepted);
-    progress.finish();
-    child.stop().await?;
+        sessions_end = false;
+        provider.end_sessions();
+        Some("every session of the stream ended before its time")
+    };
+    telling.finish(&mut child, &usage, end_sessions).await?;
     // The clock passes the lag, so that all that was accepted counts.
     provider.advance(Duration::from_millis(2 * LAG_MILLIS));
     let source = meters::source(arguments.meters, &usage);
-    let explained = conclude(&child, source, &provider, killed).await?;
+    let explained = conclude(&child, source, &provider, telling.killed).await?;
     stand_in.end().await;
     Ok(explained)
 }
