@@ -131,6 +131,16 @@ impl Class {
             Keeps::Events => true,
             // A usage that was entered stays, and what is refused is asked for by its id.
             Keeps::Entries => !matches!(self, Self::RejectedLater | Self::FalseDuplicate),
+            // It counts what arrives, and says nothing of it afterwards.
+            Keeps::Counts => !matches!(
+                self,
+                Self::RejectedLater
+                    | Self::FalseDuplicate
+                    | Self::Busy
+                    | Self::TotalUnread
+                    | Self::StaleTotal
+                    | Self::LaggingTotals
+            ),
         }
     }
 

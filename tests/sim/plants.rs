@@ -60,6 +60,7 @@ macro_rules! plants {
                     | Self::UncutAtBillFrom
                     | Self::BillFromStopsNothing => Some(Scenario::Cutover),
                     Self::RefusalOfMany => Some(Scenario::Stream),
+                    Self::ResentBlind => Some(Scenario::Records),
                     _ => None,
                 }
             }
@@ -129,6 +130,8 @@ plants! {
     EntriesForgotten = "entries-forgotten",
     /// A refusal that is said of many events at once is believed of each.
     RefusalOfMany = "refusal-of-many-believed",
+    /// What a provider that recognises nothing may have is told it again.
+    ResentBlind = "resent-blind",
     /// A total says the change that it makes.
     TotalSaysChange = "total-says-change",
     /// A reading that is restored is told for its own time, before the one that it replaces.

@@ -11,8 +11,11 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tallyd::domain::fold::Fold;
 use tallyd::domain::names::ProviderMeter;
 use tallyd::domain::time::Timestamp;
+use tallyd::provider::Provider;
 use tallyd::provider::chargebee::settings::ItemPrice;
 use tallyd::provider::chargebee::{self, Chargebee};
+use tallyd::provider::cryptolens::settings::OnUnknown;
+use tallyd::provider::cryptolens::{self, Cryptolens};
 use tallyd::provider::stripe::settings::Channel;
 use tallyd::provider::stripe::{self, Stripe};
 use tallyd::store::sqlite::{SqliteLedger, backup};
@@ -115,19 +118,21 @@ pub(crate) const WIDENED_FROM: usize = 2;
 /// The program's rooms of providers.
 #[derive(Clone)]
 pub(crate) struct Rooms {
-    stripe: Arc<dyn Room>,
+    stripe: Room,
     /// One most of whose meters keep totals.
-    totals: Arc<dyn Room>,
+    totals: Room,
     /// One most of whose meters bill the last value.
-    gauges: Arc<dyn Room>,
+    gauges: Room,
     /// One that is told by its stream.
-    stream: Arc<dyn Room>,
-    site: Arc<dyn Room>,
+    stream: Room,
+    site: Room,
     /// One whose accounts take [`SCARCE`] entries.
-    scarce_site: Arc<dyn Room>,
+    scarce_site: Room,
     /// One of whose prices' entries one counts, with and without that limit.
-    levels: Arc<dyn Room>,
-    scarce_levels: Arc<dyn Room>,
+    levels: Room,
+    scarce_levels: Room,
+    /// An account whose keys are only counted for.
+    records: Room,
 }
 
 impl Rooms {
@@ -144,7 +149,7 @@ impl Rooms {
                 webhook_secrets: Vec::new(),
                 timeout_millis: 1_000,
             });
-            Arc::new(stripe.expect("its settings are right"))
+            Room::billed(Arc::new(stripe.expect("its settings are right")))
         };
         let site = |prices: Meters, usages_max: usize| {
             let item_price = |(name, adds): &(&str, Adds)| ItemPrice {
@@ -169,7 +174,7 @@ impl Rooms {
                 rate_per_minute: 100,
                 timeout_millis: 1_000,
             });
-            Arc::new(site.expect("its settings are right"))
+            Room::billed(Arc::new(site.expect("its settings are right")))
         };
         Self {
             stripe: stripe(Vec::new(), Channel::V1),
@@ -180,11 +185,12 @@ impl Rooms {
             scarce_site: site(&ITEM_PRICES, SCARCE),
             levels: site(&LEVEL_PRICES, usize::MAX),
             scarce_levels: site(&LEVEL_PRICES, SCARCE),
+            records: Room { provider: records(), billing: None },
         }
     }
 
     /// The room of a run, where entries may be scarce.
-    pub(crate) fn of(&self, scenario: Scenario, scarce: bool) -> Arc<dyn Room> {
+    pub(crate) fn of(&self, scenario: Scenario, scarce: bool) -> Room {
         let room = match (scenario, scarce) {
             (Scenario::Swarm | Scenario::Directed | Scenario::Months | Scenario::Cutover, _) => {
                 &self.stripe
@@ -196,9 +202,25 @@ impl Rooms {
             (Scenario::Site, true) => &self.scarce_site,
             (Scenario::Levels, false) => &self.levels,
             (Scenario::Levels, true) => &self.scarce_levels,
+            (Scenario::Records, _) => &self.records,
         };
         room.clone()
     }
+}
+
+/// An account at Cryptolens that is told everything once.
+fn records() -> Arc<dyn Provider> {
+    let product = |(name, _): &(&str, Adds)| ProviderMeter::new(name).expect("it is a name");
+    let account = Cryptolens::new(cryptolens::settings::Settings {
+        name: provider_name(),
+        api: "http://127.0.0.1:9".to_owned(),
+        token: "simulation".to_owned().into(),
+        products: ITEM_PRICES.iter().map(product).collect(),
+        on_unknown: OnUnknown::Hold,
+        livemode: false,
+        timeout_millis: 1_000,
+    });
+    Arc::new(account.expect("its settings are right"))
 }
 
 /// What all runs of a thread share.

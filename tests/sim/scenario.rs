@@ -30,6 +30,8 @@ pub(crate) enum Scenario {
     Cutover,
     /// As [`Self::Months`], where what the stream takes goes by it, many events a request.
     Stream,
+    /// Chance alone, at a provider that only counts, and recognises nothing.
+    Records,
 }
 
 impl Scenario {
@@ -45,6 +47,7 @@ impl Scenario {
             Self::Gauges => "gauges",
             Self::Cutover => "cutover",
             Self::Stream => "stream",
+            Self::Records => "records",
         }
     }
 
@@ -52,14 +55,15 @@ impl Scenario {
     pub(crate) fn named(name: &str) -> Self {
         let billed =
             [Self::Months, Self::Site, Self::Levels, Self::Totals, Self::Gauges, Self::Stream];
-        let all = [Self::Swarm, Self::Directed, Self::Cutover].into_iter().chain(billed);
+        let all = [Self::Swarm, Self::Directed, Self::Cutover, Self::Records];
+        let all = all.into_iter().chain(billed);
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
 
     /// Whether anything is billed.
     pub(crate) const fn bills(self) -> bool {
         match self {
-            Self::Swarm | Self::Directed | Self::Cutover => false,
+            Self::Swarm | Self::Directed | Self::Cutover | Self::Records => false,
             Self::Months
             | Self::Site
             | Self::Levels
@@ -80,6 +84,7 @@ impl Scenario {
             | Self::Cutover
             | Self::Stream => Keeps::Events,
             Self::Site | Self::Levels => Keeps::Entries,
+            Self::Records => Keeps::Counts,
         }
     }
 
@@ -89,7 +94,7 @@ impl Scenario {
             Self::Swarm | Self::Directed | Self::Months | Self::Cutover | Self::Stream => {
                 &workload::METERS
             }
-            Self::Site => &workload::ITEM_PRICES,
+            Self::Site | Self::Records => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,
             Self::Gauges => &workload::GAUGE_METERS,

@@ -1,6 +1,6 @@
 //! The provider's rules, by a reading of their own. Here: what it remembers and for how long, and
 //! what comes in when. Never here: a network, or code of the program's provider rooms. Read next:
-//! [`events`] and [`entries`], which are two providers' rules.
+//! [`events`], [`entries`] and [`records`], which are three providers' rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,7 @@ mod entries;
 mod events;
 mod foreign;
 mod keeps;
+mod records;
 mod totals;
 
 pub(crate) use billing::{Announcement, Billing, Invoice, Subscription};
@@ -318,6 +319,8 @@ impl Server {
             }
             (Keeps::Entries, Some(Asked::Usage(usage))) => self.enter(usage),
             (Keeps::Entries, Some(Asked::Cancel(target))) => self.delete(&target),
+            (Keeps::Counts, Some(Asked::Usage(usage))) => return self.record(usage),
+            (Keeps::Counts, Some(Asked::Cancel(_))) => return self.keeps.says(Saying::Unreadable),
         };
         // What is refused is looked at anew under the same key.
         if reply.status == 200 {
@@ -328,7 +331,7 @@ impl Server {
 
     /// Keeps `reply` under `key`, as a failure of the provider's own is.
     pub(crate) fn keep(&mut self, key: &str, body: &[u8], reply: &Reply) {
-        if self.keeps.streams(body) {
+        if self.keeps.streams(body) || self.keeps == Keeps::Counts {
             return;
         }
         self.kept.insert(key.to_owned(), (self.now, body.to_vec(), reply.clone()));

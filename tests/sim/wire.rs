@@ -33,25 +33,35 @@ mod way;
 use way::{crash_on_the_way, travel};
 
 /// The program's own room of a provider.
-pub(crate) trait Room: Provider + BillingReader {}
+#[derive(Clone)]
+pub(crate) struct Room {
+    pub(crate) provider: Arc<dyn Provider>,
+    /// What reads how it bills; nothing where that is not followed.
+    pub(crate) billing: Option<Arc<dyn BillingReader>>,
+}
 
-impl<R: Provider + BillingReader> Room for R {}
+impl Room {
+    /// That of a provider whose bills are followed.
+    pub(crate) fn billed<R: Provider + BillingReader + 'static>(room: Arc<R>) -> Self {
+        Self { provider: room.clone(), billing: Some(room) }
+    }
+}
 
 /// The provider, as the program sees it.
 pub(crate) struct Wire {
-    room: Arc<dyn Room>,
+    room: Room,
     stage: Stage,
     /// Reads the ledger beside the program: an intent must be there before its request.
     ledger: Mutex<SqliteConnection>,
 }
 
 impl Wire {
-    pub(crate) fn new(room: Arc<dyn Room>, stage: Stage, ledger: SqliteConnection) -> Self {
+    pub(crate) fn new(room: Room, stage: Stage, ledger: SqliteConnection) -> Self {
         Self { room, stage, ledger: Mutex::new(ledger) }
     }
 
-    pub(crate) fn room(&self) -> &dyn Room {
-        &*self.room
+    pub(crate) fn billing(&self) -> &dyn BillingReader {
+        self.room.billing.as_deref().expect("its bills are followed")
     }
 
     pub(crate) fn stage(&self) -> &Stage {
@@ -87,7 +97,7 @@ impl Wire {
 #[async_trait]
 impl Provider for Wire {
     fn capabilities(&self, meter: &ProviderMeter) -> Result<Capabilities, CannotTell> {
-        let mut capabilities = self.room.capabilities(meter)?;
+        let mut capabilities = self.room.provider.capabilities(meter)?;
         if self.stage.scene().has(Plant::NoHorizon)
             && let Some(promise) = &mut capabilities.read_back
         {
@@ -101,16 +111,20 @@ impl Provider for Wire {
     }
 
     fn lanes(&self) -> Lanes {
-        self.room.lanes()
+        self.room.provider.lanes()
     }
 
-    fn recognises_for_micros(&self) -> i64 {
-        let micros = self.room.recognises_for_micros();
-        if self.stage.scene().has(Plant::NoMargin) { micros + 40 * HOUR } else { micros }
+    fn recognises_for_micros(&self) -> Option<i64> {
+        if self.stage.scene().has(Plant::ResentBlind) {
+            return Some(35 * DAY);
+        }
+        let micros = self.room.provider.recognises_for_micros()?;
+        let is_planted = self.stage.scene().has(Plant::NoMargin);
+        Some(if is_planted { micros + 40 * HOUR } else { micros })
     }
 
     fn adopt_meters(&self, meters: Vec<MeterPin>) {
-        self.room.adopt_meters(meters);
+        self.room.provider.adopt_meters(meters);
     }
 
     fn encode(
@@ -123,7 +137,7 @@ impl Provider for Wire {
         if self.stage.scene().has(Plant::TotalSaysChange) {
             intent.total = None;
         }
-        let encoded = self.room.encode(meter, account, &intent)?;
+        let encoded = self.room.provider.encode(meter, account, &intent)?;
         Ok(match self.stage.scene().plant {
             Some(Plant::LostRemainder) => plants::rounded(encoded),
             Some(_) | None => encoded,
@@ -136,11 +150,11 @@ impl Provider for Wire {
     }
 
     fn is_batched(&self, says: &Says, body: &[u8]) -> bool {
-        self.room.is_batched(says, body)
+        self.room.provider.is_batched(says, body)
     }
 
     fn batch_max(&self) -> u32 {
-        self.room.batch_max()
+        self.room.provider.batch_max()
     }
 
     async fn send_batch(&self, requests: &[Request<'_>]) -> Vec<Answer> {
@@ -154,7 +168,8 @@ impl Provider for Wire {
             let (mut lanes, mut bodies) = (Vec::new(), Vec::new());
             for request in requests {
                 let body = plants::bytes(&scene, request);
-                let body = scene.server.keeps.whole(request.account.as_str(), body);
+                let (name, account) = (request.identifier, request.account.as_str());
+                let body = scene.server.keeps.whole(name, account, body);
                 lanes.push(scene.server.leaves(request.identifier, &body));
                 bodies.push(body);
             }
@@ -220,7 +235,7 @@ impl Provider for Wire {
             // What a window that is cut in two would be told as, nobody knows.
             (_, Some(window)) => window,
             (Keeps::Events, None) => MINUTE,
-            (Keeps::Entries, None) => SECOND,
+            (Keeps::Entries | Keeps::Counts, None) => SECOND,
         };
         let grain = if grouping == Grouping::Whole { smallest } else { step };
         if span.start.micros() % grain != 0 || span.end.micros() % grain != 0 || step <= 0 {

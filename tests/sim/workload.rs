@@ -118,15 +118,21 @@ pub(crate) fn all_routes(keeps: Keeps, meters: Meters) -> Vec<Route> {
     let (to, window) = match keeps {
         Keeps::Events => ("counted", WindowRule::Record),
         Keeps::Entries => ("jobs", WindowRule::Hour),
+        Keeps::Counts => ("jobs", WindowRule::Ever),
     };
     let counted = Route {
         window,
         aggregate: Aggregate::Count,
         ..route("jobs", "jobs", to, template.clone())
     };
+    let of_quantities = |meter: &str| match keeps {
+        Keeps::Counts => WindowRule::Ever,
+        Keeps::Events | Keeps::Entries if is_gauge(meters, meter) => WindowRule::Period,
+        Keeps::Events | Keeps::Entries => WindowRule::Hour,
+    };
     let quantities = |meter: &str, account| Route {
+        window: of_quantities(meter),
         aggregate: aggregate(meters, meter),
-        window: if is_gauge(meters, meter) { WindowRule::Period } else { WindowRule::Hour },
         ..route(meter, meter, meter, account)
     };
     vec![quantities("calls", template), quantities("bytes", AccountRule::Imported), counted]
@@ -137,7 +143,7 @@ pub(crate) fn changed_routes(keeps: Keeps, meters: Meters, chance: &mut Chance) 
     let smallest = match keeps {
         Keeps::Events => WindowRule::Record,
         // An entry takes a second.
-        Keeps::Entries => WindowRule::Minute,
+        Keeps::Entries | Keeps::Counts => WindowRule::Minute,
     };
     let windows = [smallest, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
     let mut routes = all_routes(keeps, meters);
@@ -147,7 +153,9 @@ pub(crate) fn changed_routes(keeps: Keeps, meters: Meters, chance: &mut Chance) 
         route.policies.corrections = *chance.pick(&policies);
         route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
         let is_told_quantities = route.aggregate != Aggregate::Count;
-        if is_told_quantities && !keeps_totals(meters, route.provider_meter.as_str()) {
+        let has_windows = keeps != Keeps::Counts;
+        let is_whole = keeps_totals(meters, route.provider_meter.as_str());
+        if is_told_quantities && has_windows && !is_whole {
             route.window = *chance.pick(&windows);
         }
         if is_told_quantities && chance.one_in(3) {

@@ -7,7 +7,7 @@ use super::{Auditor, Violation, violated};
 use crate::amount::Amount;
 use crate::faults::Class;
 use crate::rows::{Event, Rows};
-use crate::server::MINUTE;
+use crate::server::{Keeps, MINUTE};
 
 /// The moves of an event's life, as the design draws them.
 const MOVES: [(&str, &str); 31] = [
@@ -80,9 +80,13 @@ fn units(events: &[Event]) -> BTreeMap<i64, Vec<Unit<'_>>> {
     units
 }
 
-/// The least and the most that the provider may hold of an event.
-fn bracket(usage: &Event, cancels: &[&Event]) -> (Amount, Amount) {
+/// The least and the most that the provider may hold of an event. What one that only counts said
+/// yes to is there for good.
+fn bracket(usage: &Event, cancels: &[&Event], keeps: Keeps) -> (Amount, Amount) {
     let said = usage.quantity;
+    if keeps == Keeps::Counts && usage.state == "accepted" {
+        return (said, said);
+    }
     if usage.is_absent() || cancels.iter().any(|cancel| cancel.is_certain()) {
         return (Amount::ZERO, Amount::ZERO);
     }
@@ -188,7 +192,7 @@ impl Auditor {
             let (mut low, mut high) = (Amount::ZERO, Amount::ZERO);
             let mut holds = Amount::ZERO;
             for (usage, cancels) in unit.iter().filter(|_| window.is_none()) {
-                let (from, to) = bracket(usage, cancels);
+                let (from, to) = bracket(usage, cancels, scene.server.keeps);
                 (low, high) = (low + from, high + to);
                 holds = holds + scene.server.counted(&usage.identifier);
             }
@@ -312,6 +316,8 @@ impl Auditor {
                 "superseded" | "dead" if event.ambiguous => {
                     held.insert(place(event), event.id);
                 }
+                // Nothing can be read back of it.
+                "accepted" if scene.server.keeps == Keeps::Counts => {}
                 "accepted" => {
                     let Event { meter, account, occurred_at, .. } = event;
                     let of_others = scene.server.foreign.is_before(meter, account, *occurred_at);

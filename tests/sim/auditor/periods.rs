@@ -36,6 +36,11 @@ impl Auditor {
         if self.is_gauge(&line.meter) {
             return self.is_of_periods(line);
         }
+        if self.stage.scene().server.keeps == Keeps::Counts {
+            // What is counted when it is told has no windows.
+            let all = (Window::ALWAYS.start.micros(), Window::ALWAYS.end.micros());
+            return self.lies_within(line, said, all);
+        }
         let whole = said.at - said.at.rem_euclid(span);
         if self.lies_within(line, said, (whole, whole + span)) {
             return true;

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::billing::Happened;
-use super::{Asked, DAY, MINUTE, Reply, entries, events};
+use super::{Asked, DAY, MINUTE, Reply, entries, events, records};
 
 /// What a provider keeps of the usage that it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) enum Keeps {
     Events,
     /// Entries, of which each can be taken away: Chargebee's usages.
     Entries,
+    /// Nothing but a count: Cryptolens' records of usage.
+    Counts,
 }
 
 /// What the provider says without looking at what it is asked.
@@ -34,6 +36,7 @@ impl Keeps {
         match self {
             Self::Events => DAY,
             Self::Entries => 30 * MINUTE,
+            Self::Counts => 0,
         }
     }
 
@@ -42,13 +45,14 @@ impl Keeps {
         match self {
             Self::Events => 12,
             Self::Entries => entries::DECIMALS,
+            Self::Counts => 0,
         }
     }
 
     /// What there must not be two requests for at once, of a meter and an account.
     pub(super) fn one_at_a_time(self, (meter, account): (String, String)) -> (String, String) {
         match self {
-            Self::Events => (meter, account),
+            Self::Events | Self::Counts => (meter, account),
             // Two writes to a subscription lock one another out.
             Self::Entries => ("anything".to_owned(), account),
         }
@@ -58,6 +62,7 @@ impl Keeps {
         match self {
             Self::Events => events::understand(body),
             Self::Entries => entries::understand(body),
+            Self::Counts => records::understand(body),
         }
     }
 
@@ -66,10 +71,12 @@ impl Keeps {
         self == Self::Events && events::is_streamed(body)
     }
 
-    /// A request's bytes with the account that stands in its path, as one form.
-    pub(crate) fn whole(self, account: &str, body: Vec<u8>) -> Vec<u8> {
+    /// A request's bytes with what stands beside them: the account in its path, as one form, or
+    /// which event it is of.
+    pub(crate) fn whole(self, identifier: &str, account: &str, body: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Events => body,
+            Self::Counts => records::named(identifier, &body),
             Self::Entries => {
                 let mut form = form_urlencoded::Serializer::new(String::new());
                 form.append_pair("subscription_id", account)
@@ -84,6 +91,7 @@ impl Keeps {
         match self {
             Self::Events => stripe(saying),
             Self::Entries => chargebee(saying),
+            Self::Counts => cryptolens(saying),
         }
     }
 
@@ -100,6 +108,7 @@ impl Keeps {
             (Self::Events, Happened::Ended) => "customer.subscription.deleted",
             (Self::Events, Happened::Drafted) => "invoice.created",
             (Self::Events, Happened::Finalized) => "invoice.finalized",
+            (Self::Counts, _) => "nothing",
             (Self::Entries, Happened::Subscribed) => "subscription_created",
             (Self::Entries, Happened::EndSet) => "subscription_cancellation_scheduled",
             (Self::Entries, Happened::Renewed) => "subscription_renewed",
@@ -140,6 +149,19 @@ fn chargebee(saying: Saying) -> Reply {
         Saying::Unreadable => (400, "param_wrong_value", "unreadable"),
     };
     refusal(status, code, message)
+}
+
+fn cryptolens(saying: Saying) -> Reply {
+    let (status, message) = match saying {
+        Saying::Failed => (500, "Something went wrong. Please try again."),
+        Saying::KeyRefused => (200, "Unable to authenticate"),
+        Saying::TooMany | Saying::Busy => (429, "Too many requests."),
+        Saying::Refused => (200, "Could not find the key."),
+        Saying::OtherParameters | Saying::Unreadable => {
+            (200, "The input parameters were incorrect.")
+        }
+    };
+    Reply::of(status, records::said(1, message))
 }
 
 /// An error as Chargebee writes it.

@@ -7,6 +7,7 @@ use tallyd::domain::event::Says;
 use tallyd::provider::Request;
 use tallyd::provider::chargebee::classify::{self as entries, Verdict};
 use tallyd::provider::chargebee::encode;
+use tallyd::provider::cryptolens::classify as records;
 use tallyd::provider::stripe::classify::{self as events, adjustment, stream};
 use tallyd::provider::wire;
 
@@ -26,6 +27,7 @@ pub(super) fn of(scene: &mut Scene, requests: &[Request<'_>], reply: &Reply) -> 
     let mut one = |request| match keeps {
         Keeps::Events => of_event(scene, request, reply),
         Keeps::Entries => of_entry(scene, request, reply),
+        Keeps::Counts => records::recorded(&entry_answer(scene, reply)),
     };
     requests.iter().map(&mut one).collect()
 }

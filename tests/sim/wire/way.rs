@@ -257,8 +257,8 @@ fn delayed(scene: &mut Scene, request: &Request<'_>, body: &[u8], delay: i64) {
     let now = scene.server.now;
     let latest = match scene.server.keeps {
         Keeps::Events => first.unwrap_or(now) + DAY - 20 * MINUTE,
-        // An id is never forgotten.
-        Keeps::Entries => now + DAY,
+        // An id is never forgotten, and a count knows of none.
+        Keeps::Entries | Keeps::Counts => now + DAY,
     };
     let lands_at = (now + delay).min(latest.max(now + 10 * MINUTE));
     let key = request.idempotency_key.to_owned();
