@@ -76,6 +76,8 @@
 //!   may be.
 //! - Where a meter bills the newest reading of a period, each is told for its own time, and what
 //!   replaces one that was told, for a later one.
+//! - Where distinct values are counted, each line says which one it is of; a value goes only with
+//!   the last of its records.
 //! - A window that comes to more than its route expects is told once a person confirmed the
 //!   quantity; what is too much told is taken back without asking.
 //! - Another route changes nothing that is booked. A remap, which a person asks for after a

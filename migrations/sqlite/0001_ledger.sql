@@ -224,9 +224,11 @@ CREATE TABLE balance (
   -- What posting left untold last, as it is finer than the provider takes.
   finer TEXT NOT NULL,
   -- How what its records stand for comes to what it accrued: all together, the newest, the largest;
-  -- or the newest of a gauge, whose window ends where its period does.
-  fold TEXT NOT NULL CONSTRAINT balance_folds CHECK (fold IN ('sum', 'last', 'max', 'gauge')),
-  -- Whether any record counts in it, though that be with nothing; not kept of sums.
+  -- the newest of a gauge, whose window ends where its period does; or how many distinct values
+  -- they have.
+  fold TEXT NOT NULL
+    CONSTRAINT balance_folds CHECK (fold IN ('sum', 'last', 'max', 'gauge', 'unique')),
+  -- Whether any record counts in it, though that be with nothing; not kept of what adds up.
   reads INTEGER NOT NULL CONSTRAINT balance_reads_form CHECK (reads IN (0, 1)),
   -- The time of the record that counts alone, where the newest does and any counts.
   stands_at INTEGER,
@@ -261,11 +263,14 @@ CREATE TABLE booking (
   -- The correction, resolution, correction, event, other line or step of a remap of the cause; 0
   -- for the record itself.
   cause_id INTEGER NOT NULL,
+  -- The value that the record is counted by, as a digest, where its route counts distinct values.
+  member BLOB CONSTRAINT booking_member_form CHECK (length(member) = 16),
   booked_at INTEGER NOT NULL,
   CONSTRAINT booking_is_made_once UNIQUE (record_position, destination_id, cause, cause_id),
   CONSTRAINT booking_cause_form CHECK ((cause = 'record') = (cause_id = 0))
 ) STRICT;
 CREATE INDEX booking_balance ON booking (balance_id, id);
+CREATE INDEX booking_member ON booking (balance_id, member) WHERE member IS NOT NULL;
 CREATE INDEX booking_transfer ON booking (balance_id) WHERE cause = 'transfer';
 CREATE INDEX booking_written_off ON booking (balance_id) WHERE cause IN ('write_off', 'reversal');
 
@@ -277,12 +282,21 @@ WHEN OLD.id = (SELECT max(id) FROM booking)
     WHERE s.balance_id = OLD.balance_id AND s.booked_to >= OLD.id)
 BEGIN SELECT RAISE(ABORT, 'bookings are append-only'); END;
 
+-- What each value of a balance of distinct values came to by its lines, so that another record of
+-- it costs a look at it alone. No fact: it is derived, as what a balance accrued is.
+CREATE TABLE balance_member (
+  balance_id INTEGER NOT NULL REFERENCES balance (id),
+  member BLOB NOT NULL,
+  level TEXT NOT NULL,
+  PRIMARY KEY (balance_id, member)
+) STRICT, WITHOUT ROWID;
+
 -- Records that wait in front of a route; the empty route name stands for "no route matched".
 CREATE TABLE parked_record (
   record_position INTEGER NOT NULL REFERENCES usage_record (position),
   route TEXT NOT NULL,
   reason TEXT NOT NULL CONSTRAINT parked_record_reasons CHECK (reason IN
-    ('no_route', 'no_account', 'account_malformed', 'destination_taken')),
+    ('no_route', 'no_account', 'account_malformed', 'destination_taken', 'no_member')),
   detail TEXT NOT NULL,
   parked_at INTEGER NOT NULL,
   mapping_version INTEGER NOT NULL,

@@ -314,14 +314,15 @@ impl Accruer {
 
 impl Rules {
     /// Where the window of a booking ends beside the bounds of periods. A level has no parts: which
-    /// record of a window counts would be another's in each. One that goes whole into the window
+    /// record of a window counts would be another's in each; and whom another program counted of
+    /// distinct values is not known. One that goes whole into the window
     /// beside it has none to part.
     fn bill_from(&self, booking: &Booking) -> Option<Timestamp> {
         let from = self.cutovers.get(&booking.balance.provider)?.of(&booking.balance);
         let has_parts = match booking.fold {
             // A gauge is parted as periods part it.
             Fold::Sum | Fold::Gauge => true,
-            Fold::Last | Fold::Max => self.is_whole(&booking.balance),
+            Fold::Last | Fold::Max | Fold::Unique => self.is_whole(&booking.balance),
         };
         from.filter(|_| has_parts)
     }

@@ -9,7 +9,6 @@
 use super::route::Transform;
 use crate::domain::balance::BalanceKey;
 use crate::domain::correction::{Cause, Change, CorrectionId, Effect, Standing, fold};
-use crate::domain::fold::Fold;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Timestamp;
 use crate::ledger::accrual::{Booking, JournalRecord, RouteVersionId};
@@ -114,7 +113,7 @@ pub fn follow(
                 continue;
             }
             missing.push(line(entry, booked, home, change.clone(), cause, now));
-            let is_level = fold != Fold::Sum;
+            let is_level = !fold.adds_up();
             let is_contrary = written_off.is_negative() != change.is_negative();
             if !written_off.is_zero() && (is_level || is_contrary) {
                 // A level that is said anew is that, whatever was made of the old one.
@@ -146,6 +145,7 @@ fn line(
         balance: home.clone(),
         fold: booked.transform.fold(),
         quantity,
+        member: booked.transform.member(&entry.record),
         cause,
         occurred_at: entry.record.occurred_at,
         due_at: booked.transform.due_at(home.window, now),

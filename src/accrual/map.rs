@@ -7,8 +7,10 @@ use super::route::{AccountRule, Route, WindowRule};
 use crate::domain::balance::BalanceKey;
 use crate::domain::correction::Cause;
 use crate::domain::names::{AccountName, CustomerName, ProviderName, RouteName};
+use crate::domain::record::UsageRecord;
 use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::Member;
 use crate::ledger::accrual::{Booking, JournalRecord, ParkedRecord, Parking, RouteVersionId};
 
 /// What the mapping goes by: the routes in force, and the accounts that were imported.
@@ -81,10 +83,11 @@ impl Mapping<'_> {
                 reason,
                 detail,
             };
-            match self.account(route, &entry.record.customer) {
-                Ok(account) if taken.insert(destination(route)) => {
-                    into.bookings.push(booking(entry, route, *version, account, now));
-                }
+            let booked = self.account(route, &entry.record.customer).and_then(|account| {
+                Ok(booking(entry, (route, *version), account, member(route, &entry.record)?, now))
+            });
+            match booked {
+                Ok(booking) if taken.insert(destination(route)) => into.bookings.push(booking),
                 Ok(_) => into.parkings.push(parking(
                     ParkReason::DestinationTaken,
                     format!("{} {} has it already", route.provider, route.provider_meter),
@@ -138,11 +141,19 @@ fn destination(route: &Route) -> (String, String) {
     (route.provider.as_str().to_owned(), route.provider_meter.as_str().to_owned())
 }
 
+/// The value that a route counts a record by, where it counts values.
+fn member(route: &Route, record: &UsageRecord) -> Result<Option<Member>, (ParkReason, String)> {
+    route.aggregate.member(&record.properties).map_err(|(property, why)| {
+        let why = format!("{} counts by the property \"{property}\", which {why}", route.name);
+        (ParkReason::NoMember, why)
+    })
+}
+
 fn booking(
     entry: &JournalRecord,
-    route: &Route,
-    version: RouteVersionId,
+    (route, version): (&Route, RouteVersionId),
     account: AccountName,
+    member: Option<Member>,
     now: Timestamp,
 ) -> Booking {
     let record = &entry.record;
@@ -161,6 +172,7 @@ fn booking(
         route: version,
         fold: route.transform().fold(),
         quantity: route.contribution(record),
+        member,
         cause: (Cause::Record, 0),
         occurred_at: record.occurred_at,
         due_at: ends_at.max(now).plus_micros(settle),

@@ -30,7 +30,8 @@ closed! {
         Decided = "decided",
         /// It was carried to another window, and its account or its kind of windows changes.
         Carried = "carried",
-        /// A sum becomes a level, or a level a sum: one balance cannot be both.
+        /// A sum becomes a level, a level a sum, or either a number of distinct values, or of those
+        /// of another property: one balance cannot be both.
         Aggregate = "aggregate",
         /// It was booked to a provider that is told nothing any longer: nothing can be taken back.
         NotTold = "not_told",
@@ -48,7 +49,10 @@ impl LeftAlone {
             Self::Carried => {
                 "they were carried to another window, and their account or windows change"
             }
-            Self::Aggregate => "a sum would become a level, or a level a sum",
+            Self::Aggregate => {
+                "a sum, a level or a number of distinct values of a property would become another \
+                 of these"
+            }
             Self::NotTold => {
                 "they were booked to a provider that the config has no longer: nothing can be \
                  taken back there"
@@ -184,7 +188,7 @@ fn leads_to(aim: &Aim, line: &Line) -> bool {
 /// was cut at a period's end, or carried, or is yet to be.
 fn target(stay: Stay<'_>, aim: &Aim) -> Result<BalanceKey, LeftAlone> {
     let Stay { booked, home } = stay;
-    if aim.transform.fold() != booked.transform.fold() {
+    if !aim.transform.mixes_with(&booked.transform) {
         return Err(LeftAlone::Aggregate);
     }
     let wanted = &aim.booking.balance;
@@ -222,6 +226,7 @@ fn line(
         fold: way.transform.fold(),
         balance,
         quantity,
+        member: way.transform.member(&entry.record),
         cause,
         occurred_at: entry.record.occurred_at,
     }

@@ -184,7 +184,7 @@ impl Accruer {
 /// Whether a route would not book a record for this: then nothing says where it is to go.
 const fn keeps_waiting(reason: ParkReason) -> bool {
     match reason {
-        ParkReason::NoAccount | ParkReason::AccountMalformed => true,
+        ParkReason::NoAccount | ParkReason::AccountMalformed | ParkReason::NoMember => true,
         ParkReason::NoRoute | ParkReason::DestinationTaken => false,
     }
 }

@@ -9,8 +9,9 @@ use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
 use crate::domain::period::LatePolicy;
 use crate::domain::policies::Policies;
 use crate::domain::quantity::Quantity;
-use crate::domain::record::UsageRecord;
+use crate::domain::record::{Properties, UsageRecord};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
+use crate::domain::unique::{Member, Uncountable};
 use crate::ledger::accrual::RouteDefinition;
 
 /// The span summed when the operator set none: fine enough for any invoice, and a few hundred
@@ -48,7 +49,7 @@ pub enum WindowRule {
 }
 
 /// What the records of a window come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Aggregate {
     /// Their quantities, scaled, added up.
     Sum,
@@ -58,6 +59,9 @@ pub enum Aggregate {
     Last,
     /// The largest of their quantities, scaled: the peak of a level.
     Max,
+    /// How many distinct values of the property of this name they have. A record of quantity zero
+    /// is not counted.
+    Unique(String),
 }
 
 /// How a customer's account at the provider is found.
@@ -152,22 +156,39 @@ impl WindowRule {
 impl Aggregate {
     /// Its text form in the configuration.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Sum => "sum",
             Self::Count => "count",
             Self::Last => "last",
             Self::Max => "max",
+            Self::Unique(_) => "unique",
         }
     }
 
     /// How what its records stand for comes to what their balance accrues.
     #[must_use]
-    pub const fn fold(self) -> Fold {
+    pub const fn fold(&self) -> Fold {
         match self {
             Self::Sum | Self::Count => Fold::Sum,
             Self::Last => Fold::Last,
             Self::Max => Fold::Max,
+            Self::Unique(_) => Fold::Unique,
+        }
+    }
+
+    /// The value that a record with these properties is counted by; nothing where values are not
+    /// counted.
+    ///
+    /// # Errors
+    /// With the property and the reason why the record is not counted by it.
+    pub fn member(&self, properties: &Properties) -> Result<Option<Member>, (&str, Uncountable)> {
+        match self {
+            Self::Sum | Self::Count | Self::Last | Self::Max => Ok(None),
+            Self::Unique(property) => match Member::of(properties, property) {
+                Ok(member) => Ok(Some(member)),
+                Err(why) => Err((property, why)),
+            },
         }
     }
 }
@@ -202,7 +223,9 @@ impl Transform {
     /// Whether a record counts by both alike, in windows of one kind.
     #[must_use]
     pub fn counts_like(&self, other: &Self) -> bool {
-        (self.aggregate, &self.scale, self.window) == (other.aggregate, &other.scale, other.window)
+        self.aggregate == other.aggregate
+            && self.scale == other.scale
+            && self.window == other.window
     }
 
     /// Whether it is of a gauge.
@@ -217,15 +240,50 @@ impl Transform {
         if self.is_gauge() { Fold::Gauge } else { self.aggregate.fold() }
     }
 
+    /// Whether what both make of records can be in one balance: it comes to one thing by them, and
+    /// counts values of one property where it counts such.
+    #[must_use]
+    pub fn mixes_with(&self, other: &Self) -> bool {
+        match (&self.aggregate, &other.aggregate) {
+            (Aggregate::Unique(one), Aggregate::Unique(other)) => one == other,
+            (
+                Aggregate::Sum
+                | Aggregate::Count
+                | Aggregate::Last
+                | Aggregate::Max
+                | Aggregate::Unique(_),
+                Aggregate::Sum
+                | Aggregate::Count
+                | Aggregate::Last
+                | Aggregate::Max
+                | Aggregate::Unique(_),
+            ) => self.fold() == other.fold(),
+        }
+    }
+
+    /// The value that a record is counted by, where values are counted and it has one.
+    #[must_use]
+    pub fn member(&self, record: &UsageRecord) -> Option<Member> {
+        self.aggregate.member(&record.properties).ok().flatten()
+    }
+
     /// What a record that counts so stands for in its balance.
     #[must_use]
     pub fn contribution(&self, standing: &Standing) -> Quantity {
-        match (standing, self.aggregate) {
+        match (standing, &self.aggregate) {
             (
                 Standing::Cancelled,
-                Aggregate::Sum | Aggregate::Count | Aggregate::Last | Aggregate::Max,
+                Aggregate::Sum
+                | Aggregate::Count
+                | Aggregate::Last
+                | Aggregate::Max
+                | Aggregate::Unique(_),
             ) => Quantity::zero(),
             (Standing::Counts(_), Aggregate::Count) => Quantity::one(),
+            (Standing::Counts(quantity), Aggregate::Unique(_)) => match quantity.is_zero() {
+                true => Quantity::zero(),
+                false => Quantity::one(),
+            },
             (Standing::Counts(quantity), Aggregate::Sum | Aggregate::Last | Aggregate::Max) => {
                 quantity * &self.scale
             }
@@ -241,6 +299,7 @@ impl Transform {
             "count" => Aggregate::Count,
             "last" => Aggregate::Last,
             "max" => Aggregate::Max,
+            "unique" => Aggregate::Unique(definition.get("unique")?.as_str()?.to_owned()),
             _ => return None,
         };
         let scale = Quantity::parse_unbounded(definition.get("scale")?.as_str()?).ok()?;
@@ -255,7 +314,7 @@ impl Route {
     #[must_use]
     pub fn transform(&self) -> Transform {
         Transform {
-            aggregate: self.aggregate,
+            aggregate: self.aggregate.clone(),
             scale: self.scale.clone(),
             window: self.window,
             settle_micros: self.settle_micros,
@@ -286,7 +345,7 @@ impl Route {
             AccountRule::Template(template) => format!("template:{template}"),
             AccountRule::Imported => "imported".to_owned(),
         };
-        let definition = serde_json::json!({
+        let mut definition = serde_json::json!({
             "meter": self.meter.as_str(),
             "match": self.matches,
             "to": self.provider.as_str(),
@@ -297,6 +356,10 @@ impl Route {
             "account": account,
             "settle_micros": self.settle_micros,
         });
+        match &self.aggregate {
+            Aggregate::Sum | Aggregate::Count | Aggregate::Last | Aggregate::Max => {}
+            Aggregate::Unique(property) => definition["unique"] = property.as_str().into(),
+        }
         RouteDefinition { name: self.name.clone(), definition: definition.to_string() }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, ProviderName};
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::accrual::Booking;
@@ -32,8 +33,9 @@ pub fn widen(
     for booking in bookings {
         let balance = &mut booking.balance;
         let is_few = balance.provider == *provider && accounts.contains(&balance.account);
-        // A record that is a balance by itself is never summed with others.
-        if !is_few || balance.record.is_some() {
+        // A record that is a balance by itself is never summed with others; and a month has fewer
+        // distinct values than its days together.
+        if !is_few || balance.record.is_some() || booking.fold == Fold::Unique {
             continue;
         }
         let settle = booking.due_at.micros_since(balance.window.end.max(now));

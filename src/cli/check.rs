@@ -314,6 +314,9 @@ fn route(route: &Route) -> String {
     }
     said.push_str(&format!(" → {} meter \"{}\", ", route.provider, route.provider_meter));
     said.push_str(told_as(route));
+    if let Aggregate::Unique(property) = &route.aggregate {
+        said.push_str(&format!(" of \"{property}\""));
+    }
     if route.scale != Quantity::one() {
         said.push_str(&format!(", times {}", route.scale));
     }
@@ -333,7 +336,7 @@ fn route(route: &Route) -> String {
 }
 
 const fn told_as(route: &Route) -> &'static str {
-    match (route.aggregate, route.window) {
+    match (&route.aggregate, route.window) {
         (Aggregate::Sum, WindowRule::Record) => "each record by itself",
         (Aggregate::Sum, WindowRule::Minute) => "sums of each minute",
         (Aggregate::Sum, WindowRule::Hour) => "hourly sums",
@@ -358,6 +361,12 @@ const fn told_as(route: &Route) -> &'static str {
         (Aggregate::Max, WindowRule::Day) => "the highest reading of each day",
         (Aggregate::Max, WindowRule::Period) => "the highest reading of each period",
         (Aggregate::Max, WindowRule::Ever) => "the highest reading of all",
+        (Aggregate::Unique(_), WindowRule::Record) => "one for each value of each record",
+        (Aggregate::Unique(_), WindowRule::Minute) => "number of distinct values of each minute",
+        (Aggregate::Unique(_), WindowRule::Hour) => "hourly number of distinct values",
+        (Aggregate::Unique(_), WindowRule::Day) => "daily number of distinct values",
+        (Aggregate::Unique(_), WindowRule::Period) => "number of distinct values of each period",
+        (Aggregate::Unique(_), WindowRule::Ever) => "number of distinct values of all",
     }
 }
 

@@ -189,6 +189,7 @@ tables! {
         event: Key<String>,
         window: Key<String>,
         aggregate: Key<String>,
+        unique: Key<String>,
         scale: Key<Decimal>,
         hold_above: Key<Decimal>,
         account: Key<Account>,

@@ -36,6 +36,7 @@ mod event_route;
 mod record_usage;
 mod level_route;
 mod stripe_route;
+mod unique_route;
 mod cutover;
 mod clock;
 mod http;

@@ -4,13 +4,14 @@
 //!
 //! A sum needs no more than its lines. Where the newest record counts, or the largest, each record
 //! still stands for what its own lines add up to, corrections, write-offs and transfers included;
-//! only what they come to together is another thing.
+//! only what they come to together is another thing. So it is where distinct values are counted.
 
 use super::closed::closed;
 use super::correction::Cause;
 use super::quantity::Quantity;
 use super::record::Position;
 use super::time::Timestamp;
+use super::unique::{self, Member};
 
 closed! {
     /// How what records stand for comes to what their balance accrues.
@@ -24,6 +25,8 @@ closed! {
         /// As [`Self::Last`], of a gauge: a meter bills the newest value of a period, so that no
         /// window of the balance's own ends before its period does.
         Gauge = "gauge",
+        /// How many distinct values they have: see [`super::unique`].
+        Unique = "unique",
     }
 }
 
@@ -41,6 +44,8 @@ pub struct Share {
     pub counts_at_zero: bool,
     /// Whether it was given away, whatever was made of it since.
     pub has_left: bool,
+    /// The value that it is counted by, where distinct values are.
+    pub member: Option<Member>,
 }
 
 /// What a line does to the record that it is of.
@@ -64,6 +69,7 @@ impl Share {
             quantity: Quantity::zero(),
             counts_at_zero: false,
             has_left: false,
+            member: None,
         }
     }
 
@@ -99,11 +105,21 @@ impl Fold {
     pub const fn is_of_readings(self) -> bool {
         match self {
             Self::Last | Self::Gauge => true,
-            Self::Sum | Self::Max => false,
+            Self::Sum | Self::Max | Self::Unique => false,
         }
     }
 
-    /// What records come to; nothing where none counts, or the largest of them is nothing: only a
+    /// Whether windows of it are parts of a sum, which is what their meter bills: they are told
+    /// what they come to, and corrected, as sums are. The others say a level.
+    #[must_use]
+    pub const fn adds_up(self) -> bool {
+        match self {
+            Self::Sum | Self::Unique => true,
+            Self::Last | Self::Gauge | Self::Max => false,
+        }
+    }
+
+    /// What records come to; nothing where none counts, or all of them count as nothing: only a
     /// newest value of nothing says something.
     #[must_use]
     pub fn of(self, shares: &[Share]) -> Option<Quantity> {
@@ -116,6 +132,7 @@ impl Fold {
             }
             Self::Last | Self::Gauge => counting.max_by_key(|share| share.age()).map(quantity),
             Self::Max => counting.map(quantity).max().filter(|level| !level.is_zero()),
+            Self::Unique => Some(unique::count(shares)).filter(|count| !count.is_zero()),
         }
     }
 
@@ -123,7 +140,7 @@ impl Fold {
     #[must_use]
     pub fn stands_at(self, shares: &[Share]) -> Option<Timestamp> {
         match self {
-            Self::Sum | Self::Max => None,
+            Self::Sum | Self::Max | Self::Unique => None,
             Self::Last | Self::Gauge => {
                 let counting = shares.iter().filter(|share| share.counts());
                 counting.map(|share| share.occurred_at).max()
@@ -144,6 +161,7 @@ impl Fold {
                 let down = |share: &Share| (level - &share.quantity).min(Quantity::zero());
                 shares.iter().map(down).collect()
             }
+            Self::Unique => return unique::bring(shares, level),
         };
         let after: Vec<Share> = shares
             .iter()
@@ -154,7 +172,9 @@ impl Fold {
         let newest = counting.max_by_key(|(_, share)| share.age()).map(|(place, _)| place);
         if let Some(place) = newest.or(shares.len().checked_sub(1)) {
             let reached = match self {
-                Self::Sum | Self::Last | Self::Gauge => self.of(&after).unwrap_or_default(),
+                Self::Sum | Self::Last | Self::Gauge | Self::Unique => {
+                    self.of(&after).unwrap_or_default()
+                }
                 // One of them may be there by itself, and the newest then stays as it is.
                 Self::Max if self.of(&after).as_ref() == Some(level) => level.clone(),
                 Self::Max => after[place].quantity.clone(),
@@ -201,6 +221,9 @@ mod tests {
         check(Fold::Sum, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("20"));
         check(Fold::Last, &[], None);
         check(Fold::Gauge, &read(&[(2, "5"), (9, "7"), (3, "8")]), Some("7"));
+        // Records without a value are counted each by itself.
+        check(Fold::Unique, &read(&[(2, "1"), (9, "1"), (3, "0")]), Some("2"));
+        check(Fold::Unique, &read(&[(3, "0")]), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | rejected | what came in as a record and is none, kept until it is resubmitted or dismissed |
 //! | correction | a later entry that cancels a record or gives it another quantity |
 //! | booking | the fact that a route version booked a record to a balance |
+//! | member | a distinct value of a property, as a digest, where a route counts such |
 //! | balance | what a provider should hold for one destination, and what it was told |
 //! | meter event | what a provider is told: one identifier, one body, one life |
 //! | attempt, receipt | one try to tell it; what came back |
@@ -34,6 +35,7 @@ pub mod correction;
 pub mod resolution;
 pub mod write_off;
 pub mod fold;
+pub mod unique;
 pub mod balance;
 pub mod entries;
 pub mod event;

@@ -107,6 +107,8 @@ closed! {
         AccountMalformed = "account_malformed",
         /// Another route has already booked this record to the same meter of the same provider.
         DestinationTaken = "destination_taken",
+        /// The route counts distinct values of a property that the record has no usable value of.
+        NoMember = "no_member",
     }
 }
 
@@ -285,6 +287,10 @@ impl ParkReason {
             }
             Self::AccountMalformed => "correct the customer's account, or the route's account rule",
             Self::DestinationTaken => "route it to another meter, or remove one of the two routes",
+            Self::NoMember => {
+                "name a property in the route's `unique` that the record has, or cancel the record \
+                 and send another one that has it"
+            }
         }
     }
 }

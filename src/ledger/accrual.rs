@@ -17,6 +17,7 @@ use crate::domain::record::{Position, UsageRecord};
 use crate::domain::silence::Hearing;
 use crate::domain::state::ParkReason;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::Member;
 
 /// A route as it stood from some journal position on: its number in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +66,8 @@ pub struct Booking {
     /// What it adds to what the record stands for there: for a record, its quantity after the
     /// route's scale.
     pub quantity: Quantity,
+    /// The value that the record is counted by, where the balance counts distinct values.
+    pub member: Option<Member>,
     /// Why it is made, and the number of the correction; 0 for the record itself.
     pub cause: (Cause, i64),
     /// The record's own time.

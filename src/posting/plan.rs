@@ -210,10 +210,10 @@ pub fn plan(due: &DueBalance, rules: &Rules<'_>) -> Plan {
 /// Whether something is outstanding in a window that was begun while its meter billed in another
 /// way: it is neither a level nor a part of a sum.
 fn is_of_another_kind(due: &DueBalance, rules: &Rules<'_>) -> bool {
-    let is_sum = due.balance.fold == Fold::Sum;
+    let adds_up = due.balance.fold.adds_up();
     let fits = match rules.capabilities.told_as {
-        ToldAs::Entry => is_sum,
-        ToldAs::Level => !is_sum,
+        ToldAs::Entry => adds_up,
+        ToldAs::Level => !adds_up,
         ToldAs::Last => due.balance.fold == Fold::Gauge,
         // A gauge's reading is no part of what such a meter adds up.
         ToldAs::Delta | ToldAs::EachRecord | ToldAs::Total => due.balance.fold != Fold::Gauge,

@@ -265,13 +265,13 @@ impl Poster {
 }
 
 /// Whether what another program told can be parted from the rest of a balance's window: a sum can,
-/// and a gauge, while nothing of it was told here.
+/// and a gauge, while nothing of it was told here. Whom it counted of distinct values is not known.
 fn can_be_parted(due: &DueBalance) -> bool {
     let balance = &due.balance;
     let (has_parts, says_something) = match balance.fold {
         Fold::Sum => (true, !balance.accrued.is_zero()),
         Fold::Gauge => (true, balance.reads),
-        Fold::Last | Fold::Max => (false, false),
+        Fold::Last | Fold::Max | Fold::Unique => (false, false),
     };
     has_parts && says_something && balance.key.record.is_none() && due.is_unsaid()
 }
@@ -359,7 +359,7 @@ fn hold_if_told_before(
         let last = sent_through_at.plus_micros(GAUGE_AHEAD_MICROS_MAX);
         let is_after = |event: &EncodedEvent| match due.balance.fold {
             Fold::Gauge => event.intent.occurred_at > last,
-            Fold::Sum | Fold::Last | Fold::Max => false,
+            Fold::Sum | Fold::Last | Fold::Max | Fold::Unique => false,
         };
         for event in posting.events.iter_mut().filter(|event| !is_after(event)) {
             let why =

@@ -73,7 +73,7 @@ impl Bracket {
         let quantity = |(event, _): &(&LaneEvent, Share)| event.quantity.clone();
         let is_certain = |(_, share): &(&LaneEvent, Share)| *share == Share::All;
         match bills {
-            Fold::Sum | Fold::Gauge => Self::of(events),
+            Fold::Sum | Fold::Unique | Fold::Gauge => Self::of(events),
             Fold::Max => {
                 let certain = counting.iter().filter(|each| is_certain(each));
                 Self {
@@ -223,7 +223,7 @@ pub fn of_invoice(
     let who = if total.is_some() { "the provider counts" } else { "the ledger told" };
     let detail = format!("the invoice {invoice} bills {billed}, and {who} {}", bracket.said());
     let suspects = match bills {
-        Fold::Sum => Search::of(billed, &bracket, events, digits_max)
+        Fold::Sum | Fold::Unique => Search::of(billed, &bracket, events, digits_max)
             .map(|search| search.suspects(events))
             .unwrap_or_default(),
         // What counts is one of them: no set of them makes a difference up.

@@ -90,6 +90,8 @@ pub(super) trait Columns {
     fn maybe_text(&self, column: &str) -> Result<Option<String>, LedgerError>;
     /// Bytes.
     fn blob(&self, column: &str) -> Result<Vec<u8>, LedgerError>;
+    /// Bytes, or nothing.
+    fn maybe_blob(&self, column: &str) -> Result<Option<Vec<u8>>, LedgerError>;
 
     /// An instant.
     fn time(&self, column: &str) -> Result<Timestamp, LedgerError> {
@@ -116,6 +118,10 @@ pub(super) trait Columns {
     fn digest(&self, column: &str) -> Result<Digest, LedgerError> {
         let bytes = self.blob(column)?;
         Digest::try_from(bytes.as_slice()).map_err(|_| unreadable(column, &hex::encode(&bytes)))
+    }
+    /// A digest, or nothing.
+    fn maybe_digest(&self, column: &str) -> Result<Option<Digest>, LedgerError> {
+        self.maybe_blob(column)?.map(|_| self.digest(column)).transpose()
     }
     /// A name of some kind.
     fn name<N>(
@@ -160,6 +166,9 @@ impl Columns for SqliteRow {
         self.try_get(column).map_err(ledger_error)
     }
     fn maybe_text(&self, column: &str) -> Result<Option<String>, LedgerError> {
+        self.try_get(column).map_err(ledger_error)
+    }
+    fn maybe_blob(&self, column: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.try_get(column).map_err(ledger_error)
     }
     fn blob(&self, column: &str) -> Result<Vec<u8>, LedgerError> {

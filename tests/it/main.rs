@@ -79,5 +79,7 @@ mod tidy;
 mod totals;
 /// Meters that bill the last value of a period.
 mod gauges;
+/// Windows that count the distinct values of a property.
+mod unique;
 /// What several tests need, and no expectation of its own.
 mod support;

@@ -56,6 +56,8 @@ const HOT: &[&str] = &[
     "lanes_make",
     "lanes_ready",
     "lanes_refresh",
+    "members_keep",
+    "members_read",
     "notice_conclude",
     "notice_end",
     "notices_insert",

@@ -142,6 +142,23 @@ fn a_level_that_is_corrected_after_it_was_written_off_is_what_it_is_corrected_to
 }
 
 #[test]
+fn a_record_that_is_counted_by_its_value_stands_for_one_until_it_is_cancelled_or_nothing() {
+    let by_user = || transform(Aggregate::Unique("user".to_owned()), "1");
+    let lines = [booked("users", by_user(), quantity("6"))];
+    let changes = numbered(vec![adjust("6", "8"), adjust("8", "0"), adjust("0", "2")]);
+    insta::assert_snapshot!(said(&follow(&entry(quantity("6")), &changes, &lines, NOON)), @r"
+    users correction 2 -1
+    users correction 3 1
+    ");
+    let changes = numbered(vec![Change::Cancel]);
+    let followed = follow(&entry(quantity("6")), &changes, &lines, NOON);
+    assert_eq!(said(&followed), "users correction 1 -1");
+    // One that never was used was never counted.
+    let lines = [booked("users", by_user(), quantity("0"))];
+    assert_eq!(follow(&entry(quantity("0")), &changes, &lines, NOON), []);
+}
+
+#[test]
 fn usage_that_comes_back_takes_from_what_was_left_told_too_much_first() {
     let sums = || transform(Aggregate::Sum, "1");
     let mut lines = vec![booked("sums", sums(), quantity("20"))];

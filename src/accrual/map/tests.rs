@@ -123,6 +123,56 @@ fn counted_records_add_one_each_and_scaled_ones_their_exact_product() {
     assert_eq!(quantities, ["1", "0.001234567000000001"]);
 }
 
+#[test]
+fn a_record_without_the_value_that_it_is_counted_by_waits_and_says_why() {
+    let mut users = route("users", "calls", "x");
+    users.aggregate = Aggregate::Unique("user".to_owned());
+    let named = |position, user: &str| {
+        let mut entry = entry(position, "calls", "cus_1", "5");
+        entry.record.properties.insert("user".to_owned(), Property::Text(user.to_owned()));
+        entry
+    };
+    let entries = [
+        named(1, "ada"),
+        entry(2, "calls", "cus_1", "5"),
+        named(3, ""),
+        named(4, &"x".repeat(201)),
+        named(5, "ada"),
+    ];
+    // What only has no value is booked by the other route as ever.
+    let mapped = map_all(&[users, route("sums", "calls", "y")], &entries);
+    let counted: Vec<_> = mapped.bookings.iter().filter(|each| each.member.is_some()).collect();
+    assert_eq!((mapped.bookings.len(), counted.len()), (7, 2));
+    assert_eq!(counted[0].member, counted[1].member);
+    assert!(counted.iter().all(|each| each.quantity == Quantity::one()));
+    let said: Vec<_> = mapped.parkings.iter().map(|each| each.detail.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "users counts by the property \"user\", which is not there",
+            "users counts by the property \"user\", which is empty",
+            "users counts by the property \"user\", which has 201 bytes, and at most 200 are told \
+             apart",
+        ]
+    );
+    assert!(mapped.parkings.iter().all(|each| each.reason == ParkReason::NoMember));
+}
+
+#[test]
+fn the_definition_of_a_route_says_by_what_it_counts_only_where_it_does() {
+    let mut users = route("users", "calls", "x");
+    let before = users.definition().definition;
+    assert!(!before.contains("unique"));
+    users.aggregate = Aggregate::Unique("user".to_owned());
+    let definition = users.definition().definition;
+    assert_eq!(
+        crate::accrual::route::Transform::of_definition(&definition),
+        Some(users.transform())
+    );
+    users.aggregate = Aggregate::Unique("device".to_owned());
+    assert_ne!(users.definition().definition, definition);
+}
+
 proptest! {
     #[test]
     fn every_record_is_booked_or_parked_and_no_quantity_is_lost(

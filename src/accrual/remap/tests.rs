@@ -7,7 +7,7 @@ use crate::accrual::route::{Aggregate, WindowRule};
 use crate::domain::names::{
     AccountName, CustomerName, MeterName, ProviderMeter, ProviderName, RecordId, SourceName,
 };
-use crate::domain::record::{Position, Properties, UsageRecord};
+use crate::domain::record::{Position, Properties, Property, UsageRecord};
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Window};
 
 const NOON: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -27,7 +27,7 @@ fn entry() -> JournalRecord {
             meter: MeterName::new("calls").unwrap(),
             quantity: quantity("5"),
             occurred_at: NOON,
-            properties: Properties::new(),
+            properties: Properties::from([("user".to_owned(), Property::Text("ada".to_owned()))]),
         },
     }
 }
@@ -63,6 +63,7 @@ fn leads(version: i64, meter: &str, account: &str, transform: Transform) -> Aim 
         balance: balance(meter, account, transform.window),
         fold: transform.fold(),
         quantity: transform.contribution(&Standing::Counts(quantity("5"))),
+        member: transform.member(&entry().record),
         cause: (Cause::Record, 0),
         occurred_at: NOON,
         due_at: NOON,
@@ -199,6 +200,23 @@ fn what_no_route_takes_what_a_person_decided_and_what_would_be_a_level_is_left_a
     // Where its booking stays as it is, nothing of the decision changes.
     let both = [aim("a", "cus_1", summed("1")), aim("b", "cus_1", summed("1"))];
     assert_eq!(said(&run(&[], &lines, &both).unwrap()), ["record 5 b cus_1 by 2"]);
+}
+
+#[test]
+fn distinct_values_go_elsewhere_and_neither_become_a_sum_nor_those_of_another_property() {
+    let by =
+        |property: &str| transform(Aggregate::Unique(property.to_owned()), "1", WindowRule::Hour);
+    let lines = booked("a", &by("user"));
+    let made = run(&[], &lines, &[aim("a", "cus_2", by("user"))]).unwrap();
+    assert_eq!(said(&made), ["remap_from -1 a cus_1 by 1", "remap_to 1 a cus_2 by 2"]);
+    let member = by("user").member(&entry().record);
+    assert!(member.is_some() && made.iter().all(|booking| booking.member == member));
+    for other in [summed("1"), counted(), by("device")] {
+        let aims = [aim("a", "cus_1", other.clone())];
+        assert_eq!(run(&[], &lines, &aims), Err(LeftAlone::Aggregate));
+        let aims = [aim("a", "cus_1", by("user"))];
+        assert_eq!(run(&[], &booked("a", &other), &aims), Err(LeftAlone::Aggregate));
+    }
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn misfit(route: &Route, capabilities: &Capabilities) -> Option<(String, String,
         ToldAs::EachRecord | ToldAs::Delta | ToldAs::Total | ToldAs::Last => None,
         ToldAs::Entry | ToldAs::Level => {
             let (billed, told) = (capabilities.bills, route.aggregate.fold());
-            if billed == told {
+            if billed == told || (billed.adds_up() && told.adds_up()) {
                 return None;
             }
             said(

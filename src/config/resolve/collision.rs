@@ -36,19 +36,31 @@ pub(super) fn collisions(routes: &[(Route, Range<usize>)], found: &mut Findings)
 }
 
 /// Refuses every route that shares a level with an earlier one: of all that comes to a window only
-/// one record counts, and the other route's would be lost.
+/// one record counts, and the other route's would be lost. Distinct values are counted over several
+/// routes as over one, where all of them do so in the same windows.
 pub(super) fn shared_levels(routes: &[(Route, Range<usize>)], found: &mut Findings) {
     for (index, (second, span)) in routes.iter().enumerate() {
         let same = |(first, _): &&(Route, Range<usize>)| {
             (&first.provider, &first.provider_meter) == (&second.provider, &second.provider_meter)
         };
         let Some((first, first_span)) = routes[..index].iter().find(same) else { continue };
-        if first.aggregate.fold() == Fold::Sum && second.aggregate.fold() == Fold::Sum {
-            continue;
-        }
-        let title = format!("routes `{}` and `{}` say one level", first.name, second.name);
+        let (title, label) = match (first.aggregate.fold(), second.aggregate.fold()) {
+            (Fold::Sum, Fold::Sum) => continue,
+            (Fold::Unique, Fold::Unique) if first.window == second.window => continue,
+            (Fold::Sum | Fold::Unique, Fold::Sum | Fold::Unique) => (
+                "count in different ways for one meter",
+                "what the one counts is nothing to add to what the other does",
+            ),
+            (
+                Fold::Sum | Fold::Unique | Fold::Last | Fold::Gauge | Fold::Max,
+                Fold::Sum | Fold::Unique | Fold::Last | Fold::Gauge | Fold::Max,
+            ) => {
+                ("say one level", "of what both bring, only one record of a window would be billed")
+            }
+        };
+        let title = format!("routes `{}` and `{}` {title}", first.name, second.name);
         let problem = Problem::at(span.clone(), title)
-            .label("of what both bring, only one record of a window would be billed")
+            .label(label)
             .help("give it an `event` of its own, or bring both by one route")
             .context(first_span.clone(), "the earlier route");
         found.error(problem);

@@ -156,8 +156,8 @@ fn has_fraction(text: &str) -> bool {
     behind.bytes().take_while(u8::is_ascii_digit).any(|digit| digit != b'0')
 }
 
-/// Refuses an instant inside a window of which one record counts: what was told of the window
-/// before could not be told apart from what is told of it then.
+/// Refuses an instant inside a window of which one record counts, or distinct values do: what was
+/// told of the window before could not be told apart from what is told of it then.
 fn aligned<'p>(route: &Route, placed: impl Iterator<Item = &'p Placed>, found: &mut Findings) {
     // A gauge is parted at any instant, as it is where periods end.
     if route.aggregate.fold() == Fold::Sum || route.window == WindowRule::Period {
@@ -167,11 +167,15 @@ fn aligned<'p>(route: &Route, placed: impl Iterator<Item = &'p Placed>, found: &
         if route.window.window_of(*at).start == *at {
             continue;
         }
-        let title = format!(
-            "{at} lies in a window of the route `{}`, of which one record counts",
-            route.name
-        );
-        let label = "which of its records another program told is not known";
+        let (counts, label) = match route.aggregate.fold() {
+            Fold::Unique => ("distinct values are counted", "which of them another program"),
+            Fold::Sum | Fold::Last | Fold::Gauge | Fold::Max => {
+                ("one record counts", "which of its records another program")
+            }
+        };
+        let label = format!("{label} told is not known");
+        let title =
+            format!("{at} lies in a window of the route `{}`, of which {counts}", route.name);
         let window = route.window.as_str();
         let help = format!("name the beginning of a window of {window:?}, in UTC");
         found.error(Problem::at(span.clone(), title).label(label).help(help));

@@ -32,7 +32,7 @@ pub(super) fn level(
     }
     let usages = site.filter(|(_, site)| Mode::of(site) == Mode::Usages);
     let Some((_, site)) = usages else {
-        if fold != Fold::Sum {
+        if !fold.adds_up() {
             let title = format!("`{path}` is {word:?}, and `{provider}` adds up what it is told");
             let label = "the levels of all windows would be added up";
             let help = "remove it, or route the meter to an item price of which the newest or the \
@@ -47,10 +47,12 @@ pub(super) fn level(
     let Some(said) = &price.aggregation else { return };
     let known = AGGREGATIONS.iter().find(|(word, _)| word == said.get_ref());
     let Some((billed, aggregation)) = known else { return };
-    if *aggregation != fold {
+    let fits = *aggregation == fold || (aggregation.adds_up() && fold.adds_up());
+    if !fits {
         let title = format!("`{path}` is {word:?}, and what is billed of the price is {billed:?}");
         let (label, help) = match aggregation {
-            Fold::Sum => (
+            // No price bills distinct values.
+            Fold::Sum | Fold::Unique => (
                 "the levels of all windows would be added up",
                 "set `aggregate = \"sum\"`, or correct the price's `aggregation`",
             ),
@@ -68,7 +70,7 @@ pub(super) fn level(
         found.error(problem.context(key.span(), "the price"));
     }
     if let (true, LatePolicy::NextPeriod, Some(field)) =
-        (fold != Fold::Sum, route.policies.late, &raw.late)
+        (!fold.adds_up(), route.policies.late, &raw.late)
     {
         let title = format!("`{}` is \"next_period\", and `{path}` is {word:?}", table.key("late"));
         let label = "the level of one term would be billed as that of the next";

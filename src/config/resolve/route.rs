@@ -10,6 +10,7 @@ use super::level_route::level;
 use super::record_usage::{CRYPTOLENS, against_product, billed_twice};
 use super::site::Mode;
 use super::stripe_route::{against_meter, bills_last};
+use super::unique_route::{self, unique};
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
 use crate::config::field::{Table, decimal, name, required, seconds, word};
 use crate::config::finding::Findings;
@@ -30,12 +31,6 @@ const WINDOWS: [(&str, WindowRule); 4] = [
     (WindowRule::Minute.as_str(), WindowRule::Minute),
     (WindowRule::Hour.as_str(), WindowRule::Hour),
     (WindowRule::Day.as_str(), WindowRule::Day),
-];
-const AGGREGATES: [(&str, Aggregate); 4] = [
-    (Aggregate::Sum.as_str(), Aggregate::Sum),
-    (Aggregate::Count.as_str(), Aggregate::Count),
-    (Aggregate::Last.as_str(), Aggregate::Last),
-    (Aggregate::Max.as_str(), Aggregate::Max),
 ];
 const CORRECTIONS: [(&str, CorrectionPolicy); 3] = [
     (CorrectionPolicy::CancelThenNegative.as_str(), CorrectionPolicy::CancelThenNegative),
@@ -68,6 +63,7 @@ pub(super) fn routes(
         let table = Table { path: format!("route.{}", key.get_ref()), span: key.span() };
         if let Some(route) = route(&table, key, raw, file, found) {
             against_meter(&table, raw, &route, file, found);
+            unique(&table, raw, &route, found);
             level(&table, raw, &route, site_of(route.provider.as_str(), file), found);
             against_site(&table, raw, &route, file, found);
             against_product(&table, raw, &route, file, found);
@@ -92,8 +88,7 @@ fn route(
     let provider = provider(table, raw, file, found);
     let keeps_entries = raw.to.as_ref().is_some_and(|to| is_told_usages(to.get_ref(), file));
     let event = event(table, raw, found);
-    let aggregate =
-        word(&table.key("aggregate"), &raw.aggregate, &AGGREGATES, route::AGGREGATE, found);
+    let aggregate = unique_route::aggregate(table, raw, found);
     // A subscription takes only so many usages in its life: one a day lasts for years.
     let otherwise = if keeps_entries { WindowRule::Day } else { route::WINDOW };
     let said = word(&table.key("window"), &raw.window, &WINDOWS, otherwise, found);
@@ -107,7 +102,7 @@ fn route(
         (false, true) => WindowRule::Ever,
         (false, false) => said,
     };
-    let scale = scale(table, raw, aggregate, found);
+    let scale = scale(table, raw, &aggregate, found);
     let account = account(table, raw, found);
     let settle_micros = settle(table, raw, found);
     let corrections =
@@ -191,7 +186,7 @@ fn event(table: &Table, raw: &raw::Route, found: &mut Findings) -> Option<Provid
     name(&format!("`{path}`"), text, field.span(), ProviderMeter::new, found)
 }
 
-fn scale(table: &Table, raw: &raw::Route, aggregate: Aggregate, found: &mut Findings) -> Quantity {
+fn scale(table: &Table, raw: &raw::Route, aggregate: &Aggregate, found: &mut Findings) -> Quantity {
     let Some(field) = &raw.scale else { return Quantity::one() };
     let path = table.key("scale");
     let Some(scale) = decimal(&path, field, found) else { return Quantity::one() };
@@ -206,8 +201,9 @@ fn scale(table: &Table, raw: &raw::Route, aggregate: Aggregate, found: &mut Find
     }
     match aggregate {
         Aggregate::Sum | Aggregate::Last | Aggregate::Max => {}
-        Aggregate::Count => {
-            let title = format!("`{path}` is set, and the route counts records");
+        Aggregate::Count | Aggregate::Unique(_) => {
+            let what = if *aggregate == Aggregate::Count { "records" } else { "values" };
+            let title = format!("`{path}` is set, and the route counts {what}");
             let label = "a record counts as one, whatever its quantity: this has no effect";
             let help = "remove `scale`, or set `aggregate = \"sum\"`";
             found.warning(Problem::at(field.span(), title).label(label).help(help));

@@ -11,7 +11,6 @@ use crate::config::field::Table;
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::raw;
-use crate::domain::fold::Fold;
 use crate::domain::period::LatePolicy;
 use crate::domain::provider_facts::{Formula, Span};
 
@@ -155,7 +154,7 @@ fn total(
 /// they are, as with a daily peak.
 fn level(table: &Table, raw: &raw::Route, route: &Route, found: &mut Findings) {
     let (path, word) = (table.key("aggregate"), route.aggregate.as_str());
-    if route.aggregate.fold() == Fold::Sum {
+    if route.aggregate.fold().adds_up() {
         return;
     }
     let span = raw.aggregate.as_ref().map_or(table.span.clone(), Spanned::span);

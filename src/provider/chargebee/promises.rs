@@ -33,7 +33,8 @@ pub const READ_BACK: ReadBack = ReadBack {
 pub const fn of(aggregation: Fold, decimals: u32, usages_max: u32) -> Capabilities {
     Capabilities {
         told_as: match aggregation {
-            Fold::Sum => ToldAs::Entry,
+            // How many distinct values a window has is a part of a sum, and told as one.
+            Fold::Sum | Fold::Unique => ToldAs::Entry,
             // No price bills a gauge: its entries are of windows.
             Fold::Last | Fold::Gauge | Fold::Max => ToldAs::Level,
         },

@@ -383,6 +383,7 @@ async fn book(
             occurred_at: booking.occurred_at,
             route: booking.route,
             quantity: &booking.quantity,
+            member: booking.member,
             cause: booking.cause,
         };
         rows.push(running.add(next, &line));

@@ -43,6 +43,7 @@ mod silence;
 mod spool;
 mod trace;
 mod transfer;
+mod unique;
 mod verify;
 mod written_off;
 

@@ -11,6 +11,7 @@ use crate::domain::event::EventId;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::Member;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
@@ -21,6 +22,7 @@ struct Written {
     route: RouteVersionId,
     identity: Vec<u8>,
     occurred_at: Timestamp,
+    member: Option<Member>,
     /// The line of this event's own write-off.
     line: Quantity,
     /// What of all write-offs of the record still stands.
@@ -65,6 +67,7 @@ pub(super) async fn reverse_write_off(
                 route: RouteVersionId(row.integer("route_version_id")?),
                 identity: row.blob("identity")?,
                 occurred_at: row.time("occurred_at")?,
+                member: row.maybe_digest("member")?.map(Member),
                 line: row.quantity("quantity")?,
                 standing: Quantity::zero(),
             });
@@ -90,6 +93,7 @@ pub(super) async fn reverse_write_off(
             occurred_at: each.occurred_at,
             route: each.route,
             quantity: &quantity,
+            member: each.member,
             cause: (Cause::Presence, event.0),
         };
         lines.push(running.add(number, &line));

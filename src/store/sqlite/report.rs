@@ -315,7 +315,7 @@ impl SqliteLedger {
     ) -> Result<Quantity, LedgerError> {
         match fold {
             Fold::Sum => return Ok(Quantity::zero()),
-            Fold::Last | Fold::Gauge | Fold::Max => {}
+            Fold::Last | Fold::Gauge | Fold::Max | Fold::Unique => {}
         }
         let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
         let lines = lines_of(&mut reader, balance).await?;

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::shares::{lines_of, shares};
 use super::sql;
+use super::unique::{self, Touched};
 use crate::domain::balance::BalanceKey;
 use crate::domain::correction::Cause;
 use crate::domain::digest::{Digest, Fields};
@@ -17,6 +18,7 @@ use crate::domain::fold::{Fold, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::Member;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
@@ -43,7 +45,7 @@ pub(super) struct Running {
     pub(super) fold: Fold,
     pub(super) accrued: Quantity,
     pub(super) told: Quantity,
-    /// Whether any record counts in it; not kept of sums.
+    /// Whether any record counts in it; not kept of what adds up.
     pub(super) reads: bool,
     pub(super) digest: Digest,
     pub(super) newest_at: Timestamp,
@@ -51,6 +53,8 @@ pub(super) struct Running {
     pub(super) stands_at: Option<Timestamp>,
     pub(super) booked_to: i64,
     pub(super) due_at: Option<Timestamp>,
+    /// Where it counts distinct values: those that lines were added of.
+    pub(super) touched: BTreeMap<Member, Touched>,
     /// Whether what it accrued is to be derived from all its lines again.
     stale: bool,
 }
@@ -62,6 +66,7 @@ pub(super) struct Line<'a> {
     pub(super) occurred_at: Timestamp,
     pub(super) route: RouteVersionId,
     pub(super) quantity: &'a Quantity,
+    pub(super) member: Option<Member>,
     pub(super) cause: (Cause, i64),
 }
 
@@ -80,6 +85,7 @@ impl Running {
             stands_at: row.maybe_time("stands_at")?,
             booked_to: row.integer("booked_to")?,
             due_at: row.maybe_time("due_at")?,
+            touched: BTreeMap::new(),
             stale: false,
         })
     }
@@ -112,12 +118,13 @@ impl Running {
             line.quantity.to_string(),
             line.cause.0.as_str(),
             line.cause.1,
+            line.member.map(|member| hex::encode(member.0)),
         ])
     }
 
     /// A sum grows by every line. A level is known at once where its newest or its largest record
     /// comes, and stays where a newest one has an older record beside it; whatever else is done to
-    /// it has it derived from all its lines.
+    /// it has it derived from all its lines. Of distinct values each is looked at by itself.
     fn accrue(&mut self, line: &Line<'_>) {
         let at = line.occurred_at;
         match (self.fold, line.cause.0) {
@@ -138,6 +145,7 @@ impl Running {
                     (self.accrued, self.reads) = (line.quantity.clone(), true);
                 }
             }
+            (Fold::Unique, cause) => self.touch(line, cause),
             (
                 Fold::Last | Fold::Gauge | Fold::Max,
                 Cause::Correction
@@ -151,6 +159,35 @@ impl Running {
         }
     }
 
+    /// Notes of which value a line is. A record's own line is its first here, so that the value
+    /// stands for that much at the least; any other may take from it.
+    fn touch(&mut self, line: &Line<'_>, cause: Cause) {
+        let Some(member) = line.member else {
+            self.stale = true;
+            return;
+        };
+        let touched =
+            self.touched.entry(member).or_insert_with(|| Touched::AtLeast(Quantity::zero()));
+        match (touched, cause) {
+            (Touched::AtLeast(least), Cause::Record) => {
+                if line.quantity > least {
+                    *least = line.quantity.clone();
+                }
+            }
+            (Touched::Stale, Cause::Record) => {}
+            (
+                touched,
+                Cause::Correction
+                | Cause::WriteOff
+                | Cause::Reversal
+                | Cause::Presence
+                | Cause::Transfer
+                | Cause::RemapFrom
+                | Cause::RemapTo,
+            ) => *touched = Touched::Stale,
+        }
+    }
+
     /// Derives what it accrued from all its lines, where that is needed.
     async fn derive(&mut self, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
         if !self.stale {
@@ -159,7 +196,8 @@ impl Running {
         let lines = lines_of(connection, self.id).await?;
         let shares: Vec<Share> = shares(&lines).into_values().collect();
         let level = self.fold.of(&shares);
-        (self.reads, self.stands_at) = (level.is_some(), self.fold.stands_at(&shares));
+        self.reads = level.is_some() && !self.fold.adds_up();
+        self.stands_at = self.fold.stands_at(&shares);
         self.accrued = level.unwrap_or_default();
         self.stale = false;
         Ok(())
@@ -189,6 +227,8 @@ pub(super) async fn append_lines(
         .await
         .map_err(ledger_error)?;
     let mut changed: Vec<Value> = Vec::new();
+    let mut balances: Vec<&mut Running> = balances.collect();
+    unique::count(&mut *connection, &mut balances).await?;
     for running in balances {
         running.derive(&mut *connection).await?;
         changed.push(json!([

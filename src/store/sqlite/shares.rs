@@ -12,6 +12,7 @@ use crate::domain::fold::{Share, Touch};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::Member;
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
 use crate::store::codec::{Columns, ledger_error};
@@ -24,6 +25,7 @@ pub(super) struct StoredLine {
     pub(super) occurred_at: Timestamp,
     pub(super) route: RouteVersionId,
     pub(super) quantity: Quantity,
+    pub(super) member: Option<Member>,
     pub(super) touch: Touch,
 }
 
@@ -50,6 +52,7 @@ pub(super) async fn lines_of(
                 occurred_at: row.time("occurred_at")?,
                 route: RouteVersionId(row.integer("route_version_id")?),
                 quantity: row.quantity("quantity")?,
+                member: row.maybe_digest("member")?.map(Member),
                 touch: Touch { cause, cancels: row.flag("cancels")?, leaves },
             })
         })
@@ -61,7 +64,9 @@ pub(super) fn shares<'l>(lines: impl IntoIterator<Item = &'l StoredLine>) -> BTr
     let mut shares: BTreeMap<i64, Share> = BTreeMap::new();
     for line in lines {
         let new = || Share::new(line.occurred_at, Position(line.position));
-        shares.entry(line.position).or_insert_with(new).add(&line.quantity, line.touch);
+        let share = shares.entry(line.position).or_insert_with(new);
+        share.add(&line.quantity, line.touch);
+        share.member = line.member;
     }
     shares
 }

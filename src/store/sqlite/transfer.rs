@@ -152,7 +152,7 @@ async fn transfer(
 ) -> Result<bool, LedgerError> {
     let mut old = Running::read(connection, balance.0).await?;
     // A sum has nothing of a record that stands for nothing; a level may be just that.
-    moved.retain(|moved| old.fold != Fold::Sum || !moved.given.share.quantity.is_zero());
+    moved.retain(|moved| !old.fold.adds_up() || !moved.given.share.quantity.is_zero());
     if moved.is_empty() {
         return Ok(false);
     }
@@ -171,6 +171,7 @@ async fn transfer(
             occurred_at: share.occurred_at,
             route: *route,
             quantity,
+            member: share.member,
             cause: (Cause::Transfer, other),
         };
         let taken = -&share.quantity;
@@ -200,7 +201,8 @@ async fn given(
     // What was given away is not given a second time, though something of it was written off here.
     shares.retain(|_, share| share.counts() && !share.has_left);
     let mut given = BTreeMap::new();
-    for line in lines {
+    // By the route of its newest line: a remap may have brought it here by another.
+    for line in lines.into_iter().rev() {
         if let Some(share) = shares.remove(&line.position) {
             let StoredLine { position, identity, route, .. } = line;
             given.insert(position, Given { identity, route, share });

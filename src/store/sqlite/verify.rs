@@ -2,7 +2,7 @@
 //! each other, with sums in exact decimals. Never here: a repair. Read next:
 //! `crate::ledger::operator`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -10,15 +10,17 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::running::chain;
 use super::shares::{lines_of, shares};
+use super::unique::levels;
 use super::{SqliteLedger, sql};
 use crate::domain::digest::Digest;
 use crate::domain::fold::{self, Share};
 use crate::domain::quantity::Quantity;
 use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::Member;
 use crate::ledger::LedgerError;
 use crate::ledger::verification::Verification;
-use crate::store::codec::{Columns, ledger_error, usage_record};
+use crate::store::codec::{Columns, ledger_error, properties_from_text, usage_record};
 
 /// A balance as its bookings and events make it.
 #[derive(Default)]
@@ -51,7 +53,8 @@ impl SqliteLedger {
         check_records(&mut reader, &mut found).await?;
         let folds = check_bookings(&mut reader, &mut found).await?;
         let folds = fold_events(&mut reader, folds, &mut found).await?;
-        let folds = fold_levels(&mut reader, folds).await?;
+        let folds = fold_levels(&mut reader, folds, &mut found).await?;
+        check_members(&mut reader, &mut found).await?;
         check_balances(&mut reader, folds, &mut found).await?;
         check_rows(&mut reader, &mut found).await?;
         Ok(found)
@@ -182,6 +185,7 @@ async fn check_bookings(
 async fn fold_levels(
     reader: &mut SqliteConnection,
     mut folds: HashMap<i64, Fold>,
+    found: &mut Verification,
 ) -> Result<HashMap<i64, Fold>, LedgerError> {
     let rows =
         sqlx::query(sql!("verify_levels")).fetch_all(&mut *reader).await.map_err(ledger_error)?;
@@ -192,11 +196,47 @@ async fn fold_levels(
         let how = row.member("fold", fold::Fold::parse)?;
         let level = how.of(&shares);
         let fold = folds.entry(balance).or_default();
-        (fold.is_level, fold.reads) = (true, level.is_some());
+        fold.is_level = !how.adds_up();
+        fold.reads = fold.is_level && level.is_some();
         (fold.is_gauge, fold.stands_at) = (how == fold::Fold::Gauge, how.stands_at(&shares));
         fold.accrued = level.unwrap_or_default();
+        let kept = members_of(reader, balance).await?;
+        if how == fold::Fold::Unique && kept != levels(&lines) {
+            found.note(format!("balance {balance}: it does not know what its values come to"));
+        }
     }
     Ok(folds)
+}
+
+/// What each value of a balance is kept to come to.
+async fn members_of(
+    reader: &mut SqliteConnection,
+    balance: i64,
+) -> Result<BTreeMap<Member, Quantity>, LedgerError> {
+    let rows = sqlx::query(sql!("members_of"))
+        .bind(balance)
+        .fetch_all(reader)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter().map(|row| Ok((Member(row.digest("member")?), row.quantity("level")?))).collect()
+}
+
+/// Every line that is of a value is of the one that its record has in the property by which its
+/// route counts.
+async fn check_members(
+    reader: &mut SqliteConnection,
+    found: &mut Verification,
+) -> Result<(), LedgerError> {
+    let mut rows = sqlx::query(sql!("verify_members")).fetch(&mut *reader);
+    while let Some(row) = rows.try_next().await.map_err(ledger_error)? {
+        let property = row.maybe_text("property")?.unwrap_or_default();
+        let properties = properties_from_text(&row.text("properties")?)?;
+        if Member::of(&properties, &property) != Ok(Member(row.digest("member")?)) {
+            let id = row.integer("id")?;
+            found.note(format!("booking {id}: it is of another value than its record has"));
+        }
+    }
+    Ok(())
 }
 
 /// Folds the events of each balance.

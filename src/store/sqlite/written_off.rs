@@ -19,6 +19,7 @@ use crate::domain::record::Position;
 use crate::domain::resolution::ItemKind;
 use crate::domain::state::EventState;
 use crate::domain::time::Timestamp;
+use crate::domain::unique::{Said, without};
 use crate::domain::write_off::{PolicyWriteOff, Written, share, share_told};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::RouteVersionId;
@@ -39,7 +40,8 @@ pub(super) struct Meant {
     pub(super) level: Level,
 }
 
-/// What a write-off makes of a balance whose newest or largest record counts.
+/// What a write-off makes of a balance whose newest or largest record counts, or which counts
+/// distinct values.
 #[derive(Clone, Debug)]
 pub(super) enum Level {
     /// The records that are meant count no longer: nobody is told of them.
@@ -54,8 +56,17 @@ pub(super) enum Level {
 struct Booked {
     identity: Vec<u8>,
     route: RouteVersionId,
-    share: Share,
     written: Written,
+    /// What it stands for; and what it stood for before the lines that are meant, and with them.
+    said: Said,
+}
+
+impl Booked {
+    /// One of which nothing is said yet.
+    fn new(identity: Vec<u8>, route: RouteVersionId, share: Share) -> Self {
+        let (before, after) = (Quantity::zero(), Quantity::zero());
+        Self { identity, route, written: Written::default(), said: Said { share, before, after } }
+    }
 }
 
 /// Adds lines to a balance that sum to `amount`, which is below zero when usage is written off; of
@@ -88,9 +99,10 @@ pub(super) async fn write_off(
             let says_something = |line: Quantity| (!line.is_zero()).then_some((line, written_off));
             lines.into_iter().map(says_something).collect()
         }
-        Fold::Last | Fold::Gauge | Fold::Max => {
+        Fold::Last | Fold::Gauge | Fold::Max | Fold::Unique => {
             let lines =
-                level_lines(connection, &running, &records, &meant.level, written_off).await?;
+                level_lines(connection, &running, &records, (&meant.level, amount), written_off)
+                    .await?;
             // What it is now may be another thing to tell, or nothing any more.
             if lines.iter().any(Option::is_some) {
                 running.due_at = Some(now);
@@ -106,9 +118,10 @@ pub(super) async fn write_off(
         let line = Line {
             position: Position(*position),
             identity: &record.identity,
-            occurred_at: record.share.occurred_at,
+            occurred_at: record.said.share.occurred_at,
             route: record.route,
             quantity: &quantity,
+            member: record.said.share.member,
             cause,
         };
         rows.push(running.add(number, &line));
@@ -161,17 +174,30 @@ async fn level_lines(
     connection: &mut SqliteConnection,
     running: &Running,
     records: &BTreeMap<i64, Booked>,
-    level: &Level,
+    (level, amount): (&Level, &Quantity),
     written_off: (Cause, i64),
 ) -> Result<Vec<Option<Added>>, LedgerError> {
-    let shares: Vec<Share> = records.values().map(|record| record.share.clone()).collect();
+    let shares: Vec<Share> = records.values().map(|record| record.said.share.clone()).collect();
+    if running.fold == Fold::Unique {
+        let lines = match level {
+            Level::Stays => Vec::new(),
+            Level::Without => {
+                let said: Vec<Said> = records.values().map(|record| record.said.clone()).collect();
+                without(&said, amount, &(&running.accrued - &running.told))
+            }
+            Level::AsTold(more) => running.fold.bring(&shares, &(&running.told + more)),
+        };
+        let says_something = |line: Quantity| (!line.is_zero()).then_some((line, written_off));
+        return Ok(lines.into_iter().map(says_something).collect());
+    }
     match level {
         Level::Stays => Ok(shares.iter().map(|_| None).collect()),
         Level::Without => Ok(records
             .values()
             .map(|record| {
-                let goes = record.written.covered && record.share.counts();
-                goes.then(|| (-&record.share.quantity, written_off))
+                let share = &record.said.share;
+                let goes = record.written.covered && share.counts();
+                goes.then(|| (-&share.quantity, written_off))
             })
             .collect()),
         Level::AsTold(more) => {
@@ -239,13 +265,9 @@ async fn said_record(
         .map_err(ledger_error)?;
     row.map(|row| {
         let position = row.integer("record_position")?;
-        let booked = Booked {
-            identity: row.blob("identity")?,
-            route: RouteVersionId(row.integer("route_version_id")?),
-            share: Share::new(row.time("occurred_at")?, Position(position)),
-            written: Written::default(),
-        };
-        Ok((position, booked))
+        let route = RouteVersionId(row.integer("route_version_id")?);
+        let share = Share::new(row.time("occurred_at")?, Position(position));
+        Ok((position, Booked::new(row.blob("identity")?, route, share)))
     })
     .transpose()
 }
@@ -259,14 +281,20 @@ async fn records(
     let lines = lines_of(connection, balance).await?;
     let mut records: BTreeMap<i64, Booked> = BTreeMap::new();
     for line in lines {
-        let record = records.entry(line.position).or_insert_with(|| Booked {
-            identity: line.identity,
-            route: line.route,
-            share: Share::new(line.occurred_at, Position(line.position)),
-            written: Written::default(),
-        });
-        record.share.add(&line.quantity, line.touch);
-        record.written.whole = record.share.quantity.clone();
+        let share = || Share::new(line.occurred_at, Position(line.position));
+        let record = records
+            .entry(line.position)
+            .or_insert_with(|| Booked::new(line.identity, line.route, share()));
+        let said = &mut record.said;
+        said.share.add(&line.quantity, line.touch);
+        (said.share.member, record.route) = (line.member, line.route);
+        if line.id <= meant.from {
+            said.before = said.share.quantity.clone();
+        }
+        if line.id <= meant.to {
+            said.after = said.share.quantity.clone();
+        }
+        record.written.whole = said.share.quantity.clone();
         let is_meant = meant.from < line.id && line.id <= meant.to;
         // What was written off before, or came back, was not told by what is decided now.
         if !line.touch.cause.is_usage() {

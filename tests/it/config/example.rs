@@ -111,8 +111,9 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
     for table in tables {
         let problems = super::read(&format!("[{table}]\n\"?\" = 1")).expect_err(table);
         let known = keys_listed(&problems.errors.iter().find_map(known_here).expect(table));
-        // Some are shown as tables of their own; the span is told of in a sentence, and so is whose
-        // clock is followed, which no config with a live key may say.
+        // Some are shown as tables of their own; the span is told of in a sentence, and so is what
+        // goes with distinct values alone, and whose clock is followed, which no config with a live
+        // key may say.
         let mut shown = keys_shown(table);
         shown.extend(
             [
@@ -122,6 +123,7 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
                 "feature",
                 "record",
                 "span",
+                "unique",
                 "follow",
                 "customer",
                 "subscription",
@@ -131,6 +133,7 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         let missing: Vec<&String> = known.difference(&shown).collect();
         assert!(!known.is_empty() && missing.is_empty(), "[{table}] lacks {missing:?}");
     }
+    assert!(uncommented(|_| true).contains("`unique = \"user\"` names the property"));
     let problems = super::read("\"?\" = 1").expect_err("no such table");
     for table in keys_listed(&problems.errors.iter().find_map(known_here).expect("a list")) {
         let shown = uncommented(|_| true);

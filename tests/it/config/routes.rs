@@ -30,7 +30,7 @@ fn a_route_to_a_meter_that_bills_the_last_value_brings_readings_and_has_no_windo
         SOUND.replace("[route", meter) + lines
     };
     let route = &sound(&of("aggregate = \"last\"\nlate = \"drop\"\n")).routes[0];
-    assert_eq!((route.aggregate, route.window), (Aggregate::Last, WindowRule::Period));
+    assert_eq!((&route.aggregate, route.window), (&Aggregate::Last, WindowRule::Period));
     let title = "`route.requests.window` is set, and its meter bills the last value";
     refused(&of("aggregate = \"last\"\nwindow = \"1d\"\n"), "\"1d\"", title);
     let title =
@@ -55,6 +55,57 @@ fn a_route_to_a_meter_that_bills_the_last_value_brings_readings_and_has_no_windo
     // Where the meter is not declared so, how long a window is decides the bill.
     let problems = read(&(SOUND.to_owned() + "aggregate = \"last\"\n")).expect_err("no window");
     assert!(problems.errors[0].help.contains("declare it with `formula = \"last\"`"));
+}
+
+#[test]
+fn a_route_that_counts_distinct_values_says_of_what_and_in_which_windows() {
+    let of = |lines: &str| SOUND.to_owned() + "aggregate = \"unique\"\n" + lines;
+    let by_user = |lines: &str| of(&("unique = \"user\"\n".to_owned() + lines));
+    let route = &sound(&by_user("window = \"1d\"\nlate = \"drop\"\n")).routes[0];
+    assert_eq!(route.aggregate, Aggregate::Unique("user".to_owned()));
+    refused(&of("window = \"1d\"\n"), "requests", "`route.requests.unique` is missing");
+    let named = "unique = \"\"\nwindow = \"1d\"\n";
+    refused(&of(named), "\"\"", "`route.requests.unique` is \"\"");
+    // A value counts once in each window, so that somebody has to say how long one is.
+    let title = |window: &str| {
+        format!("`route.requests.aggregate` is \"unique\", and `route.requests.window` is {window}")
+    };
+    refused(&by_user(""), "\"unique\"", &title("not set"));
+    refused(&by_user("window = \"record\"\n"), "\"unique\"", &title("\"record\""));
+    let late = "window = \"1d\"\nlate = \"next_period\"\n";
+    let title =
+        "`route.requests.late` is \"next_period\", and `route.requests.aggregate` is \"unique\"";
+    refused(&by_user(late), "\"next_period\"", title);
+    let title = "`route.requests.unique` is set, and `route.requests.aggregate` is \"sum\"";
+    refused(&(SOUND.to_owned() + "unique = \"user\"\n"), "\"user\"", title);
+    let scaled = by_user("window = \"1d\"\nscale = 2\n");
+    warned(&scaled, "2", "`route.requests.scale` is set, and the route counts values");
+}
+
+#[test]
+fn distinct_values_go_only_where_windows_are_added_up() {
+    let of = |meter: &str, lines: &str| {
+        let meter = format!("[stripe.main.meter.requests]\n{meter}\n[route");
+        let unique = "aggregate = \"unique\"\nunique = \"user\"\n";
+        SOUND.replace("[route", &meter) + unique + lines
+    };
+    sound(&of("span = \"day\"", "window = \"1d\"\n"));
+    let title = "`route.requests.window` is \"1h\", and its meter keeps totals";
+    refused(&of("span = \"day\"", "window = \"1h\"\n"), "\"1h\"", title);
+    let title = "`route.requests.aggregate` is \"unique\", and its meter bills the last value";
+    refused(&of("formula = \"last\"", ""), "\"unique\"", title);
+    // Several routes count the values of a window over all of them, and no other way beside that.
+    let second = |aggregate: &str| {
+        format!(
+            "window = \"1d\"\n[route.second]\nmeter = \"other\"\nevent = \"requests\"\n\
+             to = \"stripe.main\"\nwindow = \"1d\"\naggregate = {aggregate}\n"
+        )
+    };
+    sound(&of("", &second("\"unique\"\nunique = \"member\"")));
+    let title = "routes `requests` and `second` count in different ways for one meter";
+    refused(&of("", &second("\"count\"")), "second", title);
+    let title = "routes `requests` and `second` say one level";
+    refused(&of("", &second("\"max\"")), "second", title);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Item prices of which a term's newest or largest usage is billed, at the stand-in for Chargebee.
 //! Here: what is told of readings, what replaces it, and what is billed. Never here: usages that
-//! add up ([`super::rooms`]). Read next: [`super::terms`].
+//! add up ([`super::rooms`]), but for those that say how many distinct values a day has. Read next:
+//! [`super::terms`].
 
 use std::time::Duration;
 
+use tallyd::accrual::route::Aggregate;
 use tallyd::clock::Clock as _;
 use tallyd::domain::names::InvoiceId;
 use tallyd::domain::resolution::{ItemName, Verdict};
@@ -12,7 +14,7 @@ use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::report::ReportLedger as _;
 use tallyd::sandbox::chargebee::{Aggregation, Fate, NewItemPrice};
 
-use super::rooms::{World, held};
+use super::rooms::{QUICK, World, held};
 use super::{HOUR, provider_name};
 use crate::support::chargebee::{DAY, MONTH, START, start_with};
 
@@ -190,4 +192,32 @@ async fn a_level_that_came_too_late_is_written_off_down_to_what_was_told() {
     assert_eq!(held(&world).await, [""; 0], "it stays so");
     assert_eq!(stand(&world), ["calls 10", "calls 0"]);
     assert_eq!(world.accrued().await, ["both calls 10"]);
+}
+
+#[tokio::test]
+async fn each_day_tells_how_many_users_it_had_and_a_user_goes_with_the_last_record() {
+    let sandbox = start_with(|_| {}).await;
+    sandbox.subscribe("both", &["basic", "calls"]);
+    let mut world = World::open(sandbox, QUICK).await;
+    world.tell([("calls", Aggregate::Unique("user".to_owned()))]).await;
+    let day = |day: i64, hour: i64| START + day * DAY + hour * HOUR;
+    for (id, at) in
+        [("ada 1", day(0, 1)), ("ada 2", day(0, 2)), ("bob 1", day(0, 3)), ("ada 3", day(1, 1))]
+    {
+        world.run_until(at).await;
+        world.accept(id, "both", "calls", "7.5", at).await;
+    }
+    world.run_until(day(2, 1)).await;
+    assert_eq!(stand(&world), ["calls 2", "calls 1"]);
+    world.cancel("ada 1").await;
+    world.run_until(day(2, 2)).await;
+    assert_eq!(stand(&world), ["calls 2", "calls 1"]);
+    world.cancel("bob 1").await;
+    world.run_until(day(2, 4)).await;
+    assert_eq!(stand(&world), ["calls 1", "calls 1"]);
+    // Who comes late is one entry more.
+    world.accept("cyd 1", "both", "calls", "1", day(0, 5)).await;
+    world.run_until(day(2, 6)).await;
+    assert_eq!(stand(&world), ["calls 1", "calls 1", "calls 1"]);
+    assert_eq!(held(&world).await, Vec::<String>::new());
 }

@@ -18,7 +18,7 @@ use tallyd::domain::names::{
 };
 use tallyd::domain::policies::Policies;
 use tallyd::domain::quantity::Quantity;
-use tallyd::domain::record::{Properties, UsageRecord};
+use tallyd::domain::record::{Properties, Property, UsageRecord};
 use tallyd::domain::time::{MICROS_PER_HOUR, Timestamp};
 use tallyd::ledger::intake::{CorrectionLedger as _, IntakeLedger as _};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
@@ -98,13 +98,18 @@ impl World {
     pub(super) async fn of_levels(sandbox: Running) -> Self {
         let site = chargebee_of(&sandbox.url, [("calls", Fold::Last), ("bytes", Fold::Max)]);
         let mut world = Self::of(sandbox, site, QUICK, WindowRule::Day).await;
-        let route = |name, aggregate| Route { aggregate, ..route(name, WindowRule::Day) };
-        let routes = vec![route("calls", Aggregate::Last), route("bytes", Aggregate::Max)];
-        let prefixes = HashMap::from([(provider_name(), "")]);
-        let adopted = Accruer::adopt(world.ledger.clone(), routes, prefixes, world.clock.now());
-        world.accruer = adopted.await.unwrap();
+        world.tell([("calls", Aggregate::Last), ("bytes", Aggregate::Max)]).await;
         world.follow();
         world
+    }
+
+    /// From now on, this is what each day of a meter comes to.
+    pub(super) async fn tell<const N: usize>(&mut self, meters: [(&str, Aggregate); N]) {
+        let route = |(name, aggregate)| Route { aggregate, ..route(name, WindowRule::Day) };
+        let prefixes = HashMap::from([(provider_name(), "")]);
+        let (routes, now) = (meters.map(route).into(), self.clock.now());
+        let adopted = Accruer::adopt(self.ledger.clone(), routes, prefixes, now);
+        self.accruer = adopted.await.unwrap();
     }
 
     /// A run that is told to `provider`, in windows of this length.
@@ -174,6 +179,7 @@ impl World {
         self.sandbox.sandbox.advance_to(at).expect("time goes forward");
     }
 
+    /// Books a record, of the user who is the first word of its id.
     pub(super) async fn accept(
         &self,
         id: &str,
@@ -182,6 +188,8 @@ impl World {
         quantity: &str,
         at: i64,
     ) {
+        let user = id.split(' ').next().unwrap_or_default();
+        let user = ("user".to_owned(), Property::Text(user.to_owned()));
         let record = UsageRecord {
             source: SourceName::new("web").unwrap(),
             id: RecordId::new(id).unwrap(),
@@ -189,7 +197,7 @@ impl World {
             meter: MeterName::new(name).unwrap(),
             quantity: Quantity::parse(quantity).unwrap(),
             occurred_at: Timestamp::from_seconds(at),
-            properties: Properties::new(),
+            properties: Properties::from([user]),
         };
         let now = self.clock.now();
         self.ledger.accept(vec![record.into()], Vec::new(), now).await.unwrap();

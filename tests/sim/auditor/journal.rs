@@ -102,12 +102,14 @@ impl Auditor {
     /// What a line's route makes of a record that counts so.
     pub(super) fn contribution(&self, line: &Line, counts: Counts) -> Amount {
         let route = &self.versions[&line.version];
-        match (counts, route.aggregate) {
+        match (counts, &route.aggregate) {
             (None, _) => Amount::ZERO,
             (Some(amount), Aggregate::Sum | Aggregate::Last | Aggregate::Max) => {
                 amount.times(scale(route))
             }
             (Some(_), Aggregate::Count) => Amount::of(1, 0),
+            (Some(amount), Aggregate::Unique(_)) if amount == Amount::ZERO => Amount::ZERO,
+            (Some(_), Aggregate::Unique(_)) => Amount::of(1, 0),
         }
     }
 

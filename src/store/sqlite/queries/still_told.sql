@@ -19,7 +19,7 @@ SELECT giver.balance_id, o.accrued, o.told,
   EXISTS (SELECT 1 FROM meter_event AS e WHERE e.balance_id = o.id AND e.kind = 'cancel'
     AND e.state = 'held') AS held,
   EXISTS (SELECT 1 FROM balance_hold AS h WHERE h.balance_id = o.id) AS rest_held,
-  o.fold <> 'sum' AND o.reads = 0 AND EXISTS (SELECT 1 FROM meter_event AS e
+  o.fold NOT IN ('sum', 'unique') AND o.reads = 0 AND EXISTS (SELECT 1 FROM meter_event AS e
     WHERE e.balance_id = o.id AND e.kind = 'usage'
       AND e.state IN ('pending', 'in_flight', 'unknown', 'accepted', 'settled', 'held')
       AND NOT EXISTS (SELECT 1 FROM meter_event AS c
