@@ -15,6 +15,7 @@ use tallyd::domain::names::{AccountName, ProviderMeter, ProviderName, RecordId};
 use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::state::{EventState, HoldReason};
 use tallyd::domain::time::Timestamp;
+use tallyd::domain::unique::Member;
 use tallyd::ledger::LedgerError;
 use tallyd::ledger::accrual::Accrual;
 use tallyd::ledger::cutover::{Adoption, CutoverLedger as _};
@@ -59,7 +60,9 @@ macro_rules! plants {
                     | Self::ShadowLeaks
                     | Self::UncutAtBillFrom
                     | Self::BillFromStopsNothing => Some(Scenario::Cutover),
-                    Self::RefusalOfMany => Some(Scenario::Stream),
+                    Self::RefusalOfMany | Self::ValueGoesWithOne | Self::ValuesApart => {
+                        Some(Scenario::Stream)
+                    }
                     Self::ResentBlind => Some(Scenario::Records),
                     _ => None,
                 }
@@ -148,6 +151,10 @@ plants! {
     RemapLeavesCopies = "remap-leaves-copies",
     /// What was tried before a cutover was known is tried again.
     BillFromStopsNothing = "bill-from-stops-nothing",
+    /// A value goes with the first of its records that is cancelled, though another one has it.
+    ValueGoesWithOne = "value-goes-with-one",
+    /// Records of one value are counted each by itself.
+    ValuesApart = "values-apart",
 }
 
 /// The bug of a process, with what it needs of its own.
@@ -238,10 +245,28 @@ impl Planted {
         {
             accrual.bookings.clear();
         }
+        for booking in accrual.bookings.iter_mut().filter(|_| self.is(Plant::ValuesApart)) {
+            let apart = u128::try_from(booking.position.0).unwrap_or_default();
+            booking.member = booking.member.map(|_| Member(apart.to_be_bytes()));
+        }
         if self.is(Plant::RemapLeavesCopies) {
             accrual.bookings.retain(|booking| booking.cause.0 != Cause::RemapFrom);
         }
         accrual
+    }
+
+    /// What accrual made of `booked` lines, as the bug has it.
+    pub(crate) async fn accrued(&self, booked: bool) {
+        if self.is(Plant::ValueGoesWithOne) && booked {
+            self.run(
+                "UPDATE balance SET accrued = accrued - 1 WHERE id = (SELECT k.balance_id \
+                 FROM booking AS k JOIN balance_member AS m ON m.balance_id = k.balance_id \
+                 AND m.member = k.member AND m.level = '1' \
+                 WHERE k.id = (SELECT max(id) FROM booking) AND k.cause = 'correction' \
+                 AND k.quantity = '-1')",
+            )
+            .await;
+        }
     }
 
     /// The bounds of periods, as the bug has them.

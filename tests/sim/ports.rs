@@ -313,7 +313,10 @@ impl AccrualLedger for Ports {
 
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError> {
         let accrual = self.planted.accrual(accrual);
-        self.writing("accrue", self.inner.accrue(accrual, now)).await
+        let booked = !accrual.bookings.is_empty();
+        let accrued = self.writing("accrue", self.inner.accrue(accrual, now)).await;
+        self.planted.accrued(booked).await;
+        accrued
     }
 }
 

@@ -155,7 +155,7 @@ impl Rooms {
             let item_price = |(name, adds): &(&str, Adds)| ItemPrice {
                 id: ProviderMeter::new(name).expect("it is a name"),
                 aggregation: match adds {
-                    Adds::Values | Adds::Events | Adds::Totals(_) => Fold::Sum,
+                    Adds::Values | Adds::Distinct | Adds::Events | Adds::Totals(_) => Fold::Sum,
                     Adds::Newest => Fold::Last,
                     Adds::Largest => Fold::Max,
                     Adds::Gauge => Fold::Gauge,

@@ -28,7 +28,8 @@ pub(crate) enum Scenario {
     Gauges,
     /// Chance alone, while another program told the provider before, and this one takes over.
     Cutover,
-    /// As [`Self::Months`], where what the stream takes goes by it, many events a request.
+    /// As [`Self::Months`], where what the stream takes goes by it, many events a request, and one
+    /// meter is told how many distinct values each window has.
     Stream,
     /// Chance alone, at a provider that only counts, and recognises nothing.
     Records,
@@ -91,9 +92,8 @@ impl Scenario {
     /// Its provider's meters.
     pub(crate) const fn meters(self) -> Meters {
         match self {
-            Self::Swarm | Self::Directed | Self::Months | Self::Cutover | Self::Stream => {
-                &workload::METERS
-            }
+            Self::Swarm | Self::Directed | Self::Months | Self::Cutover => &workload::METERS,
+            Self::Stream => &workload::STREAM_METERS,
             Self::Site | Self::Records => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,

@@ -81,6 +81,8 @@ impl Taken {
 pub(crate) enum Adds {
     /// Its events' values.
     Values,
+    /// Its events' values, each of which says how many distinct values a window has.
+    Distinct,
     /// Its events.
     Events,
     /// Nothing: the newest of a period's is what it bills.

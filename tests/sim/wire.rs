@@ -297,7 +297,12 @@ fn span(adds: Adds) -> Option<Span> {
     match adds {
         Adds::Totals(DAY) => Some(Span::Day),
         Adds::Totals(_) => Some(Span::Hour),
-        Adds::Values | Adds::Events | Adds::Newest | Adds::Largest | Adds::Gauge => None,
+        Adds::Values
+        | Adds::Distinct
+        | Adds::Events
+        | Adds::Newest
+        | Adds::Largest
+        | Adds::Gauge => None,
     }
 }
 
@@ -315,7 +320,9 @@ pub(crate) fn pin(meter: &str, adds: Adds) -> MeterPin {
         id: Some(format!("mtr_{meter}")),
         formula: match adds {
             // How a site comes to its bills is not its meters' to say.
-            Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_) => Formula::Sum,
+            Adds::Values | Adds::Distinct | Adds::Newest | Adds::Largest | Adds::Totals(_) => {
+                Formula::Sum
+            }
             Adds::Events => Formula::Count,
             Adds::Gauge => Formula::Last,
         },

@@ -25,6 +25,13 @@ pub(crate) const METERS: [(&str, Adds); 4] = [
     ("bytes", Adds::Values),
     ("counted", Adds::Events),
 ];
+/// The same, one of which is told how many distinct values each window has.
+pub(crate) const STREAM_METERS: [(&str, Adds); 4] = [
+    ("calls", Adds::Values),
+    ("calls_b", Adds::Values),
+    ("bytes", Adds::Distinct),
+    ("counted", Adds::Events),
+];
 /// The item prices at a site, whose usages add up.
 pub(crate) const ITEM_PRICES: [(&str, Adds); 4] = [
     ("calls", Adds::Values),
@@ -91,13 +98,14 @@ fn aggregate(meters: Meters, meter: &str) -> Aggregate {
     match known.map(|(_, adds)| adds) {
         Some(Adds::Newest | Adds::Gauge) => Aggregate::Last,
         Some(Adds::Largest) => Aggregate::Max,
+        Some(Adds::Distinct) => Aggregate::Unique("tier".to_owned()),
         Some(Adds::Values | Adds::Events | Adds::Totals(_)) | None => Aggregate::Sum,
     }
 }
 
-/// Whether what the records of a window come to is one of them.
+/// Whether what the records of a window come to is one of them, or how many values they have.
 pub(crate) fn is_level(route: &Route) -> bool {
-    matches!(route.aggregate, Aggregate::Last | Aggregate::Max)
+    matches!(route.aggregate, Aggregate::Last | Aggregate::Max | Aggregate::Unique(_))
 }
 
 /// Whether a meter keeps one total of each of its windows, or of each period, which no route may

@@ -1,6 +1,8 @@
 //! A level is what its records say. Here: what each record stands for in a balance of which the
-//! newest or the largest record counts, by a model of its own, and that the provider has just one
-//! entry of it. Never here: sums. Read next: [`super::books`].
+//! newest or the largest record counts, or whose distinct values do, by a model of its own, and
+//! that the provider has just one entry of a level. Never here: sums. Read next: [`super::books`].
+
+use std::collections::BTreeMap;
 
 use super::{Auditor, Violation, violated};
 use crate::amount::Amount;
@@ -29,12 +31,14 @@ impl Auditor {
     /// Whether one record of a meter's windows counts, and which.
     fn level(&self, meter: &str) -> Option<Adds> {
         match self.meters.get(meter) {
-            Some(adds @ (Adds::Newest | Adds::Largest | Adds::Gauge)) => Some(*adds),
+            Some(adds @ (Adds::Newest | Adds::Largest | Adds::Gauge | Adds::Distinct)) => {
+                Some(*adds)
+            }
             Some(Adds::Values | Adds::Events | Adds::Totals(_)) | None => None,
         }
     }
 
-    /// Whether one record of a balance counts.
+    /// Whether one record of a balance counts, or each value of its records once.
     pub(super) fn is_level(&self, balance: i64) -> bool {
         let meter = self.balances.get(&balance).map(|(meter, ..)| meter);
         meter.is_some_and(|meter| self.level(meter).is_some())
@@ -96,6 +100,15 @@ impl Auditor {
     fn folded(&self, balance: i64, of: impl Fn(&Share) -> (Amount, bool)) -> Option<Amount> {
         let (meter, ..) = self.balances.get(&balance)?;
         let shares = self.shares.get(&balance)?.iter();
+        if self.level(meter)? == Adds::Distinct {
+            let mut values: BTreeMap<&str, Amount> = BTreeMap::new();
+            for (record, share) in shares {
+                let tier = self.journal.get(record).map(|(_, said)| said.tier.as_str());
+                let value = values.entry(tier.unwrap_or_default()).or_default();
+                *value = (*value).max(of(share).0);
+            }
+            return Some(values.into_values().sum()).filter(|sum| *sum != Amount::ZERO);
+        }
         let mut says = shares
             .map(|(record, share)| ((share.at, *record), of(share)))
             .filter(|(_, (amount, reads))| *reads || *amount != Amount::ZERO);
@@ -110,7 +123,7 @@ impl Auditor {
                     says.fold(first, |one, other| if other.0 > one.0 { other } else { one });
                 Some(newest.1.0)
             }
-            Adds::Values | Adds::Events | Adds::Totals(_) => None,
+            Adds::Values | Adds::Distinct | Adds::Events | Adds::Totals(_) => None,
         }
     }
 
@@ -128,6 +141,12 @@ impl Auditor {
             // What is told of a gauge stays told: only the newest of it counts.
             let is_gauge = self.gauge(balance.id).is_some();
             if held || is_gauge || !self.shares.contains_key(&balance.id) {
+                continue;
+            }
+            // Values are told as parts of a sum, by as many events as that takes.
+            let meter = self.balances.get(&balance.id).map(|(meter, ..)| meter.as_str());
+            if meter.and_then(|meter| self.level(meter)) == Some(Adds::Distinct) {
+                scene.reach("distinct values said");
                 continue;
             }
             let entries = of().filter(|event| event.target.is_none());

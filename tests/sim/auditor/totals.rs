@@ -17,7 +17,12 @@ impl Auditor {
     pub(super) fn span_of_totals(&self, meter: &str) -> Option<i64> {
         match self.meters.get(meter)? {
             Adds::Totals(span) => Some(*span),
-            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest | Adds::Gauge => None,
+            Adds::Values
+            | Adds::Distinct
+            | Adds::Events
+            | Adds::Newest
+            | Adds::Largest
+            | Adds::Gauge => None,
         }
     }
 

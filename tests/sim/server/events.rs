@@ -40,7 +40,14 @@ impl Server {
         }
         let value = match self.meters.get(&asked.meter) {
             Some(Adds::Events) => Amount::of(1, 0),
-            Some(Adds::Values | Adds::Newest | Adds::Largest | Adds::Totals(_) | Adds::Gauge)
+            Some(
+                Adds::Values
+                | Adds::Distinct
+                | Adds::Newest
+                | Adds::Largest
+                | Adds::Totals(_)
+                | Adds::Gauge,
+            )
             | None => asked.value,
         };
         if newest.is_some_and(|newest| newest.counts(self.now))

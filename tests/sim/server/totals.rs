@@ -65,7 +65,12 @@ impl Server {
     pub(crate) fn span(&self, meter: &str) -> Option<i64> {
         match self.meters.get(meter)? {
             Adds::Totals(span) => Some(*span),
-            Adds::Values | Adds::Events | Adds::Newest | Adds::Largest | Adds::Gauge => None,
+            Adds::Values
+            | Adds::Distinct
+            | Adds::Events
+            | Adds::Newest
+            | Adds::Largest
+            | Adds::Gauge => None,
         }
     }
 
@@ -158,7 +163,9 @@ impl Server {
         let counts = self.standing_of((meter, account), span, |each| each.counts(self.now));
         let counts = counts.filter(|each| !self.billing.is_idle(account, each.at));
         match self.meters[meter] {
-            Adds::Values | Adds::Events | Adds::Totals(_) => counts.map(|each| each.value).sum(),
+            Adds::Values | Adds::Distinct | Adds::Events | Adds::Totals(_) => {
+                counts.map(|each| each.value).sum()
+            }
             Adds::Newest | Adds::Gauge => {
                 counts.max_by_key(|each| each.at).map(|each| each.value).unwrap_or_default()
             }
