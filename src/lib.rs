@@ -83,6 +83,9 @@
 //! - Another route changes nothing that is booked. A remap, which a person asks for after a
 //!   preview, takes a record from where it was booked and brings it to where the routes lead by
 //!   now: two lines, which posting closes as it does a correction.
+//! - What a program asks of a customer's usage ([`usage`]) is answered from sums that are counted
+//!   behind intake, and from what they have not reached, in one snapshot: a record that was
+//!   acknowledged is in the next answer. No bill rests on these sums.
 //! - Who has fallen silent is learned in accrual's own transaction. No fact rests on it, and
 //!   nothing waits for it.
 //! - A webhook is believed for its signature alone, is on disk before it is answered, and is a
@@ -116,6 +119,7 @@ pub mod accrual;
 pub mod posting;
 pub mod delivery;
 pub mod reconcile;
+pub mod usage;
 pub mod web;
 pub mod telemetry;
 pub mod config;

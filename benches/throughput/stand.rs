@@ -1,6 +1,7 @@
 //! A server to measure. Here: the daemon's own listener and intake on a runtime of their own, over
 //! a ledger on the disk or over none. Never here: a measurement.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,6 +22,7 @@ use tallyd::service::{Bell, FatalBell};
 use tallyd::store::sqlite::SqliteLedger;
 use tallyd::store::{self, CACHE_KIB};
 use tallyd::telemetry::metrics::Metrics;
+use tallyd::usage::desk::Desk;
 use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
 use tallyd::web::holds::Holds;
@@ -90,6 +92,7 @@ impl Stand {
                 remaps: ledger.clone(),
                 exports: ledger.clone(),
                 ledger: ledger.clone(),
+                usage: Arc::new(Desk::new(ledger.clone(), vec![], vec![], HashMap::new())),
                 metrics: Metrics::new(),
                 readiness,
                 providers: Vec::new(),

@@ -917,6 +917,43 @@ BEGIN SELECT RAISE(ABORT, 'the steps of exports are append-only'); END;
 CREATE TRIGGER export_step_never_goes BEFORE DELETE ON export_step
 BEGIN SELECT RAISE(ABORT, 'the steps of exports are append-only'); END;
 
+-- ── usage, as it is asked for ───────────────────────────────────────────────────────────────────
+
+-- How records of a meter are told apart, and how far they are counted: all of them up to a
+-- position, as all corrections up to one have them. An empty bucket stands for "not told apart".
+CREATE TABLE usage_view (
+  id INTEGER NOT NULL PRIMARY KEY,
+  meter TEXT NOT NULL,
+  -- The properties that say a record's bucket and subscription.
+  bucket TEXT NOT NULL,
+  subscription TEXT NOT NULL,
+  is_timed INTEGER NOT NULL CONSTRAINT usage_view_timed_form CHECK (is_timed IN (0, 1)),
+  position INTEGER NOT NULL,
+  corrected_to INTEGER NOT NULL,
+  -- What occurred before this may have been archived before the view was made.
+  archived_before INTEGER,
+  -- Nobody asks for it any more; its sums go bit by bit, and then it.
+  is_retired INTEGER NOT NULL CONSTRAINT usage_view_retired_form CHECK (is_retired IN (0, 1))
+) STRICT;
+CREATE UNIQUE INDEX usage_view_is_one ON usage_view (meter, bucket, subscription, is_timed)
+  WHERE is_retired = 0;
+
+-- What records come to: of all time, of a day, of an hour, of an instant. No fact: a view can be
+-- derived from the records again, but for those that are archived. An empty bucket or subscription
+-- stands for none.
+CREATE TABLE usage_sum (
+  view_id INTEGER NOT NULL REFERENCES usage_view (id),
+  customer TEXT NOT NULL,
+  grain TEXT NOT NULL
+    CONSTRAINT usage_sum_grains CHECK (grain IN ('all', 'day', 'hour', 'instant')),
+  start_at INTEGER NOT NULL,
+  bucket TEXT NOT NULL,
+  subscription TEXT NOT NULL,
+  quantity TEXT NOT NULL,
+  records INTEGER NOT NULL CONSTRAINT usage_sum_is_of_records CHECK (records > 0),
+  PRIMARY KEY (view_id, customer, grain, start_at, bucket, subscription)
+) STRICT, WITHOUT ROWID;
+
 -- ── people ──────────────────────────────────────────────────────────────────────────────────────
 
 -- What a person decided of something held.

@@ -110,30 +110,13 @@ impl Mapping<'_> {
         route: &Route,
         customer: &CustomerName,
     ) -> Result<AccountName, (ParkReason, String)> {
-        let text = match &route.account {
-            AccountRule::Identity => {
-                let kind = route.provider.as_str().split('.').next().unwrap_or_default();
-                let name = customer.as_str();
-                let bare = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'));
-                bare.unwrap_or(name).to_owned()
-            }
-            AccountRule::Template(template) => template.replace("{customer}", customer.as_str()),
-            AccountRule::Imported => {
-                let place = (route.provider.clone(), customer.clone());
-                let account = self.imported.get(&place).ok_or_else(|| {
-                    let why = format!("no account of \"{customer}\" at {}", route.provider);
-                    (ParkReason::NoAccount, why)
-                })?;
-                account.as_str().to_owned()
-            }
+        let place = (route.provider.clone(), customer.clone());
+        let imported = match route.account {
+            AccountRule::Imported => self.imported.get(&place),
+            AccountRule::Identity | AccountRule::Template(_) => None,
         };
-        let malformed = |why: String| (ParkReason::AccountMalformed, why);
         let prefix = self.account_prefixes.get(&route.provider).copied().unwrap_or_default();
-        if !text.starts_with(prefix) {
-            let why = format!("\"{text}\" is no account of {}: {prefix}…", route.provider);
-            return Err(malformed(why));
-        }
-        AccountName::new(&text).map_err(|error| malformed(format!("\"{text}\" {error}")))
+        route.account_of(customer, imported, prefix)
     }
 }
 

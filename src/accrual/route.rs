@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::correction::{CorrectionPolicy, Standing};
 use crate::domain::fold::Fold;
-use crate::domain::names::{MeterName, ProviderMeter, ProviderName, RouteName};
+use crate::domain::names::{
+    AccountName, CustomerName, MeterName, ProviderMeter, ProviderName, RouteName,
+};
 use crate::domain::period::LatePolicy;
 use crate::domain::policies::Policies;
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Properties, UsageRecord};
+use crate::domain::state::ParkReason;
 use crate::domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, Timestamp, Window};
 use crate::domain::unique::{Member, Uncountable};
 use crate::ledger::accrual::RouteDefinition;
@@ -328,6 +331,41 @@ impl Route {
             && self.matches.iter().all(|(name, wanted)| {
                 record.properties.get(name).is_some_and(|have| have.as_text() == wanted)
             })
+    }
+
+    /// The account that usage of `customer` goes to: `imported`, where accounts are imported. One
+    /// that does not start with `prefix` is none of the provider's.
+    ///
+    /// # Errors
+    /// Why there is none, and the particulars.
+    pub fn account_of(
+        &self,
+        customer: &CustomerName,
+        imported: Option<&AccountName>,
+        prefix: &str,
+    ) -> Result<AccountName, (ParkReason, String)> {
+        let text = match &self.account {
+            AccountRule::Identity => {
+                let kind = self.provider.as_str().split('.').next().unwrap_or_default();
+                let name = customer.as_str();
+                let bare = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'));
+                bare.unwrap_or(name).to_owned()
+            }
+            AccountRule::Template(template) => template.replace("{customer}", customer.as_str()),
+            AccountRule::Imported => {
+                let account = imported.ok_or_else(|| {
+                    let why = format!("no account of \"{customer}\" at {}", self.provider);
+                    (ParkReason::NoAccount, why)
+                })?;
+                account.as_str().to_owned()
+            }
+        };
+        let malformed = |why: String| (ParkReason::AccountMalformed, why);
+        if !text.starts_with(prefix) {
+            let why = format!("\"{text}\" is no account of {}: {prefix}…", self.provider);
+            return Err(malformed(why));
+        }
+        AccountName::new(&text).map_err(|error| malformed(format!("\"{text}\" {error}")))
     }
 
     /// What `record` stands for in its balance.

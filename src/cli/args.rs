@@ -15,6 +15,7 @@ pub mod demo;
 pub mod export;
 pub mod rejected;
 pub mod remap;
+pub mod usage;
 
 /// Books usage records in a local ledger, tells billing providers what the ledger says, and proves
 /// that both sides agree.
@@ -47,6 +48,8 @@ pub enum Command {
     Reconcile(Reconcile),
     /// Get the usages that an invoice bills as a PDF, from a provider that makes one (Chargebee).
     InvoiceUsages(InvoiceUsages),
+    /// Show what levers say of a customer's usage; exit 1 if one of them has no figure.
+    Usage(usage::Usage),
     /// Show the whole life of one record.
     Trace(Trace),
     /// Show what waits for a person.

@@ -30,6 +30,7 @@ mod books;
 mod foreign_books;
 mod reconcile;
 mod invoice_usages;
+mod usage;
 mod trace;
 mod held;
 mod questions;
@@ -80,6 +81,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Books(asked) => block_on(books::books(&asked)),
         Command::Reconcile(asked) => block_on(reconcile::reconcile(&asked)),
         Command::InvoiceUsages(asked) => block_on(invoice_usages::invoice_usages(&asked)),
+        Command::Usage(asked) => block_on(usage::usage(&asked)),
         Command::Trace(asked) => block_on(trace::trace(&asked)),
         Command::Held(Held::List(asked)) => block_on(held::list(&asked)),
         Command::Held(Held::Show(asked)) => block_on(held::show(&asked)),

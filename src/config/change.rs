@@ -15,6 +15,7 @@ use crate::domain::names::ProviderName;
 use crate::domain::silence::{Speaker, SpeakerKind, Terms};
 use crate::provider::chargebee::settings::Password;
 use crate::provider::{chargebee, cryptolens, stripe};
+use crate::usage::lever::Lever;
 use crate::web::Token;
 use crate::{delivery, intake, reconcile, store, telemetry, web};
 
@@ -51,6 +52,7 @@ impl Change {
             tellings,
             imports,
             spools,
+            levers,
             silence,
             telemetry: telemetry::Settings { format, filter },
             follow,
@@ -83,6 +85,7 @@ impl Change {
         change.tables("route", (routes, &new.routes), |route| route.name.as_str());
         change.tables("import", (imports, &new.imports), |import| import.name.as_str());
         change.spools(spools, &new.spools);
+        change.levers(levers, &new.levers);
         change
     }
 
@@ -184,6 +187,20 @@ impl Change {
             let Telling { mode, cutover } = was;
             self.keeps(&format!("{name}.shadow"), *mode == is.mode);
             self.keeps(&format!("{name}: bill_from"), *cutover == is.cutover);
+        }
+    }
+
+    /// Levers. Each stays as it is until a restart, which has what it is read from counted.
+    fn levers(&mut self, old: &[Lever], new: &[Lever]) {
+        for one in new.iter().filter(|one| !old.iter().any(|other| other.name == one.name)) {
+            self.keeps(&format!("lever.{} (new)", one.name), false);
+        }
+        for one in old {
+            let Lever { name, .. } = one;
+            match new.iter().find(|other| other.name == *name) {
+                Some(other) => self.keeps(&format!("lever.{name}"), one == other),
+                None => self.keeps(&format!("lever.{name} (gone)"), false),
+            }
         }
     }
 

@@ -130,6 +130,7 @@ pub fn load_text(
         tellings: settings.tellings,
         imports: settings.imports,
         spools: settings.spools,
+        levers: settings.levers,
         silence: settings.silence,
         telemetry: settings.telemetry,
         follow: settings.follow,

@@ -14,6 +14,7 @@ use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
 use crate::domain::silence::Terms;
 use crate::schedule::Schedule;
+use crate::usage::lever::Lever;
 use crate::{delivery, intake, provider, reconcile, store, telemetry, web};
 
 pub mod load;
@@ -69,6 +70,8 @@ pub struct Config {
     pub imports: Vec<intake::import::Mapping>,
     /// The directories that are read, in the order of the names.
     pub spools: Vec<intake::spool::Settings>,
+    /// What programs may ask of a customer's usage, in the order of the names.
+    pub levers: Vec<Lever>,
     /// When somebody who was heard is called silent.
     pub silence: Terms,
     /// The logs'.

@@ -41,6 +41,7 @@ tables! {
         route: Named<Route>,
         import: Named<Import>,
         spool: Named<Spool>,
+        lever: Named<Lever>,
         silence: Silence,
         log: Log,
         clock: Clock,
@@ -227,6 +228,15 @@ tables! {
         mapping: Key<String>,
         look_seconds: Key<i64>,
         silence_seconds: Key<i64>,
+    }
+    /// `[lever.NAME]`
+    Lever {
+        metering_id: Key<String>,
+        formula: Key<String>,
+        period: Key<String>,
+        bucket_property: Key<String>,
+        subscription_property: Key<String>,
+        products: Key<Vec<Spanned<String>>>,
     }
     /// `[silence]`
     Silence {

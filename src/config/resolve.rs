@@ -17,6 +17,7 @@ use crate::domain::names::ProviderName;
 use crate::domain::silence::Terms;
 use crate::intake::import::Mapping;
 use crate::schedule::Schedule;
+use crate::usage::lever::Lever;
 use crate::{intake, store, telemetry, web};
 
 mod ledger;
@@ -30,6 +31,7 @@ mod account;
 mod channel;
 mod site;
 mod spool;
+mod lever;
 mod silence;
 mod event_site;
 mod event_route;
@@ -71,6 +73,7 @@ pub(super) struct Resolved {
     pub(super) tellings: BTreeMap<ProviderName, Telling>,
     pub(super) imports: Vec<Mapping>,
     pub(super) spools: Vec<intake::spool::Settings>,
+    pub(super) levers: Vec<Lever>,
     pub(super) silence: Terms,
     pub(super) telemetry: telemetry::Settings,
     pub(super) follow: Option<String>,
@@ -87,6 +90,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let intake = inlet::intake(&file.intake, &file.source, found);
     let imports = import::mappings(&file.import, found);
     let spools = spool::spools(&file.spool, &imports, given.folder, found);
+    let levers = lever::levers(&file.lever, &file.route, found);
     let silence = silence::terms(&file.silence, &file.source, found);
     let routes = route::routes(&file.route, file, found);
     let tellings = cutover::tellings(file, &routes, found);
@@ -114,6 +118,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         tellings,
         imports,
         spools,
+        levers,
         silence,
         telemetry,
         follow,

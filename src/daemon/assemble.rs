@@ -37,6 +37,8 @@ use crate::service::{Bell, FatalBell, Service};
 use crate::store::OpenError;
 use crate::store::sqlite::SqliteLedger;
 use crate::telemetry::metrics::Metrics;
+use crate::usage::counter::Counter;
+use crate::usage::desk::Desk;
 use crate::web::app::{Readiness, Rooms};
 use crate::web::holds::Holds;
 use crate::web::server::{BindError, Server};
@@ -79,6 +81,7 @@ pub struct Daemon {
     ready: watch::Sender<Readiness>,
     running: Arc<Running>,
     spoolers: Vec<Spooler>,
+    counter: Counter,
     /// What the watcher says of the ledger, for the service manager.
     standing: watch::Receiver<String>,
     follower: Option<Follower>,
@@ -112,6 +115,7 @@ impl Daemon {
             Around { ledger: ledger.clone(), clock: clock.clone(), metrics: metrics.clone(), stop };
         let told = providers(&config, &around).await?;
         let accruer = Arc::new(accruer(&config, &ledger, clock.as_ref()).await?);
+        let counter = Counter::adopt(ledger.clone(), &config.levers).await?;
         let accrual_bell = Bell::default();
         let server = Server::bind(&config.web).await?;
         let (door, intake) = (ledger.clone(), Arc::new(config.intake.clone()));
@@ -144,7 +148,8 @@ impl Daemon {
             fatal,
         });
         let (ready, readiness) = watch::channel(Readiness::NotReady("starting".to_owned()));
-        let rooms = rooms(&running, &ledger, readiness, noticed);
+        let desk = desk(&config, &ledger);
+        let rooms = rooms(&running, &ledger, desk, (readiness, noticed));
         let spoolers = spoolers(&config.spools, &running.gate, &ledger, &running.metrics);
         let reloader = Reloader::new(&running, config);
         Ok(Self {
@@ -154,6 +159,7 @@ impl Daemon {
             ready,
             running,
             spoolers,
+            counter,
             standing,
             follower,
             supervisor,
@@ -201,7 +207,12 @@ impl Daemon {
         let mut bells = vec![running.accrual_bell.clone()];
         let posters: Vec<Bell> = running.told.iter().map(|told| told.poster_bell.clone()).collect();
         let bell = running.accrual_bell.clone();
-        supervisor.step("accrual", running.accruer.clone(), &clock, bell, posters);
+        let usage_bell = Bell::default();
+        bells.push(usage_bell.clone());
+        // What accrual found in the journal is to be counted as well.
+        let rung = posters.into_iter().chain([usage_bell.clone()]).collect();
+        supervisor.step("accrual", running.accruer.clone(), &clock, bell, rung);
+        supervisor.step("usage", Arc::new(self.counter), &clock, usage_bell, Vec::new());
         for told in &running.told {
             bells.extend(told.start(&mut supervisor));
         }
@@ -302,12 +313,18 @@ async fn accruer(
     Ok(placing(accruer, config))
 }
 
+/// Who answers for the levers.
+pub(crate) fn desk(config: &Config, ledger: &Arc<SqliteLedger>) -> Arc<Desk> {
+    let (levers, routes) = (config.levers.clone(), config.routes.clone());
+    Arc::new(Desk::new(ledger.clone(), levers, routes, account_prefixes(config)))
+}
+
 /// What stands behind the listeners.
 fn rooms(
     running: &Running,
     ledger: &Arc<SqliteLedger>,
-    readiness: watch::Receiver<Readiness>,
-    notice: watch::Receiver<Option<String>>,
+    usage: Arc<Desk>,
+    (readiness, notice): (watch::Receiver<Readiness>, watch::Receiver<Option<String>>),
 ) -> Rooms {
     let Running { accrual_bell, told, gate, readers, metrics, .. } = running;
     let bells = told.iter().flat_map(|told| [&told.poster_bell, &told.courier_bell]);
@@ -319,6 +336,7 @@ fn rooms(
         remaps: ledger.clone(),
         exports: ledger.clone(),
         ledger: ledger.clone(),
+        usage,
         metrics: metrics.clone(),
         readiness,
         providers: told.iter().map(|told| told.name.clone()).collect(),

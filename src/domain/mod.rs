@@ -22,6 +22,8 @@
 //! | drift | a difference between the ledger, a provider's total and an invoice, with its kind |
 //! | cadence | how often a source, a meter or a customer is heard of, learned from arrivals |
 //! | silence | somebody has been quiet for longer than its cadence, while it was listened for |
+//! | lever | a figure of a customer's usage: which meter, over which time, counted how |
+//! | view | how records of a meter are told apart and summed, so that levers are answered at once |
 //! | export | events that files tell, which a person uploads: held until totals prove them there |
 //! | held | an event or balance that waits for a person or for proof, with the reason |
 
@@ -51,4 +53,5 @@ pub mod policies;
 pub mod cutover;
 pub mod silence;
 pub mod export;
+pub mod usage;
 pub(crate) mod closed;

@@ -91,6 +91,8 @@ names! {
     ProviderMeter;
     /// A configured route.
     RouteName;
+    /// A configured lever: a figure of usage that customers' programs ask for.
+    LeverName;
     /// A provider's own name for something that it announces.
     NoticeId;
     /// What kind of thing is announced, in the provider's words.

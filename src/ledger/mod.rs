@@ -25,6 +25,7 @@ pub mod rejected;
 pub mod notices;
 pub mod billing;
 pub mod silence;
+pub mod usage;
 
 /// Why a ledger verb did not do what it promises. Nothing of the verb was done, except for
 /// [`LedgerError::Broken`], after which nobody knows.

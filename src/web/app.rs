@@ -17,7 +17,9 @@ use super::auth::Callers;
 use super::holds::{self, Holds};
 use super::reconcile::{self, Reports};
 use super::webhooks::{self, Refusals, Webhooks};
-use super::{answer, corrections, export, health, operator, rejected, remaps, trace, usage};
+use super::{
+    answer, corrections, export, health, levers, operator, rejected, remaps, trace, usage,
+};
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
 use crate::ledger::export::ExportLedger;
@@ -28,6 +30,7 @@ use crate::ledger::remap::RemapLedger;
 use crate::service::Bell;
 use crate::service::changing::Changing;
 use crate::telemetry::metrics::Metrics;
+use crate::usage::desk::Desk;
 
 /// Whether usage is taken, as the supervisor sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct Rooms {
     pub exports: Arc<dyn ExportLedger>,
     /// The ledger, for the operator.
     pub ledger: Arc<dyn OperatorLedger>,
+    /// What programs may ask of a customer's usage.
+    pub usage: Arc<Desk>,
     /// Where requests and records are counted.
     pub metrics: Metrics,
     /// Whether usage is taken.
@@ -100,6 +105,8 @@ pub(super) fn public(app: Arc<App>) -> Router {
             .route("/v1/usage/{source}/{id}", get(trace::for_caller))
             .route("/v1/usage/{source}/{id}/cancel", post(corrections::cancel))
             .route("/v1/usage/{source}/{id}/adjust", post(corrections::adjust))
+            .route("/v1/customers/{customer}/usage", get(levers::all_for_caller))
+            .route("/v1/customers/{customer}/usage/{lever}", get(levers::one_for_caller))
             .route("/webhooks/{provider}", post(webhooks::receive))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
@@ -119,6 +126,8 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/rejected/resubmit", post(rejected::resubmit))
             .route("/v1/rejected/dismiss", post(rejected::dismiss))
             .route("/v1/customers", post(operator::customers))
+            .route("/v1/customers/{customer}/usage", get(levers::all_for_operator))
+            .route("/v1/customers/{customer}/usage/{lever}", get(levers::one_for_operator))
             .route("/v1/remaps", post(remaps::begin))
             .route("/v1/held", post(holds::resolve))
             .route("/v1/export/begin", post(export::begin))

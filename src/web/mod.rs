@@ -23,6 +23,7 @@ pub mod standing;
 pub mod rejected;
 pub mod remaps;
 pub mod corrections;
+pub mod levers;
 pub mod trace;
 pub mod webhooks;
 

@@ -10,6 +10,7 @@ mod clock;
 mod cutover;
 mod events;
 mod example;
+mod levers;
 mod records;
 mod refusals;
 mod routes;

@@ -58,6 +58,8 @@ mod ledger_properties;
 /// What once went wrong: one directed test a fault.
 mod regressions;
 mod remap;
+/// Usage as programs ask for it: levers, against a count by hand.
+mod usage;
 /// The stand-in for Stripe, held to the rules of the one it stands in for.
 mod sandbox;
 /// The stand-in for Chargebee, likewise.

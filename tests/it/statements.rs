@@ -73,6 +73,12 @@ const HOT: &[&str] = &[
     "records_by_identity",
     "records_insert",
     "rejected_insert",
+    "usage_corrected",
+    "usage_journal",
+    "usage_sums_drop",
+    "usage_sums_keep",
+    "usage_sums_present",
+    "usage_tail",
     "watermark_move",
 ];
 
@@ -138,6 +144,11 @@ SELECT position, iif(position % 3 = 0, 'stripe.eu', 'stripe.main'), 'evt_' || po
 FROM usage_record;
 INSERT INTO cadence (kind, name, source, heard_at, gaps)
 SELECT DISTINCT 'customer', customer, 'web', 0, '[]' FROM usage_record;
+INSERT INTO usage_view (id, meter, bucket, subscription, is_timed, position, corrected_to, is_retired)
+VALUES (1, 'calls', '', 's', 0, 4000, 0, 0), (2, 'calls', '', 's', 1, 4000, 0, 0);
+INSERT INTO usage_sum (view_id, customer, grain, start_at, bucket, subscription, quantity, records)
+SELECT DISTINCT 1, customer, 'all', 0, '', '', '10', 10 FROM usage_record
+UNION ALL SELECT 2, customer, 'instant', position, '', '', '1', 1 FROM usage_record;
 ANALYZE;
 ";
 

@@ -44,6 +44,7 @@ mod spool;
 mod trace;
 mod transfer;
 mod unique;
+mod usage;
 mod verify;
 mod written_off;
 

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::running::chain;
 use super::shares::{lines_of, shares};
 use super::unique::levels;
+use super::usage::check::check_usage;
 use super::{SqliteLedger, sql};
 use crate::domain::digest::Digest;
 use crate::domain::fold::{self, Share};
@@ -57,6 +58,7 @@ impl SqliteLedger {
         check_members(&mut reader, &mut found).await?;
         check_balances(&mut reader, folds, &mut found).await?;
         check_rows(&mut reader, &mut found).await?;
+        check_usage(&mut reader, &mut found).await?;
         Ok(found)
     }
 }

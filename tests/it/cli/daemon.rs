@@ -1,5 +1,6 @@
 //! Commands beside a daemon: they find it by the ledger's lock, and ask it over its socket.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tallyd::clock::SystemClock;
@@ -9,6 +10,7 @@ use tallyd::service::changing::Changing;
 use tallyd::service::{Bell, FatalBell};
 use tallyd::store::sqlite::SqliteLedger;
 use tallyd::telemetry::metrics::Metrics;
+use tallyd::usage::desk::Desk;
 use tallyd::web;
 use tallyd::web::app::{Readiness, Rooms};
 use tallyd::web::holds::Holds;
@@ -57,6 +59,7 @@ impl Daemon {
             remaps: ledger.clone(),
             exports: ledger.clone(),
             ledger: ledger.clone(),
+            usage: Arc::new(Desk::new(ledger.clone(), Vec::new(), Vec::new(), HashMap::new())),
             metrics: Metrics::new(),
             readiness,
             providers: vec![provider_name()],

@@ -144,3 +144,15 @@ fn a_spool_stays_as_it_is_until_a_restart_with_what_its_lines_are_read_by() {
     let fixed = vec!["import.gate (of spool.edge)".to_owned()];
     assert_eq!(between(&one(1), &one(2)), (follows, fixed));
 }
+
+#[test]
+fn a_lever_stays_as_it_is_until_a_restart() {
+    let lever = |period: &str| {
+        sound_and(&format!("[lever.calls]\nmetering_id = \"requests\"\nperiod = \"{period}\"\n"))
+    };
+    let day = lever("1d");
+    assert_eq!(between(SOUND, &day), (vec![], vec!["lever.calls (new)".to_owned()]));
+    assert_eq!(between(&day, SOUND), (vec![], vec!["lever.calls (gone)".to_owned()]));
+    assert_eq!(between(&day, &lever("2d")), (vec![], vec!["lever.calls".to_owned()]));
+    assert_eq!(between(&day, &day), (vec![], vec![]));
+}

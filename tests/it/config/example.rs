@@ -41,12 +41,12 @@ fn read(text: &str) -> Config {
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
     let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
-    let Config { cryptolens, tellings, telemetry, follow, silence, .. } = config;
+    let Config { cryptolens, tellings, telemetry, follow, silence, levers, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
          {chargebee:#?} {usage_events:#?} {cryptolens:#?} {routes:#?} {tellings:#?} {imports:#?} {spools:#?} \
          {telemetry:#?} \
-         {follow:?} {silence:?}"
+         {follow:?} {silence:?} {levers:?}"
     )
 }
 
@@ -103,6 +103,7 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         "route.requests",
         "import.access",
         "[import.access.record]",
+        "lever.api-requests",
         "silence",
         "log",
         "clock",

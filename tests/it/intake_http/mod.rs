@@ -7,6 +7,7 @@ mod cloudevents;
 mod corrections;
 mod exports;
 mod forgeries;
+mod levers;
 mod operator;
 mod rejected;
 mod remaps;

@@ -345,6 +345,7 @@ impl World {
             remaps: ledger.clone(),
             exports: ledger.clone(),
             ledger: ledger.clone(),
+            usage: super::levers::desk(&ledger),
             metrics: Metrics::new(),
             readiness: ready,
             providers: vec![ProviderName::new("stripe.main").unwrap()],

@@ -363,6 +363,19 @@ impl TestDaemon {
         Reply::of(response).await.unwrap()
     }
 
+    /// Asks with a token.
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Reply {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(token);
+        Reply::of(request.send().await.unwrap()).await.unwrap()
+    }
+
+    /// Corrects a record.
+    pub(crate) async fn correct(&self, source: &str, id: &str, how: &str, body: &Value) -> Reply {
+        let request = self.client.post(format!("{}/v1/usage/{source}/{id}/{how}", self.url));
+        let request = request.bearer_auth(TOKEN).body(body.to_string());
+        Reply::of(request.send().await.unwrap()).await.unwrap()
+    }
+
     /// What `status` shows, from the operator's socket.
     pub(crate) async fn status(&self) -> Value {
         let response = self.operator.get("http://tallyd/v1/status").send().await.unwrap();

@@ -25,6 +25,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("posting", &["domain", "clock", "schedule", "service", "ledger", "provider"]),
     ("delivery", &["domain", "clock", "service", "ledger", "provider"]),
     ("reconcile", &["domain", "clock", "service", "ledger", "provider"]),
+    // Billing periods are those of the accounts that routes lead to.
+    ("usage", &["domain", "clock", "service", "ledger", "accrual::route"]),
     ("telemetry", &["domain"]),
     (
         "web",
@@ -34,6 +36,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "service",
             "ledger",
             "intake",
+            "usage",
             "telemetry",
             // Webhooks are read by the providers, through their port.
             "provider::*",
@@ -57,6 +60,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "reconcile::*",
             "store::*",
             "telemetry::*",
+            "usage::lever",
             "web::*",
         ],
     ),
@@ -79,6 +83,7 @@ const EVERY_ROOM: &[&str] = &[
     "posting",
     "delivery",
     "reconcile",
+    "usage",
     "telemetry",
     "web",
     "config",

@@ -1,0 +1,1 @@
+SELECT max(before_at) AS before_at FROM archive

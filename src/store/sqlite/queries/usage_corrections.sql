@@ -1,0 +1,1 @@
+SELECT id, identity, kind, quantity, replaces FROM correction ORDER BY id

@@ -1,0 +1,51 @@
+//! `[lever.NAME]`: which figures of usage may be asked for.
+
+use tallyd::domain::time::MICROS_PER_DAY;
+use tallyd::usage::lever::{Formula, Period};
+
+use super::{refused, sound, sound_and, warned};
+
+fn lever(lines: &str) -> String {
+    sound_and(&format!("[lever.calls]\n{lines}\n"))
+}
+
+#[test]
+fn a_lever_is_a_meter_and_a_period_and_the_rest_has_defaults() {
+    let config = sound(&lever("metering_id = \"requests\"\nperiod = \"all_time\""));
+    let [lever_of] = config.levers.as_slice() else { panic!("{:?}", config.levers) };
+    assert_eq!((lever_of.name.as_str(), lever_of.meter.as_str()), ("calls", "requests"));
+    assert_eq!((lever_of.formula, lever_of.period), (Formula::Total, Period::AllTime));
+    assert_eq!(lever_of.bucket_property, "bucket");
+    assert_eq!(lever_of.subscription_property, "subscription_id");
+    let config = sound(&lever(
+        "metering_id = \"requests\"\nperiod = \"30d\"\nformula = \"unique_buckets\"\n\
+         bucket_property = \"seat\"\nsubscription_property = \"sub\"\nproducts = [\"one\"]",
+    ));
+    let [lever_of] = config.levers.as_slice() else { panic!("{:?}", config.levers) };
+    assert_eq!(lever_of.period, Period::Rolling(30 * MICROS_PER_DAY));
+    assert_eq!(lever_of.view().bucket.as_deref(), Some("seat"));
+    assert!(lever_of.products.contains("one"));
+}
+
+#[test]
+fn a_lever_that_counts_nothing_is_refused() {
+    let text = lever("period = \"1d\"");
+    refused(&text, "calls", "`lever.calls.metering_id` is missing");
+    let text = lever("metering_id = \"requests\"");
+    refused(&text, "calls", "`lever.calls.period` is missing");
+    for period in ["", "30", "0s", "never", "4000d"] {
+        let text = lever(&format!("metering_id = \"requests\"\nperiod = \"{period}\""));
+        let title = format!("`lever.calls.period` is {period:?}");
+        refused(&text, &format!("\"{period}\""), &title);
+    }
+    let text = lever("metering_id = \"requests\"\nperiod = \"1d\"\nbucket_property = \"\"");
+    refused(&text, "\"\"", "`lever.calls.bucket_property` is no property's name");
+    let text = lever("metering_id = \"requests\"\nperiod = \"1d\"\nformula = \"sum\"");
+    refused(&text, "\"sum\"", "`lever.calls.formula` does not know the word \"sum\"");
+}
+
+#[test]
+fn a_lever_of_billing_periods_whose_meter_no_route_takes_is_warned_of() {
+    let text = lever("metering_id = \"other\"\nperiod = \"subscription\"");
+    warned(&text, "\"subscription\"", "no route takes the meter \"other\" of this lever");
+}
