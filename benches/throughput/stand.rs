@@ -93,6 +93,7 @@ impl Stand {
                 exports: ledger.clone(),
                 ledger: ledger.clone(),
                 usage: Arc::new(Desk::new(ledger.clone(), vec![], vec![], HashMap::new())),
+                planship: None,
                 metrics: Metrics::new(),
                 readiness,
                 providers: Vec::new(),

@@ -53,6 +53,7 @@ impl Change {
             imports,
             spools,
             levers,
+            planship_api,
             silence,
             telemetry: telemetry::Settings { format, filter },
             follow,
@@ -86,6 +87,8 @@ impl Change {
         change.tables("import", (imports, &new.imports), |import| import.name.as_str());
         change.spools(spools, &new.spools);
         change.levers(levers, &new.levers);
+        let same = is_same_api(planship_api.as_ref(), new.planship_api.as_ref());
+        change.keeps("planship_api", same);
         change
     }
 
@@ -447,6 +450,20 @@ fn of_cryptolens(
 
 /// Whether a secret is what it was. Both were read by this process, so the time that this takes
 /// tells nobody anything.
+fn is_same_api(old: Option<&web::PlanshipApi>, new: Option<&web::PlanshipApi>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(new)) => {
+            let web::PlanshipApi { client_id, client_secret, products, source } = old;
+            *client_id == new.client_id
+                && is_same_secret(client_secret, &new.client_secret)
+                && *products == new.products
+                && *source == new.source
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
 fn is_same_secret(old: &SecretString, new: &SecretString) -> bool {
     old.expose_secret() == new.expose_secret()
 }

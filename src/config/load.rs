@@ -131,6 +131,7 @@ pub fn load_text(
         imports: settings.imports,
         spools: settings.spools,
         levers: settings.levers,
+        planship_api: settings.planship_api,
         silence: settings.silence,
         telemetry: settings.telemetry,
         follow: settings.follow,

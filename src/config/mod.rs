@@ -72,6 +72,8 @@ pub struct Config {
     pub spools: Vec<intake::spool::Settings>,
     /// What programs may ask of a customer's usage, in the order of the names.
     pub levers: Vec<Lever>,
+    /// Planship's usage API, where it is served.
+    pub planship_api: Option<web::PlanshipApi>,
     /// When somebody who was heard is called silent.
     pub silence: Terms,
     /// The logs'.

@@ -42,6 +42,7 @@ tables! {
         import: Named<Import>,
         spool: Named<Spool>,
         lever: Named<Lever>,
+        planship_api: Key<PlanshipApi>,
         silence: Silence,
         log: Log,
         clock: Clock,
@@ -237,6 +238,13 @@ tables! {
         bucket_property: Key<String>,
         subscription_property: Key<String>,
         products: Key<Vec<Spanned<String>>>,
+    }
+    /// `[planship_api]`
+    PlanshipApi {
+        client_id: Key<String>,
+        client_secret: Key<Secret>,
+        products: Key<Vec<Spanned<String>>>,
+        source: Key<String>,
     }
     /// `[silence]`
     Silence {

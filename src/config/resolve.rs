@@ -32,6 +32,7 @@ mod channel;
 mod site;
 mod spool;
 mod lever;
+mod planship_api;
 mod silence;
 mod event_site;
 mod event_route;
@@ -74,6 +75,7 @@ pub(super) struct Resolved {
     pub(super) imports: Vec<Mapping>,
     pub(super) spools: Vec<intake::spool::Settings>,
     pub(super) levers: Vec<Lever>,
+    pub(super) planship_api: Option<web::PlanshipApi>,
     pub(super) silence: Terms,
     pub(super) telemetry: telemetry::Settings,
     pub(super) follow: Option<String>,
@@ -101,6 +103,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let cryptolens = record_usage::accounts(&file.cryptolens, intake.free_bytes_min, given, found);
     let sites = (chargebee.as_slice(), usage_events.as_slice(), cryptolens.as_slice());
     let follow = clock::follow(file, &stripe, sites, given, found);
+    let planship_api = planship_api::planship_api(&file.planship_api, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
         store,
@@ -119,6 +122,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         imports,
         spools,
         levers,
+        planship_api,
         silence,
         telemetry,
         follow,

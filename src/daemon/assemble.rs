@@ -41,6 +41,7 @@ use crate::usage::counter::Counter;
 use crate::usage::desk::Desk;
 use crate::web::app::{Readiness, Rooms};
 use crate::web::holds::Holds;
+use crate::web::planship::Planship;
 use crate::web::server::{BindError, Server};
 use crate::web::usage;
 use crate::web::webhooks::{Readers, Webhooks};
@@ -148,8 +149,7 @@ impl Daemon {
             fatal,
         });
         let (ready, readiness) = watch::channel(Readiness::NotReady("starting".to_owned()));
-        let desk = desk(&config, &ledger);
-        let rooms = rooms(&running, &ledger, desk, (readiness, noticed));
+        let rooms = rooms(&running, &ledger, asked(&config, &ledger), (readiness, noticed));
         let spoolers = spoolers(&config.spools, &running.gate, &ledger, &running.metrics);
         let reloader = Reloader::new(&running, config);
         Ok(Self {
@@ -319,11 +319,17 @@ pub(crate) fn desk(config: &Config, ledger: &Arc<SqliteLedger>) -> Arc<Desk> {
     Arc::new(Desk::new(ledger.clone(), levers, routes, account_prefixes(config)))
 }
 
+/// Who is asked for usage, and who takes what Planship's SDKs report.
+fn asked(config: &Config, ledger: &Arc<SqliteLedger>) -> (Arc<Desk>, Option<Arc<Planship>>) {
+    let planship = config.planship_api.clone();
+    (desk(config, ledger), planship.map(|api| Planship::new(api, ledger.name_of_run())))
+}
+
 /// What stands behind the listeners.
 fn rooms(
     running: &Running,
     ledger: &Arc<SqliteLedger>,
-    usage: Arc<Desk>,
+    (usage, planship): (Arc<Desk>, Option<Arc<Planship>>),
     (readiness, notice): (watch::Receiver<Readiness>, watch::Receiver<Option<String>>),
 ) -> Rooms {
     let Running { accrual_bell, told, gate, readers, metrics, .. } = running;
@@ -337,6 +343,7 @@ fn rooms(
         exports: ledger.clone(),
         ledger: ledger.clone(),
         usage,
+        planship,
         metrics: metrics.clone(),
         readiness,
         providers: told.iter().map(|told| told.name.clone()).collect(),

@@ -15,10 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::Callers;
 use super::holds::{self, Holds};
+use super::planship::Planship;
 use super::reconcile::{self, Reports};
 use super::webhooks::{self, Refusals, Webhooks};
 use super::{
-    answer, corrections, export, health, levers, operator, rejected, remaps, trace, usage,
+    answer, corrections, export, health, levers, operator, planship, rejected, remaps, trace, usage,
 };
 use crate::domain::names::ProviderName;
 use crate::intake::gate::Gate;
@@ -58,6 +59,8 @@ pub struct Rooms {
     pub ledger: Arc<dyn OperatorLedger>,
     /// What programs may ask of a customer's usage.
     pub usage: Arc<Desk>,
+    /// Who takes what Planship's SDKs report, where their API is served.
+    pub planship: Option<Arc<Planship>>,
     /// Where requests and records are counted.
     pub metrics: Metrics,
     /// Whether usage is taken.
@@ -107,6 +110,15 @@ pub(super) fn public(app: Arc<App>) -> Router {
             .route("/v1/usage/{source}/{id}/adjust", post(corrections::adjust))
             .route("/v1/customers/{customer}/usage", get(levers::all_for_caller))
             .route("/v1/customers/{customer}/usage/{lever}", get(levers::one_for_caller))
+            .route("/api/v1/auth/token", post(planship::token))
+            .route(
+                "/api/v1/customers/{customer}/products/{product}/usage/{meter}",
+                get(planship::of_meter).post(planship::report),
+            )
+            .route(
+                "/api/v1/customers/{customer}/products/{product}/levers/{lever}/usage",
+                get(planship::of_lever),
+            )
             .route("/webhooks/{provider}", post(webhooks::receive))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))

@@ -1,6 +1,7 @@
 //! The listeners. Here: HTTP in, for usage, health and metrics, and the operator's socket. Never
 //! here: what a record means. Read next: [`server`], then down the list.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ pub mod rejected;
 pub mod remaps;
 pub mod corrections;
 pub mod levers;
+pub mod planship;
 pub mod trace;
 pub mod webhooks;
 
@@ -41,6 +43,8 @@ pub const CONNECTIONS_MAX: u32 = 1024;
 /// Shortest bearer token, in bytes: 16 random letters and digits hold more than 80 bits, which
 /// nobody guesses over a network.
 pub const TOKEN_BYTES_MIN: usize = 16;
+/// The source of what is reported by Planship's API, when the operator named none.
+pub const PLANSHIP_SOURCE: &str = "planship";
 /// Longest path of a Unix socket, in bytes: the kernel's 108 with the closing zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -71,4 +75,17 @@ pub struct Token {
     pub secret: SecretString,
     /// The sources. With exactly one, records need not name it.
     pub sources: Vec<SourceName>,
+}
+
+/// What the operator set for Planship's usage API.
+#[derive(Clone, Debug)]
+pub struct PlanshipApi {
+    /// Who may have a token.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: SecretString,
+    /// The products that usage may be reported of.
+    pub products: BTreeSet<String>,
+    /// The source of the records.
+    pub source: SourceName,
 }

@@ -60,6 +60,8 @@ mod regressions;
 mod remap;
 /// Usage as programs ask for it: levers, against a count by hand.
 mod usage;
+/// Planship's usage API, by its official SDK.
+mod planship;
 /// The stand-in for Stripe, held to the rules of the one it stands in for.
 mod sandbox;
 /// The stand-in for Chargebee, likewise.

@@ -65,7 +65,7 @@ use super::ballast::{self, Ballast};
 use super::codec::{Columns, commit_error, is_no_database, ledger_error};
 use super::fence::Fence;
 use super::{Fencing, Holder, OpenError, Settings};
-use crate::domain::digest::Fields;
+use crate::domain::digest::{Digest, Fields};
 use crate::domain::event::LedgerId;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, Source};
@@ -105,6 +105,7 @@ pub struct SqliteLedger {
     path: PathBuf,
     id: LedgerId,
     epoch: i64,
+    opened_at: Timestamp,
     writer: Option<Mutex<SqliteConnection>>,
     /// How the writer's connection is made, for when it has to be made again.
     writing: SqliteConnectOptions,
@@ -165,6 +166,7 @@ impl SqliteLedger {
             path: settings.path.clone(),
             id,
             epoch,
+            opened_at: now,
             writer: Some(Mutex::new(writer)),
             writing,
             readers,
@@ -200,6 +202,7 @@ impl SqliteLedger {
             path: path.to_owned(),
             id,
             epoch,
+            opened_at: Timestamp::from_micros(0),
             writer: None,
             writing: connect_options(path).read_only(true),
             readers,
@@ -208,6 +211,14 @@ impl SqliteLedger {
             fence: None,
             _holder: None,
         })
+    }
+
+    /// Tells this run over this ledger from every other: no two that wrote to one have the same.
+    #[must_use]
+    pub fn name_of_run(&self) -> Digest {
+        let path = self.path.to_string_lossy();
+        let run = Fields::of("ledger run 1").text(self.id.as_str()).text(&path);
+        run.number(self.epoch).number(self.opened_at.micros()).finish()
     }
 
     /// Closes every connection, so that the write-ahead log is moved into the file.

@@ -60,6 +60,7 @@ impl Daemon {
             exports: ledger.clone(),
             ledger: ledger.clone(),
             usage: Arc::new(Desk::new(ledger.clone(), Vec::new(), Vec::new(), HashMap::new())),
+            planship: None,
             metrics: Metrics::new(),
             readiness,
             providers: vec![provider_name()],

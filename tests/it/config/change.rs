@@ -156,3 +156,18 @@ fn a_lever_stays_as_it_is_until_a_restart() {
     assert_eq!(between(&day, &lever("2d")), (vec![], vec!["lever.calls".to_owned()]));
     assert_eq!(between(&day, &day), (vec![], vec![]));
 }
+
+#[test]
+fn the_planship_api_stays_as_it_is_until_a_restart() {
+    let api = |lines: &str| {
+        sound_and(&format!(
+            "[planship_api]\nclient_id = \"one\"\nclient_secret = {{ env = \"TOKEN\" }}\n\
+             products = [\"demo\"]\n{lines}"
+        ))
+    };
+    let fixed = vec!["planship_api".to_owned()];
+    assert_eq!(between(SOUND, &api("")), (vec![], fixed.clone()));
+    assert_eq!(between(&api(""), SOUND), (vec![], fixed.clone()));
+    assert_eq!(between(&api(""), &api("source = \"other\"")), (vec![], fixed));
+    assert_eq!(between(&api(""), &api("source = \"planship\"")), (vec![], vec![]));
+}

@@ -23,6 +23,7 @@ fn try_read(text: &str) -> Result<Config, Problems> {
     let environment = |name: &str| match name {
         "STRIPE_KEY" => Some(super::LIVE_KEY.to_owned()),
         "TALLYD_TOKEN" => Some(super::TOKEN.to_owned()),
+        "PLANSHIP_SECRET" => Some("canary-of-planship-clients".to_owned()),
         "CHARGEBEE_KEY" => Some("canary-of-a-site".to_owned()),
         "CHARGEBEE_WEBHOOK_PASSWORD" => Some("canary-of-its-webhooks".to_owned()),
         "STRIPE_WEBHOOK_SECRET" => Some(super::WEBHOOK.to_owned()),
@@ -41,12 +42,13 @@ fn read(text: &str) -> Config {
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
     let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
-    let Config { cryptolens, tellings, telemetry, follow, silence, levers, .. } = config;
+    let Config { cryptolens, tellings, telemetry, follow, .. } = config;
+    let Config { silence, levers, planship_api, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
-         {chargebee:#?} {usage_events:#?} {cryptolens:#?} {routes:#?} {tellings:#?} {imports:#?} {spools:#?} \
-         {telemetry:#?} \
-         {follow:?} {silence:?} {levers:?}"
+         {chargebee:#?} {usage_events:#?} {cryptolens:#?} {routes:#?} \
+         {tellings:#?} {imports:#?} {spools:#?} {telemetry:#?} \
+         {follow:?} {silence:?} {levers:?} {planship_api:?}"
     )
 }
 
@@ -104,6 +106,7 @@ fn every_key_that_the_schema_knows_stands_in_the_example() {
         "import.access",
         "[import.access.record]",
         "lever.api-requests",
+        "planship_api",
         "silence",
         "log",
         "clock",

@@ -1,4 +1,4 @@
-//! `[lever.NAME]`: which figures of usage may be asked for.
+//! `[lever.NAME]`: which figures of usage may be asked for; and `[planship_api]`.
 
 use tallyd::domain::time::MICROS_PER_DAY;
 use tallyd::usage::lever::{Formula, Period};
@@ -48,4 +48,36 @@ fn a_lever_that_counts_nothing_is_refused() {
 fn a_lever_of_billing_periods_whose_meter_no_route_takes_is_warned_of() {
     let text = lever("metering_id = \"other\"\nperiod = \"subscription\"");
     warned(&text, "\"subscription\"", "no route takes the meter \"other\" of this lever");
+}
+
+fn api(lines: &str) -> String {
+    sound_and(&format!("[planship_api]\n{lines}\n"))
+}
+
+#[test]
+fn the_planship_api_is_served_to_a_client_for_products() {
+    let whole = "client_id = \"one\"\nclient_secret = { env = \"TOKEN\" }\nproducts = [\"demo\"]";
+    assert!(sound("").planship_api.is_none());
+    let served = sound(&api(whole)).planship_api.unwrap();
+    assert_eq!((served.client_id.as_str(), served.source.as_str()), ("one", "planship"));
+    let with = |from: &str, to: &str| api(&whole.replace(from, to));
+    for (text, at, title) in [
+        (
+            with("\"one\"", "\"a:b\""),
+            "\"a:b\"",
+            "`planship_api.client_id` is empty, or holds a colon",
+        ),
+        (
+            with("TOKEN", "SHORT"),
+            "{ env = \"SHORT\" }",
+            "`planship_api.client_secret` has fewer than 16 bytes",
+        ),
+        (
+            with("[\"demo\"]", "[]"),
+            "[]",
+            "`planship_api.products` is empty, or holds a name that is none",
+        ),
+    ] {
+        refused(&text, at, title);
+    }
 }

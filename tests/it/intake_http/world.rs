@@ -346,6 +346,7 @@ impl World {
             exports: ledger.clone(),
             ledger: ledger.clone(),
             usage: super::levers::desk(&ledger),
+            planship: None,
             metrics: Metrics::new(),
             readiness: ready,
             providers: vec![ProviderName::new("stripe.main").unwrap()],

@@ -20,11 +20,12 @@ async fn run(command: &mut Command) -> String {
     text
 }
 
-/// Makes a Python with the pinned SDKs, once per target directory and set of pins.
-async fn make() -> PathBuf {
-    let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/requirements.txt");
+/// Makes a Python with pinned SDKs, once per target directory and set of pins.
+async fn make(pins: &str) -> PathBuf {
+    let name = pins.trim_end_matches(".txt");
+    let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(pins);
     let wanted = std::fs::read_to_string(&pins).expect("the pins are there");
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("referee");
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("referee-{name}"));
     let (python, made) = (home.join("bin/python"), home.join("made-from.txt"));
     if std::fs::read_to_string(&made).is_ok_and(|from| from == wanted) {
         return python;
@@ -40,8 +41,17 @@ async fn make() -> PathBuf {
 pub(crate) async fn judge(script: &str, url: &str, now: i64) -> String {
     // Two tests that want it at once wait for one another.
     static PYTHON: OnceCell<PathBuf> = OnceCell::const_new();
+    run_by(PYTHON.get_or_init(|| make("requirements.txt")).await, script, url, now).await
+}
+
+/// The same, by SDKs of other pins, which one test alone wants.
+pub(crate) async fn judge_by(pins: &str, script: &str, url: &str, now: i64) -> String {
+    run_by(&make(pins).await, script, url, now).await
+}
+
+async fn run_by(python: &Path, script: &str, url: &str, now: i64) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
-    let mut referee = Command::new(PYTHON.get_or_init(make).await);
+    let mut referee = Command::new(python);
     referee.arg(script).arg(url).arg(now.to_string()).env("NO_PROXY", "127.0.0.1");
     run(&mut referee).await
 }

@@ -144,7 +144,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("axum", &["src/web/"]),
     ("chrono_tz", &["src/schedule.rs"]),
-    ("hmac", &["src/provider/stripe/signature.rs", "src/sandbox/stripe/webhooks.rs"]),
+    (
+        "hmac",
+        &[
+            "src/provider/stripe/signature.rs",
+            "src/sandbox/stripe/webhooks.rs",
+            "src/web/planship/token.rs",
+        ],
+    ),
     ("governor", &["src/delivery/budget.rs"]),
     ("prometheus_client", &["src/telemetry/metrics.rs"]),
     ("tracing_subscriber", &["src/telemetry/logs.rs"]),
