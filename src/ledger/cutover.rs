@@ -140,7 +140,8 @@ pub struct ForeignBooks {
 pub trait CutoverLedger: Send + Sync {
     /// Has `provider`, which routes lead to the `meters` of, told like this from now on. Events of
     /// usage that another program told are withdrawn where no byte of them left, and held where
-    /// they would be tried again. What is held is looked at again by whoever posts next.
+    /// they would be tried again, or where a file tells them. What is held is looked at again by
+    /// whoever posts next.
     ///
     /// # Errors
     /// Then nothing was changed.

@@ -28,6 +28,10 @@ use crate::store::codec::{Columns, ledger_error, unreadable};
 const STOPPED: &str = "it was tried before bill_from was set, which its usage is of before: it is \
      not tried again, as another program told that";
 
+/// What is done about an event that a file tells when `bill_from` comes.
+const IN_A_FILE: &str = "if it was not uploaded, do not upload it; if it was, the provider has it \
+     twice";
+
 #[async_trait]
 impl CutoverLedger for SqliteLedger {
     async fn adopt_telling(
@@ -60,10 +64,20 @@ impl CutoverLedger for SqliteLedger {
             .execute(&mut *transaction)
             .await
             .map_err(ledger_error)?;
-        let moves = withdrawals(&mut transaction, provider, &telling.cutover).await?;
+        let mut moves = withdrawals(&mut transaction, provider, &telling.cutover).await?;
+        let mut withdrawn = moves.len();
+        let exported = of_files(&mut transaction, provider, &telling.cutover).await?;
+        withdrawn += exported.len();
+        for (event, held) in exported {
+            // The state machine goes through pending: there a person could have done the same.
+            let why = "another program told it before, and a file tells it";
+            let pending = Move::to(event, EventState::Pending, false, why);
+            moves.push(Move { next_attempt_at: Some(now), ..pending });
+            moves.push(held);
+        }
         move_events(&mut transaction, &moves, now).await?;
         commit(transaction).await?;
-        let withdrawn = u64::try_from(moves.len()).unwrap_or(u64::MAX);
+        let withdrawn = u64::try_from(withdrawn).unwrap_or(u64::MAX);
         Ok(Adoption::Adopted { before: Some(before), withdrawn })
     }
 
@@ -323,11 +337,7 @@ async fn withdrawals(
         .map_err(ledger_error)?;
     let mut moves = Vec::new();
     for row in &rows {
-        let account = row.name("account", AccountName::new)?;
-        let meter = row.name("meter", ProviderMeter::new)?;
-        let window = Window { start: row.time("window_start")?, end: row.time("window_end")? };
-        let is_ours = side(window, cutover.bill_from(&account, &meter)) == Side::From;
-        if is_ours || row.quantity("quantity")?.is_negative() {
+        if !is_of_another(row, cutover)? {
             continue;
         }
         let (id, why) = (EventId(row.integer("id")?), "another program told it before");
@@ -340,6 +350,45 @@ async fn withdrawals(
         moves.push(Move { hold, ..Move::to(id, EventState::Held, may_exist, why) });
     }
     Ok(moves)
+}
+
+/// The events that files tell and another program told, with the move that holds each for that: no
+/// total is read of before `bill_from`, so that none would ever settle them.
+async fn of_files(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+    cutover: &Cutover,
+) -> Result<Vec<(EventId, Move)>, LedgerError> {
+    if cutover.is_none() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(sql!("events_in_files"))
+        .bind(provider.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    let mut held = Vec::new();
+    for row in &rows {
+        if is_of_another(row, cutover)? {
+            let (event, export) = (EventId(row.integer("id")?), row.integer("export_id")?);
+            let why = format!(
+                "a file of export {export} tells it, and bill_from was set since, which its usage \
+                 is of before: another program told that. {IN_A_FILE}"
+            );
+            let hold = Some((HoldReason::BillFrom, why.clone()));
+            held.push((event, Move { hold, ..Move::to(event, EventState::Held, true, &why) }));
+        }
+    }
+    Ok(held)
+}
+
+/// Whether an event tells usage that another program told.
+fn is_of_another(row: &SqliteRow, cutover: &Cutover) -> Result<bool, LedgerError> {
+    let account = row.name("account", AccountName::new)?;
+    let meter = row.name("meter", ProviderMeter::new)?;
+    let window = Window { start: row.time("window_start")?, end: row.time("window_end")? };
+    let is_ours = side(window, cutover.bill_from(&account, &meter)) == Side::From;
+    Ok(!is_ours && !row.quantity("quantity")?.is_negative())
 }
 
 /// The instants as they are kept: a text that changes exactly when one of them does.
