@@ -23,10 +23,22 @@ pub(crate) struct Reading {
 /// # Errors
 /// With every problem of the file.
 pub(crate) fn configure(configured: &Configured) -> anyhow::Result<Config> {
+    load(configured, SecretPolicy::Unneeded)
+}
+
+/// The same with its secrets, for whoever asks a provider.
+///
+/// # Errors
+/// With every problem of the file, and where a secret cannot be read.
+pub(crate) fn configure_with_secrets(configured: &Configured) -> anyhow::Result<Config> {
+    load(configured, SecretPolicy::Resolve)
+}
+
+fn load(configured: &Configured, secrets: SecretPolicy) -> anyhow::Result<Config> {
     let overrides = Overrides { ledger: configured.ledger.clone(), ..Overrides::default() };
     let environment = |name: &str| std::env::var(name).ok();
     let outside = Outside { overrides, environment: &environment };
-    Ok(crate::config::load(&configured.config, &outside, SecretPolicy::Unneeded)?)
+    Ok(crate::config::load(&configured.config, &outside, secrets)?)
 }
 
 /// Opens the ledger that the config names, to read it.

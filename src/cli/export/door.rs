@@ -4,15 +4,18 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cli::args::Configured;
 use crate::cli::import::door::ledger_or_socket;
+use crate::cli::reading;
 use crate::cli::socket::Socket;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::daemon::Time;
+use crate::daemon::providers::instances;
 use crate::domain::event::EventId;
 use crate::domain::export::ExportId;
 use crate::domain::names::ProviderName;
@@ -82,11 +85,34 @@ impl Door {
         }
     }
 
-    /// The provider's clock, as it was read last.
-    pub(super) async fn provider_now(&self, provider: &ProviderName) -> anyhow::Result<Timestamp> {
-        let clock = self.reader.provider_facts(provider).await?.clock;
-        let clock = clock.with_context(|| format!("the clock of {provider} was never read"))?;
-        Ok(clock.estimate(self.clock.now()))
+    /// This host's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The provider's clock, as it was read last; read anew where that was too long ago to judge
+    /// by, as this host's clock may have stepped since.
+    pub(super) async fn provider_now(
+        &self,
+        configured: &Configured,
+        provider: &ProviderName,
+    ) -> anyhow::Result<Timestamp> {
+        let known = self.reader.provider_facts(provider).await?.clock;
+        let known = known.with_context(|| format!("the clock of {provider} was never read"))?;
+        if !known.is_stale(self.now()) {
+            return Ok(known.estimate(self.now()));
+        }
+        let unread = || format!("the clock of {provider} was read too long ago, and cannot be now");
+        let config = reading::configure_with_secrets(configured).with_context(unread)?;
+        let instances = instances(&config)?;
+        let instance = instances.iter().find(|each| each.name() == provider);
+        let contact = match instance {
+            Some(instance) => instance.provider.contact().await.map_err(|answer| {
+                anyhow!(answer.message.unwrap_or_else(|| answer.outcome.kind().to_string()))
+            }),
+            None => Err(anyhow!("the config does not name it")),
+        };
+        contact.with_context(unread)?.provider_at.with_context(unread)
     }
 
     pub(super) async fn begin(&self, new: &NewExport) -> anyhow::Result<ExportId> {

@@ -17,6 +17,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use self::door::Door;
 use self::files::{Files, Written};
+use super::args::Configured;
 use super::args::export::{
     Export as Asked, ExportAbandon, ExportAgain, ExportConfirm, ExportList, ExportMake,
 };
@@ -76,7 +77,7 @@ async fn make(asked: &ExportMake, form: ExportForm) -> anyhow::Result<Exit> {
     files::prepare(&asked.out)?;
     let door = Door::open(&config, "export").await?;
     let telling = config.tellings.get(&new.provider).cloned().unwrap_or_default();
-    let made = mark_and_write(&door, (&new, &telling), &asked.out).await;
+    let made = mark_and_write(&door, &asked.listing.configured, (&new, &telling), &asked.out).await;
     door.close().await;
     let (marked, made) = made?;
     match made {
@@ -119,14 +120,18 @@ fn word_of(who: Option<&String>) -> anyhow::Result<String> {
 /// nothing to export.
 async fn mark_and_write(
     door: &Door,
+    configured: &Configured,
     (new, telling): (&NewExport, &Telling),
     out: &Path,
 ) -> anyhow::Result<(Marked, Option<(Export, Vec<Written>)>)> {
     if let Some(why) = door.reader.why_not_exported(&new.provider, telling).await? {
         bail!(why);
     }
+    let provider_now = door.provider_now(configured, &new.provider).await?;
     let mut marked = Marked::default();
-    let Some(id) = mark(door, new, &mut marked).await? else { return Ok((marked, None)) };
+    let Some(id) = mark(door, new, provider_now, &mut marked).await? else {
+        return Ok((marked, None));
+    };
     let made = seal_and_write(door, id, &new.who, out).await;
     let made = made.with_context(|| {
         format!(
@@ -141,9 +146,9 @@ async fn mark_and_write(
 async fn mark(
     door: &Door,
     new: &NewExport,
+    provider_now: Timestamp,
     marked: &mut Marked,
 ) -> anyhow::Result<Option<ExportId>> {
-    let provider_now = door.provider_now(&new.provider).await?;
     let (mut from, mut export) = (Place::default(), None);
     loop {
         let waiting = door.reader.waiting_for(new, from, MARKED_MAX).await?;
