@@ -15,7 +15,7 @@
 
 use super::closed::closed;
 use super::event::{EventId, EventKind};
-use super::names::{AccountName, ProviderMeter};
+use super::names::{AccountName, InvoiceId, ProviderMeter};
 use super::period::{Billing, BillingStanding};
 use super::provider_facts::MeterPin;
 use super::quantity::Quantity;
@@ -164,6 +164,23 @@ impl Candidate {
     }
 }
 
+/// Why a provider's total does not settle an event that a file tells, if so: its period was closed
+/// at `closed_at` by `invoice`, which bills less of it than the provider counts with the event. The
+/// file may have been uploaded after that, and a total has what no invoice bills.
+#[must_use]
+pub fn unbilled(
+    (invoice, closed_at): (&InvoiceId, Timestamp),
+    billed: &Quantity,
+    counted: &Quantity,
+) -> Option<String> {
+    (billed < counted).then(|| {
+        format!(
+            "the provider counts it, but its period was closed at {closed_at}, and {invoice} bills \
+             {billed} of the {counted} that are there: its file may have been uploaded too late"
+        )
+    })
+}
+
 /// Which steps of an export were noted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
@@ -212,9 +229,15 @@ impl Steps {
     }
 
     /// Why its files may not be written now, if so. `settled_or_moved` are its events that are not
-    /// held for it any longer.
+    /// held for it any longer, and `late_since` is the instant until which its files were to be
+    /// uploaded, once that has passed.
     #[must_use]
-    pub fn refuses_files(self, id: ExportId, settled_or_moved: i64) -> Option<String> {
+    pub fn refuses_files(
+        self,
+        id: ExportId,
+        settled_or_moved: i64,
+        late_since: Option<Timestamp>,
+    ) -> Option<String> {
         if self.abandoned {
             return Some(format!("export {id} was abandoned, and requests tell its events"));
         }
@@ -223,23 +246,46 @@ impl Steps {
                 "export {id} was uploaded already: uploading its files again may bill twice"
             ));
         }
-        (settled_or_moved > 0).then(|| {
-            format!(
+        if settled_or_moved > 0 {
+            return Some(format!(
                 "{settled_or_moved} of the events of export {id} are not held for it any longer: \
                  uploading its files may bill them twice"
+            ));
+        }
+        late_since.map(|by| {
+            format!(
+                "the files of export {id} were to be uploaded until {by}: by now what is in them \
+                 may be too old for the provider, or no invoice may bill it any longer. If they \
+                 never were uploaded, give it up (tallyd export abandon {id}); if they were, say \
+                 so (tallyd export confirm {id})"
             )
         })
     }
 
     /// Why `step` cannot be noted, if so. `present` are the events of the export that were found
-    /// at the provider though no request told them.
+    /// at the provider though no request told them. Of one that was `rolled_back` it is not known
+    /// what was noted of it before.
     #[must_use]
-    pub fn refuses(self, id: ExportId, step: ExportStep, present: i64) -> Option<String> {
+    pub fn refuses(
+        self,
+        id: ExportId,
+        step: ExportStep,
+        (present, rolled_back): (i64, bool),
+    ) -> Option<String> {
         let over = self.abandoned.then(|| format!("export {id} was abandoned already"));
         match step {
+            ExportStep::Sealed | ExportStep::Written if rolled_back && over.is_none() => {
+                Some(format!(
+                    "the ledger was rolled back after export {id} was begun, and may have written \
+                     its files before: delete them, and give it up (tallyd export abandon {id}); \
+                     or if they were uploaded, say so (tallyd export confirm {id})"
+                ))
+            }
             ExportStep::Sealed | ExportStep::Written => over,
             // What was found there was uploaded, whether or not it was noted that it was written.
-            ExportStep::Confirmed if !self.written && present == 0 && over.is_none() => {
+            ExportStep::Confirmed
+                if !self.written && present == 0 && !rolled_back && over.is_none() =>
+            {
                 Some(format!("the files of export {id} were never written (tallyd export again)"))
             }
             ExportStep::Confirmed => {
@@ -271,13 +317,15 @@ mod tests {
         let (id, begun) = (ExportId(7), Steps::default());
         let written = begun.with(ExportStep::Sealed).with(ExportStep::Written);
         assert!(begun.is_open() && !written.is_open());
-        assert_eq!(written.refuses_files(id, 0), None);
-        for (steps, gone, why) in [
-            (written.with(ExportStep::Confirmed), 0, "uploaded already"),
-            (written.with(ExportStep::Abandoned), 0, "abandoned"),
-            (written, 1, "not held for it"),
+        assert_eq!(written.refuses_files(id, 0, None), None);
+        let by = Timestamp::from_seconds(1_790_000_000);
+        for (steps, gone, late_since, why) in [
+            (written.with(ExportStep::Confirmed), 0, None, "uploaded already"),
+            (written.with(ExportStep::Abandoned), 0, None, "abandoned"),
+            (written, 1, None, "not held for it"),
+            (written, 0, Some(by), "were to be uploaded until"),
         ] {
-            let said = steps.refuses_files(id, gone).unwrap();
+            let said = steps.refuses_files(id, gone, late_since).unwrap();
             assert!(said.contains(why), "{said}");
         }
     }
@@ -286,20 +334,24 @@ mod tests {
     fn an_export_is_not_given_up_once_any_of_it_was_found_at_the_provider() {
         let (id, begun) = (ExportId(7), Steps::default());
         let written = begun.with(ExportStep::Sealed).with(ExportStep::Written);
-        assert_eq!(written.refuses(id, ExportStep::Abandoned, 0), None);
-        let why = written.refuses(id, ExportStep::Abandoned, 1).unwrap();
+        assert_eq!(written.refuses(id, ExportStep::Abandoned, (0, false)), None);
+        let why = written.refuses(id, ExportStep::Abandoned, (1, false)).unwrap();
         assert!(why.contains("at the provider already"), "{why}");
-        let why = written.with(ExportStep::Confirmed).refuses(id, ExportStep::Abandoned, 0);
+        let why =
+            written.with(ExportStep::Confirmed).refuses(id, ExportStep::Abandoned, (0, false));
         assert!(why.unwrap().contains("was confirmed"));
         // What is there was uploaded, though nobody noted that its file was written.
         let sealed = begun.with(ExportStep::Sealed);
-        assert!(sealed.refuses(id, ExportStep::Confirmed, 0).is_some());
-        assert_eq!(sealed.refuses(id, ExportStep::Confirmed, 1), None);
+        assert!(sealed.refuses(id, ExportStep::Confirmed, (0, false)).is_some());
+        assert_eq!(sealed.refuses(id, ExportStep::Confirmed, (1, false)), None);
+        // Of a ledger that was rolled back nobody knows whether it was.
+        assert_eq!(sealed.refuses(id, ExportStep::Confirmed, (0, true)), None);
+        assert!(sealed.refuses(id, ExportStep::Written, (0, true)).is_some());
         // What was begun is ended, whatever was found meanwhile.
         let abandoned = written.with(ExportStep::Abandoned);
-        assert_eq!(abandoned.refuses(id, ExportStep::Abandoned, 1), None);
-        assert!(abandoned.refuses(id, ExportStep::Confirmed, 0).is_some());
-        assert!(begun.refuses(id, ExportStep::Confirmed, 0).is_some());
-        assert_eq!(written.refuses(id, ExportStep::Confirmed, 0), None);
+        assert_eq!(abandoned.refuses(id, ExportStep::Abandoned, (1, false)), None);
+        assert!(abandoned.refuses(id, ExportStep::Confirmed, (0, false)).is_some());
+        assert!(begun.refuses(id, ExportStep::Confirmed, (0, false)).is_some());
+        assert_eq!(written.refuses(id, ExportStep::Confirmed, (0, false)), None);
     }
 }

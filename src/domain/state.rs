@@ -165,8 +165,9 @@ const BILL_FROM_ENDED_BY: &str = "compare the provider's total; what another pro
      told-before, or of an event not-billed; what is there, or too much: billed (tallyd held \
      resolve)";
 /// What ends a hold of what is told by a file.
-const EXPORTED_ENDED_BY: &str = "upload the file and say so (tallyd export confirm ID): totals end \
-     it; if the file was never uploaded, and never will be, tallyd export abandon ID";
+const EXPORTED_ENDED_BY: &str = "upload the file in time, unless it is rolled back (tallyd export \
+     list), and say so (tallyd export confirm ID): totals end it; if the file was never uploaded, \
+     and never will be, tallyd export abandon ID";
 /// What ends a hold of more than anybody expected.
 const SPIKE_ENDED_BY: &str = "find out whether it was used (tallyd books, tallyd trace); if so, \
      it is told once you say so (tallyd held resolve NAME --as confirmed); if not, cancel or \

@@ -106,6 +106,9 @@ pub struct Export {
     pub held: i64,
     /// How many were found at the provider, though no request told them.
     pub present: i64,
+    /// Whether the ledger was rolled back since it was begun: what its files hold, and what became
+    /// of them, may have been noted in the ledger that was lost.
+    pub rolled_back: bool,
 }
 
 impl Export {
@@ -119,6 +122,19 @@ impl Export {
     #[must_use]
     pub const fn upload_by(&self) -> Timestamp {
         self.made_at.plus_micros(UPLOAD_MICROS)
+    }
+
+    /// That instant, where it has passed.
+    #[must_use]
+    pub fn late_since(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.upload_by()).filter(|by| *by < now)
+    }
+
+    /// What it came to, in words.
+    #[must_use]
+    pub fn word(&self) -> String {
+        let word = self.standing().word();
+        if self.rolled_back { format!("{word}, rolled back") } else { word.to_owned() }
     }
 
     /// What was noted of its files.
@@ -193,7 +209,8 @@ pub trait ExportLedger: Send + Sync {
     ) -> Result<Waiting, LedgerError>;
 
     /// Holds events for the export and puts them into it: those that still wait, and for which no
-    /// request was ever made. Answers how many. At most [`MARKED_MAX`] are given.
+    /// request was ever made. Answers how many. At most [`MARKED_MAX`] are given. Refused where the
+    /// ledger was rolled back since the export was begun.
     ///
     /// # Errors
     /// Then none was held, except after [`LedgerError::Broken`].
@@ -218,7 +235,8 @@ pub trait ExportLedger: Send + Sync {
     ) -> Result<Exported<()>, LedgerError>;
 
     /// Has what some of the events of an abandoned export said be outstanding again: of those
-    /// behind `after`.
+    /// behind `after`. Where the ledger was rolled back since it was begun they may be at the
+    /// provider all the same, and a total settles those that are.
     ///
     /// # Errors
     /// Then none was moved, except after [`LedgerError::Broken`].

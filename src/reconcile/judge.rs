@@ -133,6 +133,13 @@ fn present(reading: &Reading<'_>, standing: &Standing) -> Option<Fate> {
     let why = format!("the provider's total of {} is {}", reading.span, reading.total);
     let settle = || Fate { event: standing.event, to: EventState::Settled, why, hold: None };
     match standing.state {
+        // A file told it, and its invoice bills less than the total: that it is in the total was
+        // seen when it was held for this.
+        EventState::Held
+            if standing.hold == Some(HoldReason::LateForPeriod) && standing.attempts == 0 =>
+        {
+            None
+        }
         EventState::Accepted | EventState::Held | EventState::Superseded | EventState::Dead => {
             Some(settle())
         }

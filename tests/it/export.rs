@@ -12,7 +12,7 @@ use tallyd::domain::event::EventId;
 use tallyd::domain::export::{ExportForm, ExportId, ExportStep};
 use tallyd::domain::names::{CorrectionName, RecordId, SourceName};
 use tallyd::domain::time::Timestamp;
-use tallyd::ledger::cutover::CutoverLedger as _;
+use tallyd::ledger::cutover::{Adoption, CutoverLedger as _};
 use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::ledger::export::{
     ExportLedger, Exported, NewExport, NewStep, Place, Released, RowPlace,
@@ -29,6 +29,9 @@ use tallyd::store::sqlite::{SqliteLedger, backup};
 
 use crate::support::journey::{Setting, World, provider_books, provider_name, record, route};
 use crate::support::stripe::{NOON, Running, start_with};
+
+/// What was uploaded late, or is not known any longer.
+mod late;
 
 const START: Timestamp = Timestamp::from_seconds(NOON);
 const HOUR: i64 = 3_600;

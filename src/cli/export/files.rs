@@ -185,6 +185,7 @@ mod tests {
             events: 0,
             held: 0,
             present: 0,
+            rolled_back: false,
         }
     }
 

@@ -192,7 +192,8 @@ async fn seal_and_write(
     let step = |step, files| NewStep { step, files, why: String::new(), who: who.to_owned() };
     door.note(id, &step(ExportStep::Sealed, None)).await?;
     let export = one(&door.reader, id).await?;
-    if let Some(why) = export.standing().refuses_files(id, export.events - export.held) {
+    let (gone, late_since) = (export.events - export.held, export.late_since(door.now()));
+    if let Some(why) = export.standing().refuses_files(id, gone, late_since) {
         bail!(why);
     }
     let mut files = Files::new(out, &export, door.reader.ledger_id());

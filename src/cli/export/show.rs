@@ -146,7 +146,7 @@ pub(super) fn list(out: &mut dyn Write, exports: &[Export], now: Timestamp) -> i
             export.held.to_string(),
             export.present.to_string(),
             export.files().map_or_else(|| "-".to_owned(), |(count, _)| count.to_string()),
-            export.standing().word().to_owned(),
+            export.word(),
         ]);
     }
     table.write(out, "")
@@ -188,6 +188,7 @@ fn export_json(export: &Export) -> Value {
         "files": export.files().map(|(count, _)| count),
         "sha256": export.files().map(|(_, digest)| digest),
         "state": export.standing().word(),
+        "rolled_back": export.rolled_back,
         "steps": steps,
     })
 }

@@ -447,7 +447,8 @@ async fn follow_periods(
         Ok(Move { next_attempt_at: Some(now), ..pending })
     };
     let moves: Vec<Move> = reopened.iter().map(again).collect::<Result<_, LedgerError>>()?;
-    move_events(connection, &moves, now).await
+    move_events(connection, &moves, now).await?;
+    Ok(())
 }
 
 /// Has what waits for a draft go before everything else, and no later than the draft takes it.

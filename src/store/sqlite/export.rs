@@ -126,11 +126,18 @@ impl ExportLedger for SqliteLedger {
             let why = format!("at most {MARKED_MAX} events are marked at once");
             return Ok(Exported::Refused(why));
         }
+        if self.is_behind().await? {
+            return Ok(Exported::Refused(ROLLED_BACK.to_owned()));
+        }
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
         let Some(known) = heads(&mut transaction, Some(export), 1).await?.pop() else {
             return Ok(Exported::Refused(unknown(export)));
         };
+        if known.rolled_back {
+            let why = format!("the ledger was rolled back after export {export} was begun");
+            return Ok(Exported::Refused(why));
+        }
         if !known.standing().is_open() {
             let why = format!("export {export} is {}, and takes no more", known.standing().word());
             return Ok(Exported::Refused(why));
@@ -176,21 +183,14 @@ impl ExportLedger for SqliteLedger {
         if self.is_behind().await? {
             return Ok(Exported::Refused(ROLLED_BACK.to_owned()));
         }
-        let restored_at = self.restoration().await?.map(|restored| restored.restored_at);
         let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
         let Some(known) = listed(&mut transaction, Some(export), 1).await?.pop() else {
             return Ok(Exported::Refused(unknown(export)));
         };
-        if let Some(why) = known.standing().refuses(export, step.step, known.present) {
+        let seen = (known.present, known.rolled_back);
+        if let Some(why) = known.standing().refuses(export, step.step, seen) {
             return Ok(Exported::Refused(why));
-        }
-        let writes = matches!(step.step, ExportStep::Sealed | ExportStep::Written);
-        if writes && restored_at >= Some(known.made_at) {
-            return Ok(Exported::Refused(format!(
-                "the ledger was rolled back after export {export} was begun, and may have written \
-                 its files before: give it up (tallyd export abandon {export}), and delete them"
-            )));
         }
         if known.steps.iter().any(|noted| noted.said.step == step.step) {
             if step.step == ExportStep::Sealed {
@@ -252,7 +252,8 @@ impl ExportLedger for SqliteLedger {
             released.next = Some(RowPlace { destination, event });
             // Its bytes are spent: posting tells what is outstanding then by what holds by now,
             // such as a cutover, or a backup that was restored since.
-            moves.push(Move::to(EventId(event), EventState::Superseded, false, &why));
+            let may_exist = known.rolled_back;
+            moves.push(Move::to(EventId(event), EventState::Superseded, may_exist, &why));
         }
         move_events(&mut transaction, &moves, now).await?;
         commit(transaction).await?;
@@ -443,6 +444,7 @@ fn export(row: &SqliteRow) -> Result<Export, LedgerError> {
         events: 0,
         held: 0,
         present: 0,
+        rolled_back: row.flag("rolled_back")?,
     })
 }
 

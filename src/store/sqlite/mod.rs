@@ -23,6 +23,7 @@ mod holds;
 mod gauges;
 mod idle;
 mod intake;
+mod late;
 mod moves;
 mod notices;
 mod operator;

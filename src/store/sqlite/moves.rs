@@ -70,7 +70,7 @@ impl Retold {
 /// Makes the moves, in their order. A cancel goes with its target: it counts for nothing without.
 /// And a cancel that is settled settles its target: both are there, or neither, and no total can
 /// tell which. An event whose records are archived stays what it is: that was final before they
-/// went, and nothing is left here to tell anew.
+/// went, and nothing is left here to tell anew. Answers how many moves were made.
 ///
 /// # Errors
 /// [`LedgerError::Busy`] when an event, or the cancel of one, is in flight: its answer decides
@@ -79,9 +79,9 @@ pub(super) async fn move_events(
     connection: &mut SqliteConnection,
     moves: &[Move],
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<u64, LedgerError> {
     if moves.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let ids: Vec<i64> = moves.iter().map(|each| each.event.0).collect();
     let rows = sqlx::query(sql!("events_with_kin"))
@@ -94,11 +94,13 @@ pub(super) async fn move_events(
         events.insert(row.integer("id")?, present(row)?);
     }
     let mut changes = Changes::default();
+    let mut made = 0;
     for each in moves {
         if events.get(&each.event.0).is_some_and(|event| event.is_archived) {
             continue;
         }
         changes.make(&mut events, each)?;
+        made += 1;
         if !each.to.counts_as_told() {
             changes.supersede_cancels(&mut events, each.event)?;
         }
@@ -116,10 +118,13 @@ pub(super) async fn move_events(
     }
     changes.retell_parts(connection).await?;
     retell(connection, &changes.balances).await?;
+    let settled = moves.iter().filter(|each| each.to == EventState::Settled);
+    compare_invoices_again(connection, settled.map(|each| each.event.0).collect()).await?;
     let lanes: Vec<i64> = changes.lanes.into_iter().collect();
     refresh_lanes(connection, &lanes).await?;
     let balances: Vec<i64> = changes.balances.into_keys().collect();
-    ring_balances(connection, &balances, now).await
+    ring_balances(connection, &balances, now).await?;
+    Ok(made)
 }
 
 fn present(row: &SqliteRow) -> Result<Present, LedgerError> {
@@ -282,6 +287,24 @@ impl Changes {
         }
         Ok(())
     }
+}
+
+/// Has final invoices over the usage of events that are settled by now compared with what was told
+/// once more: what may have been there is there for certain, and an invoice that was final before
+/// may not bill it.
+async fn compare_invoices_again(
+    connection: &mut SqliteConnection,
+    settled: Vec<i64>,
+) -> Result<(), LedgerError> {
+    if settled.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("periods_uncompared"))
+        .bind(json!(settled).to_string())
+        .execute(connection)
+        .await
+        .map_err(ledger_error)?;
+    Ok(())
 }
 
 async fn retell(

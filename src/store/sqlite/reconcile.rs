@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::late::hold_unbilled;
 use super::moves::{Move, move_events};
 use super::presence::reverse_write_off;
 use super::{SqliteLedger, begin, commit, sql};
@@ -185,7 +186,7 @@ fn unproven_lane(row: &SqliteRow) -> Result<UnprovenLane, LedgerError> {
     })
 }
 
-async fn events_of(
+pub(super) async fn events_of(
     connection: &mut SqliteConnection,
     lane: LaneId,
     span: Window,
@@ -249,8 +250,7 @@ pub(super) async fn keep_comparison(
     for mut part in comparison.parts {
         let events = events_of(connection, comparison.lane, part.span, u32::MAX).await?;
         if fingerprint(&events) == part.fingerprint {
-            apply(connection, &part.fates, &events, now).await?;
-            concluded.moved += u64::try_from(part.fates.len()).unwrap_or(u64::MAX);
+            concluded.moved += apply(connection, &part.fates, &events, now).await?;
         } else {
             concluded.outdated += 1;
             part.finding = FindingKind::Early;
@@ -276,23 +276,28 @@ pub(super) async fn keep_comparison(
     Ok(concluded)
 }
 
-/// Makes the moves; what was written off and is there is no longer written off.
+/// Makes the moves, and answers how many were made; what was written off and is there is no longer
+/// written off.
 async fn apply(
     connection: &mut SqliteConnection,
     fates: &[Fate],
     events: &[LaneEvent],
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<u64, LedgerError> {
     for event in events.iter().filter(|event| event.usage.state == EventState::Dead) {
         if fates.iter().any(|fate| fate.event == event.usage.event) {
             reverse_write_off(connection, event.usage.event, now).await?;
         }
     }
-    let moves: Vec<Move> = fates.iter().map(|fate| made(fate, now)).collect();
-    move_events(connection, &moves, now).await
+    let moves: Vec<Move> = fates.iter().map(|fate| as_move(fate, now)).collect();
+    let made = move_events(connection, &moves, now).await?;
+    let was_exported = |event: &&LaneEvent| event.usage.hold == Some(HoldReason::Exported);
+    let exported = events.iter().filter(was_exported).map(|event| event.usage.event);
+    hold_unbilled(connection, exported.collect(), now).await?;
+    Ok(made)
 }
 
-fn made(fate: &Fate, now: Timestamp) -> Move {
+fn as_move(fate: &Fate, now: Timestamp) -> Move {
     let again = fate.to == EventState::Pending;
     let disproved = fate.hold.as_ref().is_some_and(|(reason, _)| *reason == HoldReason::Disproved);
     Move {

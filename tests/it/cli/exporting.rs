@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tallyd::clock::Clock as _;
+use tallyd::domain::provider_facts::ClockReading;
 use tallyd::domain::time::Timestamp;
+use tallyd::ledger::delivery::DeliveryLedger as _;
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::sandbox::stripe::{Formula, NewMeter};
 use tallyd::service::Service as _;
 
 use super::daemon::Daemon;
 use super::{CONFIG, Place, Ran};
-use crate::support::journey::{Setting, World, provider_books, record, route};
+use crate::support::journey::{Setting, World, provider_books, provider_name, record, route};
 use crate::support::stripe::{NOON, Running, start_with};
 
 /// After the lag of totals, in seconds from the noon at which all begins.
@@ -239,6 +241,35 @@ async fn the_files_of_an_export_come_out_the_same_again_until_they_were_uploaded
     let uploaded = stand.run("export again 1 --out more").await;
     assert!(uploaded.err.contains("export 1 was uploaded already"), "{uploaded:?}");
     assert_eq!(stand.run("export again 2 --out more").await.code, 1);
+}
+
+#[tokio::test]
+async fn files_are_not_written_again_once_they_may_be_too_late_to_be_billed() {
+    let stand = Stand::new().await;
+    stand.export("stripe-csv").await;
+    std::fs::remove_dir_all(stand.place.path("files")).unwrap();
+    stand.sandbox.clock.set(Timestamp::from_seconds(NOON + 25 * 3_600));
+    let late = stand.run("export again 1 --out files").await;
+    assert_eq!(late.code, 1, "{late:?}");
+    for said in ["were to be uploaded until", "tallyd export abandon 1", "tallyd export confirm 1"]
+    {
+        assert!(late.err.contains(said), "{late:?}");
+    }
+    assert!(stand.files().is_empty());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_read_long_ago_is_read_anew_before_anything_is_judged_by_it() {
+    let stand = Stand::new().await;
+    // It was read while this host's clock was a month ahead, and says nothing any longer.
+    let at = Timestamp::from_seconds(NOON + 34 * 86_400);
+    let reading = ClockReading { provider_at: at, local_at: at };
+    let world = stand.world().await;
+    world.ledger.read_clock(&provider_name(), reading).await.unwrap();
+    close(world).await;
+    let made = stand.export("stripe-csv").await;
+    assert_eq!(made.code, 0, "{made:?}");
+    assert_eq!(stand.states().await, is("held", 2), "{made:?}");
 }
 
 #[tokio::test]
