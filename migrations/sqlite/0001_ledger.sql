@@ -296,7 +296,8 @@ CREATE TABLE parked_record (
   record_position INTEGER NOT NULL REFERENCES usage_record (position),
   route TEXT NOT NULL,
   reason TEXT NOT NULL CONSTRAINT parked_record_reasons CHECK (reason IN
-    ('no_route', 'no_account', 'account_malformed', 'destination_taken', 'no_member')),
+    ('no_route', 'no_account', 'account_malformed', 'destination_taken', 'no_member',
+    'remapped_away', 'other_aggregate')),
   detail TEXT NOT NULL,
   parked_at INTEGER NOT NULL,
   mapping_version INTEGER NOT NULL,

@@ -19,10 +19,12 @@ use crate::domain::fold::Fold;
 use crate::domain::names::{AccountName, CustomerName, ProviderMeter, ProviderName};
 use crate::domain::period::home;
 use crate::domain::record::{Position, UsageRecord};
+use crate::domain::state::ParkReason;
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::{
-    Accrual, AccrualLedger, BookedLine, Booking, Corrections, JournalRecord, RouteVersionId,
+    Accrual, AccrualLedger, BookedLine, Booking, Corrections, JournalRecord, Parking,
+    RouteVersionId,
 };
 use crate::service::{Service, Step, StepError};
 
@@ -52,6 +54,8 @@ pub struct Accruer {
     pub(super) ledger: Arc<dyn AccrualLedger>,
     pub(super) rules: Mutex<Rules>,
     ear: Mutex<Ear>,
+    /// Balances that the step before would have booked to as they do not fold.
+    unfit: Mutex<BTreeMap<BalanceKey, Fold>>,
 }
 
 /// Other rules, which no step has booked by yet: accrual waits until this is dropped. So whoever is
@@ -107,7 +111,8 @@ impl Accruer {
     ) -> Self {
         let (widening, whole, cutovers) = (Widening::new(), BTreeSet::new(), BTreeMap::new());
         let rules = Rules { routes, account_prefixes, widening, whole, cutovers };
-        Self { ledger, rules: Mutex::new(rules), ear: Mutex::default() }
+        let (ear, unfit) = (Mutex::default(), Mutex::default());
+        Self { ledger, rules: Mutex::new(rules), ear, unfit }
     }
 
     /// The same, which widens windows where few entries are left.
@@ -193,6 +198,7 @@ impl Accruer {
         }
         let entries: Vec<&JournalRecord> = page.entries.iter().collect();
         self.place(rules, &mut mapped.bookings, now).await?;
+        rules.park_unfit(&*self.unfit.lock().await, &mut mapped);
         rules.follow(&entries, &page.corrections, now, &mut mapped);
         let hearings = self.ear.lock().await.hear(&page);
         Ok(Some(Accrual {
@@ -229,6 +235,7 @@ impl Accruer {
             }
         }
         self.place(rules, &mut mapped.bookings, now).await?;
+        rules.park_unfit(&*self.unfit.lock().await, &mut mapped);
         rules.follow(&entries, &page.corrections, now, &mut mapped);
         Ok(Some(Accrual {
             mapping: page.mapping,
@@ -331,6 +338,31 @@ impl Rules {
         self.whole.contains(&(balance.provider.clone(), balance.meter.clone()))
     }
 
+    /// Parks what would be booked to a balance that folds otherwise than its route does. A route's
+    /// aggregate may change while usage of a window that it booked before still comes.
+    fn park_unfit(&self, unfit: &BTreeMap<BalanceKey, Fold>, mapped: &mut Mapped) {
+        let others = |booking: &Booking| {
+            let fold = unfit.get(&booking.balance).copied();
+            fold.filter(|fold| *fold != booking.fold)
+        };
+        for booking in &mapped.bookings {
+            let Some(fold) = others(booking) else { continue };
+            let version = self.routes.iter().find(|(_, id)| *id == booking.route);
+            let BalanceKey { provider, meter, window, .. } = &booking.balance;
+            mapped.parkings.push(Parking {
+                position: booking.position,
+                route: version.map(|(route, _)| route.name.clone()),
+                reason: ParkReason::OtherAggregate,
+                detail: format!(
+                    "{provider} {meter} has the window {window} booked as a {fold}, and the route \
+                     makes a {} of it",
+                    booking.fold
+                ),
+            });
+        }
+        mapped.bookings.retain(|booking| others(booking).is_none());
+    }
+
     /// Adds the lines of the corrections of records to what was just booked of them.
     fn follow(
         &self,
@@ -419,6 +451,7 @@ impl Service for Accruer {
         let hearings = accrual.hearings.clone();
         let done = self.ledger.accrue(accrual, now).await?;
         if done.outdated {
+            *self.unfit.lock().await = done.unfit;
             return Ok(Step { more: true, ..Step::default() });
         }
         self.ear.lock().await.keep_in_mind(hearings);

@@ -24,6 +24,14 @@ pub struct Mapping<'a> {
     pub imported: &'a HashMap<(ProviderName, CustomerName), AccountName>,
 }
 
+/// The destinations that a record is booked to, as (provider, provider meter).
+#[derive(Default)]
+struct Taken {
+    now: BTreeSet<(String, String)>,
+    /// Those that a remap took it away from.
+    once: BTreeSet<(String, String)>,
+}
+
 /// What becomes of records: each is booked or parked at least once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapped {
@@ -37,16 +45,19 @@ impl Mapping<'_> {
     /// Maps a record that was never looked at before.
     pub fn map(&self, entry: &JournalRecord, now: Timestamp, into: &mut Mapped) {
         let taking = self.routes.iter().filter(|(route, _)| route.takes(&entry.record));
-        self.book_or_park(entry, taking, &mut BTreeSet::new(), now, into);
+        self.book_or_park(entry, taking, &mut Taken::default(), now, into);
     }
 
     /// Maps a parked record again, in front of the route it waits for. A route that is gone, or
     /// takes it no longer, leaves the question to all routes; what was booked elsewhere stays
     /// booked, and is not booked again under another name, because a destination takes a record
-    /// once.
+    /// once. Where a remap took it away it waits, as only a remap books it there again.
     pub fn map_parked(&self, parked: &ParkedRecord, now: Timestamp, into: &mut Mapped) {
         let record = &parked.entry.record;
-        let mut taken: BTreeSet<(String, String)> = parked.booked.iter().cloned().collect();
+        let mut taken = Taken {
+            now: parked.booked.iter().cloned().collect(),
+            once: parked.left.iter().cloned().collect(),
+        };
         let own = parked.route.as_ref().and_then(|name| {
             self.routes.iter().find(|(route, _)| route.name == *name && route.takes(record))
         });
@@ -57,10 +68,10 @@ impl Mapping<'_> {
         let free: Vec<&(Route, RouteVersionId)> = self
             .routes
             .iter()
-            .filter(|(route, _)| route.takes(record) && !taken.contains(&destination(route)))
+            .filter(|(route, _)| route.takes(record) && !taken.now.contains(&destination(route)))
             .collect();
         // Booked elsewhere, and nothing else asks for it: the wait simply ends.
-        if free.is_empty() && !taken.is_empty() {
+        if free.is_empty() && !taken.now.is_empty() {
             return;
         }
         self.book_or_park(&parked.entry, free.into_iter(), &mut taken, now, into);
@@ -70,7 +81,7 @@ impl Mapping<'_> {
         &self,
         entry: &JournalRecord,
         routes: impl Iterator<Item = &'r (Route, RouteVersionId)>,
-        taken: &mut BTreeSet<(String, String)>,
+        taken: &mut Taken,
         now: Timestamp,
         into: &mut Mapped,
     ) {
@@ -87,7 +98,13 @@ impl Mapping<'_> {
                 Ok(booking(entry, (route, *version), account, member(route, &entry.record)?, now))
             });
             match booked {
-                Ok(booking) if taken.insert(destination(route)) => into.bookings.push(booking),
+                Ok(_) if taken.once.contains(&destination(route)) => {
+                    into.parkings.push(parking(
+                        ParkReason::RemappedAway,
+                        format!("a remap took it from {} {}", route.provider, route.provider_meter),
+                    ));
+                }
+                Ok(booking) if taken.now.insert(destination(route)) => into.bookings.push(booking),
                 Ok(_) => into.parkings.push(parking(
                     ParkReason::DestinationTaken,
                     format!("{} {} has it already", route.provider, route.provider_meter),

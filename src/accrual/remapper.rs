@@ -11,7 +11,7 @@ use super::map::Mapped;
 use super::remap::{Aim, Booked, LeftAlone, remap};
 use crate::domain::balance::Place;
 use crate::domain::correction::Cause;
-use crate::domain::names::ProviderName;
+use crate::domain::names::{ProviderName, RouteName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{Position, UsageRecord};
 use crate::domain::state::ParkReason;
@@ -132,7 +132,8 @@ impl Accruer {
             tracing::info!(remap = id.0, "history is booked as the routes lead");
         }
         let (bookings, remap, lines_to) = (remapped.bookings, Some(step), Some(page.lines_to));
-        Ok(Some(Accrual { mapping, bookings, remap, lines_to, ..Accrual::default() }))
+        let unparked = rules.arrived(&bookings);
+        Ok(Some(Accrual { mapping, unparked, bookings, remap, lines_to, ..Accrual::default() }))
     }
 
     async fn remap_page(
@@ -181,11 +182,26 @@ impl Accruer {
     }
 }
 
+impl Rules {
+    /// The routes that a remap brings records to, which wait in front of them no longer.
+    fn arrived(&self, bookings: &[Booking]) -> Vec<(Position, Option<RouteName>)> {
+        let comes = bookings.iter().filter(|booking| booking.cause.0 == Cause::RemapTo);
+        let arrived = comes.filter_map(|booking| {
+            let (route, _) = self.routes.iter().find(|(_, id)| *id == booking.route)?;
+            Some((booking.position, Some(route.name.clone())))
+        });
+        arrived.collect()
+    }
+}
+
 /// Whether a route would not book a record for this: then nothing says where it is to go.
 const fn keeps_waiting(reason: ParkReason) -> bool {
     match reason {
         ParkReason::NoAccount | ParkReason::AccountMalformed | ParkReason::NoMember => true,
-        ParkReason::NoRoute | ParkReason::DestinationTaken => false,
+        ParkReason::NoRoute
+        | ParkReason::DestinationTaken
+        | ParkReason::RemappedAway
+        | ParkReason::OtherAggregate => false,
     }
 }
 

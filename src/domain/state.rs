@@ -109,6 +109,11 @@ closed! {
         DestinationTaken = "destination_taken",
         /// The route counts distinct values of a property that the record has no usable value of.
         NoMember = "no_member",
+        /// A remap took the record away from the meter that the route leads to.
+        RemappedAway = "remapped_away",
+        /// The window that the record belongs to is booked by another aggregate than the route
+        /// has: a sum takes no level, and a level no sum.
+        OtherAggregate = "other_aggregate",
     }
 }
 
@@ -291,6 +296,11 @@ impl ParkReason {
             Self::NoMember => {
                 "name a property in the route's `unique` that the record has, or cancel the record \
                  and send another one that has it"
+            }
+            Self::RemappedAway => "have it booked there again (tallyd remap)",
+            Self::OtherAggregate => {
+                "give the route the aggregate back that it had until this is booked, or route it \
+                 to another meter"
             }
         }
     }

@@ -50,6 +50,8 @@ pub struct ParkedRecord {
     pub route: Option<RouteName>,
     /// The destinations, as (provider, provider meter), that other routes booked it to.
     pub booked: Vec<(String, String)>,
+    /// Those that a remap took it away from since: only a remap brings it back.
+    pub left: Vec<(String, String)>,
 }
 
 /// A record booked to a balance by a route version.
@@ -193,7 +195,7 @@ pub struct Accrual {
 }
 
 /// What a step of accrual did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accrued {
     /// Bookings made.
     pub booked: u64,
@@ -201,6 +203,9 @@ pub struct Accrued {
     pub parked: u64,
     /// Whether nothing was done, as what the step was derived from is no longer so.
     pub outdated: bool,
+    /// Balances that fold otherwise than the step would have booked records to them; nothing was
+    /// done then. Those records have to wait.
+    pub unfit: BTreeMap<BalanceKey, Fold>,
 }
 
 /// The port of the `accrual` room.
@@ -294,7 +299,7 @@ pub trait AccrualLedger: Send + Sync {
     /// booked to a provider's meter at most once for ever: the schema holds it.
     ///
     /// # Errors
-    /// Then nothing was changed. [`LedgerError::Contradiction`] when the watermark, or the remap,
-    /// is not where the step read it.
+    /// Then nothing was changed. [`LedgerError::Contradiction`] when the watermark is not where the
+    /// step read it.
     async fn accrue(&self, accrual: Accrual, now: Timestamp) -> Result<Accrued, LedgerError>;
 }

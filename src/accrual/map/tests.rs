@@ -103,6 +103,7 @@ fn a_record_parked_for_a_renamed_route_is_not_booked_again_to_where_it_already_i
         entry: entry(1, "calls", "cus_1", "5"),
         route: Some(RouteName::new("gone").unwrap()),
         booked: vec![("stripe.main".to_owned(), "x".to_owned())],
+        left: Vec::new(),
     };
     let mapped = with_mapping(&[route("renamed", "calls", "x")], |mapping| {
         let mut mapped = Mapped::default();

@@ -129,11 +129,8 @@ impl AccrualLedger for SqliteLedger {
                 let route = row.text("route")?;
                 let route =
                     if route.is_empty() { None } else { Some(row.name("route", RouteName::new)?) };
-                let booked = row.text("booked")?;
-                let booked = serde_json::from_str(&booked).map_err(|_| {
-                    LedgerError::Contradiction(format!("unreadable destinations: {booked}"))
-                })?;
-                Ok(ParkedRecord { entry: journal_record(row)?, route, booked })
+                let (booked, left) = destinations(row)?;
+                Ok(ParkedRecord { entry: journal_record(row)?, route, booked, left })
             })
             .collect::<Result<_, LedgerError>>()?;
         let positions: Vec<i64> = parked.iter().map(|each| each.entry.position.0).collect();
@@ -216,18 +213,40 @@ impl AccrualLedger for SqliteLedger {
         }
         end_parkings(&mut transaction, &accrual).await?;
         park(&mut transaction, &accrual, now).await?;
-        if let Some(step) = &accrual.remap {
-            go_on(&mut transaction, step, now).await?;
-        }
-        if !book(&mut transaction, &accrual, now).await? {
+        if let Some(step) = &accrual.remap
+            && !go_on(&mut transaction, step, now).await?
+        {
             return Ok(Accrued { outdated: true, ..Accrued::default() });
+        }
+        match book(&mut transaction, &accrual, now).await? {
+            Booked::All => {}
+            Booked::Outdated => return Ok(Accrued { outdated: true, ..Accrued::default() }),
+            Booked::Unfit(unfit) => {
+                return Ok(Accrued { outdated: true, unfit, ..Accrued::default() });
+            }
         }
         learn(&mut transaction, &accrual.hearings).await?;
         commit(transaction).await?;
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let (booked, parked) = (count(accrual.bookings.len()), count(accrual.parkings.len()));
-        Ok(Accrued { booked, parked, outdated: false })
+        Ok(Accrued { booked, parked, ..Accrued::default() })
     }
+}
+
+/// Destinations, as (provider, provider meter).
+type Destinations = Vec<(String, String)>;
+
+/// Where a record is booked, and what of it a remap took it away from since.
+fn destinations(row: &SqliteRow) -> Result<(Destinations, Destinations), LedgerError> {
+    let text = row.text("booked")?;
+    let lines: Vec<(String, String, i64)> = serde_json::from_str(&text)
+        .map_err(|_| LedgerError::Contradiction(format!("unreadable destinations: {text}")))?;
+    let (mut booked, mut left) = (Vec::new(), Vec::new());
+    for (provider, meter, is_gone) in lines {
+        let of = if is_gone == 0 { &mut booked } else { &mut left };
+        of.push((provider, meter));
+    }
+    Ok((booked, left))
 }
 
 pub(super) fn journal_record(row: &SqliteRow) -> Result<JournalRecord, LedgerError> {
@@ -350,20 +369,42 @@ const fn needs_home(cause: Cause) -> bool {
     }
 }
 
-/// Books what a step books; nothing where a balance that is to have a record is not there, as its
-/// bounds are others by now.
+/// What came of booking.
+enum Booked {
+    /// All of it is booked.
+    All,
+    /// Nothing is: a balance that is to have a record is not there, as its bounds are others by
+    /// now.
+    Outdated,
+    /// Nothing is: these fold otherwise.
+    Unfit(BTreeMap<BalanceKey, Fold>),
+}
+
+/// Books what a step books.
 async fn book(
     connection: &mut SqliteConnection,
     accrual: &Accrual,
     now: Timestamp,
-) -> Result<bool, LedgerError> {
+) -> Result<Booked, LedgerError> {
     let bookings = &accrual.bookings;
     if bookings.is_empty() {
-        return Ok(true);
+        return Ok(Booked::All);
     }
     let keys: BTreeMap<&BalanceKey, Fold> =
         bookings.iter().rev().map(|booking| (&booking.balance, booking.fold)).collect();
     let mut balances = open_balances(connection, &keys).await?;
+    // A balance stays as it was made: what a level is would be added to a sum, or lost in it.
+    let comes_anew = |booking: &&Booking| booking.cause.0 == Cause::Record;
+    let unfit: BTreeMap<BalanceKey, Fold> = bookings
+        .iter()
+        .filter(comes_anew)
+        .filter_map(|booking| Some((booking, balances.get(&booking.balance)?.fold)))
+        .filter(|(booking, fold)| booking.fold != *fold)
+        .map(|(booking, fold)| (booking.balance.clone(), fold))
+        .collect();
+    if !unfit.is_empty() {
+        return Ok(Booked::Unfit(unfit));
+    }
     let identities = identities_of(connection, bookings).await?;
     let mut next = newest_line(connection).await?;
     let mut rows = Vec::with_capacity(bookings.len());
@@ -371,7 +412,7 @@ async fn book(
         let missing = || LedgerError::Contradiction("a balance just made is not there".to_owned());
         let running = balances.get_mut(&booking.balance).ok_or_else(missing)?;
         if running.booked_to == 0 && needs_home(booking.cause.0) {
-            return Ok(false);
+            return Ok(Booked::Outdated);
         }
         let identity = identities.get(&booking.position.0).ok_or_else(|| {
             LedgerError::Contradiction(format!("no record stands at {}", booking.position))
@@ -391,7 +432,7 @@ async fn book(
         running.due_at = Some(due_at);
     }
     append_lines(connection, rows, balances.values_mut(), now).await?;
-    Ok(true)
+    Ok(Booked::All)
 }
 
 async fn identities_of(

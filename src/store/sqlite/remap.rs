@@ -73,14 +73,85 @@ impl RemapLedger for SqliteLedger {
         Ok(RemapBegun::Begun(id))
     }
 
-    async fn remaps(&self, limit: u32) -> Result<Vec<RemapStatus>, LedgerError> {
-        let rows = sqlx::query(sql!("remaps"))
-            .bind(limit)
-            .fetch_all(&self.readers)
+    async fn remaps(
+        &self,
+        only: Option<RemapId>,
+        limit: u32,
+    ) -> Result<Vec<RemapStatus>, LedgerError> {
+        let mut reader = self.readers.acquire().await.map_err(ledger_error)?;
+        statuses(&mut reader, only, limit).await
+    }
+
+    async fn stop_remap(
+        &self,
+        remap: RemapId,
+        said: &StopWish,
+        now: Timestamp,
+    ) -> Result<RemapStop, LedgerError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = begin(&mut writer).await?;
+        let stopped = sqlx::query(sql!("remap_stop"))
+            .bind(remap.0)
+            .bind(&said.who)
+            .bind(&said.why)
+            .bind(now.micros())
+            .execute(&mut *transaction)
             .await
             .map_err(ledger_error)?;
-        rows.iter().map(status).collect()
+        let Some(status) = statuses(&mut transaction, Some(remap), 1).await?.pop() else {
+            return Ok(RemapStop::Unknown);
+        };
+        commit(transaction).await?;
+        Ok(match stopped.rows_affected() {
+            0 => RemapStop::Over(status),
+            _ => RemapStop::Stopped(status),
+        })
     }
+
+    async fn closed_windows(
+        &self,
+        windows: &[(domain::Place, Window)],
+    ) -> Result<BTreeSet<usize>, LedgerError> {
+        let mut closed = BTreeSet::new();
+        for (page, windows) in windows.chunks(WINDOWS_READ).enumerate() {
+            let rows: Vec<Value> = windows
+                .iter()
+                .map(|((provider, account, meter), window)| {
+                    json!([
+                        provider.as_str(),
+                        account.as_str(),
+                        meter.as_str(),
+                        window.start.micros(),
+                        window.end.micros(),
+                    ])
+                })
+                .collect();
+            let rows = sqlx::query(sql!("windows_closed"))
+                .bind(Value::from(rows).to_string())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(ledger_error)?;
+            for row in &rows {
+                let place = usize::try_from(row.integer("place")?).unwrap_or(usize::MAX);
+                closed.insert((page * WINDOWS_READ).saturating_add(place));
+            }
+        }
+        Ok(closed)
+    }
+}
+
+async fn statuses(
+    connection: &mut SqliteConnection,
+    only: Option<RemapId>,
+    limit: u32,
+) -> Result<Vec<RemapStatus>, LedgerError> {
+    let rows = sqlx::query(sql!("remaps"))
+        .bind(only.map(|only| only.0))
+        .bind(limit)
+        .fetch_all(connection)
+        .await
+        .map_err(ledger_error)?;
+    rows.iter().map(status).collect()
 }
 
 fn status(row: &SqliteRow) -> Result<RemapStatus, LedgerError> {
@@ -163,12 +234,13 @@ async fn page(
     })
 }
 
-/// Moves a remap on by a step.
+/// Moves a remap on by a step; whether it still was where the step began: somebody may have stopped
+/// it since.
 pub(super) async fn go_on(
     connection: &mut SqliteConnection,
     step: &RemapStep,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let count = |records: u64| i64::try_from(records).unwrap_or(i64::MAX);
     let moved = sqlx::query(sql!("remap_go_on"))
         .bind(step.number)
@@ -183,9 +255,5 @@ pub(super) async fn go_on(
         .execute(connection)
         .await
         .map_err(ledger_error)?;
-    if moved.rows_affected() == 1 {
-        return Ok(());
-    }
-    let RemapStep { remap, from, .. } = step;
-    Err(LedgerError::Contradiction(format!("remap {remap} is no longer at {from}")))
+    Ok(moved.rows_affected() == 1)
 }
