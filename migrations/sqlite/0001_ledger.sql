@@ -333,11 +333,15 @@ CREATE TABLE remap_step (
   -- Records whose lines changed, and those that were left as they are.
   changed INTEGER NOT NULL,
   left_alone INTEGER NOT NULL,
-  -- How it ended, at the last step.
+  -- How it ended, at the last step; and who stopped it, and why, where a person did.
   ended TEXT CONSTRAINT remap_step_endings CHECK (ended IN
-    ('done', 'outdated', 'restored')),
+    ('done', 'outdated', 'restored', 'stopped')),
+  who TEXT,
+  why TEXT,
   made_at INTEGER NOT NULL,
-  CONSTRAINT remap_step_goes_on CHECK (from_position <= to_position)
+  CONSTRAINT remap_step_goes_on CHECK (from_position <= to_position),
+  CONSTRAINT remap_step_is_stopped_by_somebody CHECK
+    ((ended IS 'stopped') = (who IS NOT NULL) AND (who IS NULL) = (why IS NULL))
 ) STRICT;
 CREATE INDEX remap_step_remap ON remap_step (remap_id, id);
 CREATE UNIQUE INDEX remap_step_ends_once ON remap_step (remap_id) WHERE ended IS NOT NULL;

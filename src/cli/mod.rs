@@ -47,6 +47,7 @@ mod agree;
 mod correct;
 mod filter;
 mod remap;
+mod remap_outlook;
 mod generate;
 
 /// Parses the arguments, does what they ask, and answers what the process exits with.

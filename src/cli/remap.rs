@@ -1,7 +1,7 @@
 //! `tallyd remap`. Here: what a remap would change, shown before it is asked for, and the wish
 //! handed in. Never here: where records go (`accrual::remap`). Read next: [`super::correct`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::args::remap::Remap;
 use super::exit::Exit;
 use super::import::door::ledger_or_socket;
 use super::reading::{self, Reading};
+use super::remap_outlook::Outlook;
 use super::resolve::invoker;
 use super::table::{Side, Table};
 use super::words::counted;
@@ -21,10 +22,11 @@ use crate::accrual::remapper::{Change, Left, Preview};
 use crate::config::Config;
 use crate::daemon::{Time, remapping};
 use crate::domain::balance::Place;
+use crate::domain::cutover::Telling;
 use crate::domain::time::Window;
-use crate::ledger::remap::{RemapEnd, RemapLedger as _, RemapStatus, RemapWish};
+use crate::ledger::remap::{RemapEnd, RemapId, RemapLedger, RemapStatus, RemapWish, StopWish};
 use crate::web::holds::sentence;
-use crate::web::remaps::{Sent, begun_json};
+use crate::web::remaps::{Sent, begun_json, stopped_json};
 
 /// Most changes that a person is shown; JSON holds all of them.
 const CHANGES_SHOWN_MAX: usize = 40;
@@ -39,6 +41,9 @@ pub(crate) async fn remap(asked: &Remap) -> anyhow::Result<Exit> {
     if asked.list {
         return list(asked).await;
     }
+    if let Some(number) = asked.stop {
+        return stop(asked, RemapId(number)).await;
+    }
     let filter = filter::read(&asked.filter)?;
     let why = asked.why.as_deref().map(|why| sentence("--why", why)).transpose();
     let why = why.map_err(|said| anyhow!(said))?;
@@ -47,11 +52,12 @@ pub(crate) async fn remap(asked: &Remap) -> anyhow::Result<Exit> {
     let accruer = remapping::accruer(&config, ledger.clone()).await?;
     let preview = accruer.preview(ledger.as_ref(), &filter, now).await?;
     drop(accruer);
+    let outlooks = outlooks(&config, ledger.as_ref(), &preview).await?;
     if let Some(ledger) = Arc::into_inner(ledger) {
         ledger.close().await;
     }
     if !asked.listing.json {
-        page::print(|out| write(out, &preview, asked.by_window))?;
+        page::print(|out| write(out, &preview, &outlooks, asked.by_window))?;
     }
     let (changes, json) = (preview.changed > 0, asked.listing.json);
     let agreed = Asked { changes, preview: asked.preview, yes: asked.yes, json };
@@ -65,7 +71,7 @@ pub(crate) async fn remap(asked: &Remap) -> anyhow::Result<Exit> {
     };
     if asked.listing.json {
         let number = begun.as_ref().ok().map(|begun| &begun["remap"]);
-        page::print_json(&preview_json(&preview, number))?;
+        page::print_json(&preview_json(&preview, &outlooks, number))?;
     } else if let Ok(begun) = &begun {
         let number = &begun["remap"];
         page::print(|out| {
@@ -96,11 +102,68 @@ async fn begin(config: &Config, wish: &RemapWish) -> anyhow::Result<Value> {
     }
 }
 
+/// What becomes of each change of a preview, in their order.
+async fn outlooks(
+    config: &Config,
+    ledger: &dyn RemapLedger,
+    preview: &Preview,
+) -> anyhow::Result<Vec<Outlook>> {
+    let windows: Vec<(Place, Window)> = preview.changes.keys().cloned().collect();
+    let closed = ledger.closed_windows(&windows).await?;
+    let told = Telling::default();
+    let outlooks = windows.iter().enumerate().map(|(at, (place, window))| {
+        let (provider, account, meter) = place;
+        let telling = config.tellings.get(provider).unwrap_or(&told);
+        Outlook::of(telling, (account, meter), (*window, closed.contains(&at)))
+    });
+    Ok(outlooks.collect())
+}
+
+/// Stops a remap where it is.
+async fn stop(asked: &Remap, remap: RemapId) -> anyhow::Result<Exit> {
+    let why = sentence("--why", asked.why.as_deref().unwrap_or_default());
+    let said = StopWish { why: why.map_err(|said| anyhow!(said))?, who: invoker()? };
+    let config = reading::configure(&asked.listing.configured)?;
+    let stopped: Value = match ledger_or_socket(&config, "remap --stop").await? {
+        Ok(ledger) => {
+            let stopped = ledger.stop_remap(remap, &said, Time::of(&config).await?.clock.now());
+            let stopped = stopped.await;
+            ledger.close().await;
+            stopped_json(remap, &stopped?).map_err(|why| anyhow!(why))?
+        }
+        Err(socket) => {
+            let body = json!({ "why": said.why, "who": said.who }).to_string();
+            let number = remap.to_string();
+            let parameter = ("remap", number.as_str());
+            socket.post("/v1/remaps/stop", parameter, "application/json", body).await?
+        }
+    };
+    if asked.listing.json {
+        page::print_json(&stopped)?;
+        return Ok(Exit::Ok);
+    }
+    page::print(|out| {
+        let changed = counted(stopped["changed"].as_i64().unwrap_or_default(), "record");
+        let (at, to) = (&stopped["at"], &stopped["to"]);
+        writeln!(
+            out,
+            "Remap {remap} is stopped at {at} of {to} in the journal. {changed} that it"
+        )?;
+        writeln!(out, "booked anew until then stay so, and the rest as it was.")
+    })?;
+    Ok(Exit::Ok)
+}
+
 fn count(records: u64) -> i64 {
     i64::try_from(records).unwrap_or(i64::MAX)
 }
 
-fn write(out: &mut dyn Write, preview: &Preview, by_window: bool) -> io::Result<()> {
+fn write(
+    out: &mut dyn Write,
+    preview: &Preview,
+    outlooks: &[Outlook],
+    by_window: bool,
+) -> io::Result<()> {
     let records = counted(count(preview.records), "record");
     if preview.changed == 0 {
         writeln!(out, "Of {records}, none would be booked otherwise by the routes in force.")?;
@@ -108,7 +171,7 @@ fn write(out: &mut dyn Write, preview: &Preview, by_window: bool) -> io::Result<
         let changed = preview.changed;
         writeln!(out, "Of {records}, {changed} would be booked otherwise by the routes in force:")?;
         writeln!(out)?;
-        write_changes(out, preview, by_window)?;
+        write_changes(out, preview, outlooks, by_window)?;
     }
     for (why, Left { records, first }) in &preview.left {
         let left = counted(count(*records), "record");
@@ -118,10 +181,15 @@ fn write(out: &mut dyn Write, preview: &Preview, by_window: bool) -> io::Result<
 }
 
 /// What changes, by account and meter, or by window too.
-fn write_changes(out: &mut dyn Write, preview: &Preview, by_window: bool) -> io::Result<()> {
-    let mut lines: BTreeMap<(&Place, Option<Window>), Change> = BTreeMap::new();
-    for ((place, window), change) in &preview.changes {
-        let line = lines.entry((place, by_window.then_some(*window))).or_default();
+fn write_changes(
+    out: &mut dyn Write,
+    preview: &Preview,
+    outlooks: &[Outlook],
+    by_window: bool,
+) -> io::Result<()> {
+    let mut lines: BTreeMap<(&Place, Option<Window>, Outlook), Change> = BTreeMap::new();
+    for (((place, window), change), outlook) in preview.changes.iter().zip(outlooks) {
+        let line = lines.entry((place, by_window.then_some(*window), *outlook)).or_default();
         line.from = &line.from + &change.from;
         line.to = &line.to + &change.to;
         line.lines += change.lines;
@@ -134,8 +202,14 @@ fn write_changes(out: &mut dyn Write, preview: &Preview, by_window: bool) -> io:
         ("taken back", Side::Right),
         ("told instead", Side::Right),
         ("change", Side::Right),
+        (
+            if outlooks.iter().any(|each| each.says().is_some()) { "what is told" } else { "" },
+            Side::Left,
+        ),
     ]);
-    for (((provider, account, meter), window), change) in lines.iter().take(CHANGES_SHOWN_MAX) {
+    for (((provider, account, meter), window, outlook), change) in
+        lines.iter().take(CHANGES_SHOWN_MAX)
+    {
         let window = window.map_or(String::new(), |window| window.start.to_rfc3339());
         table.row([
             provider.to_string(),
@@ -145,17 +219,27 @@ fn write_changes(out: &mut dyn Write, preview: &Preview, by_window: bool) -> io:
             change.from.to_string(),
             change.to.to_string(),
             (&change.from + &change.to).to_string(),
+            outlook.says().map_or(String::new(), |_| outlook.word().to_owned()),
         ]);
     }
     table.write(out, "  ")?;
     if let Some(more @ 1..) = lines.len().checked_sub(CHANGES_SHOWN_MAX) {
         writeln!(out, "  and {more} more (--json lists all)")?;
     }
+    let met: BTreeSet<Outlook> = outlooks.iter().copied().collect();
+    let said: Vec<&str> = met.into_iter().filter_map(Outlook::says).collect();
+    if !said.is_empty() {
+        writeln!(out)?;
+    }
+    for each in said {
+        writeln!(out, "{each}.")?;
+    }
     writeln!(out, "\nWhat was told of closed periods follows the routes' `late` and `corrections`.")
 }
 
-fn preview_json(preview: &Preview, number: Option<&Value>) -> Value {
-    let changes = preview.changes.iter().map(|(((provider, account, meter), window), change)| {
+fn preview_json(preview: &Preview, outlooks: &[Outlook], number: Option<&Value>) -> Value {
+    let changes = preview.changes.iter().zip(outlooks).map(|(changed, outlook)| {
+        let (((provider, account, meter), window), change) = changed;
         json!({
             "provider": provider.as_str(),
             "account": account.as_str(),
@@ -164,6 +248,7 @@ fn preview_json(preview: &Preview, number: Option<&Value>) -> Value {
             "end": window.end.to_rfc3339(),
             "from": change.from.to_string(),
             "to": change.to.to_string(),
+            "outlook": outlook.word(),
         })
     });
     let left = preview.left.iter().map(|(why, left)| {
@@ -180,7 +265,7 @@ fn preview_json(preview: &Preview, number: Option<&Value>) -> Value {
 
 async fn list(asked: &Remap) -> anyhow::Result<Exit> {
     let Reading { ledger, .. } = reading::open(&asked.listing.configured).await?;
-    let remaps = ledger.remaps(REMAPS_LISTED_MAX).await?;
+    let remaps = ledger.remaps(None, REMAPS_LISTED_MAX).await?;
     ledger.close().await;
     if asked.listing.json {
         page::print_json(&Value::from_iter(remaps.iter().map(status_json)))?;
@@ -217,6 +302,7 @@ async fn list(asked: &Remap) -> anyhow::Result<Exit> {
 
 fn state(remap: &RemapStatus) -> String {
     match remap.ended {
+        Some(RemapEnd::Stopped) => format!("stopped at {} of {}", remap.at, remap.to),
         Some(ended) => ended.as_str().to_owned(),
         None => format!("at {} of {}", remap.at, remap.to),
     }
@@ -233,5 +319,7 @@ fn status_json(remap: &RemapStatus) -> Value {
         "changed": remap.changed,
         "left": remap.left_alone,
         "ended": remap.ended.map(RemapEnd::as_str),
+        "stopped_by": remap.stopped.as_ref().map(|(who, _)| who),
+        "stopped_why": remap.stopped.as_ref().map(|(_, why)| why),
     })
 }

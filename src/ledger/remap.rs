@@ -2,6 +2,7 @@
 //! by now, and how far that is. Never here: where they lead (`accrual::remap`). Read next:
 //! [`super::accrual`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -9,10 +10,11 @@ use async_trait::async_trait;
 use super::LedgerError;
 use super::accrual::{CorrectedRecord, MappingVersion};
 use super::corrections::RecordFilter;
+use crate::domain::balance::Place;
 use crate::domain::closed::closed;
 use crate::domain::correction::CorrectionId;
 use crate::domain::record::Position;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 
 /// A remap's number in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,8 @@ closed! {
         Outdated = "outdated",
         /// The ledger was rolled back since: what its lines told before is not known any longer.
         Restored = "restored",
+        /// A person stopped it. What was remapped until then stays.
+        Stopped = "stopped",
     }
 }
 
@@ -52,6 +56,15 @@ pub struct RemapWish {
     pub who: String,
 }
 
+/// A wish to have a remap stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopWish {
+    /// Why.
+    pub why: String,
+    /// Who wants it.
+    pub who: String,
+}
+
 /// What became of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemapBegun {
@@ -62,6 +75,17 @@ pub enum RemapBegun {
     /// The ledger was restored from a backup, and its inputs were not read again: what is told is
     /// not known.
     Restored,
+}
+
+/// What became of the wish to stop a remap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemapStop {
+    /// It is stopped where it was.
+    Stopped(RemapStatus),
+    /// It had ended before.
+    Over(RemapStatus),
+    /// There is none of this number.
+    Unknown,
 }
 
 /// A page of the records that a filter lets through, with all that remapping has to know of them.
@@ -141,6 +165,8 @@ pub struct RemapStatus {
     pub left_alone: i64,
     /// How it ended; nothing while it goes on.
     pub ended: Option<RemapEnd>,
+    /// Who stopped it, and why, where a person did.
+    pub stopped: Option<(String, String)>,
 }
 
 /// The port through which people have history remapped.
@@ -167,9 +193,33 @@ pub trait RemapLedger: Send + Sync {
         now: Timestamp,
     ) -> Result<RemapBegun, LedgerError>;
 
-    /// The newest `limit` remaps, the newest first.
+    /// The newest `limit` remaps, the newest first; only one, if it is named.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    async fn remaps(&self, limit: u32) -> Result<Vec<RemapStatus>, LedgerError>;
+    async fn remaps(
+        &self,
+        only: Option<RemapId>,
+        limit: u32,
+    ) -> Result<Vec<RemapStatus>, LedgerError>;
+
+    /// Stops a remap where it is: what it booked stays booked, and the rest as it was.
+    ///
+    /// # Errors
+    /// Then it goes on.
+    async fn stop_remap(
+        &self,
+        remap: RemapId,
+        said: &StopWish,
+        now: Timestamp,
+    ) -> Result<RemapStop, LedgerError>;
+
+    /// The places in `windows` of those whose periods are closed, as far as any is known.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn closed_windows(
+        &self,
+        windows: &[(Place, Window)],
+    ) -> Result<BTreeSet<usize>, LedgerError>;
 }

@@ -141,6 +141,7 @@ pub(super) fn private(app: Arc<App>) -> Router {
             .route("/v1/customers/{customer}/usage", get(levers::all_for_operator))
             .route("/v1/customers/{customer}/usage/{lever}", get(levers::one_for_operator))
             .route("/v1/remaps", post(remaps::begin))
+            .route("/v1/remaps/stop", post(remaps::stop))
             .route("/v1/held", post(holds::resolve))
             .route("/v1/export/begin", post(export::begin))
             .route("/v1/export/mark", post(export::mark))

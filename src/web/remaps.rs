@@ -1,4 +1,5 @@
-//! Remaps, over the operator's socket. Here: the wish of a person who saw what a remap changes.
+//! Remaps, over the operator's socket. Here: the wish of a person who saw what a remap changes, and
+//! the wish to have one stopped.
 //! Never here: the preview, which is made beside the daemon. Read next: [`super::operator`].
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::domain::record::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::accrual::MappingVersion;
 use crate::ledger::corrections::RecordFilter;
-use crate::ledger::remap::{RemapBegun, RemapWish};
+use crate::ledger::remap::{RemapBegun, RemapEnd, RemapId, RemapStop, RemapWish, StopWish};
 
 /// A wish, as it is sent.
 #[derive(Deserialize, Serialize)]
@@ -110,6 +111,69 @@ async fn begin_remap(app: Arc<App>, request: Request) -> Result<Response, Refusa
     match begun_json(begun) {
         Ok(document) => Ok(with_json(StatusCode::OK, &document)),
         Err(why) => Err(refuse(StatusCode::CONFLICT, "not_remapped", why).into()),
+    }
+}
+
+/// Why a remap is stopped, as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentStop {
+    why: String,
+    who: String,
+}
+
+/// `POST /v1/remaps/stop?remap=NUMBER`: stops a remap where it is. One that had ended, or that
+/// never was, is answered 409.
+pub(super) async fn stop(State(app): State<Arc<App>>, request: Request) -> Response {
+    match stop_remap(app, request).await {
+        Ok(response) => response,
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn stop_remap(app: Arc<App>, request: Request) -> Result<Response, Refusal> {
+    let bad = |code, said: String| Refusal::new(refuse(StatusCode::BAD_REQUEST, code, said));
+    let remap = operator::parameter(&request, "remap")?.unwrap_or_default();
+    let remap = remap.parse().map(RemapId);
+    let remap = remap.map_err(|_| bad("bad_query", "remap is no number".to_owned()))?;
+    let (body, share, _, deadline) = usage::receive(&app, request).await?;
+    let malformed = |said: String| bad("malformed_body", format!("the body is no word: {said}"));
+    let sent: SentStop = serde_json::from_slice(&body).map_err(|why| malformed(why.to_string()))?;
+    let why = sentence("why", &sent.why).map_err(malformed)?;
+    let who = sentence("who", &sent.who).map_err(malformed)?;
+    let task = Arc::clone(&app);
+    let stopping = app.work.spawn(async move {
+        let now = task.rooms.gate.clock().now();
+        let stopped = task.rooms.remaps.stop_remap(remap, &StopWish { why, who }, now).await;
+        drop(share);
+        stopped
+    });
+    let stopped = answer::outcome(stopping, deadline).await?;
+    let stopped = stopped.map_err(|why| operator::ledger_error(&app, why))?;
+    match stopped_json(remap, &stopped) {
+        Ok(document) => Ok(with_json(StatusCode::OK, &document)),
+        Err(why) => Err(refuse(StatusCode::CONFLICT, "not_stopped", why).into()),
+    }
+}
+
+/// What was done of a remap that is stopped.
+///
+/// # Errors
+/// With the reason why it is not.
+pub fn stopped_json(remap: RemapId, stopped: &RemapStop) -> Result<Value, String> {
+    match stopped {
+        RemapStop::Stopped(status) => Ok(json!({
+            "remap": remap.0,
+            "at": status.at.0,
+            "to": status.to.0,
+            "changed": status.changed,
+            "left": status.left_alone,
+        })),
+        RemapStop::Over(status) => {
+            let ended = status.ended.map_or("over", RemapEnd::as_str);
+            Err(format!("remap {remap} is {ended} already: nothing of it is left to be stopped"))
+        }
+        RemapStop::Unknown => Err(format!("there is no remap {remap} (tallyd remap --list)")),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use tallyd::accrual::remapper::Preview;
-use tallyd::accrual::route::{Route, WindowRule};
+use tallyd::accrual::route::{Aggregate, Route, WindowRule};
 use tallyd::clock::Clock as _;
 use tallyd::domain::correction::{Change, Correction};
 use tallyd::domain::names::{
@@ -16,7 +16,9 @@ use tallyd::domain::time::Timestamp;
 use tallyd::ledger::corrections::RecordFilter;
 use tallyd::ledger::intake::CorrectionLedger;
 use tallyd::ledger::operator::OperatorLedger;
-use tallyd::ledger::remap::{RemapBegun, RemapEnd, RemapLedger, RemapStatus, RemapWish};
+use tallyd::ledger::remap::{
+    RemapBegun, RemapEnd, RemapLedger, RemapStatus, RemapStop, RemapWish, StopWish,
+};
 use tallyd::sandbox::stripe::{Formula, NewMeter};
 use tallyd::service::Service as _;
 use tempfile::TempDir;
@@ -97,8 +99,17 @@ impl Stage {
         assert!(matches!(self.ask(filter, &preview).await, RemapBegun::Begun(_)));
         self.run().await;
         self.settle().await;
-        let newest = self.world.ledger.remaps(1).await.unwrap().remove(0);
+        let newest = self.world.ledger.remaps(None, 1).await.unwrap().remove(0);
         (preview, newest)
+    }
+
+    /// Why records are parked, and how many for each.
+    async fn parked(&self) -> Vec<(String, i64)> {
+        let mut parked: BTreeMap<String, i64> = BTreeMap::new();
+        for group in self.world.ledger.parked().await.unwrap() {
+            *parked.entry(group.reason).or_default() += group.count;
+        }
+        parked.into_iter().collect()
     }
 
     /// What the provider counts, where it is anything.
@@ -183,7 +194,7 @@ async fn records_that_were_told_one_by_one_are_taken_back_one_by_one() {
     let each = Route {
         provider_meter: ProviderMeter::new("n").unwrap(),
         window: WindowRule::Record,
-        aggregate: tallyd::accrual::route::Aggregate::Count,
+        aggregate: Aggregate::Count,
         ..route("calls")
     };
     let mut stage = Stage::begin(vec![each.clone()]).await;
@@ -250,7 +261,7 @@ async fn a_remap_is_of_the_routes_that_a_person_saw_and_of_no_others() {
     let preview = stage.preview(&all()).await;
     assert!(matches!(stage.ask(all(), &preview).await, RemapBegun::Begun(_)));
     stage = stage.reopen(vec![scaled("100")]).await;
-    let remap = stage.world.ledger.remaps(1).await.unwrap().remove(0);
+    let remap = stage.world.ledger.remaps(None, 1).await.unwrap().remove(0);
     assert_eq!((remap.ended, remap.changed), (Some(RemapEnd::Outdated), 0));
     stage.assert_counted(&[("calls", "cus_1", "30"), ("calls", "cus_2", "25")]);
 }
@@ -271,15 +282,87 @@ async fn a_remap_goes_on_where_a_crash_left_it() {
     tallyd::service::Service::run_once(&stage.world.accruer, stage.world.clock.now())
         .await
         .unwrap();
-    let remap = stage.world.ledger.remaps(1).await.unwrap().remove(0);
+    let remap = stage.world.ledger.remaps(None, 1).await.unwrap().remove(0);
     assert_eq!((remap.ended, remap.changed), (None, 500));
     stage.world.verify().await;
     stage = stage.reopen(vec![to_other()]).await;
-    let remap = stage.world.ledger.remaps(1).await.unwrap().remove(0);
+    let remap = stage.world.ledger.remaps(None, 1).await.unwrap().remove(0);
     assert_eq!((remap.ended, remap.changed), (Some(RemapEnd::Done), 1_210));
     stage.assert_counted(&[("other", "cus_1", "1230"), ("other", "cus_2", "25")]);
     let (source, id) = (SourceName::new("web").unwrap(), RecordId::new("r1").unwrap());
     let bookings = stage.world.ledger.trace(&source, &id).await.unwrap().unwrap().bookings;
     let causes: Vec<_> = bookings.iter().map(|line| line.lines.len()).collect();
     assert_eq!(causes, [2, 1], "{bookings:?}");
+}
+
+#[tokio::test]
+async fn late_usage_of_a_route_that_has_another_aggregate_by_now_waits_and_is_added_to_no_sum() {
+    let mut stage = Stage::begin(vec![route("calls")]).await;
+    stage = stage.reopen(vec![Route { aggregate: Aggregate::Max, ..route("calls") }]).await;
+    let late = |id, quantity| record(id, "cus_1", "calls", quantity, START.plus_seconds(-4_000));
+    stage.world.accept(vec![late("late", "9"), late("later", "4")]).await;
+    stage.run().await;
+    stage.assert_counted(&[("calls", "cus_1", "30"), ("calls", "cus_2", "25")]);
+    assert_eq!(stage.parked().await, [("other_aggregate".to_owned(), 2)]);
+    // Other routes that do not fit either change nothing.
+    let last = Route { aggregate: Aggregate::Last, ..route("calls") };
+    stage = stage.reopen(vec![last]).await;
+    assert_eq!(stage.parked().await, [("other_aggregate".to_owned(), 2)]);
+    // As it was before, it takes them.
+    stage = stage.reopen(vec![route("calls")]).await;
+    assert_eq!(stage.parked().await, []);
+    stage.assert_counted(&[("calls", "cus_1", "43"), ("calls", "cus_2", "25")]);
+}
+
+#[tokio::test]
+async fn what_a_remap_took_away_waits_for_one_that_brings_it_back() {
+    let named = |name: &str, route: Route| Route { name: RouteName::new(name).unwrap(), ..route };
+    let (first, second) = (route("calls"), to_other());
+    let third = named("third", to_other());
+    let mut stage = Stage::begin(vec![first, second.clone(), third.clone()]).await;
+    assert_eq!(stage.parked().await, [("destination_taken".to_owned(), 10)]);
+    stage = stage.reopen(vec![second.clone(), third]).await;
+    stage.remap(all()).await;
+    stage.assert_counted(&[("other", "cus_1", "30"), ("other", "cus_2", "25")]);
+    stage = stage.reopen(vec![second, named("third", route("calls"))]).await;
+    assert_eq!(stage.parked().await, [("remapped_away".to_owned(), 10)]);
+    stage.remap(all()).await;
+    assert_eq!(stage.parked().await, []);
+    let told = [("calls", "cus_1"), ("calls", "cus_2"), ("other", "cus_1"), ("other", "cus_2")];
+    let told =
+        told.map(|(meter, account)| (meter, account, if account == "cus_1" { "30" } else { "25" }));
+    stage.assert_counted(&told);
+}
+
+#[tokio::test]
+async fn a_remap_is_stopped_where_it_is_and_what_it_did_stays_done() {
+    let mut stage = Stage::begin(vec![route("calls")]).await;
+    let at = START.plus_seconds(-4_000);
+    let more = (0..1_200).map(|id| record(&format!("m{id}"), "cus_1", "calls", "1", at));
+    stage.world.accept(more.collect()).await;
+    stage.run().await;
+    stage.settle().await;
+    stage = stage.reopen(vec![to_other()]).await;
+    let preview = stage.preview(&all()).await;
+    let RemapBegun::Begun(id) = stage.ask(all(), &preview).await else { panic!("not begun") };
+    stage.world.accruer.run_once(stage.world.clock.now()).await.unwrap();
+    let (ledger, now) = (stage.world.ledger.clone(), stage.world.clock.now());
+    let said = StopWish { why: "the wrong route".to_owned(), who: "cli:ada".to_owned() };
+    // The step that was read before it is stopped does nothing any more.
+    let open = tallyd::ledger::accrual::AccrualLedger::open_remap(ledger.as_ref(), 1).await;
+    assert!(open.unwrap().is_some());
+    let stopped = ledger.stop_remap(id, &said, now).await.unwrap();
+    let RemapStop::Stopped(status) = stopped else { panic!("{stopped:?}") };
+    assert_eq!((status.changed, status.ended), (500, Some(RemapEnd::Stopped)));
+    assert_eq!(status.stopped, Some((said.who.clone(), said.why.clone())));
+    stage.run().await;
+    stage.settle().await;
+    assert_eq!(ledger.remaps(None, 1).await.unwrap(), std::slice::from_ref(&status));
+    // r1 to r10, and the first 490 of the others.
+    stage.assert_counted(&[
+        ("calls", "cus_1", "710"),
+        ("other", "cus_1", "520"),
+        ("other", "cus_2", "25"),
+    ]);
+    assert_eq!(ledger.stop_remap(id, &said, now).await.unwrap(), RemapStop::Over(status));
 }

@@ -32,6 +32,16 @@ pub struct Remap {
         ]
     )]
     pub list: bool,
+    /// Stop the remap of this number where it is. What it booked until then stays booked.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(i64).range(1..),
+        conflicts_with_all = [
+            "yes", "preview", "list", "by_window", "source", "customer", "meter", "from", "until",
+        ]
+    )]
+    pub stop: Option<i64>,
     #[command(flatten)]
     /// The listing's flags.
     pub listing: Listing,

@@ -2,24 +2,31 @@
 //! is, and the records that come next. Never here: what becomes of them (`accrual::remap`), their
 //! lines ([`super::accrual`]). Read next: [`super::corrections`].
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::accrual::journal_record;
 use super::corrections::{Place, place, with_lines};
 use super::running::newest_line;
 use super::{SqliteLedger, begin, commit, sql};
+use crate::domain::balance as domain;
 use crate::domain::names::{CustomerName, MeterName, SourceName};
 use crate::domain::record::Position;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::accrual::MappingVersion;
 use crate::ledger::corrections::RecordFilter;
 use crate::ledger::remap::{
     OpenRemap, RemapBegun, RemapEnd, RemapId, RemapLedger, RemapPage, RemapStatus, RemapStep,
-    RemapWish,
+    RemapStop, RemapWish, StopWish,
 };
 use crate::store::codec::{Columns, ledger_error};
+
+/// Windows that are looked up by one statement.
+const WINDOWS_READ: usize = 5_000;
 
 #[async_trait]
 impl RemapLedger for SqliteLedger {
@@ -165,6 +172,7 @@ fn status(row: &SqliteRow) -> Result<RemapStatus, LedgerError> {
         changed: row.integer("changed")?,
         left_alone: row.integer("left_alone")?,
         ended: row.maybe_member("ended", RemapEnd::parse)?,
+        stopped: row.maybe_text("stopped_by")?.zip(row.maybe_text("stopped_why")?),
     })
 }
 

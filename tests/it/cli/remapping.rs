@@ -93,7 +93,7 @@ fn what_a_remap_changes_is_shown_before_it_is_asked_for() {
     let change = json!({
         "provider": "stripe.main", "account": "cus_1", "meter": "requests",
         "start": "2020-01-01T00:00:00Z", "end": "2020-01-01T01:00:00Z",
-        "from": "-7.5", "to": "3.75",
+        "from": "-7.5", "to": "3.75", "outlook": "told",
     });
     let said = json!({ "records": 2, "changed": 2, "changes": [change], "left": [], "remap": 2 });
     assert_eq!(begun, said);
@@ -102,7 +102,7 @@ fn what_a_remap_changes_is_shown_before_it_is_asked_for() {
     assert_eq!(
         shape(&listed[0]),
         "{remap: number, asked_at: text, who: text, why: text, at: number, to: number, changed: \
-         number, left: number, ended: text}"
+         number, left: number, ended: text, stopped_by: null, stopped_why: null}"
     );
     assert_eq!((&listed[1]["changed"], &listed[0]["changed"]), (&json!(2), &json!(0)));
     let listed = place.run("remap --list").out;
@@ -122,4 +122,48 @@ fn a_remap_needs_a_reason_and_names_that_can_be_read() {
     let ran = run(&place, "remap --from yesterday");
     assert_eq!(ran.code, 1);
     assert!(ran.err.starts_with("tallyd: --from "), "{ran:?}");
+}
+
+#[test]
+fn a_preview_says_of_what_nothing_is_told() {
+    let place = booked();
+    accrue(&place);
+    let config = scaled();
+    let with = |line: &str| config.replace("[stripe.main]", &format!("[stripe.main]\n{line}"));
+    for (line, word, said) in [
+        ("shadow = true", "shadow", "shadow: the provider is told nothing"),
+        ("bill_from = \"2021-01-01T00:00:00Z\"", "bill_from", "bill_from: of before it"),
+    ] {
+        place.put("tallyd.toml", &with(line));
+        accrue(&place);
+        let shown = place.run("remap --preview").out;
+        assert!(shown.contains("what is told") && shown.contains(said), "{shown}");
+        let json = place.run("remap --preview --json").json();
+        assert_eq!(json["changes"][0]["outlook"], word, "{json}");
+    }
+}
+
+#[test]
+fn a_remap_that_is_asked_for_is_stopped_with_a_reason() {
+    let place = booked();
+    accrue(&place);
+    place.put("tallyd.toml", &scaled());
+    accrue(&place);
+    assert_eq!(run(&place, "remap --yes").code, 0);
+    assert_eq!(place.run("remap --stop 1").code, 64);
+    let stopped = run(&place, "remap --stop 1");
+    assert_eq!(
+        stopped.whole(),
+        "exit 0\nRemap 1 is stopped at 0 of 3 in the journal. 0 records that it\nbooked anew until \
+         then stay so, and the rest as it was.\n"
+    );
+    for (number, why) in [(1, "remap 1 is stopped already"), (2, "there is no remap 2")] {
+        let refused = run(&place, &format!("remap --stop {number}"));
+        assert!(refused.code == 1 && refused.err.contains(why), "{refused:?}");
+    }
+    accrue(&place);
+    let listed = place.run("remap --list --json").json();
+    assert_eq!((&listed[0]["changed"], &listed[0]["ended"]), (&json!(0), &json!("stopped")));
+    assert_eq!(listed[0]["stopped_by"], "cli:ada");
+    assert!(place.run("remap --list").out.contains("stopped at 0 of 3"));
 }
