@@ -40,7 +40,8 @@ pub(crate) async fn archive(asked: &LedgerArchive) -> anyhow::Result<Exit> {
         other => other?,
     };
     let before_bytes = bytes_of(path)?;
-    let wanted = Wanted { file: asked.file.clone(), before };
+    let (file, age_days) = (asked.file.clone(), config.archive_after_days);
+    let wanted = Wanted { file, before, age_days };
     let mut progress: Option<Progress> = None;
     let made = ledger
         .archive(&wanted, now, &mut |step| {

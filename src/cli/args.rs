@@ -361,7 +361,8 @@ pub struct LedgerArchive {
     /// The archive, which must not be there yet.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Only windows that ended before this instant, which is at least 92 days ago.
+    /// Only windows that ended before this instant, which is at least `ledger.archive_after_days`
+    /// ago.
     #[arg(long, value_name = "TIME")]
     pub before: String,
     /// Give the room in the ledger's file back to the disk afterwards; this takes as much room as

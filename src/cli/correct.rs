@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use self::door::{Answer, Answers, Door};
-use self::plan::{Command, Plan, Wish};
+use self::plan::{Command, PassedOver, Plan, Wish};
 use super::agree::{Asked, Decision, agree};
 use super::args::correct::{Adjust, Cancel, Chosen};
 use super::exit::Exit;
@@ -26,6 +26,7 @@ use crate::intake::desk::CORRECTIONS_PER_CALL_MAX;
 use crate::ledger::corrections::{FindRecords, RecordFilter};
 use crate::ledger::operator::{OperatorLedger, Trace};
 use crate::store::sqlite::SqliteLedger;
+use crate::store::sqlite::archived::Archives;
 
 pub(crate) mod door;
 mod plan;
@@ -241,6 +242,9 @@ async fn many(
     let kind = if wish == Wish::Cancel { CorrectionKind::Cancel } else { CorrectionKind::Adjust };
     let command = Command { wish, id, reason, who: who() };
     let mut plan = find(&ledger, &filter, &command).await?;
+    let archives = ledger.archives().await?;
+    let reached = archives.filter(|archives| filter.from.is_none_or(|from| from < archives.before));
+    plan.archives = reached.map(|Archives { records, before }| PassedOver { records, before });
     ledger.close().await;
     let json = chosen.listing.json;
     if !json {

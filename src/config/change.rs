@@ -40,6 +40,7 @@ impl Change {
             store: store::Settings { path, cache_kib },
             ballast_bytes,
             fencing,
+            archive_after_days,
             maintenance,
             held_alarm_basis_points,
             web,
@@ -71,6 +72,8 @@ impl Change {
         change.tellings(tellings, &new.tellings);
         let alarm = *held_alarm_basis_points == new.held_alarm_basis_points;
         change.may("ledger.ballast_bytes", *ballast_bytes == new.ballast_bytes);
+        let archived = *archive_after_days == new.archive_after_days;
+        change.may("ledger.archive_after_days", archived);
         change.may("ledger.maintenance", *maintenance == new.maintenance);
         change.may("ledger.held_alarm_basis_points", alarm);
         change.may("log.filter", *filter == new.telemetry.filter);

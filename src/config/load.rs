@@ -118,6 +118,7 @@ pub fn load_text(
         store: settings.store,
         ballast_bytes: settings.ballast_bytes,
         fencing: settings.fencing,
+        archive_after_days: settings.archive_after_days,
         maintenance: settings.maintenance,
         held_alarm_basis_points: settings.held_alarm_basis_points,
         web: settings.web,

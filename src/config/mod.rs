@@ -46,6 +46,8 @@ pub struct Config {
     pub ballast_bytes: u64,
     /// Where the ledger's fence lies.
     pub fencing: store::Fencing,
+    /// How many days after its end a window is archived at the earliest.
+    pub archive_after_days: u32,
     /// When the ledger is maintained.
     pub maintenance: Schedule,
     /// The share of the newest events, in basis points, above which held ones raise the alarm.

@@ -52,6 +52,7 @@ tables! {
         path: Key<String>,
         fence: Key<String>,
         cache_kib: Key<i64>,
+        archive_after_days: Key<i64>,
         ballast_bytes: Key<i64>,
         maintenance: Key<String>,
         zone: Key<String>,

@@ -62,6 +62,7 @@ pub(super) struct Resolved {
     pub(super) store: store::Settings,
     pub(super) ballast_bytes: u64,
     pub(super) fencing: store::Fencing,
+    pub(super) archive_after_days: u32,
     pub(super) maintenance: Schedule,
     pub(super) held_alarm_basis_points: u32,
     pub(super) web: web::Settings,
@@ -86,6 +87,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let store = ledger::store(&file.ledger, given, found);
     let ballast_bytes = ledger::ballast_bytes(&file.ledger, found);
     let fencing = ledger::fencing(&file.ledger, &store.path, given, found);
+    let archive_after_days = ledger::archive_after_days(&file.ledger, found);
     let maintenance = ledger::maintenance(&file.ledger, found);
     let held_alarm_basis_points = ledger::held_alarm(&file.ledger, found);
     let telemetry = log::telemetry(&file.log, given, found);
@@ -109,6 +111,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         store,
         ballast_bytes,
         fencing,
+        archive_after_days,
         maintenance,
         held_alarm_basis_points,
         web,

@@ -108,6 +108,12 @@ pub(super) struct Marks {
     pub(super) attempt: i64,
     /// No export past this step of one was sealed.
     pub(super) export_step: i64,
+    /// No export has a higher number than this; files are named by it.
+    #[serde(default)]
+    pub(super) export: i64,
+    /// No archive has a higher number than this.
+    #[serde(default)]
+    pub(super) archive: i64,
     /// The newest usage that may have been sent, in microseconds since the Unix epoch.
     pub(super) sent_through_micros: Option<i64>,
     /// When the ledger was last found to be rolled back, in the same unit.
@@ -118,6 +124,8 @@ impl Marks {
     fn covers(&self, other: &Self) -> bool {
         self.attempt >= other.attempt
             && self.export_step >= other.export_step
+            && self.export >= other.export
+            && self.archive >= other.archive
             && self.sent_through_micros >= other.sent_through_micros
     }
 
@@ -162,6 +170,10 @@ pub(super) struct Opened {
     pub(super) attempt: i64,
     /// The highest step of its exports.
     pub(super) export_step: i64,
+    /// The highest number of an export.
+    pub(super) export: i64,
+    /// The highest number of an archive.
+    pub(super) archive: i64,
     /// When it was last found to be rolled back.
     pub(super) restored_at: Option<Timestamp>,
     /// The newest usage that may have been sent from it before that.
@@ -254,14 +266,27 @@ impl Fence {
         .await
     }
 
+    /// The highest numbers that an export and an archive have, of this ledger or of one that a
+    /// backup took the place of.
+    pub(super) fn numbers(&self) -> (i64, i64) {
+        let wanted = lock(&self.0.wanted);
+        (wanted.export, wanted.archive)
+    }
+
+    /// Has it on disk that an archive has this number, before it has its file.
+    pub(super) async fn advance_archives(&self, archive: i64) -> io::Result<()> {
+        self.write(|wanted| wanted.archive = wanted.archive.max(archive)).await
+    }
+
     /// Has it on disk that the export which was sealed by `step`, of usage up to `newest`, may be
     /// uploaded.
     pub(super) async fn advance_exports(
         &self,
-        step: i64,
+        (export, step): (i64, i64),
         newest: Option<Timestamp>,
     ) -> io::Result<()> {
         self.write(|wanted| {
+            wanted.export = wanted.export.max(export);
             wanted.export_step = wanted.export_step.max(step);
             wanted.sent_through_micros =
                 wanted.sent_through_micros.max(newest.map(Timestamp::micros));
@@ -301,6 +326,8 @@ mod tests {
             epoch: 3,
             attempt,
             export_step: 0,
+            export: 0,
+            archive: 0,
             sent_through_micros: Some(7),
             restored_micros: restored,
         }
@@ -309,7 +336,9 @@ mod tests {
     fn opened(attempt: i64, restored: Option<i64>) -> Opened {
         let id = LedgerId::new("00112233445566aa").unwrap();
         let restored_at = restored.map(Timestamp::from_micros);
-        Opened { id, attempt, export_step: 0, restored_at, sent_through_at: None }
+        let (export, archive) = (0, 0);
+        let sent_through_at = None;
+        Opened { id, attempt, export_step: 0, export, archive, restored_at, sent_through_at }
     }
 
     #[test]
@@ -375,5 +404,11 @@ mod tests {
         assert_eq!((read.attempt, read.sent_through_micros), (9, Some(30)));
         fence.advance(8, at(30)).await.unwrap();
         assert_eq!(Marks::read(&path).unwrap().unwrap().attempt, 9);
+        fence.advance_exports((3, 7), None).await.unwrap();
+        fence.advance_archives(2).await.unwrap();
+        fence.advance_archives(1).await.unwrap();
+        let read = Marks::read(&path).unwrap().unwrap();
+        assert_eq!((read.export, read.export_step, read.archive), (3, 7, 2));
+        assert_eq!(fence.numbers(), (3, 2));
     }
 }

@@ -8,7 +8,9 @@ mod codec;
 mod fence;
 mod lock;
 mod ballast;
+mod archiving;
 
+pub use archiving::{ARCHIVE_AGE_DAYS, ARCHIVE_AGE_DAYS_MAX, ARCHIVE_AGE_DAYS_MIN};
 pub use fence::{FenceError, Fencing};
 pub use lock::{Holder, LockError};
 

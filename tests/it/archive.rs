@@ -27,12 +27,16 @@ use tallyd::ledger::intake::{Admission, CorrectionAdmission, CorrectionLedger, I
 use tallyd::ledger::operator::{BookFilter, BookLine, OperatorLedger};
 use tallyd::posting::poster::Poster;
 use tallyd::service::Service;
+use tallyd::store::ARCHIVE_AGE_DAYS;
 use tallyd::store::sqlite::SqliteLedger;
-use tallyd::store::sqlite::archive::{AGE_DAYS_MIN, Archiving, Checked, Step, Wanted};
+use tallyd::store::sqlite::archive::{Archiving, Checked, Step, Wanted};
 
 use crate::support::journey::{provider_name, record, route};
 use crate::support::stand_in::{agreeable, answer, ledger, settings, terms};
 use crate::support::stripe::NOON;
+
+/// What comes between two runs, or in place of a file or a ledger.
+mod meanwhile;
 
 const START: Timestamp = Timestamp::from_seconds(NOON);
 
@@ -134,7 +138,7 @@ async fn verify_archive(ledger: &SqliteLedger, file: &Path) -> Vec<String> {
 }
 
 fn wanted(folder: &Path, name: &str, before: Timestamp) -> Wanted {
-    Wanted { file: folder.join(name), before }
+    Wanted { file: folder.join(name), before, age_days: ARCHIVE_AGE_DAYS }
 }
 
 async fn archive(ledger: &SqliteLedger, wanted: &Wanted, now: Timestamp) -> Archiving {
@@ -407,7 +411,7 @@ async fn nothing_is_written_over_and_nothing_young_goes() {
     let ledger = lived(folder.path(), 0..3, 3).await;
     let old = wanted(folder.path(), "old", day(2));
     let now = day(200);
-    let why = refused(&ledger, &old, day(2 + AGE_DAYS_MIN).plus_seconds(-1)).await;
+    let why = refused(&ledger, &old, day(2 + i64::from(ARCHIVE_AGE_DAYS)).plus_seconds(-1)).await;
     assert!(why.contains("less than 92 days ago"), "{why}");
     // A backup that has all of it, put back after the archive was made.
     tallyd::store::sqlite::backup::copy(&folder.path().join("ledger"), &folder.path().join("b"))
@@ -435,7 +439,7 @@ async fn an_archive_that_was_changed_or_lost_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = lived(folder.path(), 0..3, 3).await;
     let old = wanted(folder.path(), "old", day(2));
-    cut_after(folder.path(), ledger, &old, Step::Named).await;
+    cut_after(folder.path(), ledger, &old, Step::Emptied(6, 6)).await;
     let ledger = crate::support::stand_in::ledger(folder.path(), day(200)).await;
     let aside = folder.path().join("aside");
     std::fs::rename(&old.file, &aside).unwrap();

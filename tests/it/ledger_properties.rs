@@ -23,8 +23,9 @@ use tallyd::ledger::intake::{Admission, Admitted, IntakeLedger};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger};
 use tallyd::posting::poster::Poster;
 use tallyd::service::Service;
+use tallyd::store::ARCHIVE_AGE_DAYS;
 use tallyd::store::sqlite::SqliteLedger;
-use tallyd::store::sqlite::archive::{AGE_DAYS_MIN, Archiving, Checked, Wanted};
+use tallyd::store::sqlite::archive::{Archiving, Checked, Wanted};
 
 use crate::support::journey::{provider_name, record, route};
 use crate::support::stand_in::{StandIn, agreeable, answer, ledger, settings, terms};
@@ -286,8 +287,8 @@ impl Trial {
         connection.close().await.unwrap();
         let file = (0..).map(|number| self.folder.path().join(format!("archive-{number}")));
         let file = file.into_iter().find(|file| !file.exists()).unwrap();
-        let wanted = Wanted { file: file.clone(), before: self.now };
-        let later = self.now.plus_micros(AGE_DAYS_MIN * MICROS_PER_DAY);
+        let wanted = Wanted { file: file.clone(), before: self.now, age_days: ARCHIVE_AGE_DAYS };
+        let later = self.now.plus_micros(i64::from(ARCHIVE_AGE_DAYS) * MICROS_PER_DAY);
         let mut watch = |_| ControlFlow::Continue(());
         match self.ledger.archive(&wanted, later, &mut watch).await.unwrap() {
             Archiving::Made(_) => match self.ledger.verify_archive(&file).await.unwrap() {

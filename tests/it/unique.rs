@@ -29,7 +29,8 @@ use tallyd::ledger::intake::{CorrectionAdmission, CorrectionLedger as _};
 use tallyd::ledger::operator::{BookFilter, OperatorLedger as _};
 use tallyd::sandbox::stripe::{self, NewMeter, TimeWindow};
 use tallyd::service::Service as _;
-use tallyd::store::sqlite::archive::{AGE_DAYS_MIN, Archiving, Wanted};
+use tallyd::store::ARCHIVE_AGE_DAYS;
+use tallyd::store::sqlite::archive::{Archiving, Wanted};
 
 use crate::support::billing::invoice_of;
 use crate::support::journey::{Setting, World, provider_name, record, route};
@@ -383,9 +384,10 @@ async fn windows_of_distinct_values_stay_when_others_are_archived() {
     let proven = "UPDATE meter_event SET state = 'settled' WHERE state = 'accepted'";
     connection.execute(proven).await.unwrap();
     connection.close().await.unwrap();
-    let later = stage.clock.now().plus_micros((AGE_DAYS_MIN + 2) * MICROS_PER_DAY);
+    let later = stage.clock.now().plus_micros((i64::from(ARCHIVE_AGE_DAYS) + 2) * MICROS_PER_DAY);
     let before = stage.clock.now().plus_micros(MICROS_PER_DAY);
-    let wanted = Wanted { file: stage.folder.path().join("archive"), before };
+    let file = stage.folder.path().join("archive");
+    let wanted = Wanted { file, before, age_days: ARCHIVE_AGE_DAYS };
     let mut watch = |_| ControlFlow::Continue(());
     let archived = stage.world.ledger.archive(&wanted, later, &mut watch).await.unwrap();
     assert!(matches!(archived, Archiving::Nothing), "{archived:?}");

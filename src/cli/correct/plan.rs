@@ -9,6 +9,7 @@ use crate::domain::digest::Fields;
 use crate::domain::names::{CorrectionName, NameError};
 use crate::domain::quantity::{Quantity, QuantityError};
 use crate::domain::record::identity;
+use crate::domain::time::Timestamp;
 use crate::ledger::corrections::{FoundRecord, Reached};
 
 /// What shall become of each record.
@@ -148,6 +149,17 @@ pub(crate) struct Plan {
     pub(crate) groups: BTreeMap<(String, String), Group>,
     /// The first records that are changed.
     pub(crate) examples: Vec<Example>,
+    /// What it does not look at, where the filter reaches so far back.
+    pub(crate) archives: Option<PassedOver>,
+}
+
+/// Records that went to archives, and are corrected no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    /// How many there are, whoever's they are.
+    pub(crate) records: i64,
+    /// Until when the newest of their windows ended.
+    pub(crate) before: Timestamp,
 }
 
 impl Plan {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::door::Answers;
-use super::plan::{Command, Group, Plan};
+use super::plan::{Command, Group, PassedOver, Plan};
 use crate::cli::table::{Side, Table};
 use crate::cli::words;
 use crate::ledger::corrections::Reached;
@@ -85,8 +85,20 @@ pub(crate) fn command_json(command: &Command, plan: &Plan, done: Option<&Answers
         "total": group_json(&plan.total()),
         "groups": groups,
         "examples": examples,
+        "passed_over": plan.archives.map(|archives| json!({
+            "archived_records": archives.records,
+            "of_windows_until": archives.before.to_rfc3339(),
+        })),
         "applied": applied,
     })
+}
+
+/// Writes what the command does not look at.
+fn write_passed_over(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+    let Some(PassedOver { records, before }) = plan.archives else { return Ok(()) };
+    let archived = words::counted(records, "record");
+    writeln!(out, "{archived} of windows that ended until {before} went to archives. Those are")?;
+    writeln!(out, "passed over, as what was billed of them is corrected at the provider.\n")
 }
 
 /// Writes what the command would do.
@@ -94,6 +106,7 @@ pub(crate) fn write_plan(out: &mut dyn Write, command: &Command, plan: &Plan) ->
     let total = plan.total();
     let records = words::counted(i64::try_from(total.records).unwrap_or(i64::MAX), "record");
     writeln!(out, "{records} to correct; the command's id is {}\n", command.id)?;
+    write_passed_over(out, plan)?;
     let mut table = Table::new([
         ("customer", Side::Left),
         ("meter", Side::Left),

@@ -89,6 +89,16 @@ pub(super) fn fencing(
     store::Fencing { path, ..default }
 }
 
+pub(super) fn archive_after_days(ledger: &raw::Ledger, found: &mut Findings) -> u32 {
+    let days = Whole::new(
+        "ledger.archive_after_days",
+        store::ARCHIVE_AGE_DAYS_MIN.into(),
+        store::ARCHIVE_AGE_DAYS_MAX.into(),
+        "what a provider still takes would be archived, or nothing would for a decade",
+    );
+    days.read(&ledger.archive_after_days, store::ARCHIVE_AGE_DAYS, found)
+}
+
 pub(super) fn held_alarm(ledger: &raw::Ledger, found: &mut Findings) -> u32 {
     let share = Whole::new(
         "ledger.held_alarm_basis_points",

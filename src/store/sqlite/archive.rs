@@ -31,8 +31,9 @@ use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::digest::Digest;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::ledger::LedgerError;
+use crate::store::archiving::ARCHIVE_AGE_DAYS_MIN;
 use crate::store::codec::{Columns, ledger_error};
-use crate::store::fence::sync_folder_of;
+use crate::store::fence::{Fence, sync_folder_of};
 
 pub use self::check::Checked;
 
@@ -49,10 +50,6 @@ macro_rules! of_archive {
 }
 use of_archive;
 
-/// Days that must lie between a window's end and now before it is archived. No provider takes usage
-/// of more than 35 days ago, and none forgets an identifier later than that; a month's bill is
-/// final some days after the month, and compared then. Three months are past all of it.
-pub const AGE_DAYS_MIN: i64 = 92;
 /// Most bookings in one archive. Some 50 bytes for each pass through the write-ahead log in one
 /// transaction: a quarter of a gigabyte.
 pub const BOOKINGS_MAX: i64 = 5_000_000;
@@ -66,6 +63,8 @@ pub struct Wanted {
     pub file: PathBuf,
     /// Only windows that ended before this, or at it.
     pub before: Timestamp,
+    /// How many days ago that is at least, [`ARCHIVE_AGE_DAYS_MIN`] or more.
+    pub age_days: u32,
 }
 
 /// How far an archive is. What was done by then is on disk.
@@ -136,7 +135,7 @@ impl SqliteLedger {
         // Nobody else of this process writes meanwhile; and no other process can.
         let _writer = self.writer().await?;
         let mut connection = self.writing.connect().await.map_err(ledger_error)?;
-        let done = archive(&mut connection, wanted, now, watch).await;
+        let done = archive(&mut connection, self.fence.as_ref(), (wanted, now), watch).await;
         connection.close().await.map_err(ledger_error)?;
         done
     }
@@ -157,8 +156,8 @@ impl SqliteLedger {
 
 async fn archive(
     connection: &mut SqliteConnection,
-    wanted: &Wanted,
-    now: Timestamp,
+    fence: Option<&Fence>,
+    (wanted, now): (&Wanted, Timestamp),
     watch: Watch<'_>,
 ) -> Result<Archiving, LedgerError> {
     let sealed = match unfinished(connection).await? {
@@ -169,7 +168,8 @@ async fn archive(
             }
             let file = std::path::absolute(&wanted.file).map_err(file_error)?;
             let partial = file.with_added_extension(PARTIAL);
-            let copied = copy::to(connection, &partial, wanted.before, now).await?;
+            let least = fence.map_or(0, |fence| fence.numbers().1);
+            let copied = copy::to(connection, &partial, (wanted.before, least), now).await?;
             match copied {
                 copy::Copied::All => {}
                 copy::Copied::Nothing => return Ok(Archiving::Nothing),
@@ -187,6 +187,7 @@ async fn archive(
             if watch(Step::Compared).is_break() {
                 return Ok(Archiving::Stopped);
             }
+            keep_number(fence, &partial).await?;
             let archive = seal(connection, &file, &digest, now).await?;
             if watch(Step::Sealed).is_break() {
                 return Ok(Archiving::Stopped);
@@ -197,6 +198,17 @@ async fn archive(
     finish(connection, sealed, now, watch).await
 }
 
+/// Has the fence know the number of the archive that is about to be sealed: whoever puts a backup
+/// of before it in the ledger's place does not get another archive of that number.
+async fn keep_number(fence: Option<&Fence>, partial: &Path) -> Result<(), LedgerError> {
+    let Some(fence) = fence else { return Ok(()) };
+    let number = header(partial).await?.number;
+    fence.advance_archives(number).await.map_err(|why| {
+        let path = fence.path().display();
+        LedgerError::Refused(format!("the fence {path} cannot be written"), Some(why.into()))
+    })
+}
+
 /// Names a sealed archive, and empties what it holds out of the ledger.
 async fn finish(
     connection: &mut SqliteConnection,
@@ -205,6 +217,7 @@ async fn finish(
     watch: Watch<'_>,
 ) -> Result<Archiving, LedgerError> {
     let Sealed { archive, digest } = sealed;
+    let remade = archive.resumed && copy::again(connection, &archive, &digest, now).await?;
     if let Some(why) = name(&archive, &digest).await? {
         return Ok(Archiving::Refused(why));
     }
@@ -212,7 +225,7 @@ async fn finish(
         return Ok(Archiving::Stopped);
     }
     // One that was made by this call is open beside the ledger already.
-    if archive.resumed {
+    if archive.resumed && !remade {
         attach(connection, &archive.path).await?;
     }
     let mut after = 0;
@@ -240,11 +253,12 @@ async fn refused(
     wanted: &Wanted,
     now: Timestamp,
 ) -> Result<Option<String>, LedgerError> {
-    let latest = now.plus_micros(-AGE_DAYS_MIN * MICROS_PER_DAY);
+    let days = wanted.age_days.max(ARCHIVE_AGE_DAYS_MIN);
+    let latest = now.plus_micros(-i64::from(days) * MICROS_PER_DAY);
     if wanted.before > latest {
         return Ok(Some(format!(
-            "--before {} is less than {AGE_DAYS_MIN} days ago: what is younger may still be \
-             corrected, sent again or billed; the latest is {latest}",
+            "--before {} is less than {days} days ago: what is younger may still be corrected, \
+             sent again or billed; the latest is {latest} (ledger.archive_after_days)",
             wanted.before
         )));
     }
@@ -309,7 +323,11 @@ async fn unfinished(connection: &mut SqliteConnection) -> Result<Option<Sealed>,
 
 /// Has the copy on disk, and reads it back: it must say what the ledger says.
 async fn compare(connection: &mut SqliteConnection, partial: &Path) -> Result<Digest, LedgerError> {
-    File::open(partial).and_then(|file| file.sync_all()).map_err(file_error)?;
+    // Its name too: once it is sealed, nothing else makes it.
+    File::open(partial)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| sync_folder_of(partial))
+        .map_err(file_error)?;
     let live = (of_archive!("records_live"), of_archive!("bookings_live"));
     let here = digest_of(connection, live).await?;
     let there = check::digest_of_file(partial).await?;

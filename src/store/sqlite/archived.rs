@@ -6,12 +6,38 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
-use super::sql;
+use super::{SqliteLedger, sql};
 use crate::domain::digest::Digest;
 use crate::domain::record::Position;
+use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::intake::Archived;
 use crate::store::codec::{Columns, ledger_error};
+
+/// What archives hold, as far as the ledger knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Archives {
+    /// How many records.
+    pub records: i64,
+    /// Until when the newest of their windows ended.
+    pub before: Timestamp,
+}
+
+impl SqliteLedger {
+    /// What archives hold; nothing where there are none.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn archives(&self) -> Result<Option<Archives>, LedgerError> {
+        let row = sqlx::query(sql!("archives_through"))
+            .fetch_one(&self.readers)
+            .await
+            .map_err(ledger_error)?;
+        let records = row.integer("records")?;
+        let before = row.maybe_time("before_at")?;
+        Ok(before.map(|before| Archives { records, before }))
+    }
+}
 
 /// Those of some records that are archived.
 pub(super) async fn archived_of(

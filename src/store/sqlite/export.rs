@@ -74,6 +74,7 @@ impl ExportLedger for SqliteLedger {
             .bind(asked_json(asked).to_string())
             .bind(&asked.who)
             .bind(now.micros())
+            .bind(self.fence.as_ref().map_or(0, |fence| fence.numbers().0))
             .fetch_one(&mut *transaction)
             .await
             .map_err(ledger_error)?
@@ -308,7 +309,7 @@ impl SqliteLedger {
             .await
             .map_err(ledger_error)?;
         let (step, newest) = (row.integer("step")?, row.maybe_time("at")?);
-        fence.advance_exports(step, newest).await.map_err(|why| {
+        fence.advance_exports((export.0, step), newest).await.map_err(|why| {
             let path = fence.path().display();
             LedgerError::Broken(format!("the fence {path} cannot be written: {why}").into())
         })

@@ -98,7 +98,8 @@ async fn opened(writer: &mut SqliteConnection) -> Result<Option<Opened>, LedgerE
     let restored_at = row.maybe_time("restored_at")?;
     let sent_through_at = row.maybe_time("sent_through_at")?;
     let (attempt, export_step) = (row.integer("attempt")?, row.integer("export_step")?);
-    Ok(Some(Opened { id, attempt, export_step, restored_at, sent_through_at }))
+    let (export, archive) = (row.integer("export")?, row.integer("archive")?);
+    Ok(Some(Opened { id, attempt, export_step, export, archive, restored_at, sent_through_at }))
 }
 
 /// Does what the finding asks for, and writes the fence as it is from here on.
@@ -135,6 +136,8 @@ pub(super) async fn settle_finding(
         epoch,
         attempt: opened.attempt,
         export_step: opened.export_step,
+        export: earlier.export.max(opened.export),
+        archive: earlier.archive.max(opened.archive),
         sent_through_micros: earlier
             .sent_through_micros
             .max(opened.sent_through_at.map(Timestamp::micros)),

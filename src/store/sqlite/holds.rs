@@ -35,6 +35,7 @@ impl HoldsLedger for SqliteLedger {
             .map_err(ledger_error)?;
         let conflicts = conflicts(&mut reader, &rows).await?;
         let corrections = stale(&mut reader, limit).await?;
+        let corrections = corrections.into_iter().map(|(_, correction)| correction).collect();
         Ok(Questions { conflicts, corrections })
     }
 
@@ -201,11 +202,19 @@ async fn changes_of(
     Ok(changes)
 }
 
+/// The records of corrections that changed nothing, and that no later correction changed either.
+pub(super) async fn unanswered(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<Digest>, LedgerError> {
+    let found = stale(connection, u32::MAX).await?;
+    Ok(found.into_iter().map(|(identity, _)| identity).collect())
+}
+
 /// Corrections that changed nothing, of records that no later correction changed either.
 async fn stale(
     connection: &mut SqliteConnection,
     limit: u32,
-) -> Result<Vec<StaleCorrection>, LedgerError> {
+) -> Result<Vec<(Digest, StaleCorrection)>, LedgerError> {
     let rows = sqlx::query(sql!("corrections_stale"))
         .fetch_all(&mut *connection)
         .await
@@ -222,7 +231,7 @@ async fn stale(
         if made_up_for || found.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
             continue;
         }
-        found.push(StaleCorrection {
+        let correction = StaleCorrection {
             id: row.integer("id")?,
             source: row.text("source")?,
             record: row.text("record_id")?,
@@ -231,7 +240,8 @@ async fn stale(
             replaces: row.quantity("replaces")?,
             standing,
             since: row.time("recorded_at")?,
-        });
+        };
+        found.push((*identity, correction));
     }
     Ok(found)
 }

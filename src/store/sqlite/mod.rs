@@ -9,7 +9,7 @@
 
 mod accrual;
 pub mod archive;
-mod archived;
+pub mod archived;
 pub mod backup;
 mod billing;
 mod conflicts;

@@ -190,13 +190,21 @@ async fn transfer(
 }
 
 /// What each record that counts stands for in a balance by its lines after `from`, by its position.
+/// Records that are archived are left out.
 async fn given(
     connection: &mut SqliteConnection,
     balance: BalanceId,
     from: i64,
 ) -> Result<BTreeMap<i64, Given>, LedgerError> {
+    let sealed_to = sqlx::query(sql!("seal_of_balance"))
+        .bind(balance.0)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ledger_error)?
+        .integer("booked_to")?;
     let mut lines = lines_of(connection, balance.0).await?;
-    lines.retain(|line| line.id > from);
+    // What is archived, though it is still here, stays what it is.
+    lines.retain(|line| line.id > from.max(sealed_to));
     let mut shares = shares(&lines);
     // What was given away is not given a second time, though something of it was written off here.
     shares.retain(|_, share| share.counts() && !share.has_left);

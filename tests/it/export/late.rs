@@ -169,3 +169,16 @@ async fn what_is_given_up_after_a_rollback_may_be_at_the_provider_all_the_same()
     assert_eq!(ledger.verify().await.unwrap().findings, Vec::<String>::new());
     ledger.close().await;
 }
+
+#[tokio::test]
+async fn no_two_exports_have_one_number_though_a_backup_took_the_ledgers_place() {
+    let stand = Stand::waiting(1).await;
+    let folder = stand.folder.path();
+    backup::copy(&folder.join("ledger"), &folder.join("backup")).await.unwrap();
+    let first = stand.export().await;
+    let (ledger, _folder, _sandbox) = put_back(stand).await;
+    ledger.caught_up("ada: all files again", START).await.unwrap();
+    let second = done(ledger.begin_export(&asked(), START).await.unwrap());
+    assert_eq!((first, second), (ExportId(1), ExportId(2)));
+    ledger.close().await;
+}

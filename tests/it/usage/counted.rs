@@ -14,7 +14,8 @@ use tallyd::ledger::billing::{BillingLedger as _, Learned};
 use tallyd::ledger::operator::OperatorLedger as _;
 use tallyd::ledger::usage::BEHIND_MAX;
 use tallyd::service::Service as _;
-use tallyd::store::sqlite::archive::{AGE_DAYS_MIN, Archiving, Wanted};
+use tallyd::store::ARCHIVE_AGE_DAYS;
+use tallyd::store::sqlite::archive::{Archiving, Wanted};
 use tallyd::usage::counter::Counter;
 use tallyd::usage::desk::Unknown;
 use tallyd::usage::lever::{Formula, Lever, Period};
@@ -246,11 +247,15 @@ async fn a_view_that_is_far_behind_says_so_instead_of_making_an_answer_slow() {
 async fn archiving_takes_nothing_from_a_lever_and_a_later_one_says_what_it_cannot_know() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = lived(folder.path(), 0..3, 6).await;
-    let now = day(AGE_DAYS_MIN + 5);
+    let now = day(i64::from(ARCHIVE_AGE_DAYS) + 5);
     let all = lever("all", Formula::Total, Period::AllTime);
     let timed = lever("timed", Formula::Total, Period::Rolling(400 * MICROS_PER_DAY));
     let levers = [all.clone(), timed.clone()];
-    let wanted = |name: &str| Wanted { file: folder.path().join(name), before: day(2) };
+    let wanted = |name: &str| Wanted {
+        file: folder.path().join(name),
+        before: day(2),
+        age_days: ARCHIVE_AGE_DAYS,
+    };
     // Nothing goes that a lever has not counted.
     let counter = Counter::adopt(ledger.clone(), &levers).await.unwrap();
     let archived =

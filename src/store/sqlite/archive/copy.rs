@@ -6,12 +6,18 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{BOOKINGS_MAX, attach, begin, commit, file_error, of_archive};
+use super::check::digest_of_file;
+use super::{Archive, BOOKINGS_MAX, attach, begin, commit, file_error, of_archive};
+use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::store::codec::{Columns, ledger_error};
+use crate::store::fence::sync_folder_of;
+use crate::store::sqlite::backup::PARTIAL;
+use crate::store::sqlite::holds::unanswered;
 
 /// What came of copying.
 pub(super) enum Copied {
@@ -28,15 +34,15 @@ pub(super) enum Copied {
 pub(super) async fn to(
     connection: &mut SqliteConnection,
     partial: &Path,
-    before: Timestamp,
+    (before, least): (Timestamp, i64),
     now: Timestamp,
 ) -> Result<Copied, LedgerError> {
     remove(partial)?;
-    // The ledger's own connections make no files.
-    File::create_new(partial).map_err(file_error)?;
-    attach(connection, partial).await?;
-    sqlx::raw_sql(of_archive!("schema")).execute(&mut *connection).await.map_err(ledger_error)?;
+    open(connection, partial).await?;
     let mut transaction = begin(connection).await?;
+    let waiting = unanswered(&mut transaction).await?;
+    let waiting: Vec<String> = waiting.iter().map(hex::encode).collect();
+    let waiting = json!(waiting).to_string();
     sqlx::query(of_archive!("choose"))
         .bind(before.micros())
         .execute(&mut *transaction)
@@ -46,6 +52,7 @@ pub(super) async fn to(
     // the last takes one out at least.
     loop {
         let done = sqlx::query(of_archive!("narrow"))
+            .bind(&waiting)
             .execute(&mut *transaction)
             .await
             .map_err(ledger_error)?;
@@ -74,11 +81,68 @@ pub(super) async fn to(
     sqlx::query(of_archive!("describe"))
         .bind(before.micros())
         .bind(now.micros())
+        .bind(least)
         .execute(&mut *transaction)
         .await
         .map_err(ledger_error)?;
     commit(transaction).await?;
     Ok(Copied::All)
+}
+
+/// Makes the file of a sealed archive again where it is lost, as long as the ledger still has all
+/// that it held. Whether it did: the file then stays open beside the ledger.
+pub(super) async fn again(
+    connection: &mut SqliteConnection,
+    archive: &Archive,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let partial = archive.path.with_added_extension(PARTIAL);
+    if archive.path.exists() || partial.exists() {
+        return Ok(false);
+    }
+    open(connection, &partial).await?;
+    let mut transaction = begin(connection).await?;
+    let number = archive.number;
+    for statement in [of_archive!("again_balances"), of_archive!("again_bookings")] {
+        sqlx::query(statement)
+            .bind(number)
+            .execute(&mut *transaction)
+            .await
+            .map_err(ledger_error)?;
+    }
+    for statement in
+        [of_archive!("copy_records"), of_archive!("copy_routes"), of_archive!("copy_corrections")]
+    {
+        sqlx::query(statement).execute(&mut *transaction).await.map_err(ledger_error)?;
+    }
+    sqlx::query(of_archive!("again_describe"))
+        .bind(number)
+        .bind(now.micros())
+        .execute(&mut *transaction)
+        .await
+        .map_err(ledger_error)?;
+    commit(transaction).await?;
+    File::open(&partial)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| sync_folder_of(&partial))
+        .map_err(file_error)?;
+    if digest_of_file(&partial).await? == *digest {
+        return Ok(true);
+    }
+    // Some of it had gone from the ledger already.
+    sqlx::query(of_archive!("detach")).execute(connection).await.map_err(ledger_error)?;
+    remove(&partial)?;
+    Ok(false)
+}
+
+/// Opens a new file beside the ledger, for an archive.
+async fn open(connection: &mut SqliteConnection, partial: &Path) -> Result<(), LedgerError> {
+    // The ledger's own connections make no files.
+    File::create_new(partial).map_err(file_error)?;
+    attach(connection, partial).await?;
+    sqlx::raw_sql(of_archive!("schema")).execute(connection).await.map_err(ledger_error)?;
+    Ok(())
 }
 
 fn remove(partial: &Path) -> Result<(), LedgerError> {

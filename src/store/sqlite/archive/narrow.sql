@@ -1,8 +1,8 @@
 -- A balance stays whole while one of its records does: one that is also booked to a balance that
--- stays, that waits in front of a route, that a copy contradicts and nobody decided, or that has a
--- correction which was not booked yet; or that a view of usage has not counted, with all that
--- corrected it. The newest record and the newest booking always stay, as the next are numbered by
--- them.
+-- stays, that waits in front of a route, that a copy contradicts and nobody decided, that has a
+-- correction which was not booked yet, or one without effect that nobody made up for: those are of
+-- the records in ?1; or that a view of usage has not counted, with all that corrected it. The
+-- newest record and the newest booking always stay, as the next are numbered by them.
 DELETE FROM copy.balance WHERE id IN (
   SELECT c.id FROM copy.balance AS c CROSS JOIN main.booking AS k ON k.balance_id = c.id
   CROSS JOIN main.usage_record AS r ON r.position = k.record_position
@@ -15,6 +15,7 @@ DELETE FROM copy.balance WHERE id IN (
     OR EXISTS (SELECT 1 FROM main.parked_record AS p WHERE p.record_position = r.position)
     OR EXISTS (SELECT 1 FROM main.conflicting_record AS x
       WHERE x.position = r.position AND x.decided IS NULL)
+    OR r.identity IN (SELECT unhex(value) FROM json_each(?1))
     OR EXISTS (SELECT 1 FROM main.correction AS f WHERE f.identity = r.identity
       AND (f.id > (SELECT position FROM main.watermark WHERE room = 'corrections')
         OR EXISTS (SELECT 1 FROM main.usage_view AS v
