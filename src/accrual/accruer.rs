@@ -54,7 +54,8 @@ pub struct Accruer {
     pub(super) ledger: Arc<dyn AccrualLedger>,
     pub(super) rules: Mutex<Rules>,
     ear: Mutex<Ear>,
-    /// Balances that the step before would have booked to as they do not fold.
+    /// Balances that the steps since the last that was done would have booked to as they do not
+    /// fold.
     unfit: Mutex<BTreeMap<BalanceKey, Fold>>,
 }
 
@@ -450,10 +451,18 @@ impl Service for Accruer {
         let Some(accrual) = accrual else { return Ok(Step::default()) };
         let hearings = accrual.hearings.clone();
         let done = self.ledger.accrue(accrual, now).await?;
+        let mut unfit = self.unfit.lock().await;
         if done.outdated {
-            *self.unfit.lock().await = done.unfit;
+            // Those that the step was derived with stay beside what it met: else the next one would
+            // meet them again, and this one's after that.
+            match done.unfit.is_empty() {
+                true => unfit.clear(),
+                false => unfit.extend(done.unfit),
+            }
             return Ok(Step { more: true, ..Step::default() });
         }
+        unfit.clear();
+        drop(unfit);
         self.ear.lock().await.keep_in_mind(hearings);
         drop(rules);
         Ok(Step {

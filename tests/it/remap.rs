@@ -304,14 +304,21 @@ async fn late_usage_of_a_route_that_has_another_aggregate_by_now_waits_and_is_ad
     stage.run().await;
     stage.assert_counted(&[("calls", "cus_1", "30"), ("calls", "cus_2", "25")]);
     assert_eq!(stage.parked().await, [("other_aggregate".to_owned(), 2)]);
+    // One more alone, and then beside one of a customer whose window is such a sum, too.
+    let of = |id, customer| record(id, customer, "calls", "3", START.plus_seconds(-4_000));
+    stage.world.accept(vec![of("first", "cus_1")]).await;
+    stage.run().await;
+    stage.world.accept(vec![of("second", "cus_1"), of("beside", "cus_2")]).await;
+    stage.run().await;
+    assert_eq!(stage.parked().await, [("other_aggregate".to_owned(), 5)]);
     // Other routes that do not fit either change nothing.
     let last = Route { aggregate: Aggregate::Last, ..route("calls") };
     stage = stage.reopen(vec![last]).await;
-    assert_eq!(stage.parked().await, [("other_aggregate".to_owned(), 2)]);
+    assert_eq!(stage.parked().await, [("other_aggregate".to_owned(), 5)]);
     // As it was before, it takes them.
     stage = stage.reopen(vec![route("calls")]).await;
     assert_eq!(stage.parked().await, []);
-    stage.assert_counted(&[("calls", "cus_1", "43"), ("calls", "cus_2", "25")]);
+    stage.assert_counted(&[("calls", "cus_1", "49"), ("calls", "cus_2", "28")]);
 }
 
 #[tokio::test]
