@@ -9,7 +9,7 @@
 
 use super::closed::closed;
 use super::correction::{Change, CorrectionId, Standing, fold};
-use super::names::MeterName;
+use super::names::{MeterName, NAME_BYTES_MAX};
 use super::quantity::Quantity;
 use super::record::{Position, Property, UsageRecord};
 use super::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp, Window};
@@ -156,7 +156,11 @@ impl View {
     /// What `record` is summed into; nothing when it is of another meter.
     #[must_use]
     pub fn part_of(&self, record: &UsageRecord) -> Option<Part> {
-        let text = |name: &String| record.properties.get(name).map(Property::as_text);
+        // A longer text is nobody's name, and would make a row of its own size.
+        let text = |name: &String| {
+            let text = record.properties.get(name).map(Property::as_text);
+            text.filter(|text| text.len() <= NAME_BYTES_MAX)
+        };
         (record.meter == self.meter).then(|| Part {
             bucket: self.bucket.as_ref().and_then(text).unwrap_or_default().to_owned(),
             subscription: text(&self.subscription).unwrap_or_default().to_owned(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::closed::closed;
 use crate::domain::names::{LeverName, MeterName};
-use crate::domain::time::{Timestamp, Window};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, Window};
 use crate::domain::usage::View;
 
 /// The property that says a record's bucket, when the operator named none.
@@ -25,6 +25,10 @@ closed! {
     }
 }
 
+/// How far ahead of now a record may be, in microseconds: the year and a day that intake takes at
+/// the most.
+const AHEAD_MICROS: i64 = 366 * MICROS_PER_DAY;
+
 /// Over which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Period {
@@ -37,10 +41,11 @@ pub enum Period {
 }
 
 impl Period {
-    /// The instants of the last `micros` until `now`, which is one of them.
+    /// The instants of the last `micros` until `now`, and all after it: a record that was taken
+    /// from a host whose clock is ahead was used, too.
     #[must_use]
     pub const fn rolling(micros: i64, now: Timestamp) -> Window {
-        Window { start: now.plus_micros(1 - micros), end: now.plus_micros(1) }
+        Window { start: now.plus_micros(1 - micros), end: now.plus_micros(AHEAD_MICROS) }
     }
 }
 

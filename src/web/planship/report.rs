@@ -126,6 +126,10 @@ pub(super) fn read(body: &[u8]) -> Result<Reported, Vec<Invalid>> {
     let bucket = text("bucket", &|_| true, "str type expected", "type_error.str");
     let message = "value is not a valid uuid";
     let subscription = text("subscription_id", &is_uuid, message, "type_error.uuid");
+    if bucket.as_ref().is_some_and(|bucket| bucket.len() > NAME_BYTES_MAX) {
+        let message = format!("ensure this value has at most {NAME_BYTES_MAX} bytes");
+        faults.push(Invalid::body("bucket", &message, "value_error.any_str.max_length"));
+    }
     match usage {
         Ok(usage) if faults.is_empty() => {
             let bucket = bucket.filter(|bucket| !bucket.is_empty());
@@ -195,6 +199,8 @@ mod tests {
         ] {
             assert_eq!(kinds(body), [kind], "{body}");
         }
+        let long = format!("{{\"usage\":1,\"bucket\":\"{}\"}}", "b".repeat(NAME_BYTES_MAX + 1));
+        assert_eq!(kinds(&long), ["value_error.any_str.max_length"]);
         let both = "{\"bucket\":2}";
         assert_eq!(kinds(both), ["value_error.missing", "type_error.str"]);
     }
