@@ -37,6 +37,10 @@ const UNSEEN_WAIT_MICROS: i64 = 10 * MICROS_PER_MINUTE;
 /// longer one would have corrections wait for its end.
 const CARRIED_WINDOW_MICROS: i64 = MICROS_PER_HOUR;
 
+/// Most events that one value is told by where each says only so much. A value that needs more is
+/// of another unit than was meant, and its events would hold up all others of its account.
+const PARTS_MAX: usize = 100;
+
 /// What the plan goes by, beside the balance.
 #[derive(Clone, Debug)]
 pub struct Rules<'a> {
@@ -259,13 +263,42 @@ fn raise(due: &DueBalance, rest: &Quantity, rules: &Rules<'_>, plan: &mut Plan) 
         When::Now => {
             // What is finer than the provider's decimals stays outstanding: it is not rounded away.
             let told = rest.cut_to_decimals(rules.capabilities.decimals_max);
+            let Some(parts) = parts(&told, rules.capabilities) else {
+                return plan.hold(too_large(&told, rules.capabilities));
+            };
             plan.finer = rest - &told;
-            let parts = told.split_to_digits(rules.capabilities.digits_max);
             plan.tell = parts.into_iter().map(|part| add(part, occurred_at)).collect();
         }
         When::Later(at) => plan.wait_until = Some(at),
         When::TooLate => plan.hold(too_late(rest, occurred_at)),
     }
+}
+
+/// A value as events can say it; nothing where that takes too many of them.
+fn parts(told: &Quantity, capabilities: &Capabilities) -> Option<Vec<Quantity>> {
+    let parts = told.split_to_digits(capabilities.digits_max);
+    let Some(most) = capabilities.value_max.map(Quantity::from) else { return Some(parts) };
+    let mut within = Vec::new();
+    for mut part in parts {
+        while part > most {
+            if within.len() >= PARTS_MAX {
+                return None;
+            }
+            part = &part - &most;
+            within.push(most.clone());
+        }
+        within.push(part);
+    }
+    Some(within)
+}
+
+fn too_large(told: &Quantity, capabilities: &Capabilities) -> (HoldReason, String) {
+    let most = capabilities.value_max.unwrap_or_default();
+    let why = format!(
+        "{told} is outstanding, and an event says {most} at the most: it would take more than \
+         {PARTS_MAX} of them"
+    );
+    (HoldReason::MeterMismatch, why)
 }
 
 /// A number of events, one for each record: a record folds to one or to nothing, and is never

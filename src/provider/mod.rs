@@ -158,6 +158,8 @@ pub struct Capabilities {
     pub digits_max: u32,
     /// Most digits after the point of a value.
     pub decimals_max: u32,
+    /// Largest value of an event; nothing where only its digits are bounded.
+    pub value_max: Option<i64>,
     /// Whether a value may be below zero.
     pub negative: bool,
     /// How long after the provider received an event, in microseconds, it cancels it by its

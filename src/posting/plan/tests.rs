@@ -24,10 +24,31 @@ fn capabilities() -> Capabilities {
         accepts_ahead_micros: 4 * MICROS_PER_MINUTE,
         digits_max: 15,
         decimals_max: 12,
+        value_max: None,
         negative: true,
         cancels_for_micros: Some(23 * MICROS_PER_HOUR),
         entries_max: None,
         read_back: None,
+    }
+}
+
+#[test]
+fn a_value_that_no_event_may_say_is_told_by_several_and_one_of_another_unit_is_held() {
+    let most = 2_147_483_647;
+    let bounded = Capabilities { digits_max: 10, value_max: Some(most), ..capabilities() };
+    for (told, expected) in [
+        ("2147483647", Some(1)),
+        ("2147483648", Some(2)),
+        ("5000000000", Some(3)),
+        ("3123456789", Some(2)),
+        ("99999999999999", None),
+    ] {
+        let parts = parts(&quantity(told), &bounded);
+        assert_eq!(parts.as_ref().map(Vec::len), expected, "{told}");
+        let parts = parts.unwrap_or_default();
+        assert!(parts.iter().all(|part| *part <= Quantity::from(most)), "{parts:?}");
+        let sum: Quantity = parts.iter().sum();
+        assert!(expected.is_none() || sum == quantity(told), "{parts:?}");
     }
 }
 

@@ -45,6 +45,7 @@ pub const fn of(aggregation: Fold, decimals: u32, usages_max: u32) -> Capabiliti
         accepts_ahead_micros: 0,
         digits_max: DIGITS_MAX,
         decimals_max: decimals,
+        value_max: None,
         // What becomes of a quantity below zero is not documented: none is sent.
         negative: false,
         // A usage is deleted by its id until it is invoiced.

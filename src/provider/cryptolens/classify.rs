@@ -73,8 +73,9 @@ fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 const REFUSALS: [(&str, Outcome); 9] = [
     // The token, or the account behind it: the next one would fare no better.
     ("Unable to authenticate", Outcome::Unauthorized),
-    ("Access denied", Outcome::Unauthorized),
     ("No active subscription found", Outcome::Unauthorized),
+    // A token may be of some products alone: those of others must not stop them.
+    ("Access denied", Outcome::Refused(HoldReason::Refused)),
     ("Not enough permission", Outcome::Refused(HoldReason::Refused)),
     ("The input parameters were incorrect", Outcome::Refused(HoldReason::ValueRefused)),
     ("Could not find the product", Outcome::Refused(HoldReason::NoMeter)),

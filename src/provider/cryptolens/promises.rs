@@ -10,9 +10,11 @@ use crate::provider::{Capabilities, ToldAs};
 /// How far in the past usage may lie, in microseconds: ten years, which is any. No time goes along,
 /// and what is told counts in the period in which it arrives.
 pub const ACCEPTS_PAST_MICROS: i64 = 3_650 * MICROS_PER_DAY;
-/// Most significant digits of an amount. `Amount` is an int in every client: 32 bits take nine
-/// digits whatever they are. (Cryptolens' .NET and Java clients, `RecordUsageModel`.)
-pub const DIGITS_MAX: u32 = 9;
+/// Largest amount: `Amount` is an int of 32 bits in every client. (Cryptolens' .NET and Java
+/// clients, `RecordUsageModel`.) A larger one might be taken for none, as that is its default.
+pub const AMOUNT_MAX: i64 = 2_147_483_647;
+/// Most significant digits of an amount: those of the largest one.
+pub const DIGITS_MAX: u32 = 10;
 /// For how long an event is told again whose answer was lost, in microseconds, where the operator
 /// chose that: as long as a person may need to notice that Cryptolens is away.
 const RESENDS_FOR_MICROS: i64 = 35 * MICROS_PER_DAY;
@@ -33,10 +35,12 @@ pub const OF_RECORD_USAGE: Capabilities = Capabilities {
     bills: Fold::Sum,
     accepts_past_micros: ACCEPTS_PAST_MICROS,
     accepts_past_margin_micros: 0,
-    // It would count now, before its time.
-    accepts_ahead_micros: 0,
+    // No time goes along: one record that is dated ahead must not keep all others of its key
+    // waiting, of which there is one balance.
+    accepts_ahead_micros: ACCEPTS_PAST_MICROS,
     digits_max: DIGITS_MAX,
     decimals_max: 0,
+    value_max: Some(AMOUNT_MAX),
     // What Stripe's increment would do with one below zero is documented nowhere: none is sent, and
     // what is too much is taken off later usage.
     negative: false,

@@ -107,6 +107,7 @@ pub fn of(
         accepts_ahead_micros: ACCEPTS_AHEAD_MICROS,
         digits_max: DIGITS_MAX,
         decimals_max: DECIMALS_MAX,
+        value_max: None,
         negative: NEGATIVE,
         // Whether what a cancelled total had overwritten counts again is not documented.
         cancels_for_micros: (!is_total).then_some(CANCEL_WINDOW_MICROS - CANCEL_MARGIN_MICROS),

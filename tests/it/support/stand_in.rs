@@ -134,6 +134,7 @@ impl Provider for StandIn {
             accepts_ahead_micros: 4 * MICROS_PER_MINUTE,
             digits_max: 15,
             decimals_max: 12,
+            value_max: None,
             negative: true,
             cancels_for_micros: Some(23 * MICROS_PER_HOUR),
             entries_max: None,

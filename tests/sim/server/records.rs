@@ -45,7 +45,8 @@ impl Server {
             return Reply::of(200, said(1, "Could not find the product."));
         }
         let is_whole = asked.value.finer_than(0) == Amount::ZERO;
-        if asked.value <= Amount::ZERO || !is_whole || asked.value.digits() > 9 {
+        let is_in_range = asked.value <= Amount::of(2_147_483_647, 0);
+        if asked.value <= Amount::ZERO || !is_whole || !is_in_range {
             let what = format!("{} says {}", asked.identifier, asked.value);
             self.wrongs.push(("well-formed", what));
         }

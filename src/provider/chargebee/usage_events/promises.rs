@@ -51,6 +51,7 @@ pub const OF_A_FEATURE: Capabilities = Capabilities {
     accepts_ahead_micros: 0,
     digits_max: DIGITS_MAX,
     decimals_max: DECIMALS_MAX,
+    value_max: None,
     // What becomes of a value below zero is not documented: none is sent.
     negative: false,
     // There is no operation that takes an event back.

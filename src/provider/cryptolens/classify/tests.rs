@@ -30,7 +30,7 @@ fn a_yes_is_one_in_whatever_case_its_names_are() {
 fn a_no_is_told_by_its_text_whatever_its_status() {
     use HoldReason::{NoMeter, Refused, ValueRefused};
     let table = [
-        ("Access denied.", Outcome::Unauthorized),
+        ("Access denied.", Outcome::Refused(Refused)),
         ("Unable to authenticate", Outcome::Unauthorized),
         ("No active subscription found. Please contact support.", Outcome::Unauthorized),
         ("The input parameters were incorrect.", Outcome::Refused(ValueRefused)),
