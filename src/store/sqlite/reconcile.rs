@@ -245,12 +245,14 @@ pub(super) async fn keep_comparison(
     checked_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Concluded, LedgerError> {
-    let mut concluded = Concluded::default();
+    let (mut concluded, mut exported) = (Concluded::default(), Vec::new());
     let mut rows = Vec::with_capacity(comparison.parts.len());
     for mut part in comparison.parts {
         let events = events_of(connection, comparison.lane, part.span, u32::MAX).await?;
         if fingerprint(&events) == part.fingerprint {
             concluded.moved += apply(connection, &part.fates, &events, now).await?;
+            let was_exported = |event: &&LaneEvent| event.usage.hold == Some(HoldReason::Exported);
+            exported.extend(events.iter().filter(was_exported).map(|event| event.usage.event));
         } else {
             concluded.outdated += 1;
             part.finding = FindingKind::Early;
@@ -258,6 +260,8 @@ pub(super) async fn keep_comparison(
         }
         rows.push(reading_row(&part));
     }
+    // Beside all that is settled by now: what is of another part may be what the invoice bills.
+    hold_unbilled(connection, exported, now).await?;
     sqlx::query(sql!("readings_insert"))
         .bind(comparison.lane.0)
         .bind(Value::from(rows).to_string())
@@ -290,11 +294,7 @@ async fn apply(
         }
     }
     let moves: Vec<Move> = fates.iter().map(|fate| as_move(fate, now)).collect();
-    let made = move_events(connection, &moves, now).await?;
-    let was_exported = |event: &&LaneEvent| event.usage.hold == Some(HoldReason::Exported);
-    let exported = events.iter().filter(was_exported).map(|event| event.usage.event);
-    hold_unbilled(connection, exported.collect(), now).await?;
-    Ok(made)
+    move_events(connection, &moves, now).await
 }
 
 fn as_move(fate: &Fate, now: Timestamp) -> Move {
