@@ -53,6 +53,7 @@ pub(super) async fn to(
     loop {
         let done = sqlx::query(of_archive!("narrow"))
             .bind(&waiting)
+            .bind(before.micros())
             .execute(&mut *transaction)
             .await
             .map_err(ledger_error)?;

@@ -9,6 +9,8 @@ DELETE FROM copy.balance WHERE id IN (
   WHERE r.position = (SELECT max(position) FROM main.usage_record)
     OR EXISTS (SELECT 1 FROM main.usage_view AS v
       WHERE v.is_retired = 0 AND v.position < r.position)
+    -- A window that is kept whole may hold what is of after its end.
+    OR r.occurred_at >= ?2
     OR k.id = (SELECT max(id) FROM main.booking)
     OR EXISTS (SELECT 1 FROM main.booking AS o WHERE o.record_position = r.position
       AND o.balance_id NOT IN (SELECT id FROM copy.balance))
