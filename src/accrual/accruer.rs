@@ -455,10 +455,7 @@ impl Service for Accruer {
         if done.outdated {
             // Those that the step was derived with stay beside what it met: else the next one would
             // meet them again, and this one's after that.
-            match done.unfit.is_empty() {
-                true => unfit.clear(),
-                false => unfit.extend(done.unfit),
-            }
+            unfit.extend(done.unfit);
             return Ok(Step { more: true, ..Step::default() });
         }
         unfit.clear();

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use serde_json::{Map, Value, json};
 
 use super::args::usage::Usage as Asked;
 use super::exit::Exit;
@@ -18,7 +17,7 @@ use crate::domain::names::CustomerName;
 use crate::domain::quantity::Quantity;
 use crate::usage::desk::{Figures, Unknown};
 use crate::usage::lever::{Lever, Period};
-use crate::web::levers::{figures_json, period_word, unknown_json};
+use crate::web::levers::{customer_json, period_word};
 
 /// What stands for the bucket of records that have none.
 const NO_BUCKET: &str = "-";
@@ -49,26 +48,13 @@ pub(crate) async fn usage(asked: &Asked) -> anyhow::Result<Exit> {
         told.push((lever, figures));
     }
     if asked.listing.json {
-        page::print_json(&document(&customer, &told))?;
+        let told = told.iter().map(|(lever, figures)| (lever, figures));
+        page::print_json(&customer_json(&customer, told))?;
     } else {
         page::print(|out| write(out, &told))?;
     }
     let unknown = told.iter().any(|(_, figures)| figures.is_err());
     Ok(if unknown { Exit::Failure } else { Exit::Ok })
-}
-
-fn document(customer: &CustomerName, told: &Told) -> Value {
-    let levers: Map<String, Value> = told
-        .iter()
-        .map(|(lever, figures)| {
-            let said = match figures {
-                Ok(figures) => figures_json(lever, figures),
-                Err(why) => unknown_json(why),
-            };
-            (lever.name.to_string(), said)
-        })
-        .collect();
-    json!({ "customer": customer.as_str(), "levers": levers })
 }
 
 fn period(lever: &Lever) -> String {

@@ -8,7 +8,7 @@ use super::answer::{LeverUsage, figure, parts};
 use super::lever::{Lever, Period};
 use crate::accrual::route::{AccountRule, Route};
 use crate::domain::balance::Place;
-use crate::domain::names::{CustomerName, LeverName, ProviderName};
+use crate::domain::names::{CustomerName, ProviderName};
 use crate::domain::time::{Timestamp, Window};
 use crate::domain::usage::Span;
 use crate::ledger::LedgerError;
@@ -101,8 +101,8 @@ impl Desk {
 
     /// The lever of this name.
     #[must_use]
-    pub fn lever(&self, name: &LeverName) -> Option<&Lever> {
-        self.levers.iter().find(|lever| lever.name == *name)
+    pub fn lever(&self, name: &str) -> Option<&Lever> {
+        self.levers.iter().find(|lever| lever.name.as_str() == name)
     }
 
     /// What `lever` says of `customer` at `now`.
@@ -123,7 +123,7 @@ impl Desk {
                 Err(why) => return Ok(Err(why)),
             },
         };
-        let span = window.map_or(Span::AllTime, Span::Within);
+        let span = window.map_or(Span::AllTime, |window| Span::Within(lever.period.span(window)));
         let view = lever.view();
         let question = UsageQuestion { view, customer: customer.clone(), span };
         Ok(match self.ledger.usage_of(&question).await? {

@@ -41,11 +41,22 @@ pub enum Period {
 }
 
 impl Period {
-    /// The instants of the last `micros` until `now`, and all after it: a record that was taken
-    /// from a host whose clock is ahead was used, too.
+    /// The instants of the last `micros` until `now`, which is the last of them.
     #[must_use]
     pub const fn rolling(micros: i64, now: Timestamp) -> Window {
-        Window { start: now.plus_micros(1 - micros), end: now.plus_micros(AHEAD_MICROS) }
+        Window { start: now.plus_micros(1 - micros), end: now.plus_micros(1) }
+    }
+
+    /// The instants whose records count over `window`, which is of this period. Until now is also
+    /// what was taken from a host whose clock is ahead: it was used.
+    #[must_use]
+    pub const fn span(self, window: Window) -> Window {
+        match self {
+            Self::Rolling(_) => {
+                Window { start: window.start, end: window.end.plus_micros(AHEAD_MICROS) }
+            }
+            Self::AllTime | Self::Subscription => window,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 use super::answer::{self, Refusal, refuse, refuse_for, with_json};
 use super::app::{App, Deadline};
 use super::usage;
-use crate::domain::names::{CustomerName, LeverName};
+use crate::domain::names::CustomerName;
 use crate::domain::quantity::Quantity;
 use crate::intake::admit::quoted;
 use crate::ledger::LedgerError;
@@ -90,24 +90,18 @@ fn customer(text: &str) -> Result<CustomerName, Refusal> {
 
 async fn all(app: &App, path: OfCustomer, deadline: Deadline) -> Result<Response, Refusal> {
     let customer = customer(&named(path)?)?;
-    let mut levers = Map::new();
+    let mut told = Vec::new();
     for lever in app.rooms.usage.levers() {
-        let told = match asked(app, &customer, lever, deadline).await? {
-            Ok(figures) => figures_json(lever, &figures),
-            Err(why) => unknown_json(&why),
-        };
-        levers.insert(lever.name.to_string(), told);
+        told.push((lever, asked(app, &customer, lever, deadline).await?));
     }
-    let told = json!({ "customer": customer.as_str(), "levers": levers });
-    Ok(with_json(StatusCode::OK, &told))
+    let told = told.iter().map(|(lever, figures)| (*lever, figures));
+    Ok(with_json(StatusCode::OK, &customer_json(&customer, told)))
 }
 
 async fn one(app: &App, path: OfLever, deadline: Deadline) -> Result<Response, Refusal> {
     let (of, name) = named(path)?;
     let customer = customer(&of)?;
-    let found = LeverName::new(&name).ok();
-    let found = found.and_then(|name| app.rooms.usage.lever(&name));
-    let Some(lever) = found else {
+    let Some(lever) = app.rooms.usage.lever(&name) else {
         let said = format!("there is no lever {}", quoted(&name));
         return Err(refuse(StatusCode::NOT_FOUND, "no_lever", said).into());
     };
@@ -155,10 +149,21 @@ pub(super) fn refused(why: &Unknown) -> Response {
     }
 }
 
-/// Why a lever has no figures.
+/// What levers say of a customer, or why they have no figures.
 #[must_use]
-pub fn unknown_json(why: &Unknown) -> Value {
-    json!({ "error": { "code": why.code(), "message": why.to_string() } })
+pub fn customer_json<'a>(
+    customer: &CustomerName,
+    told: impl Iterator<Item = (&'a Lever, &'a Result<Figures, Unknown>)>,
+) -> Value {
+    let said = |(lever, figures): (&Lever, &Result<Figures, Unknown>)| {
+        let said = match figures {
+            Ok(figures) => figures_json(lever, figures),
+            Err(why) => json!({ "error": { "code": why.code(), "message": why.to_string() } }),
+        };
+        (lever.name.to_string(), said)
+    };
+    let levers: Map<String, Value> = told.map(said).collect();
+    json!({ "customer": customer.as_str(), "levers": levers })
 }
 
 /// The word for a lever's period.
@@ -172,8 +177,7 @@ pub const fn period_word(period: Period) -> &'static str {
 }
 
 /// What a lever says of a customer. Quantities are exact decimals, and so texts.
-#[must_use]
-pub fn figures_json(lever: &Lever, figures: &Figures) -> Value {
+fn figures_json(lever: &Lever, figures: &Figures) -> Value {
     let by_subscription: Map<String, Value> = figures
         .usage
         .by_subscription

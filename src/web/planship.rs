@@ -27,7 +27,7 @@ use super::answer::{self, Refusal, with_json};
 use super::app::{App, Deadline};
 use super::{PlanshipApi, levers, usage};
 use crate::domain::digest::{Digest, Fields};
-use crate::domain::names::{CustomerName, LeverName, RecordId};
+use crate::domain::names::{CustomerName, RecordId};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::{UsageRecord, identity};
 use crate::intake::admit::{Rules, Sources, admit};
@@ -132,9 +132,8 @@ pub(super) async fn of_lever(
 ) -> Response {
     let asked = async {
         let (_, customer, product, name) = admitted(&app, &headers, path)?;
-        let found = LeverName::new(&name).ok();
-        let found = found.and_then(|name| app.rooms.usage.lever(&name));
-        let Some(lever) = found.filter(|lever| is_of(lever, &product)) else {
+        let found = app.rooms.usage.lever(&name).filter(|lever| is_of(lever, &product));
+        let Some(lever) = found else {
             return Err(detail(StatusCode::NOT_FOUND, "Lever not found").into());
         };
         let figures = figures(&app, &customer, lever, deadline).await?;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::daemon::{Billing, Home, Lines, TOKEN, TestDaemon, usage};
+use tallyd::domain::time::Timestamp;
+
+use crate::support::daemon::{Billing, Home, Lines, TOKEN, TestDaemon, now, usage};
 
 const LEVERS: &str = r#"
 [lever.api-calls]
@@ -92,4 +94,18 @@ async fn what_was_acknowledged_is_in_the_next_answer_and_stays_through_a_restart
     .await;
     daemon.stop().await;
     home.verify().await;
+}
+
+#[tokio::test]
+async fn a_rolling_figure_says_until_now_and_counts_what_hosts_ahead_have_used() {
+    let provider = Billing::start().await;
+    let home = Home::with(&provider.url, Lines { more: LEVERS, ..Lines::default() });
+    let daemon = home.start().await;
+    daemon.accept(&[usage("ahead", "stripe:cus_1", "calls", "2.5", -3_600)]).await;
+    let before = now();
+    let whole = told(&daemon, "projects").await;
+    assert_eq!(whole["total"], "2.5", "{whole}");
+    let until = Timestamp::parse_rfc3339(whole["until"].as_str().unwrap()).unwrap();
+    assert!(before < until && until <= now().plus_micros(1), "until {until}");
+    daemon.stop().await;
 }

@@ -78,7 +78,9 @@ fn in_text(tenths: i64) -> String {
 fn by_hand(lever: &Lever, lines: &[&Line], now: Timestamp) -> (String, Vec<(String, String)>) {
     let inside = |line: &&&Line| match lever.period {
         Period::AllTime | Period::Subscription => true,
-        Period::Rolling(micros) => Period::rolling(micros, now).contains(line.at),
+        Period::Rolling(micros) => {
+            lever.period.span(Period::rolling(micros, now)).contains(line.at)
+        }
     };
     let counts = lines.iter().filter(inside).filter_map(|line| Some((line, line.tenths?)));
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
