@@ -5,7 +5,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 
-use super::pace::Pace;
+use super::pace::{Pace, named};
+use super::route::STRIPE;
 use super::{Given, channel};
 use crate::config::field::{Table, Whole, name, word};
 use crate::config::finding::Findings;
@@ -47,13 +48,9 @@ pub(super) fn accounts(
 ) -> Vec<Stripe> {
     let mut all = Vec::new();
     for (key, raw) in accounts {
-        let table = Table { path: format!("stripe.{}", key.get_ref()), span: key.span() };
-        let Some(name) =
-            name("the account's name", &table.path, key.span(), ProviderName::new, found)
-        else {
-            continue;
-        };
-        all.push(account(&table, name, raw, free_bytes_min, given, found));
+        if let Some((table, name)) = named(STRIPE, "the account's name", key, found) {
+            all.push(account(&table, name, raw, free_bytes_min, given, found));
+        }
     }
     all
 }

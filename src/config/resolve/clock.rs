@@ -49,11 +49,10 @@ pub(super) fn follow(
         let problem = Problem::at(field.span(), title).label(label).help(help);
         found.error(problem.context(place, "it is told there"));
     }
-    for name in records.iter().map(|account| &account.provider) {
-        let (name, is_own) = (&name.name, name.is_at_cryptolens());
+    let records = records.iter().map(|account| &account.provider);
+    for name in records.filter(|account| account.is_at_cryptolens()).map(|account| &account.name) {
         let own = |key: &&Spanned<String>| name.as_str() == format!("cryptolens.{}", key.get_ref());
-        let key = file.cryptolens.keys().find(own).filter(|_| is_own);
-        let Some(key) = key else { continue };
+        let Some(key) = file.cryptolens.keys().find(own) else { continue };
         let title = format!("`{KEY}` is set, and `{name}` is told at Cryptolens itself");
         let label = "its customers would be billed by a simulated time";
         let help = "remove `follow`, or set `api` there to the stand-in for Cryptolens, as \

@@ -7,8 +7,10 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::Given;
+use super::pace::named;
+use super::route::CHARGEBEE;
 use super::site::{Mode, api, key, meter, pace, reads_per_month, site_name};
-use crate::config::field::{Table, Whole, name, required};
+use crate::config::field::{Table, Whole, required};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::{UsageEvents, raw};
@@ -26,11 +28,10 @@ pub(super) fn sites(
 ) -> Vec<UsageEvents> {
     let mut all = Vec::new();
     for (key, raw) in sites.iter().filter(|(_, raw)| Mode::of(raw) == Mode::UsageEvents) {
-        let table = Table { path: format!("chargebee.{}", key.get_ref()), span: key.span() };
-        let own = name("the site's name", &table.path, key.span(), ProviderName::new, found);
-        let Some(own) = own else { continue };
-        nothing_of_usages(&table, raw, found);
-        all.push(site(&table, own, raw, free_bytes_min, given, found));
+        if let Some((table, own)) = named(CHARGEBEE, "the site's name", key, found) {
+            nothing_of_usages(&table, raw, found);
+            all.push(site(&table, own, raw, free_bytes_min, given, found));
+        }
     }
     all
 }

@@ -1,9 +1,11 @@
-//! What is set alike for every provider. PURE. Here: how it is delivered to, and when it is
-//! reported on. Never here: what only one kind of provider has (see `account`, `site`). Read next:
-//! `account`.
+//! What is set alike for every provider. PURE. Here: its name, how it is delivered to, and when it
+//! is reported on. Never here: what only one kind of provider has (see `account`, `site`). Read
+//! next: `account`.
 
 use crate::config::Reports;
-use crate::config::field::{Table, Whole, schedule, word, zone};
+use toml::Spanned;
+
+use crate::config::field::{Table, Whole, name, schedule, word, zone};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
 use crate::config::raw::Key;
@@ -50,6 +52,19 @@ pub(super) struct Pace<'a> {
     pub(super) reconcile: &'a Key<String>,
     /// What they do about differences.
     pub(super) heal: &'a Key<String>,
+}
+
+/// The table of a provider that is called `key`, and the provider's name; nothing, and a problem,
+/// where it cannot be a name. `what` says what is called so.
+pub(super) fn named(
+    kind: &str,
+    what: &str,
+    key: &Spanned<String>,
+    found: &mut Findings,
+) -> Option<(Table, ProviderName)> {
+    let table = Table { path: format!("{kind}{}", key.get_ref()), span: key.span() };
+    let own = name(what, &table.path, key.span(), ProviderName::new, found)?;
+    Some((table, own))
 }
 
 impl Pace<'_> {

@@ -9,10 +9,10 @@ use toml::Spanned;
 use super::Given;
 use super::account::{address, is_loopback};
 use super::collision::overlap;
-use super::pace::Pace;
+use super::pace::{Pace, named};
 use super::route::STRIPE;
 use crate::accrual::route::Route;
-use crate::config::field::{Table, Whole, name, word};
+use crate::config::field::{Table, Whole, word};
 use crate::config::finding::Findings;
 use crate::config::misspelt::nearest;
 use crate::config::problem::Problem;
@@ -39,11 +39,10 @@ pub(super) fn accounts(
 ) -> Vec<Cryptolens> {
     let mut all = Vec::new();
     for (key, raw) in accounts {
-        let table = Table { path: format!("{CRYPTOLENS}{}", key.get_ref()), span: key.span() };
-        let own = name("the account's name", &table.path, key.span(), ProviderName::new, found);
-        let Some(own) = own else { continue };
-        rests_on_usage_records(&table, found);
-        all.push(account(&table, own, raw, free_bytes_min, given, found));
+        if let Some((table, own)) = named(CRYPTOLENS, "the account's name", key, found) {
+            rests_on_usage_records(&table, found);
+            all.push(account(&table, own, raw, free_bytes_min, given, found));
+        }
     }
     all
 }

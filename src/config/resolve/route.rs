@@ -44,7 +44,7 @@ const LATE: [(&str, LatePolicy); 3] = [
 ];
 /// What the names of each kind of provider begin with.
 pub(super) const STRIPE: &str = "stripe.";
-const CHARGEBEE: &str = "chargebee.";
+pub(super) const CHARGEBEE: &str = "chargebee.";
 /// How long what a subscription takes of usages should last at the least, in days: two years.
 const USAGES_LAST_DAYS_MIN: i64 = 730;
 const ACCOUNTS: [&str; 2] = ["identity", "imported"];

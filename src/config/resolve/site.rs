@@ -7,7 +7,8 @@ use toml::Spanned;
 
 use super::Given;
 use super::account::{is_loopback, plain_host};
-use super::pace::Pace;
+use super::pace::{Pace, named};
+use super::route::CHARGEBEE;
 use crate::config::field::{Table, Whole, name, required, word};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
@@ -72,15 +73,15 @@ pub(super) fn sites(
 ) -> Vec<Chargebee> {
     let mut all = Vec::new();
     for (key, raw) in sites {
-        let table = Table { path: format!("chargebee.{}", key.get_ref()), span: key.span() };
-        word(&table.key("mode"), &raw.mode, &MODES, Mode::Usages, found);
+        let mode = format!("{CHARGEBEE}{}.mode", key.get_ref());
+        word(&mode, &raw.mode, &MODES, Mode::Usages, found);
         if Mode::of(raw) != Mode::Usages {
             continue;
         }
-        let own = name("the site's name", &table.path, key.span(), ProviderName::new, found);
-        let Some(own) = own else { continue };
-        no_features(&table, raw, found);
-        all.push(site(&table, own, raw, free_bytes_min, given, found));
+        if let Some((table, own)) = named(CHARGEBEE, "the site's name", key, found) {
+            no_features(&table, raw, found);
+            all.push(site(&table, own, raw, free_bytes_min, given, found));
+        }
     }
     all
 }
