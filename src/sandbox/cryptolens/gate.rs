@@ -181,10 +181,8 @@ impl StandIn for Cryptolens {
             }
             dress(done.0, &done.1, now)
         };
-        let answer = match fault {
-            _ if admitted.is_limited => {
-                dress(429, &no(LIMITED), now).with("retry-after", "1".to_owned())
-            }
+        let limited = admitted.is_limited.then_some(FaultKind::RateLimited);
+        let answer = match limited.or(fault) {
             Some(FaultKind::RateLimited) => {
                 dress(429, &no(LIMITED), now).with("retry-after", "1".to_owned())
             }

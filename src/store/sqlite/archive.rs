@@ -17,7 +17,6 @@
 mod check;
 mod copy;
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -321,16 +320,11 @@ async fn unfinished(connection: &mut SqliteConnection) -> Result<Option<Sealed>,
     Ok(Some(Sealed { archive, digest: row.digest("digest")? }))
 }
 
-/// Has the copy on disk, and reads it back: it must say what the ledger says.
+/// Has the copy kept: it must say what the ledger says.
 async fn compare(connection: &mut SqliteConnection, partial: &Path) -> Result<Digest, LedgerError> {
-    // Its name too: once it is sealed, nothing else makes it.
-    File::open(partial)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| sync_folder_of(partial))
-        .map_err(file_error)?;
     let live = (of_archive!("records_live"), of_archive!("bookings_live"));
     let here = digest_of(connection, live).await?;
-    let there = check::digest_of_file(partial).await?;
+    let there = copy::kept(partial).await?;
     if here != there {
         let why = format!("the copy {} is not what was copied to it", partial.display());
         return Err(LedgerError::Refused(why, None));

@@ -146,6 +146,14 @@ pub(super) fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
+/// Places, as statements take them.
+pub(super) fn places_json(places: &[Place]) -> Value {
+    let place = |(provider, account, meter): &Place| {
+        json!([provider.as_str(), account.as_str(), meter.as_str()])
+    };
+    places.iter().map(place).collect()
+}
+
 /// The bounds of the periods of some places, in order.
 pub(super) async fn bounds_of(
     connection: &mut SqliteConnection,
@@ -154,14 +162,8 @@ pub(super) async fn bounds_of(
     if places.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let wanted: Vec<Value> = places
-        .iter()
-        .map(|(provider, account, meter)| {
-            json!([provider.as_str(), account.as_str(), meter.as_str()])
-        })
-        .collect();
     let rows = sqlx::query(sql!("period_bounds"))
-        .bind(Value::from(wanted).to_string())
+        .bind(places_json(places).to_string())
         .fetch_all(connection)
         .await
         .map_err(ledger_error)?;

@@ -250,23 +250,32 @@ impl Place {
         reader: &mut SqliteConnection,
         positions: &[i64],
     ) -> Result<Corrections, LedgerError> {
-        let mut corrections = Corrections::new();
-        // Most ledgers have none for a long time, and need not look them up for every record.
-        if !self.any_corrections || positions.is_empty() {
-            return Ok(corrections);
-        }
-        let rows = sqlx::query(sql!("corrections_at"))
-            .bind(json!(positions).to_string())
-            .fetch_all(reader)
-            .await
-            .map_err(ledger_error)?;
-        for row in rows {
-            let id = CorrectionId(row.integer("id")?);
-            let position = Position(row.integer("position")?);
-            corrections.entry(position).or_default().push((id, change(&row)?));
-        }
-        Ok(corrections)
+        corrections_at(reader, positions, self.any_corrections).await
     }
+}
+
+/// The corrections of the records at `positions`, of a ledger that may have `any`.
+pub(super) async fn corrections_at(
+    reader: &mut SqliteConnection,
+    positions: &[i64],
+    any: bool,
+) -> Result<Corrections, LedgerError> {
+    let mut corrections = Corrections::new();
+    // Most ledgers have none for a long time, and need not look them up for every record.
+    if !any || positions.is_empty() {
+        return Ok(corrections);
+    }
+    let rows = sqlx::query(sql!("corrections_at"))
+        .bind(json!(positions).to_string())
+        .fetch_all(reader)
+        .await
+        .map_err(ledger_error)?;
+    for row in rows {
+        let id = CorrectionId(row.integer("id")?);
+        let position = Position(row.integer("position")?);
+        corrections.entry(position).or_default().push((id, change(&row)?));
+    }
+    Ok(corrections)
 }
 
 /// The corrections past `place`, with the records that were accrued before them.

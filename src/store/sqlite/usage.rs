@@ -21,11 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 
+use super::billing::places_json;
+use super::corrections::corrections_at;
 use super::{SqliteLedger, begin, commit, sql};
 use crate::domain::balance::Place;
-use crate::domain::correction::{Change, CorrectionId};
+use crate::domain::correction::CorrectionId;
 use crate::domain::names::{AccountName, CustomerName, MeterName, ProviderName};
 use crate::domain::quantity::Quantity;
 use crate::domain::record::Position;
@@ -163,8 +166,11 @@ impl UsageLedger for SqliteLedger {
         };
         let (mut records, mut corrected) = (Vec::new(), Vec::new());
         if behind > 0 {
-            records = tail(&mut reader, &counted, question).await?;
-            corrected = corrected_since(&mut reader, &counted, question).await?;
+            let (from, corrected_from) = (counted.position.0, counted.corrected.0);
+            let tail = sqlx::query(sql!("usage_tail")).bind(from);
+            records = of_customer(&mut reader, tail, question).await?;
+            let since = sqlx::query(sql!("usage_corrected")).bind(corrected_from).bind(from);
+            corrected = of_customer(&mut reader, since, question).await?;
         }
         Ok(UsageTold::Known(UsageRead { counted, sums, records, corrected }))
     }
@@ -188,14 +194,8 @@ impl UsageLedger for SqliteLedger {
         places: &[Place],
         at: Timestamp,
     ) -> Result<Vec<Window>, LedgerError> {
-        let wanted: Vec<Value> = places
-            .iter()
-            .map(|(provider, account, meter)| {
-                json!([provider.as_str(), account.as_str(), meter.as_str()])
-            })
-            .collect();
         let rows = sqlx::query(sql!("usage_periods"))
-            .bind(Value::from(wanted).to_string())
+            .bind(places_json(places).to_string())
             .bind(at.micros())
             .fetch_all(&self.readers)
             .await
@@ -271,22 +271,11 @@ async fn with_corrections(
 ) -> Result<Vec<CountedRecord>, LedgerError> {
     let positions: Vec<i64> =
         rows.iter().map(|row| row.integer("position")).collect::<Result<_, _>>()?;
-    let mut corrections: BTreeMap<i64, Vec<(CorrectionId, Change)>> = BTreeMap::new();
-    // Most ledgers have none for a long time, and need not look them up for every record.
-    if corrected_to.0 > 0 && !rows.is_empty() {
-        let found = sqlx::query(sql!("corrections_at"))
-            .bind(json!(positions).to_string())
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(ledger_error)?;
-        for row in &found {
-            let correction = (CorrectionId(row.integer("id")?), super::corrections::change(row)?);
-            corrections.entry(row.integer("position")?).or_default().push(correction);
-        }
-    }
+    let mut corrections = corrections_at(reader, &positions, corrected_to.0 > 0).await?;
     let record = |(row, position): (&SqliteRow, &i64)| {
-        let corrections = corrections.remove(position).unwrap_or_default();
-        Ok(CountedRecord { position: Position(*position), record: usage_record(row)?, corrections })
+        let position = Position(*position);
+        let corrections = corrections.remove(&position).unwrap_or_default();
+        Ok(CountedRecord { position, record: usage_record(row)?, corrections })
     };
     rows.iter().zip(&positions).map(record).collect()
 }
@@ -379,29 +368,13 @@ async fn sums(
     rows.into_iter().map(sum).collect::<Result<_, LedgerError>>().map(Some)
 }
 
-async fn tail(
+/// Records of the customer and meter asked for, as `found` finds them, whole.
+async fn of_customer(
     reader: &mut SqliteConnection,
-    counted: &CountedTo,
+    found: Query<'_, Sqlite, SqliteArguments>,
     question: &UsageQuestion,
 ) -> Result<Vec<CountedRecord>, LedgerError> {
-    let rows = sqlx::query(sql!("usage_tail"))
-        .bind(counted.position.0)
-        .bind(question.customer.as_str())
-        .bind(question.view.meter.as_str())
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(ledger_error)?;
-    with_corrections(reader, &rows, CorrectionId(i64::MAX)).await
-}
-
-async fn corrected_since(
-    reader: &mut SqliteConnection,
-    counted: &CountedTo,
-    question: &UsageQuestion,
-) -> Result<Vec<CountedRecord>, LedgerError> {
-    let rows = sqlx::query(sql!("usage_corrected"))
-        .bind(counted.corrected.0)
-        .bind(counted.position.0)
+    let rows = found
         .bind(question.customer.as_str())
         .bind(question.view.meter.as_str())
         .fetch_all(&mut *reader)

@@ -124,11 +124,7 @@ pub(super) async fn again(
         .await
         .map_err(ledger_error)?;
     commit(transaction).await?;
-    File::open(&partial)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| sync_folder_of(&partial))
-        .map_err(file_error)?;
-    if digest_of_file(&partial).await? == *digest {
+    if kept(&partial).await? == *digest {
         return Ok(true);
     }
     // Some of it had gone from the ledger already.
@@ -144,6 +140,16 @@ async fn open(connection: &mut SqliteConnection, partial: &Path) -> Result<(), L
     attach(connection, partial).await?;
     sqlx::raw_sql(of_archive!("schema")).execute(connection).await.map_err(ledger_error)?;
     Ok(())
+}
+
+/// Has a copy on disk, and its name too, as nothing else makes it once it is sealed. What it holds,
+/// read back.
+pub(super) async fn kept(partial: &Path) -> Result<Digest, LedgerError> {
+    File::open(partial)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| sync_folder_of(partial))
+        .map_err(file_error)?;
+    digest_of_file(partial).await
 }
 
 fn remove(partial: &Path) -> Result<(), LedgerError> {
