@@ -56,6 +56,17 @@ impl Stage {
         stage
     }
 
+    /// Beside them 1,200 records of one customer, more than a step books, all told.
+    async fn of_many() -> Self {
+        let stage = Self::begin(vec![route("calls")]).await;
+        let at = START.plus_seconds(-4_000);
+        let more = (0..1_200).map(|id| record(&format!("m{id}"), "cus_1", "calls", "1", at));
+        stage.world.accept(more.collect()).await;
+        stage.run().await;
+        stage.settle().await;
+        stage
+    }
+
     /// The next run of the daemon, with other routes.
     async fn reopen(self, routes: Vec<Route>) -> Self {
         let Self { folder, sandbox, world } = self;
@@ -268,12 +279,7 @@ async fn a_remap_is_of_the_routes_that_a_person_saw_and_of_no_others() {
 
 #[tokio::test]
 async fn a_remap_goes_on_where_a_crash_left_it() {
-    let mut stage = Stage::begin(vec![route("calls")]).await;
-    let at = START.plus_seconds(-4_000);
-    let more = (0..1_200).map(|id| record(&format!("m{id}"), "cus_1", "calls", "1", at));
-    stage.world.accept(more.collect()).await;
-    stage.run().await;
-    stage.settle().await;
+    let mut stage = Stage::of_many().await;
     stage.assert_counted(&[("calls", "cus_1", "1230"), ("calls", "cus_2", "25")]);
     stage = stage.reopen(vec![to_other()]).await;
     let preview = stage.preview(&all()).await;
@@ -343,12 +349,7 @@ async fn what_a_remap_took_away_waits_for_one_that_brings_it_back() {
 
 #[tokio::test]
 async fn a_remap_is_stopped_where_it_is_and_what_it_did_stays_done() {
-    let mut stage = Stage::begin(vec![route("calls")]).await;
-    let at = START.plus_seconds(-4_000);
-    let more = (0..1_200).map(|id| record(&format!("m{id}"), "cus_1", "calls", "1", at));
-    stage.world.accept(more.collect()).await;
-    stage.run().await;
-    stage.settle().await;
+    let mut stage = Stage::of_many().await;
     stage = stage.reopen(vec![to_other()]).await;
     let preview = stage.preview(&all()).await;
     let RemapBegun::Begun(id) = stage.ask(all(), &preview).await else { panic!("not begun") };

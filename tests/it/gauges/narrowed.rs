@@ -3,13 +3,21 @@
 
 use super::*;
 
+impl Stage {
+    /// Two readings, an hour apart, both told.
+    async fn of_two() -> Self {
+        let stage = Self::open().await;
+        stage.read("r1", 100, "5").await;
+        stage.until(101).await;
+        stage.read("r2", 160, "7").await;
+        stage.until(161).await;
+        stage
+    }
+}
+
 #[tokio::test]
 async fn a_bound_that_is_learned_late_narrows_the_gauge_that_was_told() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
+    let stage = Stage::of_two().await;
     stage.billed(400).await;
     stage.until(162).await;
     // The reading of the period before is told already.
@@ -24,11 +32,7 @@ async fn a_bound_that_is_learned_late_narrows_the_gauge_that_was_told() {
 
 #[tokio::test]
 async fn what_a_gauge_told_before_it_was_narrowed_is_not_late_where_it_is_billed() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
+    let stage = Stage::of_two().await;
     stage.closed(155).await;
     stage.until(162).await;
     assert_eq!((stage.told(), stage.held().await.len()), (told(&[(6_000, "5"), (9_600, "7")]), 0));
@@ -44,11 +48,7 @@ async fn what_a_gauge_told_before_it_was_narrowed_is_not_late_where_it_is_billed
 
 #[tokio::test]
 async fn billed_tells_nothing_of_a_part_whose_readings_were_all_cancelled_before_it_was_one() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
+    let stage = Stage::of_two().await;
     stage.cancel("r1").await;
     stage.closed(155).await;
     stage.until(162).await;
@@ -90,11 +90,7 @@ async fn what_a_gauge_told_before_it_was_narrowed_and_was_lost_is_told_by_its_pa
 
 #[tokio::test]
 async fn a_reading_that_is_cancelled_as_its_gauge_is_narrowed_is_taken_back_where_it_was_told() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
+    let stage = Stage::of_two().await;
     stage.cancel("r1").await;
     stage.billed(400).await;
     stage.until(162).await;
@@ -103,11 +99,7 @@ async fn a_reading_that_is_cancelled_as_its_gauge_is_narrowed_is_taken_back_wher
 
 #[tokio::test]
 async fn a_reading_that_was_cancelled_before_its_gauge_was_narrowed_is_taken_back_as_well() {
-    let stage = Stage::open().await;
-    stage.read("r1", 100, "5").await;
-    stage.until(101).await;
-    stage.read("r2", 160, "7").await;
-    stage.until(161).await;
+    let stage = Stage::of_two().await;
     stage.cancel("r1").await;
     stage.until(162).await;
     assert_eq!(stage.told(), told(&[(6_000, "5"), (9_600, "7")]));
