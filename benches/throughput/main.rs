@@ -7,6 +7,7 @@
 //!   cargo bench --bench throughput                       every figure; fails when a goal is missed
 //!   cargo bench --bench throughput -- --report batch     one figure; never fails
 //!   cargo bench --bench throughput -- --report stream    the stream, no part of the others
+//!   cargo bench --bench throughput -- outage             a day without the provider, neither
 //! ```
 
 use std::io::{self, Write};
@@ -19,6 +20,8 @@ mod bare;
 mod delivery;
 mod load;
 mod memory;
+mod outage;
+mod process;
 mod records;
 mod single;
 mod stand;
@@ -53,13 +56,18 @@ enum Part {
     Stream,
     /// Memory while events wait.
     Memory,
+    /// A day without the provider, and what waited for it; only when it is named.
+    Outage,
 }
 
 impl Part {
     /// Whether it is measured when nothing is named. How near to the stream's quota a machine comes
-    /// is the machine's affair, and no goal.
+    /// is the machine's affair, and no goal; a day takes minutes.
     fn is_usual(self) -> bool {
-        self != Self::Stream
+        match self {
+            Self::Batch | Self::Single | Self::Delivery | Self::Memory => true,
+            Self::Stream | Self::Outage => false,
+        }
     }
 }
 
@@ -77,6 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Part::Delivery => delivery::measure(arguments.rounds)?,
             Part::Stream => delivery::measure_stream(arguments.rounds)?,
             Part::Memory => memory::measure()?,
+            Part::Outage => outage::measure()?,
         });
     }
     write!(io::stdout(), "\n{}", table::Table(&figures))?;

@@ -2,28 +2,23 @@
 //! contact, and what it takes when a hundred thousand events wait. The ceiling is the same daemon
 //! before the first record.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tallyd::clock::{Clock, SystemClock};
-use tallyd::domain::names::{CustomerName, MeterName, ProviderName};
+use tallyd::domain::names::{CustomerName, MeterName};
 use tallyd::domain::time::MICROS_PER_HOUR;
-use tallyd::ledger::delivery::DeliveryLedger;
 use tallyd::ledger::operator::OperatorLedger;
 use tallyd::sandbox::faults::Faults;
 use tallyd::sandbox::stripe::{Formula, Limits, NewMeter, Settings};
 use tallyd::sandbox::{self, Sandbox};
 use tallyd::store::sqlite::SqliteLedger;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::records::{SOURCE, TOKEN};
+use super::process::{Daemon, LEDGER, contact};
 use super::stand::folder;
 use super::table::{Figure, Goal};
 use super::{load, records, say};
@@ -71,22 +66,17 @@ async fn wait() -> anyhow::Result<(u64, u64, u64)> {
     tasks.spawn(async move { sandbox.run(std::future::pending()).await });
 
     let folder = folder()?;
-    let (mut daemon, address) = start(folder.path(), &url).await?;
-    let pid = daemon.id().context("the daemon ended at once")?;
-    let ledger = SqliteLedger::open_to_read(&folder.path().join("tallyd.ledger")).await?;
-    let began = Instant::now();
-    let provider = ProviderName::new("stripe.bench")?;
-    while ledger.provider_facts(&provider).await?.clock.is_none() {
-        ensure!(began.elapsed().as_secs() < REST_SECONDS_MAX, "no contact was made");
-        sleep(Duration::from_millis(20)).await;
-    }
+    let mut daemon = Daemon::start(folder.path(), &url, "").await?;
+    let ledger = SqliteLedger::open_to_read(&folder.path().join(LEDGER)).await?;
+    contact(&ledger).await?;
     let away = handle.now().plus_micros(24 * MICROS_PER_HOUR).seconds();
     let faults = Faults { outage_until: Some(away), ..Faults::default() };
     handle.set_faults(faults).map_err(anyhow::Error::msg)?;
     sleep(Duration::from_secs(REST_SECONDS)).await;
-    let idle = resident_kib(pid, "VmRSS:")?;
+    let idle = daemon.resident_kib("VmRSS:")?;
 
     let requests = Arc::new(records::requests(&usage()?, 1_000));
+    let address = daemon.address;
     tokio::task::spawn_blocking(move || load::send(address, 8, &requests)).await??;
     let began = Instant::now();
     loop {
@@ -94,16 +84,14 @@ async fn wait() -> anyhow::Result<(u64, u64, u64)> {
         if found >= EVENTS {
             break;
         }
-        if let Some(ended) = daemon.try_wait()? {
-            bail!("the daemon ended by itself with {ended}, when {found} events waited");
-        }
+        daemon.must_run().with_context(|| format!("{found} events waited"))?;
         if began.elapsed().as_secs() >= REST_SECONDS_MAX {
             bail!("the daemon is not at rest: {:?}", ledger.status().await?);
         }
         sleep(Duration::from_millis(LOOK_MILLIS)).await;
     }
     sleep(Duration::from_secs(REST_SECONDS)).await;
-    let figures = (idle, resident_kib(pid, "VmRSS:")?, resident_kib(pid, "VmHWM:")?);
+    let figures = (idle, daemon.resident_kib("VmRSS:")?, daemon.resident_kib("VmHWM:")?);
     ledger.close().await;
     daemon.kill().await?;
     tasks.shutdown().await;
@@ -131,42 +119,4 @@ async fn waiting(ledger: &SqliteLedger) -> anyhow::Result<usize> {
     ensure!(!told, "the provider is not away: {events:?}");
     let count: i64 = events.iter().map(|(_, _, count)| count).sum();
     Ok(usize::try_from(count)?)
-}
-
-async fn start(folder: &Path, api: &str) -> anyhow::Result<(Child, std::net::SocketAddr)> {
-    let config = folder.join("tallyd.toml");
-    let text = format!(
-        "[http]\nlisten = \"127.0.0.1:0\"\n\n\
-         [[http.token]]\nsecret = {{ env = \"TALLYD_BENCH_TOKEN\" }}\nsources = [\"{SOURCE}\"]\n\n\
-         [stripe.bench]\nkey = {{ env = \"TALLYD_BENCH_KEY\" }}\napi = \"{api}\"\n\n\
-         [route.tokens]\nmeter = \"tokens\"\nto = \"stripe.bench\"\nwindow = \"1h\"\n\
-         settle = \"1s\"\n\n[log]\nfilter = \"error\"\n"
-    );
-    tokio::fs::write(&config, text).await?;
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_tallyd"))
-        .arg("run")
-        .arg("--config")
-        .arg(&config)
-        .env("TALLYD_BENCH_TOKEN", TOKEN)
-        .env("TALLYD_BENCH_KEY", "sk_test_benchmark")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start the daemon")?;
-    let output = daemon.stdout.take().context("the daemon has no output")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line).await?;
-    match line.trim().strip_prefix("listening at http://") {
-        Some(address) => Ok((daemon, address.parse()?)),
-        None => bail!("the daemon said \"{}\"", line.trim()),
-    }
-}
-
-/// A figure of a process's memory, in KiB, as the kernel counts it.
-fn resident_kib(pid: u32, figure: &str) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(figure));
-    let line = line.with_context(|| format!("the kernel tells no {figure}"))?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }

@@ -2,9 +2,9 @@
 //! is reported on. Never here: what only one kind of provider has (see `account`, `site`). Read
 //! next: `account`.
 
-use crate::config::Reports;
 use toml::Spanned;
 
+use crate::config::Reports;
 use crate::config::field::{Table, Whole, name, schedule, word, zone};
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
