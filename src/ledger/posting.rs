@@ -67,7 +67,7 @@ pub struct DueBalance {
     pub balance: Balance,
     /// Since when it is.
     pub due_at: Timestamp,
-    /// Its events that count as told, oldest first.
+    /// Its events that count as told, as far as they were [`Needed`], oldest first.
     pub events: Vec<PostedEvent>,
     /// What is known of how its newest usage is billed.
     pub billing: Billing,
@@ -94,6 +94,17 @@ impl DueBalance {
     pub fn is_unsaid(&self) -> bool {
         self.events.is_empty() && self.said.is_none()
     }
+}
+
+/// Which events of a balance a plan needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// All that live.
+    Living,
+    /// Those that are open or held, and the newest of those that were accepted. A balance without a
+    /// window is told for as long as its account lives, and no plan of a provider that undoes
+    /// nothing asks what it was told years ago.
+    Open,
 }
 
 /// What was told of a gauge as it was part of another: what that one's event says.
@@ -226,13 +237,15 @@ pub trait PostingLedger: Send + Sync {
     /// When the ledger cannot be read.
     async fn restored(&self) -> Result<Option<Restored>, LedgerError>;
 
-    /// At most `limit` balances of `provider` that are due at `now`, the longest due first.
+    /// At most `limit` balances of `provider` that are due at `now`, the longest due first, with
+    /// those of their events that are `needed`.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     async fn due_balances(
         &self,
         provider: &ProviderName,
+        needed: Needed,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueBalance>, LedgerError>;

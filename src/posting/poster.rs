@@ -21,7 +21,7 @@ use crate::domain::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Timestamp};
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::DeliveryLedger;
 use crate::ledger::posting::{
-    DueBalance, EncodedEvent, Posting, PostingLedger, Restored, Spanning,
+    DueBalance, EncodedEvent, Needed, Posting, PostingLedger, Restored, Spanning,
 };
 use crate::provider::{CannotTell, Capabilities, Provider, ToldAs};
 use crate::schedule::Schedule;
@@ -402,7 +402,9 @@ impl Service for Poster {
             });
         }
         self.ring_once(now).await?;
-        let mut due = self.ledger.due_balances(&self.provider_name, now, BATCH_BALANCES).await?;
+        let needed = if self.provider.undoes() { Needed::Living } else { Needed::Open };
+        let due = self.ledger.due_balances(&self.provider_name, needed, now, BATCH_BALANCES);
+        let mut due = due.await?;
         if due.is_empty() {
             let wake_at = self.ledger.next_due_at(&self.provider_name).await?;
             return Ok(Step { wake_at, ..Step::default() });

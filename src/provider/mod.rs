@@ -372,6 +372,12 @@ pub trait Provider: Send + Sync {
     /// then what may have arrived is never sent again.
     fn recognises_for_micros(&self) -> Option<i64>;
 
+    /// Whether something that it accepted can be taken back or overwritten, or is proven by totals,
+    /// whatever the meter. Where nothing can, no plan is told what it accepted.
+    fn undoes(&self) -> bool {
+        true
+    }
+
     /// What reads its webhooks; nothing while none can be proven to be its own.
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>>;
 

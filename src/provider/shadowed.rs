@@ -46,6 +46,10 @@ impl Provider for Shadowed {
         self.inner.recognises_for_micros()
     }
 
+    fn undoes(&self) -> bool {
+        self.inner.undoes()
+    }
+
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
         self.inner.notice_reader()
     }

@@ -25,6 +25,8 @@ mod provider_conformance;
 mod provider_chargebee;
 /// Stripe's room at its edge, beside that list: what its own answers mean.
 mod provider_stripe;
+/// What posting reads of a balance.
+mod posting;
 /// Events that one request tells together.
 mod batches;
 /// What is held, and decided by people.

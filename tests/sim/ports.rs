@@ -32,7 +32,9 @@ use tallyd::ledger::intake::{
     Admission, Admitted, CorrectionAdmission, CorrectionLedger, IntakeLedger, Rejected,
 };
 use tallyd::ledger::operator::OperatorLedger as _;
-use tallyd::ledger::posting::{DueBalance, Posted, Posting, PostingLedger, Restored, Spanning};
+use tallyd::ledger::posting::{
+    DueBalance, Needed, Posted, Posting, PostingLedger, Restored, Spanning,
+};
 use tallyd::ledger::reconcile::{
     Comparison, Concluded, LaneEvent, LaneId, LaneQuestion, ReadCalls, ReconcileLedger,
     UnprovenLane, Untold,
@@ -329,10 +331,11 @@ impl PostingLedger for Ports {
     async fn due_balances(
         &self,
         provider: &ProviderName,
+        needed: Needed,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueBalance>, LedgerError> {
-        let call = self.inner.due_balances(provider, now, limit);
+        let call = self.inner.due_balances(provider, needed, now, limit);
         Ok(self.planted.due(self.reading("due_balances", call).await?))
     }
 

@@ -114,6 +114,10 @@ impl Provider for Wire {
         self.room.provider.lanes()
     }
 
+    fn undoes(&self) -> bool {
+        self.room.provider.undoes()
+    }
+
     fn recognises_for_micros(&self) -> Option<i64> {
         if self.stage.scene().has(Plant::ResentBlind) {
             return Some(35 * DAY);

@@ -118,6 +118,11 @@ impl Provider for Cryptolens {
         promises::recognises_for_micros(self.settings.on_unknown)
     }
 
+    /// What it took stays, and nothing tells of it.
+    fn undoes(&self) -> bool {
+        false
+    }
+
     /// Cryptolens announces nothing of usage.
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
         None

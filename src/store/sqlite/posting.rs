@@ -24,7 +24,7 @@ use crate::domain::state::{EventState, HoldReason};
 use crate::domain::time::{Timestamp, Window};
 use crate::ledger::LedgerError;
 use crate::ledger::posting::{
-    DueBalance, Posted, PostedEvent, Posting, PostingLedger, Restored, Spanning, StillTold,
+    DueBalance, Needed, Posted, PostedEvent, Posting, PostingLedger, Restored, Spanning, StillTold,
 };
 use crate::store::codec::{Columns, ledger_error};
 
@@ -41,6 +41,7 @@ impl PostingLedger for SqliteLedger {
     async fn due_balances(
         &self,
         provider: &ProviderName,
+        needed: Needed,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueBalance>, LedgerError> {
@@ -74,7 +75,11 @@ impl PostingLedger for SqliteLedger {
             })
             .collect::<Result<_, LedgerError>>()?;
         let ids: Vec<i64> = due.iter().map(|each| each.balance.id.0).collect();
-        let rows = sqlx::query(sql!("events_told"))
+        let events = match needed {
+            Needed::Living => sql!("events_told"),
+            Needed::Open => sql!("events_open"),
+        };
+        let rows = sqlx::query(events)
             .bind(json!(ids).to_string())
             .fetch_all(&mut *reader)
             .await
