@@ -422,6 +422,9 @@ pub struct Sandbox {
     /// Where the stand-in for Cryptolens listens; by default the port after that, 127.0.0.1:8487.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_cryptolens: Option<SocketAddr>,
+    /// Where the stand-in for Planship listens; by default the port after that, 127.0.0.1:8488.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_planship: Option<SocketAddr>,
     /// Meters that exist at the start, as EVENT_NAME, or with :sum|count|last and :hour|day behind.
     #[arg(long = "meter", value_name = "METER")]
     pub meters: Vec<String>,

@@ -25,10 +25,12 @@ pub(super) fn run(arguments: args::Sandbox) -> anyhow::Result<Exit> {
         let signals = Signals::take().context("cannot take over the signals")?;
         let sandbox = Sandbox::bind(settings, Arc::new(SystemClock)).await?;
         let (stripe, chargebee) = (sandbox.stripe_url(), sandbox.chargebee_url());
-        let cryptolens = sandbox.cryptolens_url();
+        let (cryptolens, planship) = (sandbox.cryptolens_url(), sandbox.planship_url());
         // In one piece: whoever wants the first line alone may close the pipe after it.
-        let addresses =
-            format!("stripe {stripe}\nchargebee {chargebee}\ncryptolens {cryptolens}\n");
+        let addresses = format!(
+            "stripe {stripe}\nchargebee {chargebee}\ncryptolens {cryptolens}\nplanship \
+             {planship}\n"
+        );
         io::stdout().write_all(addresses.as_bytes())?;
         let (stop, now) = (CancellationToken::new(), CancellationToken::new());
         let stopped = stop.clone();
@@ -58,10 +60,12 @@ fn settings(arguments: &args::Sandbox) -> anyhow::Result<sandbox::Settings> {
     let listen = arguments.listen;
     let listen_chargebee = arguments.listen_chargebee.unwrap_or_else(|| beside(listen));
     let listen_cryptolens = arguments.listen_cryptolens.unwrap_or_else(|| beside(listen_chargebee));
+    let listen_planship = arguments.listen_planship.unwrap_or_else(|| beside(listen_cryptolens));
     Ok(sandbox::Settings {
         listen,
         listen_chargebee,
         listen_cryptolens,
+        listen_planship,
         stripe,
         ..sandbox::Settings::default()
     })

@@ -1,7 +1,8 @@
 //! The control over HTTP, for harnesses that run the real binary. Here: `/_sandbox/…` and its JSON.
 //! Never here: a rule of a provider. Read next: [`crate::sandbox::stripe`], and for what is under
 //! `/_sandbox/chargebee/` [`crate::sandbox::chargebee::control`], under `/_sandbox/cryptolens/`
-//! [`crate::sandbox::cryptolens::control`].
+//! [`crate::sandbox::cryptolens::control`], under `/_sandbox/planship/`
+//! [`crate::sandbox::planship::control`].
 //!
 //! | request | body | answer |
 //! |---|---|---|
@@ -32,6 +33,7 @@ use super::chargebee;
 use super::cryptolens;
 use super::faults::Faults;
 use super::handle::{SandboxHandle, Shared};
+use super::planship;
 use super::stripe::{Customers, Limits, NewMeter, WebhookSettings};
 use super::wire::{Answer, Request};
 use crate::domain::time::Timestamp;
@@ -99,19 +101,20 @@ pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
     let handle = SandboxHandle::new(Arc::clone(shared));
     let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
     let (query, body) = (request.query.as_str(), &request.body);
-    let of_chargebee = name.strip_prefix("chargebee/");
-    let of_cryptolens = name.strip_prefix("cryptolens/");
-    let answered = match (&request.method, of_chargebee, of_cryptolens) {
-        (&Method::GET, Some(name), _) => chargebee::control::read(&handle.chargebee(), name, query),
-        (&Method::GET, None, Some(name)) => cryptolens::control::read(&handle.cryptolens(), name),
-        (&Method::GET, None, None) => read(&handle, name, query),
-        (&Method::POST, Some(name), _) => {
-            chargebee::control::change(&handle.chargebee(), name, body)
+    let (whose, of_it) = name.split_once('/').unwrap_or(("", name));
+    let answered = match (&request.method, whose) {
+        (&Method::GET, "chargebee") => chargebee::control::read(&handle.chargebee(), of_it, query),
+        (&Method::GET, "cryptolens") => cryptolens::control::read(&handle.cryptolens(), of_it),
+        (&Method::GET, "planship") => planship::control::read(&handle.planship(), of_it),
+        (&Method::GET, _) => read(&handle, name, query),
+        (&Method::POST, "chargebee") => {
+            chargebee::control::change(&handle.chargebee(), of_it, body)
         }
-        (&Method::POST, None, Some(name)) => {
-            cryptolens::control::change(&handle.cryptolens(), name, body)
+        (&Method::POST, "cryptolens") => {
+            cryptolens::control::change(&handle.cryptolens(), of_it, body)
         }
-        (&Method::POST, None, None) => change(&handle, name, body),
+        (&Method::POST, "planship") => planship::control::change(&handle.planship(), of_it, body),
+        (&Method::POST, _) => change(&handle, name, body),
         _ => Err(refusal(405, "the control knows GET and POST")),
     };
     answered.unwrap_or_else(|refusal| refusal)

@@ -128,7 +128,8 @@ impl FaultKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
-    /// Only the calls that bill, `POST /v1/billing/meter_events` or `POST …/usages`. The default.
+    /// Only the calls that bill, `POST /v1/billing/meter_events`, `POST …/usages` and the like. The
+    /// default.
     #[default]
     MeterEvents,
     /// Every request that may change something.
@@ -190,6 +191,25 @@ impl Faults {
             return Err(format!("next holds more than {NEXT_FAULTS_MAX} faults"));
         }
         Ok(())
+    }
+
+    /// The same at a stand-in that only counts what it is told: it knows no keys, locks nothing,
+    /// and says its yes or no at once, so that some kinds have no meaning there.
+    pub(super) fn check_of_counting(&self, provider: &str) -> Result<(), String> {
+        self.check()?;
+        let without = [
+            FaultKind::PinnedErrorBefore,
+            FaultKind::PinnedErrorAfter,
+            FaultKind::Conflict,
+            FaultKind::LockTimeout,
+            FaultKind::RejectedLater,
+            FaultKind::NoMeterLater,
+        ];
+        let asked = self.next.iter().chain(self.basis_points.keys());
+        match asked.into_iter().find(|kind| without.contains(kind)) {
+            Some(kind) => Err(format!("{} has no meaning at {provider}", kind.name())),
+            None => Ok(()),
+        }
     }
 
     /// How long the slow kinds wait.

@@ -13,6 +13,7 @@ use super::chargebee::{Chargebee, ChargebeeHandle};
 use super::clock::{ShiftedClock, micros_of};
 use super::cryptolens::{Cryptolens, CryptolensHandle};
 use super::faults::Faults;
+use super::planship::{Planship, PlanshipHandle};
 use super::server::{self, Door, Job};
 use super::statistics::Statistics;
 use super::stripe::{
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     stripe: Mutex<Stripe>,
     chargebee: Mutex<Chargebee>,
     cryptolens: Mutex<Cryptolens>,
+    planship: Mutex<Planship>,
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) hold: watch::Sender<bool>,
     pub(super) in_flight: watch::Sender<usize>,
@@ -46,8 +48,9 @@ impl Shared {
         let stripe = Mutex::new(Stripe::new(settings.stripe, now)?);
         let chargebee = Mutex::new(Chargebee::new(settings.chargebee, now)?);
         let cryptolens = Mutex::new(Cryptolens::new(settings.cryptolens)?);
+        let planship = Mutex::new(Planship::new(settings.planship, now)?);
         let (hold, in_flight) = (watch::Sender::new(false), watch::Sender::new(0));
-        Ok(Self { clock, stripe, chargebee, cryptolens, jobs, hold, in_flight })
+        Ok(Self { clock, stripe, chargebee, cryptolens, planship, jobs, hold, in_flight })
     }
 
     /// The rules and books of the stand-in. One lock for all: a request holds it for microseconds
@@ -65,6 +68,11 @@ impl Shared {
     /// The same of the stand-in for Cryptolens.
     pub(super) fn cryptolens(&self) -> MutexGuard<'_, Cryptolens> {
         self.cryptolens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same of the stand-in for Planship.
+    pub(super) fn planship(&self) -> MutexGuard<'_, Planship> {
+        self.planship.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +111,7 @@ impl SandboxHandle {
     }
 
     /// The stand-in for Chargebee. All else here is Stripe's, but for the clock, held answers and
-    /// [`Self::cryptolens`].
+    /// the other stand-ins.
     #[must_use]
     pub fn chargebee(&self) -> ChargebeeHandle {
         ChargebeeHandle::new(Arc::clone(&self.0))
@@ -113,6 +121,12 @@ impl SandboxHandle {
     #[must_use]
     pub fn cryptolens(&self) -> CryptolensHandle {
         CryptolensHandle::new(Arc::clone(&self.0))
+    }
+
+    /// The stand-in for Planship.
+    #[must_use]
+    pub fn planship(&self) -> PlanshipHandle {
+        PlanshipHandle::new(Arc::clone(&self.0))
     }
 
     /// What a request to Stripe comes to, without a connection: status and body, or nothing where

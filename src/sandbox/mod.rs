@@ -1,12 +1,13 @@
 //! Stand-in providers. Here: a server that speaks the providers' wire protocols and holds their
 //! rules, so that tallyd can be tried and tested without keys. Never here: code shared with
 //! `provider`; this is an independent reading of the same rules. Read next: [`stripe`],
-//! [`chargebee`], [`cryptolens`].
+//! [`chargebee`], [`cryptolens`], [`planship`].
 //!
 //! ```text
 //!   a client ──HTTP──► server ─┬─► stripe (the rules, one lock) ──► books
 //!                              ├─► chargebee (likewise) ──────────► books
-//!                              └─► cryptolens (likewise) ─────────► books
+//!                              ├─► cryptolens (likewise) ─────────► books
+//!                              └─► planship (likewise) ───────────► books
 //!   a harness ─HTTP──► control ─┐      ▲
 //!   a test ────────────────────►┴ SandboxHandle
 //! ```
@@ -18,6 +19,7 @@
 pub mod chargebee;
 pub mod cryptolens;
 pub mod faults;
+pub mod planship;
 pub mod statistics;
 pub mod stripe;
 
@@ -59,12 +61,17 @@ pub struct Settings {
     /// Where the stand-in for Cryptolens listens; [`Sandbox::cryptolens_url`] says where that is.
     /// Default: `127.0.0.1:0`.
     pub listen_cryptolens: SocketAddr,
+    /// Where the stand-in for Planship listens; [`Sandbox::planship_url`] says where that is.
+    /// Default: `127.0.0.1:0`.
+    pub listen_planship: SocketAddr,
     /// The stand-in for Stripe.
     pub stripe: stripe::Settings,
     /// The stand-in for Chargebee.
     pub chargebee: chargebee::Settings,
     /// The stand-in for Cryptolens.
     pub cryptolens: cryptolens::Settings,
+    /// The stand-in for Planship.
+    pub planship: planship::Settings,
 }
 
 impl Default for Settings {
@@ -74,9 +81,11 @@ impl Default for Settings {
             listen,
             listen_chargebee: listen,
             listen_cryptolens: listen,
+            listen_planship: listen,
             stripe: stripe::Settings::default(),
             chargebee: chargebee::Settings::default(),
             cryptolens: cryptolens::Settings::default(),
+            planship: planship::Settings::default(),
         }
     }
 }
@@ -129,6 +138,7 @@ pub struct Sandbox {
     address: SocketAddr,
     chargebee_address: SocketAddr,
     cryptolens_address: SocketAddr,
+    planship_address: SocketAddr,
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
 }
@@ -141,15 +151,25 @@ impl Sandbox {
     pub async fn bind(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (jobs_in, jobs) = mpsc::channel(server::LATE_ANSWERS_MAX);
         let (listen, listen_chargebee) = (settings.listen, settings.listen_chargebee);
-        let listen_cryptolens = settings.listen_cryptolens;
+        let (listen_cryptolens, listen_planship) =
+            (settings.listen_cryptolens, settings.listen_planship);
         let shared = Arc::new(Shared::new(settings, clock, jobs_in)?);
         let (stripe, address) = bound(listen).await?;
         let (chargebee, chargebee_address) = bound(listen_chargebee).await?;
         let (cryptolens, cryptolens_address) = bound(listen_cryptolens).await?;
+        let (planship, planship_address) = bound(listen_planship).await?;
         // Its answers name the address that its files lie at.
         shared.chargebee().set_address(format!("http://{chargebee_address}"));
-        let listeners = Listeners { stripe, chargebee, cryptolens };
-        Ok(Self { listeners, address, chargebee_address, cryptolens_address, shared, jobs })
+        let listeners = Listeners { stripe, chargebee, cryptolens, planship };
+        Ok(Self {
+            listeners,
+            address,
+            chargebee_address,
+            cryptolens_address,
+            planship_address,
+            shared,
+            jobs,
+        })
     }
 
     /// Where the stand-in for Stripe listens.
@@ -175,6 +195,13 @@ impl Sandbox {
     #[must_use]
     pub fn cryptolens_url(&self) -> String {
         format!("http://{}", self.cryptolens_address)
+    }
+
+    /// The base address of the stand-in for Planship, without a slash at its end. Its API is under
+    /// `/api/v1`.
+    #[must_use]
+    pub fn planship_url(&self) -> String {
+        format!("http://{}", self.planship_address)
     }
 
     /// The control for code in the same process.

@@ -29,6 +29,7 @@ use super::control;
 use super::courier;
 use super::cryptolens::Cryptolens;
 use super::handle::Shared;
+use super::planship::Planship;
 use super::stand_in::{Admission, Pace, StandIn};
 use super::stripe::Stripe;
 use super::wire::{Answer, Delivery, Request};
@@ -74,6 +75,7 @@ pub(super) enum Door {
     Stripe,
     Chargebee,
     Cryptolens,
+    Planship,
 }
 
 /// The listeners, one a stand-in.
@@ -82,6 +84,7 @@ pub(super) struct Listeners {
     pub(super) stripe: TcpListener,
     pub(super) chargebee: TcpListener,
     pub(super) cryptolens: TcpListener,
+    pub(super) planship: TcpListener,
 }
 
 impl Listeners {
@@ -91,6 +94,7 @@ impl Listeners {
             came = self.stripe.accept() => (Door::Stripe, came.map(|(stream, _)| stream)),
             came = self.chargebee.accept() => (Door::Chargebee, came.map(|(stream, _)| stream)),
             came = self.cryptolens.accept() => (Door::Cryptolens, came.map(|(stream, _)| stream)),
+            came = self.planship.accept() => (Door::Planship, came.map(|(stream, _)| stream)),
         }
     }
 }
@@ -205,6 +209,7 @@ fn too_large(door: Door, now: Timestamp) -> Answer {
         Door::Stripe => Stripe::too_large(now),
         Door::Chargebee => Chargebee::too_large(now),
         Door::Cryptolens => Cryptolens::too_large(now),
+        Door::Planship => Planship::too_large(now),
     }
 }
 
@@ -217,6 +222,7 @@ pub(super) async fn take(door: Door, shared: Arc<Shared>, request: Request) -> D
         Door::Stripe => ask::<Stripe>(shared, request).await,
         Door::Chargebee => ask::<Chargebee>(shared, request).await,
         Door::Cryptolens => ask::<Cryptolens>(shared, request).await,
+        Door::Planship => ask::<Planship>(shared, request).await,
     }
 }
 

@@ -70,6 +70,8 @@ mod sandbox;
 mod sandbox_chargebee;
 /// The stand-in for Cryptolens, likewise.
 mod sandbox_cryptolens;
+/// The stand-in for Planship, likewise.
+mod sandbox_planship;
 /// The ledger's schema: what the database itself refuses, whoever writes to it.
 mod schema;
 /// Settlement, stepped by hand: what a total proves of what was told.

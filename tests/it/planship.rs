@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::daemon::{Billing, Home, Lines, TOKEN, TestDaemon};
-use crate::support::referee::judge_by;
+use crate::support::referee::judge_with_planship;
 
 const SECRET: &str = "canary-secret-of-planship";
 const MORE: &str = r#"
@@ -232,7 +232,7 @@ async fn the_official_python_sdk_reports_a_real_trace_and_reads_what_was_counted
     let provider = Billing::start().await;
     let home = Home::with(&provider.url, Lines { more, route: SINGLY, ..Lines::default() });
     let daemon = home.start_in(&[("TEST_PLANSHIP", SECRET)]).await;
-    let said = judge_by("planship.txt", "planship_referee.py", &daemon.url, 0).await;
+    let said = judge_with_planship("planship_referee.py", &daemon.url, 0).await;
     assert!(said.contains("the daemon holds 600 reports"), "{said}");
     daemon.all_told(601).await;
     daemon.stop().await;

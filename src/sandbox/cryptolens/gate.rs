@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Settings;
 use super::books::{Account, Operation, no};
 use crate::domain::time::Timestamp;
-use crate::sandbox::faults::{Dice, FaultKind, Faults, Reach};
+use crate::sandbox::faults::{Dice, FaultKind, Reach};
 use crate::sandbox::handle::Shared;
 use crate::sandbox::limiter::Limiter;
 use crate::sandbox::stand_in::{Admission, Pace, StandIn};
@@ -50,29 +50,10 @@ pub(in crate::sandbox) struct Cryptolens {
     pub(super) counters: Counters,
 }
 
-/// Says what is wrong with these faults, if anything is.
-pub(super) fn check_faults(faults: &Faults) -> Result<(), String> {
-    faults.check()?;
-    // It knows no keys, locks nothing, and says its yes or no at once.
-    let without = [
-        FaultKind::PinnedErrorBefore,
-        FaultKind::PinnedErrorAfter,
-        FaultKind::Conflict,
-        FaultKind::LockTimeout,
-        FaultKind::RejectedLater,
-        FaultKind::NoMeterLater,
-    ];
-    let asked = faults.next.iter().chain(faults.basis_points.keys());
-    match asked.into_iter().find(|kind| without.contains(kind)) {
-        Some(kind) => Err(format!("{} has no meaning at Cryptolens", kind.name())),
-        None => Ok(()),
-    }
-}
-
 impl Cryptolens {
     pub(in crate::sandbox) fn new(mut settings: Settings) -> Result<Self, crate::sandbox::Error> {
         let faults = std::mem::take(&mut settings.faults);
-        check_faults(&faults).map_err(crate::sandbox::Error::Faults)?;
+        faults.check_of_counting("Cryptolens").map_err(crate::sandbox::Error::Faults)?;
         let limiter = Limiter::of_second(settings.per_second);
         let mut dice = Dice::default();
         dice.load(faults);

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
 use super::books::{BookLine, RecordLine};
-use super::gate::check_faults;
 use super::{Billing, Keys};
 use crate::sandbox::faults::Faults;
 use crate::sandbox::handle::{Shared, ask};
@@ -64,7 +63,7 @@ impl CryptolensHandle {
     /// # Errors
     /// A rate or a delay is out of range, or a kind has no meaning here.
     pub fn set_faults(&self, faults: Faults) -> Result<(), String> {
-        check_faults(&faults)?;
+        faults.check_of_counting("Cryptolens")?;
         self.0.cryptolens().dice.load(faults);
         Ok(())
     }
