@@ -21,7 +21,7 @@ use crate::domain::time::MICROS_PER_DAY;
 use crate::intake::import::{Format, Mapping, QuantityRule};
 use crate::ledger::operator::OperatorLedger as _;
 use crate::ledger::report::ReportLedger as _;
-use crate::provider::cryptolens::settings::OnUnknown;
+use crate::provider::counting::OnUnknown;
 use crate::provider::stripe::settings::Channel;
 use crate::reconcile::Heal;
 use crate::store::sqlite::SqliteLedger;

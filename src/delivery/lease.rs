@@ -41,6 +41,7 @@ impl Lease {
         let leased = &self.leased;
         Request {
             says: &leased.says,
+            meter: &leased.meter,
             account: &leased.account,
             body: &leased.body,
             idempotency_key: &leased.idempotency_key,

@@ -116,6 +116,8 @@ pub mod billing;
 pub mod documents;
 pub mod inspection;
 pub mod wire;
+pub mod session;
+pub mod counting;
 pub mod shadowed;
 pub mod stripe;
 pub mod chargebee;
@@ -259,6 +261,8 @@ impl EncodeError {
 pub struct Request<'a> {
     /// What the event says, which decides where it goes.
     pub says: &'a Says,
+    /// What it is told to.
+    pub meter: &'a ProviderMeter,
     /// Who pays.
     pub account: &'a AccountName,
     /// The stored body.

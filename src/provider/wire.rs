@@ -16,6 +16,7 @@ use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::answer::{Answer, Outcome};
+use crate::domain::names::NAME_BYTES_MAX;
 use crate::domain::time::{TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp};
 
 /// Longest wait for a connection. Half of the whole request's time at most, so that it is the one
@@ -332,6 +333,18 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_some_and(|address| address.is_loopback())
 }
 
+/// A name as one segment of a path; nothing when it cannot stay one. Names hold whatever their
+/// makers liked, and segments of dots alone lead elsewhere, also when they are escaped.
+#[must_use]
+pub fn segment(name: &str) -> Option<String> {
+    if name.len() > NAME_BYTES_MAX || name.bytes().all(|byte| byte == b'.') {
+        return None;
+    }
+    let escaped: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    // A plus is a space in a query only; one of the name's own is escaped by now.
+    Some(escaped.replace('+', "%20"))
+}
+
 /// Whether a key may be sent to `api`; if not, why not. The address itself is not repeated: it may
 /// hold a password. A live key goes only where `is_own` says that the provider is.
 ///
@@ -404,4 +417,25 @@ fn told(error: reqwest::Error, redact: Redact) -> String {
         cause = error.source();
     }
     redact(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_path_stays_in_its_place() {
+        for (name, as_segment) in [
+            ("price_1", Some("price_1")),
+            ("stripe:cus_1", Some("stripe%3Acus_1")),
+            ("gold plan/2+1?", Some("gold%20plan%2F2%2B1%3F")),
+            ("..gold", Some("..gold")),
+            ("..", None),
+            (".", None),
+            ("", None),
+        ] {
+            assert_eq!(segment(name).as_deref(), as_segment, "{name}");
+        }
+        assert_eq!(segment(&"x".repeat(NAME_BYTES_MAX + 1)), None);
+    }
 }

@@ -95,7 +95,9 @@ fn body(chargebee: &Chargebee, name: &str, quantity: &str, second: i64, says: &S
 
 async fn send(chargebee: &Chargebee, says: &Says, body: &[u8], name: &str, key: &str) -> Answer {
     let account = account("sub");
-    let request = Request { says, account: &account, body, idempotency_key: key, identifier: name };
+    let meter = &meter("calls");
+    let (idempotency_key, identifier) = (key, name);
+    let request = Request { says, meter, account: &account, body, idempotency_key, identifier };
     chargebee.send(request).await
 }
 

@@ -9,7 +9,7 @@ use std::future::Future;
 
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::Says;
-use tallyd::domain::names::{AccountName, ProviderName};
+use tallyd::domain::names::{AccountName, ProviderMeter, ProviderName};
 use tallyd::domain::time::Timestamp;
 use tallyd::provider::stripe::settings::{API, Channel, STREAM_API, Settings};
 use tallyd::provider::stripe::{BuildError, Stripe};
@@ -55,6 +55,7 @@ fn stripe(api: &str, timeout_millis: u32) -> Stripe {
 async fn send(stripe: &Stripe, key: &str) -> Answer {
     let request = Request {
         says: &Says::Usage,
+        meter: &ProviderMeter::new("tokens").unwrap(),
         account: &AccountName::new("cus_1").unwrap(),
         body: BODY,
         idempotency_key: key,

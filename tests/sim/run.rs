@@ -14,7 +14,7 @@ use tallyd::domain::time::Timestamp;
 use tallyd::provider::Provider;
 use tallyd::provider::chargebee::settings::ItemPrice;
 use tallyd::provider::chargebee::{self, Chargebee};
-use tallyd::provider::cryptolens::settings::OnUnknown;
+use tallyd::provider::counting::OnUnknown;
 use tallyd::provider::cryptolens::{self, Cryptolens};
 use tallyd::provider::stripe::settings::Channel;
 use tallyd::provider::stripe::{self, Stripe};

@@ -22,7 +22,8 @@ use crate::delivery::{self, Rate};
 use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{ProviderMeter, ProviderName};
 use crate::domain::period::LatePolicy;
-use crate::provider::cryptolens::settings::{self as cryptolens, OnUnknown};
+use crate::provider::counting::OnUnknown;
+use crate::provider::cryptolens::settings as cryptolens;
 use crate::reconcile;
 
 /// What the names of these providers begin with.

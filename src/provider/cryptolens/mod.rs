@@ -115,7 +115,7 @@ impl Provider for Cryptolens {
     }
 
     fn recognises_for_micros(&self) -> Option<i64> {
-        promises::recognises_for_micros(self.settings.on_unknown)
+        self.settings.on_unknown.resends_for_micros()
     }
 
     /// What it took stays, and nothing tells of it.

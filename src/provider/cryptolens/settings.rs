@@ -4,6 +4,7 @@
 use secrecy::SecretString;
 
 use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::provider::counting::OnUnknown;
 
 /// Where Cryptolens is, without a slash at its end.
 /// <https://app.cryptolens.io/docs/api/v3/RecordUsage>
@@ -19,15 +20,6 @@ pub const RATE_PER_SECOND_MAX: i64 = 100;
 /// Requests at once, when the operator set none. Each key has one at a time; nothing says how many
 /// an account may have.
 pub const CONCURRENCY: u32 = 4;
-
-/// What becomes of an event whose answer was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUnknown {
-    /// A person finds out whether it was billed: what errs, errs towards billing too little.
-    Hold,
-    /// It is told again: what errs, errs towards billing twice.
-    Resend,
-}
 
 /// One account at Cryptolens.
 #[derive(Clone, Debug)]

@@ -27,6 +27,7 @@ use crate::domain::provider_facts::MeterPin;
 use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
 use crate::provider::billing::{Announced, Answered, BillingReader, Page};
+use crate::provider::wire;
 
 pub(super) const SUBSCRIPTIONS: &str = "/v1/subscriptions";
 pub(super) const INVOICES: &str = "/v1/invoices";
@@ -74,7 +75,7 @@ fn not_asked(why: String) -> Untold {
 
 /// The path of the object of this id.
 fn path_of(list: &str, id: &str) -> Result<String, Untold> {
-    let segment = objects::segment(id);
+    let segment = wire::segment(id);
     let segment =
         segment.ok_or_else(|| not_asked(format!("the id \"{id}\" is none of Stripe's")))?;
     Ok(format!("{list}/{segment}"))

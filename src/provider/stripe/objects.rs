@@ -125,18 +125,6 @@ pub fn list_path(path: &str, filters: &[(&str, &str)], after: Option<&str>) -> S
     format!("{path}?{}", query.finish())
 }
 
-/// An id as one segment of a path; nothing when it cannot stay one. Ids of old plans hold whatever
-/// their makers liked, and segments of dots alone lead elsewhere, also when they are escaped.
-#[must_use]
-pub fn segment(id: &str) -> Option<String> {
-    if id.len() > NAME_BYTES_MAX || id.bytes().all(|byte| byte == b'.') {
-        return None;
-    }
-    let escaped: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    // A plus is a space in a query only; one of the id's own is escaped by now.
-    Some(escaped.replace('+', "%20"))
-}
-
 /// Whether this is an id as Stripe makes them: letters, digits, `_` and `-`.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
@@ -245,17 +233,6 @@ mod tests {
         let first = list_path("/v1/a", &[("customer", "cus_1&limit=1")], None);
         assert_eq!(first, "/v1/a?customer=cus_1%26limit%3D1&limit=100");
         assert_eq!(list_path("/v1/a", &[], Some("a&b")), "/v1/a?limit=100&starting_after=a%26b");
-        for (id, as_segment) in [
-            ("price_1", Some("price_1")),
-            ("gold plan/2+1?", Some("gold%20plan%2F2%2B1%3F")),
-            ("..gold", Some("..gold")),
-            ("..", None),
-            (".", None),
-            ("", None),
-        ] {
-            assert_eq!(segment(id).as_deref(), as_segment, "{id}");
-        }
-        assert_eq!(segment(&"x".repeat(NAME_BYTES_MAX + 1)), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Accounts at Cryptolens: what their routes may be, and that nothing is billed twice by Stripe.
 
 use tallyd::accrual::route::WindowRule;
-use tallyd::provider::cryptolens::settings::OnUnknown;
+use tallyd::provider::counting::OnUnknown;
 
 use super::{refused, sound};
 

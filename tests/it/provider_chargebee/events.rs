@@ -72,9 +72,10 @@ fn body(room: &UsageEvents, name: &str, quantity: &str, at: i64) -> Vec<u8> {
 
 /// Sends these bodies by one request.
 async fn send(room: &UsageEvents, bodies: &[Vec<u8>]) -> Vec<Answer> {
-    let account = account("sub");
+    let (meter, account) = (meter("calls"), account("sub"));
     let request = |body| Request {
         says: &Says::Usage,
+        meter: &meter,
         account: &account,
         body,
         idempotency_key: "k",

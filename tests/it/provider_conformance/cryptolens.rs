@@ -8,8 +8,9 @@ use tallyd::domain::answer::Outcome;
 use tallyd::domain::event::Says;
 use tallyd::domain::names::{ProviderMeter, ProviderName};
 use tallyd::domain::time::Window;
+use tallyd::provider::counting::OnUnknown;
 use tallyd::provider::cryptolens::Cryptolens;
-use tallyd::provider::cryptolens::settings::{API, OnUnknown, Settings};
+use tallyd::provider::cryptolens::settings::{API, Settings};
 
 use super::subject::{Access, Exchange, Headers, Made, Subject, Telling, http, ok};
 

@@ -309,9 +309,10 @@ impl Trial {
         telling: &Telling,
         idempotency_key: &str,
     ) -> Answer {
-        let account = self.account();
+        let (meter, account) = (self.meter(), self.account());
         let request = Request {
             says: &telling.says,
+            meter: &meter,
             account: &account,
             body: telling.body.as_bytes(),
             idempotency_key,

@@ -44,6 +44,7 @@ async fn send(stripe: &Stripe, target: &str, key: &str) -> Answer {
     let account = AccountName::new("cus_1").unwrap();
     let request = Request {
         says: &says,
+        meter: &ProviderMeter::new("tokens").unwrap(),
         account: &account,
         body: &body,
         idempotency_key: key,

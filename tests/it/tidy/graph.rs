@@ -56,6 +56,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "provider::stripe::settings",
             "provider::chargebee::settings",
             "provider::chargebee::usage_events::settings",
+            "provider::counting",
             "provider::cryptolens::settings",
             "reconcile::*",
             "store::*",

@@ -42,6 +42,7 @@ const DECIDERS: &[&str] = &[
     "src/provider/chargebee/subscriptions.rs",
     "src/provider/chargebee/usages.rs",
     "src/provider/chargebee/webhooks.rs",
+    "src/provider/counting.rs",
     "src/provider/cryptolens/classify.rs",
     "src/provider/cryptolens/encode.rs",
     "src/provider/cryptolens/promises.rs",

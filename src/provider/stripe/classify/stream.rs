@@ -19,21 +19,15 @@ use super::{
     reason, unreadable,
 };
 use crate::domain::time::{MICROS_PER_MINUTE, Timestamp};
+use crate::provider::session::{Opened, is_token, not_opened};
 
 /// How long a session lives where its answer makes no sense of it, in microseconds: 15 minutes
 /// (Stripe's OpenAPI document, `POST /v2/billing/meter_event_session`). A longer life is not
 /// believed.
 const SESSION_MICROS_MAX: i64 = 15 * MICROS_PER_MINUTE;
-/// Longest token that is taken, in bytes: longer ones do not fit the header of a request.
-const TOKEN_BYTES_MAX: usize = 4_096;
-
-/// A session as it was opened.
-pub struct Opened {
-    /// What is sent in the place of a key. It is as secret as one.
-    pub token: String,
-    /// How long it lives, in microseconds, by Stripe's clock.
-    pub lives_micros: i64,
-}
+/// How long before its end a session is not used any more, in microseconds: a minute. An attempt
+/// that begins with it has to arrive before that end, and takes twenty seconds at most by default.
+pub const RENEWAL_MARGIN_MICROS: i64 = MICROS_PER_MINUTE;
 
 #[derive(Deserialize)]
 struct Session {
@@ -49,53 +43,33 @@ struct Session {
 /// # Errors
 /// An answer for whatever waits for the session: it was not sent.
 pub fn session(received: &Received, livemode: bool) -> Result<Opened, Box<Answer>> {
-    let not_opened = |outcome, answer: Answer| {
-        let said = answer.message.unwrap_or_default();
-        let message = Some(cut(format!("no session of the stream was opened: {said}")));
-        Box::new(Answer { outcome, message, ..answer })
-    };
+    let not_opened = |answer| not_opened("no session of the stream was opened", answer);
     if received.status != 200 {
-        let answer = super::reading(received);
-        let outcome = match answer.outcome {
-            known @ (Outcome::Unauthorized | Outcome::RateLimited) => known,
-            // Whatever became of the session, no event left with it.
-            Outcome::Accepted
-            | Outcome::Duplicate
-            | Outcome::Refused(_)
-            | Outcome::Busy
-            | Outcome::NotSent
-            | Outcome::Failed
-            | Outcome::Unknown
-            | Outcome::WrongAccount => Outcome::NotSent,
-        };
-        return Err(not_opened(outcome, answer));
+        return Err(not_opened(super::reading(received)));
     }
     let session = match &received.broken {
         Some(_) => None,
         None => serde_json::from_slice::<Session>(&received.body).ok(),
     };
     let is_sound = |session: &Session| {
-        let token = session.authentication_token.as_bytes();
         session.object == "v2.billing.meter_event_session"
-            && (1..=TOKEN_BYTES_MAX).contains(&token.len())
-            && token.iter().all(u8::is_ascii_graphic)
+            && is_token(&session.authentication_token)
     };
     let Some(session) = session.filter(is_sound) else {
-        let answer = unreadable(received, "the body is no session");
-        return Err(not_opened(Outcome::NotSent, answer));
+        return Err(not_opened(unreadable(received, "the body is no session")));
     };
     if session.livemode != livemode {
         // The stream's own answers name no mode, so this one has to.
         let answer = unreadable(received, "the session is of the other mode");
-        return Err(not_opened(Outcome::Unauthorized, answer));
+        return Err(not_opened(Answer { outcome: Outcome::Unauthorized, ..answer }));
     }
     let at = |text: &str| Timestamp::parse_rfc3339(text);
     let lives_micros = match (at(&session.created), at(&session.expires_at)) {
         (Some(created), Some(expires_at)) => expires_at.micros_since(created),
         (None, _) | (_, None) => SESSION_MICROS_MAX,
     };
-    let lives_micros = lives_micros.clamp(0, SESSION_MICROS_MAX);
-    Ok(Opened { token: session.authentication_token, lives_micros })
+    let used_for_micros = (lives_micros.min(SESSION_MICROS_MAX) - RENEWAL_MARGIN_MICROS).max(0);
+    Ok(Opened { token: session.authentication_token.into(), used_for_micros })
 }
 
 /// Whether the session of a request had ended: then nothing of the request was looked at.

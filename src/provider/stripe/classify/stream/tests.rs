@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::state::HoldReason;
+use secrecy::ExposeSecret as _;
 
 fn received(status: u16, body: &str) -> Received {
     let date = Some("Fri, 20 Nov 2026 10:00:00 GMT".to_owned());
@@ -29,17 +30,17 @@ fn session_of(status: u16, body: &str) -> Result<Opened, Box<Answer>> {
 }
 
 #[test]
-fn a_session_lives_as_long_as_it_says_and_never_longer_than_documented() {
-    let lives = |expires_at: &str| {
+fn a_session_is_used_as_long_as_it_says_less_a_margin_and_never_longer_than_documented() {
+    let used = |expires_at: &str| {
         let found = opened(&[("expires_at", expires_at.into())]).unwrap();
-        assert_eq!(found.token, "token-1");
-        found.lives_micros / 1_000_000
+        assert_eq!(found.token.expose_secret(), "token-1");
+        found.used_for_micros / 1_000_000
     };
-    assert_eq!(lives("2026-11-20T10:15:00Z"), 900);
-    assert_eq!(lives("2026-11-20T10:01:30Z"), 90);
-    assert_eq!(lives("2026-11-20T09:00:00Z"), 0);
-    assert_eq!(lives("2027-11-20T10:00:00Z"), 900);
-    assert_eq!(lives("soon"), 900);
+    assert_eq!(used("2026-11-20T10:15:00Z"), 840);
+    assert_eq!(used("2026-11-20T10:01:30Z"), 30);
+    assert_eq!(used("2026-11-20T09:00:00Z"), 0);
+    assert_eq!(used("2027-11-20T10:00:00Z"), 840);
+    assert_eq!(used("soon"), 840);
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn what_is_no_session_sends_nothing() {
         ("object", serde_json::json!("v2.billing.meter_event")),
         ("authentication_token", serde_json::json!("")),
         ("authentication_token", serde_json::json!("a token")),
-        ("authentication_token", serde_json::json!("x".repeat(TOKEN_BYTES_MAX + 1))),
+        ("authentication_token", serde_json::json!("x".repeat(4_097))),
     ] {
         assert_eq!(outcome(opened(&[odd])), Outcome::NotSent);
     }
