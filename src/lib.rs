@@ -70,6 +70,9 @@
 //!   its file before that is written, and nothing that a request may have told goes into one.
 //! - Where a provider recognises nothing that it was told before and tells nothing back, an event
 //!   is told once: one whose outcome is unknown is held, to the unit, and ends by a person's word.
+//! - What requests bear for a while instead of a key is in memory alone ([`provider::session`]).
+//!   One that was refused for it was not looked at, and goes again once; an event that waits for
+//!   another was not sent.
 //! - What another program told before a cutover is booked, written off, and never told; a provider
 //!   in shadow is told nothing, and its [`provider::shadowed`] cannot send.
 //! - Windows end where billing periods do. Nothing is sent for a period whose invoice is final, or

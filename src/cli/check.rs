@@ -11,9 +11,11 @@ use super::outlook::{Limits, RECENT_DAYS, minutes, outlook};
 use super::{lane_outlook, page, words};
 use crate::accrual::route::{AccountRule, Aggregate, Route, WindowRule};
 use crate::config::{
-    Chargebee, Config, Cryptolens, Outside, Overrides, Reports, SecretPolicy, Stripe, UsageEvents,
+    Chargebee, Config, Cryptolens, Outside, Overrides, Planship, Reports, SecretPolicy, Stripe,
+    UsageEvents,
 };
 use crate::daemon::Time;
+use crate::delivery;
 use crate::domain::cutover::{Cutover, Mode, Telling};
 use crate::domain::names::ProviderName;
 use crate::domain::quantity::Quantity;
@@ -137,6 +139,9 @@ fn describe(out: &mut dyn Write, config: &Config, outlook: &[String]) -> io::Res
     for each in &config.cryptolens {
         writeln!(out, "{}", record_usage(each))?;
     }
+    for each in &config.planship {
+        writeln!(out, "{}", metered_usage(each))?;
+    }
     for (provider, telling) in &config.tellings {
         for line in told_from(provider, telling) {
             writeln!(out, "{line}")?;
@@ -248,17 +253,33 @@ fn event_site(site: &UsageEvents) -> String {
 
 fn record_usage(account: &Cryptolens) -> String {
     let settings = &account.provider;
-    let products =
-        words::counted(i64::try_from(settings.products.len()).unwrap_or(i64::MAX), "product");
-    let (most, rate) = (account.delivery.concurrency, account.delivery.rate.requests);
-    let (name, api) = (&settings.name, &settings.api);
-    let unknown = match settings.on_unknown {
+    let (place, products) = ((&settings.name, settings.api.as_str()), settings.products.len());
+    counting(place, settings.on_unknown, &account.delivery, (products, "product"))
+}
+
+fn metered_usage(product: &Planship) -> String {
+    let settings = &product.provider;
+    let (place, ids) = ((&settings.name, settings.api.as_str()), settings.metering_ids.len());
+    let said = counting(place, settings.on_unknown, &product.delivery, (ids, "metering id"));
+    format!("{said} of one report; its product is {:?}", settings.product)
+}
+
+/// What is said of a provider that only counts.
+fn counting(
+    (name, api): (&ProviderName, &str),
+    on_unknown: OnUnknown,
+    delivery: &delivery::Settings,
+    (declared, what): (usize, &str),
+) -> String {
+    let declared = words::counted(i64::try_from(declared).unwrap_or(i64::MAX), what);
+    let (most, rate) = (delivery.concurrency, delivery.rate.requests);
+    let unknown = match on_unknown {
         OnUnknown::Hold => "once, and held where its answer is lost",
         OnUnknown::Resend => "at least once: again where its answer is lost",
     };
     format!(
         "provider {name}: told at {api}, {unknown}, at most {most} requests at once and {rate} a \
-         second; {products} declared; nothing can be read back"
+         second; {declared} declared; nothing can be read back"
     )
 }
 

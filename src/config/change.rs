@@ -14,10 +14,14 @@ use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
 use crate::domain::silence::{Speaker, SpeakerKind, Terms};
 use crate::provider::chargebee::settings::Password;
-use crate::provider::{chargebee, cryptolens, stripe};
+use crate::provider::{chargebee, stripe};
 use crate::usage::lever::Lever;
 use crate::web::Token;
 use crate::{delivery, intake, reconcile, store, telemetry, web};
+
+mod counting;
+
+use counting::{of_cryptolens, of_planship};
 
 /// What differs between two configs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +53,7 @@ impl Change {
             chargebee,
             usage_events,
             cryptolens,
+            planship,
             routes,
             tellings,
             imports,
@@ -86,6 +91,8 @@ impl Change {
         change.accounts(events, "rate_per_minute", |one| &one.name, of_event_site);
         let records = (cryptolens.as_slice(), new.cryptolens.as_slice());
         change.accounts(records, "rate_per_second", |one| &one.name, of_cryptolens);
+        let reports = (planship.as_slice(), new.planship.as_slice());
+        change.accounts(reports, "rate_per_second", |one| &one.name, of_planship);
         change.tables("route", (routes, &new.routes), |route| route.name.as_str());
         change.tables("import", (imports, &new.imports), |import| import.name.as_str());
         change.spools(spools, &new.spools);
@@ -428,31 +435,7 @@ fn of_event_site(
     ]
 }
 
-fn of_cryptolens(
-    old: &cryptolens::settings::Settings,
-    new: &cryptolens::settings::Settings,
-) -> Vec<(&'static str, bool)> {
-    let cryptolens::settings::Settings {
-        name: _,
-        api,
-        token,
-        products,
-        on_unknown,
-        livemode,
-        // It follows from `attempt_timeout_seconds`.
-        timeout_millis: _,
-    } = old;
-    vec![
-        ("api", *api == new.api),
-        ("token", is_same_secret(token, &new.token)),
-        ("products", *products == new.products),
-        ("on_unknown", *on_unknown == new.on_unknown),
-        ("test", *livemode == new.livemode),
-    ]
-}
-
-/// Whether a secret is what it was. Both were read by this process, so the time that this takes
-/// tells nobody anything.
+/// Whether the API is served as it was.
 fn is_same_api(old: Option<&web::PlanshipApi>, new: Option<&web::PlanshipApi>) -> bool {
     match (old, new) {
         (None, None) => true,
@@ -467,6 +450,8 @@ fn is_same_api(old: Option<&web::PlanshipApi>, new: Option<&web::PlanshipApi>) -
     }
 }
 
+/// Whether a secret is what it was. Both were read by this process, so the time that this takes
+/// tells nobody anything.
 fn is_same_secret(old: &SecretString, new: &SecretString) -> bool {
     old.expose_secret() == new.expose_secret()
 }

@@ -127,6 +127,7 @@ pub fn load_text(
         chargebee: settings.chargebee,
         usage_events: settings.usage_events,
         cryptolens: settings.cryptolens,
+        planship: settings.planship,
         routes: settings.routes,
         tellings: settings.tellings,
         imports: settings.imports,

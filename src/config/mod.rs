@@ -64,6 +64,8 @@ pub struct Config {
     pub usage_events: Vec<UsageEvents>,
     /// Each account at Cryptolens, likewise.
     pub cryptolens: Vec<Cryptolens>,
+    /// Each product at Planship, likewise.
+    pub planship: Vec<Planship>,
     /// The routes, in the order of the names.
     pub routes: Vec<Route>,
     /// How each provider instance is told, by its name.
@@ -117,6 +119,8 @@ pub type Chargebee = Account<provider::chargebee::settings::Settings>;
 pub type UsageEvents = Account<provider::chargebee::usage_events::settings::Settings>;
 /// An account at Cryptolens.
 pub type Cryptolens = Account<provider::cryptolens::settings::Settings>;
+/// A product at Planship.
+pub type Planship = Account<provider::planship::settings::Settings>;
 
 impl Config {
     /// How each provider instance is delivered to, in the order of the file's kinds and of their
@@ -126,7 +130,8 @@ impl Config {
         let usages = self.chargebee.iter().map(|site| &site.delivery);
         let events = self.usage_events.iter().map(|site| &site.delivery);
         let cryptolens = self.cryptolens.iter().map(|account| &account.delivery);
-        stripe.chain(usages).chain(events).chain(cryptolens)
+        let planship = self.planship.iter().map(|product| &product.delivery);
+        stripe.chain(usages).chain(events).chain(cryptolens).chain(planship)
     }
 }
 

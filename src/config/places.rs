@@ -49,11 +49,22 @@ impl Places {
             };
             (format!("chargebee.{}", name.get_ref()), provider)
         });
+        let planship = file.planship.iter().map(|(name, raw)| {
+            let metering_ids = raw.metering_ids.iter().flat_map(|ids| ids.get_ref());
+            let provider = Provider {
+                table: name.span(),
+                key: place(&raw.client_secret),
+                account: place(&raw.product),
+                meters: names(metering_ids),
+            };
+            (format!("planship.{}", name.get_ref()), provider)
+        });
         let routes = file.route.iter().map(|(name, raw)| {
             let named = raw.event.as_ref().or(raw.meter.as_ref());
             (name.get_ref().clone(), named.map_or(name.span(), Spanned::span))
         });
-        Self { providers: stripe.chain(chargebee).collect(), routes: routes.collect() }
+        let providers = stripe.chain(chargebee).chain(planship);
+        Self { providers: providers.collect(), routes: routes.collect() }
     }
 
     fn of_provider(&self, name: &ProviderName) -> Option<&Provider> {

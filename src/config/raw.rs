@@ -38,6 +38,7 @@ tables! {
         stripe: Named<Stripe>,
         chargebee: Named<Chargebee>,
         cryptolens: Named<Cryptolens>,
+        planship: Named<Planship>,
         route: Named<Route>,
         import: Named<Import>,
         spool: Named<Spool>,
@@ -175,8 +176,29 @@ tables! {
         zone: Key<String>,
         flush: Key<String>,
     }
+    /// `[planship.NAME]`
+    Planship {
+        client_id: Key<String>,
+        client_secret: Key<Secret>,
+        api: Key<String>,
+        test: Key<bool>,
+        product: Key<String>,
+        metering_ids: Key<Vec<Spanned<String>>>,
+        on_unknown: Key<String>,
+        shadow: Key<bool>,
+        bill_from: Key<String>,
+        customer: Named<BilledFrom>,
+        rate_per_second: Key<i64>,
+        concurrency: Key<i64>,
+        attempt_timeout_seconds: Key<i64>,
+        backoff_first_millis: Key<i64>,
+        backoff_seconds_max: Key<i64>,
+        pause_probe_seconds: Key<i64>,
+        zone: Key<String>,
+        flush: Key<String>,
+    }
     /// `[stripe.NAME.customer.ID]`, `[chargebee.NAME.subscription.ID]`,
-    /// `[cryptolens.NAME.license.KEY]`
+    /// `[cryptolens.NAME.license.KEY]`, `[planship.NAME.customer.ID]`
     BilledFrom {
         bill_from: Key<String>,
     }

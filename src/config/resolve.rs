@@ -10,7 +10,7 @@ use std::path::Path;
 use super::finding::Findings;
 use super::load::Overrides;
 use super::problem::Problem;
-use super::{Chargebee, Cryptolens, SecretPolicy, Stripe, UsageEvents, raw};
+use super::{Chargebee, Cryptolens, Planship, SecretPolicy, Stripe, UsageEvents, raw};
 use crate::accrual::route::Route;
 use crate::domain::cutover::Telling;
 use crate::domain::names::ProviderName;
@@ -36,7 +36,9 @@ mod planship_api;
 mod silence;
 mod event_site;
 mod event_route;
+mod told_now;
 mod record_usage;
+mod metered_usage;
 mod level_route;
 mod stripe_route;
 mod unique_route;
@@ -71,6 +73,7 @@ pub(super) struct Resolved {
     pub(super) chargebee: Vec<Chargebee>,
     pub(super) usage_events: Vec<UsageEvents>,
     pub(super) cryptolens: Vec<Cryptolens>,
+    pub(super) planship: Vec<Planship>,
     pub(super) routes: Vec<Route>,
     pub(super) tellings: BTreeMap<ProviderName, Telling>,
     pub(super) imports: Vec<Mapping>,
@@ -103,8 +106,10 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     let chargebee = site::sites(&file.chargebee, intake.free_bytes_min, given, found);
     let usage_events = event_site::sites(&file.chargebee, intake.free_bytes_min, given, found);
     let cryptolens = record_usage::accounts(&file.cryptolens, intake.free_bytes_min, given, found);
-    let sites = (chargebee.as_slice(), usage_events.as_slice(), cryptolens.as_slice());
-    let follow = clock::follow(file, &stripe, sites, given, found);
+    let planship = metered_usage::products(&file.planship, intake.free_bytes_min, given, found);
+    let sites = (chargebee.as_slice(), usage_events.as_slice());
+    let counting = at_their_own(&cryptolens, &planship);
+    let follow = clock::follow(file, &stripe, sites, &counting, given, found);
     let planship_api = planship_api::planship_api(&file.planship_api, given, found);
     let web = http::web(&file.http, &file.ledger, &store.path, given, found);
     Resolved {
@@ -120,6 +125,7 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
         chargebee,
         usage_events,
         cryptolens,
+        planship,
         routes,
         tellings,
         imports,
@@ -132,9 +138,25 @@ pub(super) fn resolve(file: &raw::File, given: &Given<'_>, found: &mut Findings)
     }
 }
 
+/// The providers that only count and are told at whose they are, not at a stand-in.
+fn at_their_own<'a>(
+    cryptolens: &'a [Cryptolens],
+    planship: &'a [Planship],
+) -> Vec<(&'a ProviderName, &'static str)> {
+    let cryptolens = cryptolens.iter().map(|account| &account.provider);
+    let cryptolens = cryptolens.filter(|account| account.is_at_cryptolens());
+    let planship = planship.iter().map(|product| &product.provider);
+    let planship = planship.filter(|product| product.is_at_planship());
+    cryptolens
+        .map(|account| (&account.name, "Cryptolens"))
+        .chain(planship.map(|product| (&product.name, "Planship")))
+        .collect()
+}
+
 /// What is allowed to be missing, but hardly meant to be.
 fn emptiness(file: &raw::File, found: &mut Findings) {
-    if file.stripe.is_empty() && file.chargebee.is_empty() && file.cryptolens.is_empty() {
+    let counting = file.cryptolens.len() + file.planship.len();
+    if file.stripe.is_empty() && file.chargebee.is_empty() && counting == 0 {
         let problem = Problem::nowhere("no provider is configured")
             .label("usage is booked, and nobody is told")
             .help("add a table such as [stripe.main] with a key");

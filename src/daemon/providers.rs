@@ -15,6 +15,7 @@ use crate::provider::chargebee::usage_events::UsageEvents;
 use crate::provider::chargebee::{self, Chargebee};
 use crate::provider::cryptolens::{self, Cryptolens};
 use crate::provider::documents::UsageDocuments;
+use crate::provider::planship::{self, Planship};
 use crate::provider::shadowed::Shadowed;
 use crate::provider::stripe::{self, Stripe};
 use crate::schedule::Schedule;
@@ -32,6 +33,9 @@ pub enum BuildError {
     /// An account at Cryptolens.
     #[error(transparent)]
     Cryptolens(#[from] cryptolens::BuildError),
+    /// A product at Planship.
+    #[error(transparent)]
+    Planship(#[from] planship::BuildError),
 }
 
 /// A provider instance, and how it is worked with.
@@ -105,6 +109,11 @@ pub fn instances(config: &Config) -> Result<Vec<Instance>, BuildError> {
         // Nothing tells how it bills.
         let cryptolens = Arc::new(Cryptolens::new(account.provider.clone())?);
         all.push(Instance::of(config, cryptolens, None, account));
+    }
+    for product in &config.planship {
+        // How it charges, if it does, is not told with usage.
+        let planship = Arc::new(Planship::new(product.provider.clone())?);
+        all.push(Instance::of(config, planship, None, product));
     }
     Ok(all)
 }

@@ -122,6 +122,7 @@ pub mod shadowed;
 pub mod stripe;
 pub mod chargebee;
 pub mod cryptolens;
+pub mod planship;
 
 /// How a meter is told what it should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

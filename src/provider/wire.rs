@@ -41,8 +41,11 @@ pub struct Wire {
     http: reqwest::Client,
     api: String,
     redact: Redact,
-    /// The user of Basic authentication, where the provider has that; there is no password.
+    /// The secret of Basic authentication, where the provider has that, as the user without a
+    /// password.
     user: Option<SecretString>,
+    /// The user of Basic authentication who is no secret, and the password, which is one.
+    password: Option<(String, SecretString)>,
     /// The field of each form that says whose it is, where the provider has it so.
     field: Option<(&'static str, SecretString)>,
 }
@@ -145,13 +148,20 @@ impl Wire {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build()
             .map_err(|error| told(error, redact))?;
-        Ok(Self { http, api: api.to_owned(), redact, user: None, field: None })
+        Ok(Self { http, api: api.to_owned(), redact, user: None, password: None, field: None })
     }
 
     /// The same, where each request says by Basic authentication that it is `user`'s.
     #[must_use]
     pub fn by(self, user: SecretString) -> Self {
         Self { user: Some(user), ..self }
+    }
+
+    /// The same, where each request says by Basic authentication that it is `user`'s, who has a
+    /// password.
+    #[must_use]
+    pub fn by_password(self, user: String, password: SecretString) -> Self {
+        Self { password: Some((user, password)), ..self }
     }
 
     /// The same, where each form begins with the field `name` that says `token`. What is sent as a
@@ -167,11 +177,12 @@ impl Wire {
     /// An answer of our own, when none came.
     pub async fn call(&self, call: Call<'_>) -> Result<Received, Box<Answer>> {
         let received = self.execute(call, None).await?;
-        Ok(match (&self.user, &self.field) {
-            (Some(user), _) => without(user, received),
+        Ok(match (&self.user, &self.password, &self.field) {
+            (Some(user), _, _) => without(user, received),
+            (None, Some((_, password)), _) => without(password, received),
             // A refusal may come with any status.
-            (None, Some((_, token))) => without_in_any(token, received),
-            (None, None) => received,
+            (None, None, Some((_, token))) => without_in_any(token, received),
+            (None, None, None) => received,
         })
     }
 
@@ -209,6 +220,8 @@ impl Wire {
             request = request.header(AUTHORIZATION, bearer);
         } else if let Some(user) = &self.user {
             request = request.basic_auth(user.expose_secret(), Some(""));
+        } else if let Some((user, password)) = &self.password {
+            request = request.basic_auth(user, Some(password.expose_secret()));
         }
         if let Some((header, key)) = call.idempotency_key {
             request = request.header(header, key);

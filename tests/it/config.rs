@@ -12,6 +12,7 @@ mod events;
 mod example;
 mod levers;
 mod records;
+mod reports;
 mod refusals;
 mod routes;
 mod secrets;

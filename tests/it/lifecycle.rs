@@ -13,6 +13,8 @@ mod notifying;
 mod online;
 mod pause;
 mod records;
+mod metered_usage;
+mod holding;
 mod reloading;
 mod reports;
 mod restored;

@@ -23,6 +23,8 @@ mod lifecycle;
 mod provider_conformance;
 /// Chargebee's room at its edge, beside that list: what its own answers mean.
 mod provider_chargebee;
+/// Planship's room at its edge, beside that list: its tokens.
+mod provider_planship;
 /// Stripe's room at its edge, beside that list: what its own answers mean.
 mod provider_stripe;
 /// What posting reads of a balance.

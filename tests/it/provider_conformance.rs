@@ -1,7 +1,7 @@
 //! What every provider's room MUST do: one list, written once, and shown of each room. Here: the
 //! list, and which test shows what. Never here: one provider's wire ([`stripe`], [`chargebee`],
-//! [`usage_events`], [`cryptolens`]), or what a single room does beside the list (`provider_stripe`,
-//! `provider_chargebee`). Read next: [`subject`].
+//! [`usage_events`], [`cryptolens`], [`planship`]), or what a single room does beside the list
+//! (`provider_stripe`, `provider_chargebee`, `provider_planship`). Read next: [`subject`].
 //!
 //! The sentences stand in the documentation of `tallyd::provider`; this list has their names, and
 //! is held to it. What a room cannot be asked for it names itself, with the reason
@@ -24,6 +24,7 @@ mod stripe;
 mod chargebee;
 mod usage_events;
 mod cryptolens;
+mod planship;
 
 use subject::{Subject, Trial};
 
@@ -35,6 +36,7 @@ const SUBJECTS: &[&dyn Subject] = &[
     &chargebee::Site,
     &usage_events::Site,
     &cryptolens::Records,
+    &planship::Reports,
 ];
 
 /// The list: a MUST, its name in the documentation, and the sentence that its test proves.
@@ -246,3 +248,4 @@ each_must!(tests_of of_stripe_by_its_stream super::stripe::STREAM);
 each_must!(tests_of of_chargebee super::chargebee::Site);
 each_must!(tests_of of_usage_events super::usage_events::Site);
 each_must!(tests_of of_cryptolens super::cryptolens::Records);
+each_must!(tests_of of_planship super::planship::Reports);

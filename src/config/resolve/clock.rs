@@ -6,9 +6,12 @@ use toml::Spanned;
 
 use super::Given;
 use super::account::{is_loopback, is_test_key, plain_host};
+use super::metered_usage::PLANSHIP;
+use super::record_usage::CRYPTOLENS;
 use crate::config::finding::Findings;
 use crate::config::problem::Problem;
-use crate::config::{Chargebee, Cryptolens, SecretPolicy, Stripe, UsageEvents, raw};
+use crate::config::{Chargebee, SecretPolicy, Stripe, UsageEvents, raw};
+use crate::domain::names::ProviderName;
 
 /// The key of the one setting here, as problems name it.
 const KEY: &str = "clock.follow";
@@ -16,11 +19,12 @@ const KEY: &str = "clock.follow";
 /// The address of the sandbox whose clock is followed, if one is. Every account has to be told
 /// there, with a test key, and every Chargebee site at a stand-in on this host: usage of a
 /// simulated month must not reach a real account, be it one that moves no money, and one that does
-/// least of all.
+/// least of all. `counting` are the providers that only count and are told at whose they are.
 pub(super) fn follow(
     file: &raw::File,
     stripe: &[Stripe],
-    (usages, events, records): (&[Chargebee], &[UsageEvents], &[Cryptolens]),
+    (usages, events): (&[Chargebee], &[UsageEvents]),
+    counting: &[(&ProviderName, &str)],
     given: &Given<'_>,
     found: &mut Findings,
 ) -> Option<String> {
@@ -49,17 +53,7 @@ pub(super) fn follow(
         let problem = Problem::at(field.span(), title).label(label).help(help);
         found.error(problem.context(place, "it is told there"));
     }
-    let records = records.iter().map(|account| &account.provider);
-    for name in records.filter(|account| account.is_at_cryptolens()).map(|account| &account.name) {
-        let own = |key: &&Spanned<String>| name.as_str() == format!("cryptolens.{}", key.get_ref());
-        let Some(key) = file.cryptolens.keys().find(own) else { continue };
-        let title = format!("`{KEY}` is set, and `{name}` is told at Cryptolens itself");
-        let label = "its customers would be billed by a simulated time";
-        let help = "remove `follow`, or set `api` there to the stand-in for Cryptolens, as \
-                    `tallyd sandbox` prints it";
-        let problem = Problem::at(field.span(), title).label(label).help(help);
-        found.error(problem.context(key.span(), "it is told there"));
-    }
+    apart_from_counting(field, counting, file, found);
     for account in stripe {
         let name = &account.provider.name;
         let own = |key: &&Spanned<String>| name.as_str() == format!("stripe.{}", key.get_ref());
@@ -84,4 +78,29 @@ pub(super) fn follow(
         }
     }
     Some(text.to_owned())
+}
+
+/// Refuses a provider that only counts and is told at whose it is.
+fn apart_from_counting(
+    field: &Spanned<String>,
+    counting: &[(&ProviderName, &str)],
+    file: &raw::File,
+    found: &mut Findings,
+) {
+    for (name, whose) in counting {
+        let cryptolens = file.cryptolens.keys().map(|key| (CRYPTOLENS, key));
+        let mut keys = cryptolens.chain(file.planship.keys().map(|key| (PLANSHIP, key)));
+        let own = |(kind, key): &(&str, &Spanned<String>)| {
+            name.as_str().strip_prefix(kind) == Some(key.get_ref().as_str())
+        };
+        let Some((_, key)) = keys.find(own) else { continue };
+        let title = format!("`{KEY}` is set, and `{name}` is told at {whose} itself");
+        let label = "its customers would be billed by a simulated time";
+        let help = format!(
+            "remove `follow`, or set `api` there to the stand-in for {whose}, as `tallyd sandbox` \
+             prints it"
+        );
+        let problem = Problem::at(field.span(), title).label(label).help(help);
+        found.error(problem.context(key.span(), "it is told there"));
+    }
 }

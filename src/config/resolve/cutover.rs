@@ -58,8 +58,15 @@ pub(super) fn tellings(
         bill_from: &raw.bill_from,
         payers: ("license", "", &raw.license),
     });
+    let planship = file.planship.iter().map(|(key, raw)| Given {
+        table: table("planship", key),
+        shadow: &raw.shadow,
+        bill_from: &raw.bill_from,
+        payers: ("customer", "", &raw.customer),
+    });
+    let all = stripe.chain(chargebee).chain(cryptolens).chain(planship);
     let mut tellings = BTreeMap::new();
-    for given in stripe.chain(chargebee).chain(cryptolens).collect::<Vec<_>>() {
+    for given in all.collect::<Vec<_>>() {
         // A name that is none was refused where its table is read.
         let Ok(provider) = ProviderName::new(&given.table.path) else { continue };
         let telling = telling(&given, &provider, file, routes, found);

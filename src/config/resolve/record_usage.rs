@@ -7,31 +7,25 @@ use secrecy::SecretString;
 use toml::Spanned;
 
 use super::Given;
-use super::account::{address, is_loopback};
+use super::account::address;
 use super::collision::overlap;
 use super::pace::{Pace, named};
 use super::route::STRIPE;
+use super::told_now::{Declared, Live, ON_UNKNOWN, has_no_windows};
 use crate::accrual::route::Route;
 use crate::config::field::{Table, Whole, word};
 use crate::config::finding::Findings;
-use crate::config::misspelt::nearest;
 use crate::config::problem::Problem;
 use crate::config::secret::secret;
 use crate::config::{Cryptolens, raw};
 use crate::delivery::{self, Rate};
-use crate::domain::correction::CorrectionPolicy;
 use crate::domain::names::{ProviderMeter, ProviderName};
-use crate::domain::period::LatePolicy;
 use crate::provider::counting::OnUnknown;
 use crate::provider::cryptolens::settings as cryptolens;
 use crate::reconcile;
 
 /// What the names of these providers begin with.
 pub(super) const CRYPTOLENS: &str = "cryptolens.";
-/// What becomes of an event whose answer was lost, in the words of the file.
-const ON_UNKNOWN: [(&str, OnUnknown); 2] =
-    [("hold", OnUnknown::Hold), ("resend", OnUnknown::Resend)];
-
 pub(super) fn accounts(
     accounts: &raw::Named<raw::Cryptolens>,
     free_bytes_min: u64,
@@ -66,7 +60,8 @@ fn account(
     found: &mut Findings,
 ) -> Cryptolens {
     let api = address(&table.key("api"), &raw.api, cryptolens::API, found);
-    let livemode = livemode(table, raw, &api, found);
+    let live = Live { test: &raw.test, api: &raw.api, whose: "Cryptolens" };
+    let livemode = live.mode(table, &api, cryptolens::is_own(&api), found);
     let otherwise = "nothing would be sent, or most of it refused";
     let most = cryptolens::RATE_PER_SECOND_MAX;
     let rate = Whole::new(table.key("rate_per_second"), 1, most, otherwise).read(
@@ -106,20 +101,6 @@ fn account(
     Cryptolens { provider, delivery, reconcile, reports, widened_from: None, flush }
 }
 
-/// Whether money moves: unless the operator says that none does, or it is told on this host. What
-/// is told elsewhere than at Cryptolens has to be said to be no such thing.
-fn livemode(table: &Table, raw: &raw::Cryptolens, api: &str, found: &mut Findings) -> bool {
-    let is_here = api.split_once("://").is_some_and(|(_, host)| is_loopback(host));
-    let said = raw.test.as_ref().is_some_and(|field| *field.get_ref());
-    if let (false, false, false, Some(field)) = (is_here, said, cryptolens::is_own(api), &raw.api) {
-        let title = format!("`{}` is not Cryptolens' own address", table.key("api"));
-        let label = "the token that moves money would be sent there";
-        let help = "remove `api`, or add `test = true` if no money moves there";
-        found.error(Problem::at(field.span(), title).label(label).help(help));
-    }
-    !is_here && !said
-}
-
 fn products(table: &Table, raw: &raw::Cryptolens, found: &mut Findings) -> Vec<ProviderMeter> {
     let mut all = Vec::new();
     for field in raw.products.iter().flat_map(|products| products.get_ref()) {
@@ -154,68 +135,12 @@ pub(super) fn against_product(
     file: &raw::File,
     found: &mut Findings,
 ) {
-    let provider = &route.provider;
-    let Some(account) = account_of(provider.as_str(), file) else { return };
-    names_a_product(raw, route, account, found);
-    let mut refuse = |key: &str, place: Option<Range<usize>>, said: [&str; 3]| {
-        let (Some(place), [why, label, help]) = (place, said) else { return };
-        let title = format!("`{}` {why} `{provider}`", table.key(key));
-        found.error(Problem::at(place, title).label(label).help(help));
-    };
-    let place = |field: &raw::Key<String>| field.as_ref().map(Spanned::span);
-    let windows = [
-        "has no meaning at",
-        "what is told counts when it is told, and there are no windows",
-        "remove it; `settle` says how long usage is gathered before it is told",
-    ];
-    refuse("window", place(&raw.window), windows);
-    let bound = [
-        "has no meaning at",
-        "it bounds what a window comes to, and there are no windows",
-        "remove it",
-    ];
-    refuse("hold_above", raw.hold_above.as_ref().map(Spanned::span), bound);
-    if route.policies.corrections == CorrectionPolicy::Negative {
-        let negative = [
-            "is \"negative\", and no such is taken by",
-            "what an amount below zero would do to the bill is not documented",
-            "remove it: what is too much is taken off later usage, and held until there is some",
-        ];
-        refuse("corrections", place(&raw.corrections), negative);
-    }
-    if route.policies.late != LatePolicy::Hold {
-        let late = [
-            "has no meaning, as no bills are followed of",
-            "no usage would ever be known to be late for its bill",
-            "remove it: usage counts in the period in which it is told",
-        ];
-        refuse("late", place(&raw.late), late);
-    }
-}
-
-fn names_a_product(
-    raw: &raw::Route,
-    route: &Route,
-    (key, account): (&Spanned<String>, &raw::Cryptolens),
-    found: &mut Findings,
-) {
-    let Some(place) = raw.event.as_ref().or(raw.meter.as_ref()) else { return };
+    let Some((key, account)) = account_of(route.provider.as_str(), file) else { return };
     let products = account.products.iter().flat_map(|products| products.get_ref());
-    let declared: Vec<String> = products.map(|field| field.get_ref().to_string()).collect();
-    let meter = route.provider_meter.as_str();
-    if declared.iter().any(|product| product == meter) {
-        return;
-    }
-    let title = format!("{meter:?} is no product of `{}`", route.provider);
-    let help = match nearest(meter, declared.iter().map(String::as_str)) {
-        Some(meant) => format!("did you mean \"{meant}\"?"),
-        None => format!("set `event` to a number that `products` of [{}] has", route.provider),
-    };
-    let problem = Problem::at(place.span(), title)
-        .label("nobody says that it is sold: nothing would be told")
-        .help(help)
-        .context(key.span(), "the account");
-    found.error(problem);
+    let products = products.map(|field| field.get_ref().to_string()).collect();
+    let declared = Declared { what: "product", key: "products", table: key.span(), all: products };
+    declared.names(raw, route, found);
+    has_no_windows(table, raw, route, found);
 }
 
 /// Refuses to bill the same records by Stripe's own API and by RecordUsage, which is Stripe's too:

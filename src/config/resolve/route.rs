@@ -7,9 +7,11 @@ use toml::Spanned;
 use super::collision::{collisions, shared_levels};
 use super::event_route::against_feature;
 use super::level_route::level;
+use super::metered_usage::{PLANSHIP, against_metering_id, charged_twice};
 use super::record_usage::{CRYPTOLENS, against_product, billed_twice};
 use super::site::Mode;
 use super::stripe_route::{against_meter, bills_last};
+use super::told_now::is_told_now;
 use super::unique_route::{self, unique};
 use crate::accrual::route::{self, AccountRule, Aggregate, Route, WindowRule};
 use crate::config::field::{Table, decimal, name, required, seconds, word};
@@ -67,12 +69,14 @@ pub(super) fn routes(
             level(&table, raw, &route, site_of(route.provider.as_str(), file), found);
             against_site(&table, raw, &route, file, found);
             against_product(&table, raw, &route, file, found);
+            against_metering_id(&table, raw, &route, file, found);
             all.push((route, key.span()));
         }
     }
     collisions(&all, found);
     shared_levels(&all, found);
     billed_twice(&all, file, found);
+    charged_twice(&all, found);
     all.into_iter().map(|(route, _)| route).collect()
 }
 
@@ -96,7 +100,7 @@ fn route(
         (Some(provider), Some(event)) => bills_last(provider.as_str(), event.as_str(), file),
         (None, _) | (_, None) => false,
     };
-    let is_now = raw.to.as_ref().is_some_and(|to| to.get_ref().starts_with(CRYPTOLENS));
+    let is_now = raw.to.as_ref().is_some_and(|to| is_told_now(to.get_ref()));
     let window = match (is_gauge, is_now) {
         (true, _) => WindowRule::Period,
         (false, true) => WindowRule::Ever,
@@ -146,7 +150,8 @@ fn provider(
     let stripe = file.stripe.keys().map(|key| format!("{STRIPE}{}", key.get_ref()));
     let chargebee = file.chargebee.keys().map(|key| format!("{CHARGEBEE}{}", key.get_ref()));
     let cryptolens = file.cryptolens.keys().map(|key| format!("{CRYPTOLENS}{}", key.get_ref()));
-    let known: Vec<String> = stripe.chain(chargebee).chain(cryptolens).collect();
+    let planship = file.planship.keys().map(|key| format!("{PLANSHIP}{}", key.get_ref()));
+    let known: Vec<String> = stripe.chain(chargebee).chain(cryptolens).chain(planship).collect();
     if !known.iter().any(|known| known == text) {
         let title =
             format!("`{}` names a provider that is not configured: {text:?}", table.key("to"));

@@ -27,6 +27,7 @@ fn try_read(text: &str) -> Result<Config, Problems> {
         "CHARGEBEE_KEY" => Some("canary-of-a-site".to_owned()),
         "CHARGEBEE_WEBHOOK_PASSWORD" => Some("canary-of-its-webhooks".to_owned()),
         "STRIPE_WEBHOOK_SECRET" => Some(super::WEBHOOK.to_owned()),
+        "PLANSHIP_CLIENT_SECRET" => Some("canary-of-a-client".to_owned()),
         "CRYPTOLENS_TOKEN" => Some("canary-of-an-account".to_owned()),
         _ => None,
     };
@@ -42,11 +43,11 @@ fn read(text: &str) -> Config {
 fn said(config: &Config) -> String {
     let Config { store, ballast_bytes, maintenance, web, intake, .. } = config;
     let Config { stripe, chargebee, usage_events, routes, imports, spools, .. } = config;
-    let Config { cryptolens, tellings, telemetry, follow, .. } = config;
+    let Config { cryptolens, planship, tellings, telemetry, follow, .. } = config;
     let Config { silence, levers, planship_api, .. } = config;
     format!(
         "{store:#?} {ballast_bytes} {maintenance} {web:#?} {intake:#?} {stripe:#?} \
-         {chargebee:#?} {usage_events:#?} {cryptolens:#?} {routes:#?} \
+         {chargebee:#?} {usage_events:#?} {cryptolens:#?} {planship:#?} {routes:#?} \
          {tellings:#?} {imports:#?} {spools:#?} {telemetry:#?} \
          {follow:?} {silence:?} {levers:?} {planship_api:?}"
     )
@@ -65,6 +66,7 @@ fn the_example_with_all_its_examples_is_a_config_with_nothing_to_warn_of_but_usa
     assert!(config.warnings.warnings.iter().all(rests), "{}", config.warnings);
     assert_eq!((config.stripe.len(), config.chargebee.len()), (1, 1));
     assert_eq!((config.usage_events.len(), config.cryptolens.len()), (1, 1));
+    assert_eq!(config.planship.len(), 1);
     assert_eq!((config.routes.len(), config.imports.len()), (1, 1));
 }
 

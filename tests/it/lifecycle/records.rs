@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use tallyd::sandbox::cryptolens::{Billing as Billed, CryptolensHandle, TOKEN as LICENSE_TOKEN};
 use tallyd::sandbox::faults::{FaultKind, Faults};
 
+use super::holding::{holds, resolve};
 use crate::support::daemon::{Billing, Home, Lines, TestDaemon, until, usage};
 
 /// The config of the account that `provider` stands in for; a record is told a moment after it
@@ -58,34 +58,12 @@ impl Place {
         .await;
     }
 
-    /// The events and balances that are held: what each is called, why, and how much it is.
-    async fn held(&self) -> Vec<(String, String, String)> {
-        let listed = self.home.run(&["held", "list", "--config", "tallyd.toml", "--json"]).await;
-        let document: Value = serde_json::from_slice(&listed.stdout).unwrap();
-        let text = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
-        let items = document["held"].as_array().unwrap_or_else(|| panic!("{document}"));
-        let items = items.iter();
-        items
-            .map(|item| (text(item, "name"), text(item, "reason"), text(item, "quantity")))
-            .collect()
-    }
-
     async fn holds(&self, expected: &[(&str, &str)]) -> Vec<String> {
-        until("holding", async || {
-            let held = self.held().await;
-            let found: Vec<(&str, &str)> =
-                held.iter().map(|(_, why, much)| (why.as_str(), much.as_str())).collect();
-            let names = || held.iter().map(|(name, ..)| name.clone()).collect();
-            if found == expected { Ok(names()) } else { Err(format!("{held:?}")) }
-        })
-        .await
+        holds(&self.home, expected).await
     }
 
     async fn resolve(&self, name: &str, verdict: &str) {
-        let said = ["held", "resolve", name, "--as", verdict, "--why", "it was looked at"];
-        let said = [said.as_slice(), &["--config", "tallyd.toml"]].concat();
-        let resolved = self.home.run(&said).await;
-        assert!(resolved.status.success(), "{resolved:?}");
+        resolve(&self.home, name, verdict).await;
     }
 }
 

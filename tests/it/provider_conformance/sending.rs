@@ -17,6 +17,7 @@ pub(super) fn one_write(trial: &Trial) {
         let mut exchanges = vec![vec![telling.yes.clone()], telling.no.clone()];
         exchanges.extend(telling.again.iter().cloned());
         exchanges.push(vec![trial.subject.limited("Retry-After: 0\r\n")]);
+        let mut exchanges: Vec<_> = exchanges.into_iter().map(|exchange| (exchange, 1)).collect();
         for status in [
             "400 Bad Request",
             "401 Unauthorized",
@@ -30,14 +31,16 @@ pub(super) fn one_write(trial: &Trial) {
         ] {
             let answer = trial.subject.error(status, "Retry-After: 0\r\n", "No.");
             // What may be asked beside it is answered too.
-            exchanges.push(vec![answer, trial.subject.missing()]);
-            exchanges.push(vec![http(status, "Retry-After: 0\r\n", "<html>")]);
+            let goes_again = status.starts_with("401") && trial.subject.renews();
+            let times = if goes_again { 2 } else { 1 };
+            exchanges.push((vec![answer, trial.subject.missing()], times));
+            exchanges.push((vec![http(status, "Retry-After: 0\r\n", "<html>")], 1));
         }
-        for exchange in exchanges {
+        for (exchange, times) in exchanges {
             let script = [calls(&exchange), vec![Step::Read]].concat();
             let (answer, record) = trial.attempt(&telling, script);
             let saw = (telling.case, answer, &record);
-            trial.holds(writes(&record) == 1 && record.connections == 1, saw);
+            trial.holds(writes(&record) == times && record.connections == times, saw);
         }
     }
 }

@@ -155,6 +155,12 @@ pub(super) trait Subject: Sync {
         None
     }
 
+    /// Whether that ends where the provider refuses it by a 401 of its own: then it is opened
+    /// again, and the request made once more.
+    fn renews(&self) -> bool {
+        false
+    }
+
     /// What is told, with the stored bytes of each.
     fn tellings(&self) -> Vec<Telling>;
 
@@ -273,7 +279,9 @@ impl Trial {
         script: Vec<Step>,
         access: fn(&str) -> Access,
     ) -> (Answer, Record) {
-        let server = self.serve(vec![script]);
+        // Where it goes again, it meets the same.
+        let times = if self.subject.renews() { 2 } else { 1 };
+        let server = self.serve(vec![script; times]);
         let made = self.made(&access(&server.url()));
         let answer = run(self.send(made.provider.as_ref(), telling, "key-1"));
         (answer, self.finish(server))
@@ -282,17 +290,24 @@ impl Trial {
     /// A server whose connections follow these scripts, behind the one by which the room opens what
     /// it sends by.
     pub(super) fn serve(&self, scripts: Vec<Vec<Step>>) -> RawServer {
-        let opening = self.subject.opening().map(|(_, answer)| calls(&[answer]));
-        RawServer::start(opening.into_iter().chain(scripts).collect())
+        let opening = || self.subject.opening().map(|(_, answer)| calls(&[answer])).into_iter();
+        if !self.subject.renews() {
+            return RawServer::start(opening().chain(scripts).collect());
+        }
+        // Each of them is one that is opened for.
+        let scripts = scripts.into_iter().flat_map(|script| opening().chain([script]));
+        RawServer::start(scripts.collect())
     }
 
     /// What arrived there, without that.
     pub(super) fn finish(&self, server: RawServer) -> Record {
         let mut record = server.finish();
-        if let (Some((line, _)), Some(first)) = (self.subject.opening(), record.requests.first())
-            && first.starts_with(line.as_bytes())
-        {
-            record.requests.remove(0);
+        let Some((line, _)) = self.subject.opening() else { return record };
+        let most = if self.subject.renews() { 2 } else { 1 };
+        for _ in 0..most {
+            let opens = |request: &Vec<u8>| request.starts_with(line.as_bytes());
+            let Some(place) = record.requests.iter().position(opens) else { break };
+            record.requests.remove(place);
             record.connections -= 1;
         }
         record

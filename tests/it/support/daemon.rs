@@ -67,6 +67,7 @@ pub(crate) struct Billing {
     pub(crate) url: String,
     pub(crate) chargebee_url: String,
     pub(crate) cryptolens_url: String,
+    pub(crate) planship_url: String,
     _tasks: JoinSet<()>,
 }
 
@@ -88,9 +89,10 @@ impl Billing {
         let (handle, url) = (sandbox.handle(), sandbox.stripe_url());
         let chargebee_url = sandbox.chargebee_url();
         let cryptolens_url = sandbox.cryptolens_url();
+        let planship_url = sandbox.planship_url();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { sandbox.run(std::future::pending()).await.unwrap() });
-        Self { handle, url, chargebee_url, cryptolens_url, _tasks: tasks }
+        Self { handle, url, chargebee_url, cryptolens_url, planship_url, _tasks: tasks }
     }
 
     /// Has its clock show this time, which is later.

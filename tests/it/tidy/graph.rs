@@ -58,6 +58,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "provider::chargebee::usage_events::settings",
             "provider::counting",
             "provider::cryptolens::settings",
+            "provider::planship::settings",
             "reconcile::*",
             "store::*",
             "telemetry::*",
@@ -96,22 +97,17 @@ const EVERY_ROOM: &[&str] = &[
 /// The rooms that meet only in the ledger.
 const SIBLINGS: [&str; 5] = ["intake", "accrual", "posting", "delivery", "reconcile"];
 
-/// A choice of storage or of provider, and the only places that may name it.
+/// Where providers are chosen, beside the room of each.
+const CHOOSING: &[&str] = &["src/config/", "src/daemon/providers", "src/cli/"];
+
+/// A choice of storage or of provider, and the only places that may name it beside its own folder.
 const CONCRETE: &[(&str, &[&str])] = &[
     ("store::sqlite", &["src/store/", "src/daemon/assemble", "src/cli/"]),
-    (
-        "provider::stripe",
-        &["src/provider/stripe/", "src/config/", "src/daemon/providers", "src/cli/"],
-    ),
-    (
-        "provider::chargebee",
-        &["src/provider/chargebee/", "src/config/", "src/daemon/providers", "src/cli/"],
-    ),
-    (
-        "provider::cryptolens",
-        &["src/provider/cryptolens/", "src/config/", "src/daemon/providers", "src/cli/"],
-    ),
-    ("sandbox", &["src/sandbox/", "src/daemon/", "src/cli/"]),
+    ("provider::stripe", CHOOSING),
+    ("provider::chargebee", CHOOSING),
+    ("provider::cryptolens", CHOOSING),
+    ("provider::planship", CHOOSING),
+    ("sandbox", &["src/daemon/", "src/cli/"]),
 ];
 
 /// A crate, and the only places that may name it.
@@ -127,6 +123,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "src/provider/chargebee/classify/tests.rs",
             "src/provider/cryptolens/client.rs",
             "src/provider/cryptolens/classify/tests.rs",
+            "src/provider/planship/client.rs",
+            "src/provider/planship/classify/tests.rs",
             "src/sandbox/courier.rs",
             // Asks a sandbox what its clock shows.
             "src/daemon/following.rs",
@@ -320,7 +318,8 @@ fn choices(file: &File) -> Vec<String> {
     let mut findings = Vec::new();
     let paths = paths(file);
     for (choice, places) in CONCRETE {
-        if places.iter().any(|place| file.path.starts_with(place)) {
+        let own = format!("src/{}/", choice.replace("::", "/"));
+        if file.path.starts_with(&own) || places.iter().any(|place| file.path.starts_with(place)) {
             continue;
         }
         for Named { line, path } in &paths {
