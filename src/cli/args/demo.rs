@@ -16,6 +16,8 @@ pub enum DemoProvider {
     Chargebee,
     /// An account at Cryptolens, by RecordUsage: what its lost answers leave unknown is held.
     Cryptolens,
+    /// A product at Planship, by reports: likewise, while its tokens end.
+    Planship,
 }
 
 /// How the demo's daemon tells Stripe.
@@ -67,7 +69,7 @@ pub struct Demo {
     #[arg(long, default_value_t = 400, value_name = "BASIS_POINTS")]
     pub lost: u32,
     /// Only the usage of so many customers, those with the most first. By default all with Stripe,
-    /// 200 with Chargebee, where each day of a customer is a request, and 500 with Cryptolens.
+    /// 200 with Chargebee, where each day of a customer is a request, and 500 with the others.
     // Those that play a part in a journey are among the busiest eight.
     #[arg(
         long,

@@ -1,6 +1,6 @@
 //! `tallyd demo`. Here: what every journey on real usage is made of. Never here: a rule of tallyd,
 //! or of a provider; a demo only uses what a user has. Read next: [`stripe`], [`chargebee`],
-//! [`cryptolens`], [`telling`], [`usage`], [`child`], [`report`].
+//! [`counting`], [`telling`], [`usage`], [`child`], [`report`].
 //!
 //! The stand-in for the provider runs in this process, the daemon as a child with a ledger of its
 //! own. Usage goes in over HTTP as a user's program would send it: a batch that is not acknowledged
@@ -24,7 +24,9 @@ use crate::sandbox::{self, Sandbox, SandboxHandle};
 
 mod stripe;
 mod chargebee;
+mod counting;
 mod cryptolens;
+mod planship;
 mod telling;
 mod child;
 mod meters;
@@ -70,7 +72,8 @@ async fn journey(arguments: &Demo, folder: &Path) -> anyhow::Result<Exit> {
     let explained = match arguments.provider {
         DemoProvider::Stripe => stripe::journey(arguments, folder).await?,
         DemoProvider::Chargebee => chargebee::journey(arguments, folder).await?,
-        DemoProvider::Cryptolens => cryptolens::journey(arguments, folder).await?,
+        DemoProvider::Cryptolens => cryptolens::JOURNEY.journey(arguments, folder).await?,
+        DemoProvider::Planship => planship::JOURNEY.journey(arguments, folder).await?,
     };
     Ok(if explained { Exit::Ok } else { Exit::Failure })
 }
@@ -90,6 +93,7 @@ struct StandIn {
     stripe_url: String,
     chargebee_url: String,
     cryptolens_url: String,
+    planship_url: String,
     tasks: JoinSet<Result<(), sandbox::Error>>,
     ended: CancellationToken,
 }
@@ -99,12 +103,12 @@ impl StandIn {
         let sandbox = Sandbox::bind(settings, clock).await?;
         let handle = sandbox.handle();
         let (stripe_url, chargebee_url) = (sandbox.stripe_url(), sandbox.chargebee_url());
-        let cryptolens_url = sandbox.cryptolens_url();
+        let (cryptolens_url, planship_url) = (sandbox.cryptolens_url(), sandbox.planship_url());
         let mut tasks = JoinSet::new();
         let ended = CancellationToken::new();
         let stopped = ended.clone();
         tasks.spawn(async move { sandbox.run(async move { stopped.cancelled().await }).await });
-        Ok(Self { handle, stripe_url, chargebee_url, cryptolens_url, tasks, ended })
+        Ok(Self { handle, stripe_url, chargebee_url, cryptolens_url, planship_url, tasks, ended })
     }
 
     async fn end(mut self) {
