@@ -63,6 +63,20 @@ struct Kept {
     opened: u64,
 }
 
+impl Kept {
+    /// Keeps a session that was asked for at `now`, when it was not open yet.
+    fn keep(&mut self, opened: Opened, now: Instant) -> Session {
+        self.opened += 1;
+        let session = Session {
+            token: opened.token,
+            number: self.opened,
+            renewed_at: now + Duration::from_micros(opened.used_for_micros.max(0).unsigned_abs()),
+        };
+        self.session = Some(session.clone());
+        session
+    }
+}
+
 /// The sessions of one account.
 pub struct Sessions {
     kept: Mutex<Kept>,
@@ -113,16 +127,25 @@ impl Sessions {
         if let Some(session) = kept.session.as_ref().filter(is_fresh) {
             return Ok(session.clone());
         }
-        // Reckoned from before it is asked for: by then it is not open yet.
         let opened = way.open().await?;
-        kept.opened += 1;
-        let session = Session {
-            token: opened.token,
-            number: kept.opened,
-            renewed_at: now + Duration::from_micros(opened.used_for_micros.max(0).unsigned_abs()),
-        };
-        kept.session = Some(session.clone());
-        Ok(session)
+        Ok(kept.keep(opened, now))
+    }
+
+    /// Opens another session, whether one is open or not, and has everything go by it from now on;
+    /// answers what came beside it. Where a provider lets only the newest one be, nothing more is
+    /// sent by the one before.
+    ///
+    /// # Errors
+    /// What `opening` says.
+    pub async fn open_another<T, E>(
+        &self,
+        opening: impl Future<Output = Result<(Opened, T), E>>,
+    ) -> Result<T, E> {
+        let mut kept = self.kept.lock().await;
+        let now = Instant::now();
+        let (opened, beside) = opening.await?;
+        kept.keep(opened, now);
+        Ok(beside)
     }
 }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use form_urlencoded::Serializer;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -208,12 +210,15 @@ impl Wire {
         call: Call<'_>,
         bearer: Option<HeaderValue>,
     ) -> Result<Received, Box<Answer>> {
+        let is_post = call.method == Method::POST;
         let mut request = self.http.request(call.method, format!("{}{}", self.api, call.path));
         match call.body {
             Some(Body::Form(form)) => {
                 request = request.header(CONTENT_TYPE, FORM).body(self.signed(form));
             }
             Some(Body::Json(json)) => request = request.header(CONTENT_TYPE, JSON).body(json),
+            // That there is nothing behind its head is said too: some servers insist on that.
+            None if is_post => request = request.header(CONTENT_LENGTH, 0),
             None => {}
         }
         if let Some(bearer) = bearer {

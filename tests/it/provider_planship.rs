@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test prepares has to be there")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tallyd::domain::answer::{Answer, Outcome};
 use tallyd::domain::event::Says;
 use tallyd::domain::names::{AccountName, ProviderMeter, ProviderName};
 use tallyd::provider::counting::OnUnknown;
+use tallyd::provider::inspection::Subject as About;
 use tallyd::provider::planship::Planship;
 use tallyd::provider::planship::settings::Settings;
 use tallyd::provider::{Provider as _, Request};
@@ -96,7 +98,19 @@ async fn a_token_is_asked_for_by_the_secret_with_an_empty_body_and_shared_while_
     let head = String::from_utf8(record.requests[0].clone()).unwrap();
     assert!(head.starts_with("POST /api/v1/auth/token HTTP/1.1"), "{head}");
     assert!(head.contains(BASIC) && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(head.contains("content-length: 0\r\n"), "{head}");
     assert_eq!(came(&record)[1..], ["calls first", "calls first"]);
+}
+
+#[tokio::test]
+async fn what_first_contact_was_given_is_reported_by() {
+    let server = RawServer::start(vec![token("first", 3_600), token("second", 3_600), yes()]);
+    let planship = made(&server.url());
+    for _ in 0..2 {
+        assert!(planship.contact().await.is_ok());
+    }
+    assert_eq!(report(&planship, "c").await.outcome, Outcome::Accepted);
+    assert_eq!(came(&server.finish())[2..], ["calls second"]);
 }
 
 #[tokio::test]
@@ -172,6 +186,32 @@ async fn many_that_need_a_token_wait_for_one() {
     assert!(tasks.join_all().await.iter().all(|outcome| *outcome == Outcome::Accepted));
     let came = came(&server.finish());
     assert_eq!(came.iter().filter(|line| line.starts_with("token")).count(), 1, "{came:?}");
+}
+
+#[tokio::test]
+async fn an_inspection_tells_a_product_that_is_not_there_from_one_that_nobody_speaks_of() {
+    let product = r#"{"slug":"demo","id":"p","name":"Demo","organization_id":"o"}"#;
+    let other = product.replace("demo", "other");
+    for (status, body, about, meters, is_answered) in [
+        ("200 OK", product, None, 1, true),
+        ("200 OK", other.as_str(), None, 0, false),
+        ("404 Not Found", NO, Some(About::Account), 1, true),
+        ("404 Not Found", "<html>", None, 0, false),
+        // Usage may be reported all the same.
+        ("403 Forbidden", NO, Some(About::Key), 1, true),
+        ("401 Unauthorized", NO, Some(About::Key), 0, true),
+        ("500 Internal Server Error", "", None, 0, false),
+    ] {
+        let server = RawServer::start(vec![token("only", 3_600), answers(status, body)]);
+        let found = made(&server.url()).inspect(&BTreeSet::new()).await;
+        let subjects: Vec<&About> = found.disagreements.iter().map(|each| &each.subject).collect();
+        assert_eq!(subjects, about.iter().collect::<Vec<_>>(), "{status} {body} {found:?}");
+        assert_eq!(found.meters.len(), meters, "{status} {body} {found:?}");
+        assert_eq!(found.unanswered.is_none(), is_answered, "{status} {body} {found:?}");
+        let record = server.finish();
+        assert_eq!((found.calls, record.requests.len()), (2, 2), "{status} {body}");
+        assert_eq!(came(&record)[1], "demo only", "{status} {body}");
+    }
 }
 
 #[tokio::test]

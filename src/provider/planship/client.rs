@@ -111,7 +111,20 @@ impl Client {
         self.sessions.attempt(&Report { client: self, path, body }).await
     }
 
-    /// Asks for a token, which shows that the client is one.
+    /// Asks for a token, which shows that the client is one, and reports by it from now on; answers
+    /// the provider's clock.
+    ///
+    /// # Errors
+    /// The answer, when there is none.
+    pub async fn meet(&self) -> Result<Option<Timestamp>, Box<Answer>> {
+        let opening = async {
+            let Greeted { opened, provider_at } = self.greet().await?;
+            Ok((opened, provider_at))
+        };
+        self.sessions.open_another(opening).await
+    }
+
+    /// Asks for a token that nothing else is sent by.
     ///
     /// # Errors
     /// The answer, when there is none.

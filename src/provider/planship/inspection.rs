@@ -34,8 +34,9 @@ impl Planship {
         product: Result<(), Box<Answer>>,
         found: &mut Inspection,
     ) -> Result<(), Box<Answer>> {
-        let is_missing = product.as_ref().is_err_and(|answer| answer.status == Some(404));
-        if is_missing {
+        let is_missing =
+            |answer: &Answer| answer.outcome.is_refusal() && answer.status == Some(404);
+        if product.as_ref().is_err_and(|answer| is_missing(answer)) {
             let product = &self.settings.product;
             found.disagreements.push(Disagreement::error(
                 Subject::Account,

@@ -167,11 +167,11 @@ impl Provider for Planship {
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {
-        let greeted = self.client.greet().await.map_err(|answer| *answer)?;
+        let provider_at = self.client.meet().await.map_err(|answer| *answer)?;
         Ok(Contact {
             account: self.account(),
             meters: self.settings.metering_ids.iter().map(pin).collect(),
-            provider_at: greeted.provider_at,
+            provider_at,
             declared_other: None,
             unusable: Vec::new(),
         })
