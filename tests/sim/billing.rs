@@ -54,7 +54,7 @@ fn quantity(amount: Amount) -> Quantity {
 /// A subscription as the provider shows it at `now`.
 fn subscription(scene: &Scene, of: &server::Subscription) -> Subscription {
     match scene.server.keeps {
-        Keeps::Events | Keeps::Counts => events_subscription(scene, of),
+        Keeps::Events | Keeps::Counts(_) => events_subscription(scene, of),
         Keeps::Entries => site::subscription(scene, of),
     }
 }
@@ -94,7 +94,7 @@ fn latest_invoice(scene: &Scene, of: &server::Subscription) -> Option<InvoiceId>
 /// An invoice as the provider shows it.
 fn invoice(scene: &Scene, of: &server::Invoice) -> Invoice {
     match scene.server.keeps {
-        Keeps::Events | Keeps::Counts => events_invoice(scene, of),
+        Keeps::Events | Keeps::Counts(_) => events_invoice(scene, of),
         Keeps::Entries => site::invoice(scene, of),
     }
 }

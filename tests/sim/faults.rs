@@ -132,7 +132,7 @@ impl Class {
             // A usage that was entered stays, and what is refused is asked for by its id.
             Keeps::Entries => !matches!(self, Self::RejectedLater | Self::FalseDuplicate),
             // It counts what arrives, and says nothing of it afterwards.
-            Keeps::Counts => !matches!(
+            Keeps::Counts(_) => !matches!(
                 self,
                 Self::RejectedLater
                     | Self::FalseDuplicate

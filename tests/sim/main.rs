@@ -66,7 +66,7 @@ const GATE_TOTALS: u64 = 16;
 const GATE_GAUGES: u64 = 16;
 /// Seeds of the gate in which the program takes over from another.
 const GATE_CUTOVERS: u64 = 24;
-/// Seeds of the gate at a provider that only counts.
+/// Seeds of the gate at each provider that only counts.
 const GATE_RECORDS: u64 = 24;
 /// Seeds of the gate whose provider is told by its stream.
 const GATE_STREAMS: u64 = 12;
@@ -174,7 +174,9 @@ fn gate() -> ExitCode {
     }
     let steps = GATE_MONTHS_STEPS;
     let taken_over = (0..GATE_CUTOVERS).map(|seed| Setup::of(seed, Scenario::Cutover));
-    setups.extend((0..GATE_RECORDS).map(|seed| Setup::of(seed, Scenario::Records)));
+    for scenario in [Scenario::Records, Scenario::Reports] {
+        setups.extend((0..GATE_RECORDS).map(|seed| Setup::of(seed, scenario)));
+    }
     setups.extend(taken_over.map(|setup| Setup { steps, ..setup }));
     for (scenario, seeds) in [
         (Scenario::Months, GATE_MONTHS),

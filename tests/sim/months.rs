@@ -98,7 +98,7 @@ impl World {
     fn subscribe(&mut self, account: &str) {
         // A term of a site lasts for a day at the least.
         let lasts = match self.keeps() {
-            Keeps::Events | Keeps::Counts => (8 * HOUR, 36 * HOUR),
+            Keeps::Events | Keeps::Counts(_) => (8 * HOUR, 36 * HOUR),
             Keeps::Entries => (DAY, 60 * HOUR),
         };
         let length = self.turns.between(lasts.0, lasts.1);

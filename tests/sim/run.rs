@@ -16,6 +16,7 @@ use tallyd::provider::chargebee::settings::ItemPrice;
 use tallyd::provider::chargebee::{self, Chargebee};
 use tallyd::provider::counting::OnUnknown;
 use tallyd::provider::cryptolens::{self, Cryptolens};
+use tallyd::provider::planship::{self, Planship};
 use tallyd::provider::stripe::settings::Channel;
 use tallyd::provider::stripe::{self, Stripe};
 use tallyd::store::sqlite::{SqliteLedger, backup};
@@ -133,6 +134,8 @@ pub(crate) struct Rooms {
     scarce_levels: Room,
     /// An account whose keys are only counted for.
     records: Room,
+    /// A product that takes reports.
+    reports: Room,
 }
 
 impl Rooms {
@@ -186,6 +189,7 @@ impl Rooms {
             levels: site(&LEVEL_PRICES, usize::MAX),
             scarce_levels: site(&LEVEL_PRICES, SCARCE),
             records: Room { provider: records(), billing: None },
+            reports: Room { provider: reports(), billing: None },
         }
     }
 
@@ -203,6 +207,7 @@ impl Rooms {
             (Scenario::Levels, false) => &self.levels,
             (Scenario::Levels, true) => &self.scarce_levels,
             (Scenario::Records, _) => &self.records,
+            (Scenario::Reports, _) => &self.reports,
         };
         room.clone()
     }
@@ -221,6 +226,23 @@ fn records() -> Arc<dyn Provider> {
         timeout_millis: 1_000,
     });
     Arc::new(account.expect("its settings are right"))
+}
+
+/// A product at Planship that is told everything once.
+fn reports() -> Arc<dyn Provider> {
+    let metering_id = |(name, _): &(&str, Adds)| ProviderMeter::new(name).expect("it is a name");
+    let product = Planship::new(planship::settings::Settings {
+        name: provider_name(),
+        api: "http://127.0.0.1:9".to_owned(),
+        client_id: "simulation".to_owned(),
+        client_secret: "simulation".to_owned().into(),
+        product: "simulation".to_owned(),
+        metering_ids: ITEM_PRICES.iter().map(metering_id).collect(),
+        on_unknown: OnUnknown::Hold,
+        livemode: false,
+        timeout_millis: 1_000,
+    });
+    Arc::new(product.expect("its settings are right"))
 }
 
 /// What all runs of a thread share.

@@ -5,7 +5,7 @@
 use crate::auditor::Violation;
 use crate::faults::Class;
 use crate::process::Part;
-use crate::server::{DAY, HOUR, Keeps, MINUTE, SECOND};
+use crate::server::{Counter, DAY, HOUR, Keeps, MINUTE, SECOND};
 use crate::workload::{self, Meters};
 use crate::world::{MONTH, World};
 
@@ -33,6 +33,8 @@ pub(crate) enum Scenario {
     Stream,
     /// Chance alone, at a provider that only counts, and recognises nothing.
     Records,
+    /// As [`Self::Records`], at one that is told by reports.
+    Reports,
 }
 
 impl Scenario {
@@ -49,6 +51,7 @@ impl Scenario {
             Self::Cutover => "cutover",
             Self::Stream => "stream",
             Self::Records => "records",
+            Self::Reports => "reports",
         }
     }
 
@@ -56,7 +59,7 @@ impl Scenario {
     pub(crate) fn named(name: &str) -> Self {
         let billed =
             [Self::Months, Self::Site, Self::Levels, Self::Totals, Self::Gauges, Self::Stream];
-        let all = [Self::Swarm, Self::Directed, Self::Cutover, Self::Records];
+        let all = [Self::Swarm, Self::Directed, Self::Cutover, Self::Records, Self::Reports];
         let all = all.into_iter().chain(billed);
         all.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Self::Swarm)
     }
@@ -64,7 +67,7 @@ impl Scenario {
     /// Whether anything is billed.
     pub(crate) const fn bills(self) -> bool {
         match self {
-            Self::Swarm | Self::Directed | Self::Cutover | Self::Records => false,
+            Self::Swarm | Self::Directed | Self::Cutover | Self::Records | Self::Reports => false,
             Self::Months
             | Self::Site
             | Self::Levels
@@ -85,7 +88,8 @@ impl Scenario {
             | Self::Cutover
             | Self::Stream => Keeps::Events,
             Self::Site | Self::Levels => Keeps::Entries,
-            Self::Records => Keeps::Counts,
+            Self::Records => Keeps::Counts(Counter::Cryptolens),
+            Self::Reports => Keeps::Counts(Counter::Planship),
         }
     }
 
@@ -94,7 +98,7 @@ impl Scenario {
         match self {
             Self::Swarm | Self::Directed | Self::Months | Self::Cutover => &workload::METERS,
             Self::Stream => &workload::STREAM_METERS,
-            Self::Site | Self::Records => &workload::ITEM_PRICES,
+            Self::Site | Self::Records | Self::Reports => &workload::ITEM_PRICES,
             Self::Levels => &workload::LEVEL_PRICES,
             Self::Totals => &workload::TOTAL_METERS,
             Self::Gauges => &workload::GAUGE_METERS,

@@ -12,12 +12,13 @@ mod events;
 mod foreign;
 mod keeps;
 mod records;
+mod reports;
 mod totals;
 
 pub(crate) use billing::{Announcement, Billing, Invoice, Subscription};
 pub(crate) use entries::DECIMALS;
 pub(crate) use foreign::{Foreign, Takeover};
-pub(crate) use keeps::{Keeps, Saying};
+pub(crate) use keeps::{Counter, Keeps, Saying};
 
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -321,8 +322,10 @@ impl Server {
             }
             (Keeps::Entries, Some(Asked::Usage(usage))) => self.enter(usage),
             (Keeps::Entries, Some(Asked::Cancel(target))) => self.delete(&target),
-            (Keeps::Counts, Some(Asked::Usage(usage))) => return self.record(usage),
-            (Keeps::Counts, Some(Asked::Cancel(_))) => return self.keeps.says(Saying::Unreadable),
+            (Keeps::Counts(_), Some(Asked::Usage(usage))) => return self.record(usage),
+            (Keeps::Counts(_), Some(Asked::Cancel(_))) => {
+                return self.keeps.says(Saying::Unreadable);
+            }
         };
         // What is refused is looked at anew under the same key.
         if reply.status == 200 {
@@ -333,7 +336,7 @@ impl Server {
 
     /// Keeps `reply` under `key`, as a failure of the provider's own is.
     pub(crate) fn keep(&mut self, key: &str, body: &[u8], reply: &Reply) {
-        if self.keeps.streams(body) || self.keeps == Keeps::Counts {
+        if self.keeps.streams(body) || self.keeps.only_counts() {
             return;
         }
         self.kept.insert(key.to_owned(), (self.now, body.to_vec(), reply.clone()));

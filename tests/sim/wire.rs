@@ -172,8 +172,7 @@ impl Provider for Wire {
             let (mut lanes, mut bodies) = (Vec::new(), Vec::new());
             for request in requests {
                 let body = plants::bytes(&scene, request);
-                let (name, account) = (request.identifier, request.account.as_str());
-                let body = scene.server.keeps.whole(name, account, body);
+                let body = scene.server.keeps.whole(request, body);
                 lanes.push(scene.server.leaves(request.identifier, &body));
                 bodies.push(body);
             }
@@ -239,7 +238,7 @@ impl Provider for Wire {
             // What a window that is cut in two would be told as, nobody knows.
             (_, Some(window)) => window,
             (Keeps::Events, None) => MINUTE,
-            (Keeps::Entries | Keeps::Counts, None) => SECOND,
+            (Keeps::Entries | Keeps::Counts(_), None) => SECOND,
         };
         let grain = if grouping == Grouping::Whole { smallest } else { step };
         if span.start.micros() % grain != 0 || span.end.micros() % grain != 0 || step <= 0 {

@@ -126,7 +126,7 @@ pub(crate) fn all_routes(keeps: Keeps, meters: Meters) -> Vec<Route> {
     let (to, window) = match keeps {
         Keeps::Events => ("counted", WindowRule::Record),
         Keeps::Entries => ("jobs", WindowRule::Hour),
-        Keeps::Counts => ("jobs", WindowRule::Ever),
+        Keeps::Counts(_) => ("jobs", WindowRule::Ever),
     };
     let counted = Route {
         window,
@@ -134,7 +134,7 @@ pub(crate) fn all_routes(keeps: Keeps, meters: Meters) -> Vec<Route> {
         ..route("jobs", "jobs", to, template.clone())
     };
     let of_quantities = |meter: &str| match keeps {
-        Keeps::Counts => WindowRule::Ever,
+        Keeps::Counts(_) => WindowRule::Ever,
         Keeps::Events | Keeps::Entries if is_gauge(meters, meter) => WindowRule::Period,
         Keeps::Events | Keeps::Entries => WindowRule::Hour,
     };
@@ -151,7 +151,7 @@ pub(crate) fn changed_routes(keeps: Keeps, meters: Meters, chance: &mut Chance) 
     let smallest = match keeps {
         Keeps::Events => WindowRule::Record,
         // An entry takes a second.
-        Keeps::Entries | Keeps::Counts => WindowRule::Minute,
+        Keeps::Entries | Keeps::Counts(_) => WindowRule::Minute,
     };
     let windows = [smallest, WindowRule::Minute, WindowRule::Hour, WindowRule::Day];
     let mut routes = all_routes(keeps, meters);
@@ -161,7 +161,7 @@ pub(crate) fn changed_routes(keeps: Keeps, meters: Meters, chance: &mut Chance) 
         route.policies.corrections = *chance.pick(&policies);
         route.settle_micros = *chance.pick(&[0, MINUTE, 5 * MINUTE, HOUR]);
         let is_told_quantities = route.aggregate != Aggregate::Count;
-        let has_windows = keeps != Keeps::Counts;
+        let has_windows = !keeps.only_counts();
         let is_whole = keeps_totals(meters, route.provider_meter.as_str());
         if is_told_quantities && has_windows && !is_whole {
             route.window = *chance.pick(&windows);

@@ -254,7 +254,7 @@ impl World {
         wire.adopt_meters(meters.iter().map(|(meter, adds)| pin(meter, *adds)).collect());
         let prefix = match self.keeps() {
             Keeps::Events => "cus_",
-            Keeps::Entries | Keeps::Counts => "",
+            Keeps::Entries | Keeps::Counts(_) => "",
         };
         let begun = self.guarded(begin(ports.clone(), self.routes.clone(), prefix, now)).await;
         let Ended::Well(mut accruer) = begun else {

@@ -84,7 +84,7 @@ fn units(events: &[Event]) -> BTreeMap<i64, Vec<Unit<'_>>> {
 /// yes to is there for good.
 fn bracket(usage: &Event, cancels: &[&Event], keeps: Keeps) -> (Amount, Amount) {
     let said = usage.quantity;
-    if keeps == Keeps::Counts && usage.state == "accepted" {
+    if keeps.only_counts() && usage.state == "accepted" {
         return (said, said);
     }
     if usage.is_absent() || cancels.iter().any(|cancel| cancel.is_certain()) {
@@ -317,7 +317,7 @@ impl Auditor {
                     held.insert(place(event), event.id);
                 }
                 // Nothing can be read back of it.
-                "accepted" if scene.server.keeps == Keeps::Counts => {}
+                "accepted" if scene.server.keeps.only_counts() => {}
                 "accepted" => {
                     let Event { meter, account, occurred_at, .. } = event;
                     let of_others = scene.server.foreign.is_before(meter, account, *occurred_at);

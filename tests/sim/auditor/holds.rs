@@ -135,7 +135,7 @@ impl Auditor {
     /// Why a balance is not held for its period, or for its window, if it is not.
     fn why_not(&self, reason: &str, balance: &Balance, read: &Rows) -> Option<&'static str> {
         match reason {
-            "meter_mismatch" if self.stage.scene().server.keeps == Keeps::Counts => {
+            "meter_mismatch" if self.stage.scene().server.keeps.only_counts() => {
                 let (_, _, accrued) = &self.balances[&balance.id];
                 // What a number of 32 bits cannot say, unless by many of them.
                 let is_too_large = *accrued - balance.told > Amount::of(100 * 2_147_483_647, 0);
@@ -240,7 +240,7 @@ fn witnessed(
         "window_passed" => {
             hold(is_uncertain(scene, event), "every attempt had a definite answer")?;
             // What recognises nothing has no window.
-            if scene.server.keeps == Keeps::Counts {
+            if scene.server.keeps.only_counts() {
                 return Ok(());
             }
             let first = event.first_attempt_at.unwrap_or(now);

@@ -36,7 +36,7 @@ impl Auditor {
         if self.is_gauge(&line.meter) {
             return self.is_of_periods(line);
         }
-        if self.stage.scene().server.keeps == Keeps::Counts {
+        if self.stage.scene().server.keeps.only_counts() {
             // What is counted when it is told has no windows.
             let all = (Window::ALWAYS.start.micros(), Window::ALWAYS.end.micros());
             return self.lies_within(line, said, all);

@@ -176,7 +176,7 @@ impl Billing {
         let of = &self.subscriptions[place];
         let finalizes_at = (created_at + grace) / SECOND * SECOND;
         let promised_until = match self.keeps {
-            Keeps::Events | Keeps::Counts => finalizes_at,
+            Keeps::Events | Keeps::Counts(_) => finalizes_at,
             // An invoice is dated to the end of its term, and takes usage from then on for a while.
             Keeps::Entries => finalizes_at.min(period.1 + CLOSES_AFTER),
         };
@@ -237,7 +237,7 @@ impl Server {
         let began_at = self.now / SECOND * SECOND;
         let length = length / SECOND * SECOND;
         let id = match self.keeps {
-            Keeps::Events | Keeps::Counts => {
+            Keeps::Events | Keeps::Counts(_) => {
                 format!("sub_{}", self.billing.subscriptions.len() + 1)
             }
             // An account is a subscription.

@@ -3,9 +3,10 @@
 //! [`super::events`] and [`super::entries`]). Read next: [`super::entries`].
 
 use serde_json::json;
+use tallyd::provider::Request;
 
 use super::billing::Happened;
-use super::{Asked, DAY, MINUTE, Reply, entries, events, records};
+use super::{Asked, DAY, MINUTE, Reply, entries, events, records, reports};
 
 /// What a provider keeps of the usage that it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,17 @@ pub(crate) enum Keeps {
     Events,
     /// Entries, of which each can be taken away: Chargebee's usages.
     Entries,
-    /// Nothing but a count: Cryptolens' records of usage.
-    Counts,
+    /// Nothing but a count.
+    Counts(Counter),
+}
+
+/// Who only counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counter {
+    /// Cryptolens, by its records of usage.
+    Cryptolens,
+    /// Planship, by reports.
+    Planship,
 }
 
 /// What the provider says without looking at what it is asked.
@@ -31,12 +41,20 @@ pub(crate) enum Saying {
 }
 
 impl Keeps {
+    /// Whether it counts what it is told, and nothing else.
+    pub(crate) const fn only_counts(self) -> bool {
+        match self {
+            Self::Counts(_) => true,
+            Self::Events | Self::Entries => false,
+        }
+    }
+
     /// How long an answer is kept under its key.
     pub(super) const fn keeps_keys_for(self) -> i64 {
         match self {
             Self::Events => DAY,
             Self::Entries => 30 * MINUTE,
-            Self::Counts => 0,
+            Self::Counts(_) => 0,
         }
     }
 
@@ -45,14 +63,14 @@ impl Keeps {
         match self {
             Self::Events => 12,
             Self::Entries => entries::DECIMALS,
-            Self::Counts => 0,
+            Self::Counts(_) => 0,
         }
     }
 
     /// What there must not be two requests for at once, of a meter and an account.
     pub(super) fn one_at_a_time(self, (meter, account): (String, String)) -> (String, String) {
         match self {
-            Self::Events | Self::Counts => (meter, account),
+            Self::Events | Self::Counts(_) => (meter, account),
             // Two writes to a subscription lock one another out.
             Self::Entries => ("anything".to_owned(), account),
         }
@@ -62,7 +80,7 @@ impl Keeps {
         match self {
             Self::Events => events::understand(body),
             Self::Entries => entries::understand(body),
-            Self::Counts => records::understand(body),
+            Self::Counts(_) => records::understand(body),
         }
     }
 
@@ -73,10 +91,12 @@ impl Keeps {
 
     /// A request's bytes with what stands beside them: the account in its path, as one form, or
     /// which event it is of.
-    pub(crate) fn whole(self, identifier: &str, account: &str, body: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn whole(self, request: &Request<'_>, body: Vec<u8>) -> Vec<u8> {
+        let account = request.account.as_str();
         match self {
             Self::Events => body,
-            Self::Counts => records::named(identifier, &body),
+            Self::Counts(Counter::Cryptolens) => records::named(request.identifier, &body),
+            Self::Counts(Counter::Planship) => reports::form(request, &body),
             Self::Entries => {
                 let mut form = form_urlencoded::Serializer::new(String::new());
                 form.append_pair("subscription_id", account)
@@ -91,7 +111,8 @@ impl Keeps {
         match self {
             Self::Events => stripe(saying),
             Self::Entries => chargebee(saying),
-            Self::Counts => cryptolens(saying),
+            Self::Counts(Counter::Cryptolens) => cryptolens(saying),
+            Self::Counts(Counter::Planship) => planship(saying),
         }
     }
 
@@ -108,7 +129,7 @@ impl Keeps {
             (Self::Events, Happened::Ended) => "customer.subscription.deleted",
             (Self::Events, Happened::Drafted) => "invoice.created",
             (Self::Events, Happened::Finalized) => "invoice.finalized",
-            (Self::Counts, _) => "nothing",
+            (Self::Counts(_), _) => "nothing",
             (Self::Entries, Happened::Subscribed) => "subscription_created",
             (Self::Entries, Happened::EndSet) => "subscription_cancellation_scheduled",
             (Self::Entries, Happened::Renewed) => "subscription_renewed",
@@ -162,6 +183,17 @@ fn cryptolens(saying: Saying) -> Reply {
         }
     };
     Reply::of(status, records::said(1, message))
+}
+
+fn planship(saying: Saying) -> Reply {
+    let (status, detail) = match saying {
+        Saying::Failed => (500, "Internal Server Error"),
+        Saying::KeyRefused => (401, "Could not validate credentials"),
+        Saying::TooMany | Saying::Busy => (429, "Too Many Requests"),
+        Saying::Refused => (404, "Customer not found"),
+        Saying::OtherParameters | Saying::Unreadable => (422, "unreadable"),
+    };
+    Reply::of(status, json!({ "detail": detail }).to_string())
 }
 
 /// An error as Chargebee writes it.

@@ -7,7 +7,8 @@
 
 use serde_json::json;
 
-use super::{Asked, Reply, Server, Taken, Understood, fields};
+use super::keeps::{Counter, Keeps, Saying};
+use super::{Asked, Reply, Server, Taken, Understood, fields, reports};
 use crate::amount::Amount;
 
 /// The field that the wire puts in front of a request.
@@ -42,7 +43,12 @@ impl Server {
     pub(super) fn record(&mut self, asked: Understood) -> Reply {
         if !self.meters.contains_key(&asked.meter) {
             self.rule("no such product");
-            return Reply::of(200, said(1, "Could not find the product."));
+            return match self.keeps {
+                Keeps::Counts(Counter::Planship) => self.keeps.says(Saying::Refused),
+                Keeps::Counts(Counter::Cryptolens) | Keeps::Events | Keeps::Entries => {
+                    Reply::of(200, said(1, "Could not find the product."))
+                }
+            };
         }
         let is_whole = asked.value.finer_than(0) == Amount::ZERO;
         let is_in_range = asked.value <= Amount::of(2_147_483_647, 0);
@@ -56,6 +62,10 @@ impl Server {
         }
         self.rule("recorded");
         let (received_at, order) = (self.now, self.received());
+        let reply = match self.keeps {
+            Keeps::Counts(Counter::Planship) => reports::record(&asked.meter, asked.value),
+            Keeps::Counts(Counter::Cryptolens) | Keeps::Events | Keeps::Entries => said(0, ""),
+        };
         self.taken.entry(asked.identifier).or_default().push(Taken {
             meter: asked.meter,
             account: asked.account,
@@ -67,6 +77,6 @@ impl Server {
             lag: 0,
             order,
         });
-        Reply::of(200, said(0, ""))
+        Reply::of(200, reply)
     }
 }

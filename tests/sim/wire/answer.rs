@@ -8,13 +8,14 @@ use tallyd::provider::Request;
 use tallyd::provider::chargebee::classify::{self as entries, Verdict};
 use tallyd::provider::chargebee::encode;
 use tallyd::provider::cryptolens::classify as records;
+use tallyd::provider::planship::{self, classify as reports};
 use tallyd::provider::stripe::classify::{self as events, adjustment, stream};
 use tallyd::provider::wire;
 
 use super::unreachable_now;
 use crate::plants::Plant;
 use crate::scene::Scene;
-use crate::server::{Keeps, Reply, SECOND};
+use crate::server::{Counter, Keeps, Reply, SECOND};
 
 /// What the program makes of a reply to a request, for each of its events.
 pub(super) fn of(scene: &mut Scene, requests: &[Request<'_>], reply: &Reply) -> Vec<Answer> {
@@ -24,10 +25,15 @@ pub(super) fn of(scene: &mut Scene, requests: &[Request<'_>], reply: &Reply) -> 
         return vec![stream::told(&event_answer(scene, reply), events); requests.len()];
     }
     let keeps = scene.server.keeps;
-    let mut one = |request| match keeps {
+    let mut one = |request: &Request<'_>| match keeps {
         Keeps::Events => of_event(scene, request, reply),
         Keeps::Entries => of_entry(scene, request, reply),
-        Keeps::Counts => records::recorded(&entry_answer(scene, reply)),
+        Keeps::Counts(Counter::Cryptolens) => records::recorded(&entry_answer(scene, reply)),
+        Keeps::Counts(Counter::Planship) => {
+            let usage = planship::encode::usage(request.body);
+            let sent = reports::Sent { metering_id: request.meter.as_str(), usage };
+            reports::reported(&entry_answer(scene, reply), sent)
+        }
     };
     requests.iter().map(&mut one).collect()
 }

@@ -258,7 +258,7 @@ fn delayed(scene: &mut Scene, request: &Request<'_>, body: &[u8], delay: i64) {
     let latest = match scene.server.keeps {
         Keeps::Events => first.unwrap_or(now) + DAY - 20 * MINUTE,
         // An id is never forgotten, and a count knows of none.
-        Keeps::Entries | Keeps::Counts => now + DAY,
+        Keeps::Entries | Keeps::Counts(_) => now + DAY,
     };
     let lands_at = (now + delay).min(latest.max(now + 10 * MINUTE));
     let key = request.idempotency_key.to_owned();
