@@ -1,5 +1,6 @@
 //! Whom we tell: the port, and one room per provider. Here: what a provider promises, as data, and
-//! the contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`].
+//! the contract. Never here: one provider's wire (see `provider::stripe`). Read next: [`stripe`];
+//! whoever adds a room, the steps at the end of this page.
 //!
 //! What every room does, whoever is behind it, is the list below. Each MUST has a name, under which
 //! `tests/it/provider_conformance` shows it of every room, against servers that cut, hang and lie.
@@ -93,6 +94,8 @@
 //! * **another object**: An object that was not asked for MUST come to `Unknown`.
 //! * **circle**: A page that leads to itself MUST come to `Unknown`.
 //! * **odd row**: A row of a list that makes no sense MUST NOT spoil the others.
+//!
+#![doc = include_str!("adding.md")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -120,6 +120,11 @@ impl Provider for Planship {
         self.settings.on_unknown.resends_for_micros()
     }
 
+    /// What it took stays, and no lever tells of one report.
+    fn undoes(&self) -> bool {
+        false
+    }
+
     /// Planship announces nothing of usage.
     fn notice_reader(&self) -> Option<Arc<dyn NoticeReader>> {
         None
