@@ -234,8 +234,8 @@ impl StandIn for Planship {
         if let Some(kind) = fault {
             self.counters.count_fault(kind.name());
         }
-        let answer = match fault {
-            _ if admitted.is_limited => limited(now),
+        let is_limited = admitted.is_limited.then_some(FaultKind::RateLimited);
+        let answer = match is_limited.or(fault) {
             Some(FaultKind::RateLimited) => limited(now),
             Some(FaultKind::ErrorBefore) => dress(500, &no(FAILED), now),
             Some(FaultKind::ErrorAfter) => {

@@ -75,6 +75,25 @@ async fn a_file_that_is_lost_before_anything_was_emptied_is_made_again() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_file_that_was_being_made_again_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = lived(folder.path(), 0..3, 6).await;
+    let wanted = wanted(folder.path(), "old", day(2));
+    cut_after(folder.path(), opened, &wanted, Step::Sealed).await;
+    std::fs::remove_file(folder.path().join("old.partial")).unwrap();
+    for half in ["old.remade", "old.remade-journal"] {
+        std::fs::write(folder.path().join(half), "half a file").unwrap();
+    }
+    let ledger = ledger(folder.path(), day(200)).await;
+    assert_eq!(made(&ledger, &wanted, day(200)).await, (12, true));
+    verify(&ledger).await;
+    assert_eq!(verify_archive(&ledger, &wanted.file).await, [""; 0]);
+    let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("remade")).collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_record_whose_correction_had_no_effect_stays_until_somebody_made_up_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path(), day(0)).await;

@@ -90,6 +90,10 @@ pub(super) async fn to(
     Ok(Copied::All)
 }
 
+/// What a file that is made again has behind its name until it is whole. It is none that was
+/// sealed, and a call that was cut short leaves it for the next one to take away.
+const REMADE: &str = "remade";
+
 /// Makes the file of a sealed archive again where it is lost, as long as the ledger still has all
 /// that it held. Whether it did: the file then stays open beside the ledger.
 pub(super) async fn again(
@@ -102,7 +106,9 @@ pub(super) async fn again(
     if archive.path.exists() || partial.exists() {
         return Ok(false);
     }
-    open(connection, &partial).await?;
+    let remade = archive.path.with_added_extension(REMADE);
+    remove(&remade)?;
+    open(connection, &remade).await?;
     let mut transaction = begin(connection).await?;
     let number = archive.number;
     for statement in [of_archive!("again_balances"), of_archive!("again_bookings")] {
@@ -124,12 +130,13 @@ pub(super) async fn again(
         .await
         .map_err(ledger_error)?;
     commit(transaction).await?;
-    if kept(&partial).await? == *digest {
+    if kept(&remade).await? == *digest {
+        std::fs::rename(&remade, &partial).map_err(file_error)?;
         return Ok(true);
     }
     // Some of it had gone from the ledger already.
     sqlx::query(of_archive!("detach")).execute(connection).await.map_err(ledger_error)?;
-    remove(&partial)?;
+    remove(&remade)?;
     Ok(false)
 }
 
