@@ -39,6 +39,7 @@ use crate::store::sqlite::SqliteLedger;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::counter::Counter;
 use crate::usage::desk::Desk;
+use crate::web::PlanshipApi;
 use crate::web::app::{Readiness, Rooms};
 use crate::web::holds::Holds;
 use crate::web::planship::Planship;
@@ -108,8 +109,7 @@ impl Daemon {
         }
         let Time { clock, follower } = time;
         let ledger = open(&config, clock.as_ref()).await?;
-        let metrics = Metrics::new();
-        let (fatal, failed) = FatalBell::new();
+        let (metrics, (fatal, failed)) = (Metrics::new(), FatalBell::new());
         let supervisor = Supervisor::new(failed);
         let stop = supervisor.stop.clone();
         let around =
@@ -137,6 +137,7 @@ impl Daemon {
             told,
             gate: Arc::new(gate),
             door: server.door(),
+            desk: desk(&config, &ledger),
             readers: Arc::new(Changing::new(readers)),
             maintainer: Arc::new(Replaceable::new(Arc::new(maintainer))),
             watcher: Arc::new(Replaceable::new(Arc::new(watcher))),
@@ -149,7 +150,7 @@ impl Daemon {
             fatal,
         });
         let (ready, readiness) = watch::channel(Readiness::NotReady("starting".to_owned()));
-        let rooms = rooms(&running, &ledger, asked(&config, &ledger), (readiness, noticed));
+        let rooms = rooms(&running, &ledger, config.planship_api.clone(), (readiness, noticed));
         let spoolers = spoolers(&config.spools, &running.gate, &ledger, &running.metrics);
         let reloader = Reloader::new(&running, config);
         Ok(Self {
@@ -319,20 +320,14 @@ pub(crate) fn desk(config: &Config, ledger: &Arc<SqliteLedger>) -> Arc<Desk> {
     Arc::new(Desk::new(ledger.clone(), levers, routes, account_prefixes(config)))
 }
 
-/// Who is asked for usage, and who takes what Planship's SDKs report.
-fn asked(config: &Config, ledger: &Arc<SqliteLedger>) -> (Arc<Desk>, Option<Arc<Planship>>) {
-    let planship = config.planship_api.clone();
-    (desk(config, ledger), planship.map(|api| Planship::new(api, ledger.name_of_run())))
-}
-
 /// What stands behind the listeners.
 fn rooms(
     running: &Running,
     ledger: &Arc<SqliteLedger>,
-    (usage, planship): (Arc<Desk>, Option<Arc<Planship>>),
+    planship: Option<PlanshipApi>,
     (readiness, notice): (watch::Receiver<Readiness>, watch::Receiver<Option<String>>),
 ) -> Rooms {
-    let Running { accrual_bell, told, gate, readers, metrics, .. } = running;
+    let Running { accrual_bell, told, gate, desk, readers, metrics, .. } = running;
     let bells = told.iter().flat_map(|told| [&told.poster_bell, &told.courier_bell]);
     let bells = bells.chain([accrual_bell]).cloned().collect();
     Rooms {
@@ -342,8 +337,8 @@ fn rooms(
         remaps: ledger.clone(),
         exports: ledger.clone(),
         ledger: ledger.clone(),
-        usage,
-        planship,
+        usage: desk.clone(),
+        planship: planship.map(|api| Planship::new(api, ledger.name_of_run())),
         metrics: metrics.clone(),
         readiness,
         providers: told.iter().map(|told| told.name.clone()).collect(),

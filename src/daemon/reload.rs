@@ -31,6 +31,7 @@ use crate::service::changing::{Changing, Replaceable};
 use crate::service::{Bell, FatalBell};
 use crate::telemetry::logs::{LogError, LogFilter};
 use crate::telemetry::metrics::Metrics;
+use crate::usage::desk::Desk;
 use crate::web::server::Door;
 use crate::web::webhooks::Readers;
 
@@ -79,6 +80,7 @@ pub(super) struct Running {
     pub(super) told: Vec<Arc<Told>>,
     pub(super) gate: Arc<Gate>,
     pub(super) door: Door,
+    pub(super) desk: Arc<Desk>,
     pub(super) readers: Arc<Changing<Readers>>,
     pub(super) maintainer: Arc<Replaceable>,
     pub(super) watcher: Arc<Replaceable>,
@@ -187,6 +189,7 @@ impl Running {
         }
         self.gate.follow(new.intake.clone());
         self.door.admit(&new.web.tokens);
+        self.desk.follow(new.routes.clone());
         self.readers.replace(Arc::new(self.told.iter().filter_map(|told| told.reader()).collect()));
         // What was parked is looked at once whom it is told to is in its place.
         self.accrual_bell.ring();

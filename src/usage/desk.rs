@@ -13,6 +13,7 @@ use crate::domain::time::{Timestamp, Window};
 use crate::domain::usage::Span;
 use crate::ledger::LedgerError;
 use crate::ledger::usage::{UsageLedger, UsageQuestion, UsageTold};
+use crate::service::changing::Changing;
 
 /// Why a lever has no figures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,11 +74,10 @@ pub struct Figures {
 }
 
 /// Answers for levers.
-#[derive(Clone)]
 pub struct Desk {
     ledger: Arc<dyn UsageLedger>,
     levers: Vec<Lever>,
-    routes: Vec<Route>,
+    routes: Changing<Vec<Route>>,
     prefixes: HashMap<ProviderName, &'static str>,
 }
 
@@ -90,7 +90,13 @@ impl Desk {
         routes: Vec<Route>,
         prefixes: HashMap<ProviderName, &'static str>,
     ) -> Self {
-        Self { ledger, levers, routes, prefixes }
+        Self { ledger, levers, routes: Changing::new(routes), prefixes }
+    }
+
+    /// Has billing periods be those of the accounts that these routes lead to, from the next answer
+    /// on.
+    pub fn follow(&self, routes: Vec<Route>) {
+        self.routes.replace(Arc::new(routes));
     }
 
     /// The levers, in the order of their names.
@@ -147,7 +153,8 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Result<Window, Unknown>, LedgerError> {
         let mut places: BTreeSet<Place> = BTreeSet::new();
-        for route in self.routes.iter().filter(|route| route.meter == lever.meter) {
+        let routes = self.routes.present();
+        for route in routes.iter().filter(|route| route.meter == lever.meter) {
             let imported = match route.account {
                 AccountRule::Imported => {
                     self.ledger.imported_account(&route.provider, customer).await?

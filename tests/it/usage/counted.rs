@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _};
+use tallyd::accrual::route::Route;
 use tallyd::domain::billing::{BilledItem, Subscription, SubscriptionStatus};
 use tallyd::domain::correction::Change;
 use tallyd::domain::names::{AccountName, ProviderMeter, SubscriptionId};
@@ -321,6 +322,13 @@ async fn the_period_of_a_subscription_is_the_one_that_the_account_is_billed_for_
     assert_eq!((figures.window, figures.usage.total.to_string()), (Some(span), "4".to_owned()));
     assert_eq!(at("cus_1", span.end).await, Err(Unknown::NoPeriod(customer("cus_1"))));
     assert_eq!(at("cus_2", now).await, Err(Unknown::NoPeriod(customer("cus_2"))));
+    // Routes that lead elsewhere are followed by the next answer.
+    desk.follow(vec![Route {
+        provider_meter: ProviderMeter::new("bytes").unwrap(),
+        ..route("calls")
+    }]);
+    assert_eq!(at("cus_1", now).await, Err(Unknown::NoPeriod(customer("cus_1"))));
+    desk.follow(vec![route("calls")]);
     let other = Window { end: span.end.plus_seconds(1), ..span };
     let learned = Learned {
         subscriptions: vec![subscribed("sub_2", "cus_1", other)],
