@@ -13,9 +13,10 @@ use crate::provider::Provider;
 use crate::provider::billing::BillingReader;
 use crate::provider::chargebee::usage_events::UsageEvents;
 use crate::provider::chargebee::{self, Chargebee};
-use crate::provider::cryptolens::{self, Cryptolens};
+use crate::provider::counting;
+use crate::provider::cryptolens::Cryptolens;
 use crate::provider::documents::UsageDocuments;
-use crate::provider::planship::{self, Planship};
+use crate::provider::planship::Planship;
 use crate::provider::shadowed::Shadowed;
 use crate::provider::stripe::{self, Stripe};
 use crate::schedule::Schedule;
@@ -30,12 +31,9 @@ pub enum BuildError {
     /// A Chargebee site.
     #[error(transparent)]
     Chargebee(#[from] chargebee::BuildError),
-    /// An account at Cryptolens.
+    /// A provider that only counts.
     #[error(transparent)]
-    Cryptolens(#[from] cryptolens::BuildError),
-    /// A product at Planship.
-    #[error(transparent)]
-    Planship(#[from] planship::BuildError),
+    Counting(#[from] counting::BuildError),
 }
 
 /// A provider instance, and how it is worked with.

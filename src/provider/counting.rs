@@ -6,8 +6,12 @@
 //! it arrives, so that its balances have no windows. It takes nothing back, and what is too much is
 //! taken off later usage.
 
-use super::{Capabilities, ToldAs};
+use super::{Capabilities, EncodeError, ToldAs};
+use crate::domain::answer::{Answer, Outcome};
 use crate::domain::fold::Fold;
+use crate::domain::names::{ProviderMeter, ProviderName};
+use crate::domain::provider_facts::{Formula, MeterPin};
+use crate::domain::state::HoldReason;
 use crate::domain::time::MICROS_PER_DAY;
 
 /// How far in the past usage may lie, in microseconds: ten years, which is any. No time goes along,
@@ -16,6 +20,17 @@ pub const ACCEPTS_PAST_MICROS: i64 = 3_650 * MICROS_PER_DAY;
 /// For how long an event is told again whose answer was lost, in microseconds, where the operator
 /// chose that: as long as a person may need to notice that the provider is away.
 const RESENDS_FOR_MICROS: i64 = 35 * MICROS_PER_DAY;
+
+/// Why such a provider cannot be worked with as it is set.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Its secret must not be sent to the address.
+    #[error("the address of {0} {1}")]
+    Api(ProviderName, &'static str),
+    /// No HTTP client could be made.
+    #[error("no HTTP client can be made for {0}: {1}")]
+    Http(ProviderName, String),
+}
 
 /// What becomes of an event whose answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,4 +75,32 @@ pub const fn of_amounts(value_max: i64, digits_max: u32) -> Capabilities {
         // Nothing tells what became of one amount.
         read_back: None,
     }
+}
+
+/// A declared meter as it is pinned. Nothing is learned of one: an event says whose it is and how
+/// much under these names.
+#[must_use]
+pub fn pin(meter: &ProviderMeter, customer_key: &str, value_key: &str) -> MeterPin {
+    MeterPin {
+        meter: meter.clone(),
+        id: None,
+        formula: Formula::Sum,
+        customer_key: customer_key.to_owned(),
+        value_key: value_key.to_owned(),
+        span: None,
+        active: true,
+        learned: false,
+    }
+}
+
+/// The answer to whoever asks for totals: of a meter that is known there are none, for this reason.
+#[must_use]
+pub fn no_totals(meter: &ProviderMeter, is_known: bool, why: &str) -> Answer {
+    let (reason, why) = if is_known {
+        (HoldReason::Refused, why.to_owned())
+    } else {
+        let unknown = EncodeError::UnknownMeter(meter.clone());
+        (unknown.reason(), unknown.to_string())
+    };
+    Answer::bare(Outcome::Refused(reason), why)
 }

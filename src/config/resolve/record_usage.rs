@@ -26,6 +26,7 @@ use crate::reconcile;
 
 /// What the names of these providers begin with.
 pub(super) const CRYPTOLENS: &str = "cryptolens.";
+
 pub(super) fn accounts(
     accounts: &raw::Named<raw::Cryptolens>,
     free_bytes_min: u64,

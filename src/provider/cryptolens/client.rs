@@ -5,10 +5,10 @@
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 
-use super::BuildError;
 use super::classify::{self, Products};
 use super::settings::{Settings, is_own};
 use crate::domain::answer::Answer;
+use crate::provider::counting::BuildError;
 use crate::provider::wire::{self, Body, Call, Received, Wire};
 
 /// Records usage.

@@ -22,12 +22,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::answer::{Answer, Outcome};
+use crate::domain::answer::Answer;
 use crate::domain::event::EventIntent;
-use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
-use crate::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin};
+use crate::domain::names::{AccountName, ProviderMeter};
+use crate::domain::provider_facts::{AccountPin, Lanes, MeterPin};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Window;
+use crate::provider::counting::{self, BuildError};
 use crate::provider::{
     CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
     Provider, Request, Totals,
@@ -42,17 +43,6 @@ pub mod inspection;
 
 use client::Client;
 use settings::Settings;
-
-/// Why an account cannot be worked with as it is set.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The token must not be sent to the address.
-    #[error("the address of {0} {1}")]
-    Api(ProviderName, &'static str),
-    /// No HTTP client could be made.
-    #[error("no HTTP client can be made for {0}: {1}")]
-    Http(ProviderName, String),
-}
 
 /// One account at Cryptolens.
 pub struct Cryptolens {
@@ -88,16 +78,7 @@ impl Cryptolens {
 
 /// A product as it is pinned.
 fn pin(product: &ProviderMeter) -> MeterPin {
-    MeterPin {
-        meter: product.clone(),
-        id: None,
-        formula: Formula::Sum,
-        customer_key: encode::KEY.to_owned(),
-        value_key: encode::AMOUNT.to_owned(),
-        span: None,
-        active: true,
-        learned: false,
-    }
+    counting::pin(product, encode::KEY, encode::AMOUNT)
 }
 
 #[async_trait]
@@ -158,13 +139,7 @@ impl Provider for Cryptolens {
         _span: Window,
         _grouping: Grouping,
     ) -> Result<Totals, Answer> {
-        let (reason, why) = if self.knows(meter) {
-            (HoldReason::Refused, "what was recorded cannot be read back".to_owned())
-        } else {
-            let unknown = EncodeError::UnknownMeter(meter.clone());
-            (unknown.reason(), unknown.to_string())
-        };
-        Err(Answer::bare(Outcome::Refused(reason), why))
+        Err(counting::no_totals(meter, self.knows(meter), "what was recorded cannot be read back"))
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {

@@ -9,11 +9,12 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
+use super::classify;
 use super::settings::{Settings, is_own};
-use super::{BuildError, classify};
 use crate::domain::answer::{Answer, Outcome};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Timestamp;
+use crate::provider::counting::BuildError;
 use crate::provider::session::{self, Opened, Sessions, Way};
 use crate::provider::wire::{self, Body, Call, Received, Wire};
 

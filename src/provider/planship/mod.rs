@@ -20,12 +20,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::answer::{Answer, Outcome};
+use crate::domain::answer::Answer;
 use crate::domain::event::EventIntent;
-use crate::domain::names::{AccountName, ProviderMeter, ProviderName};
-use crate::domain::provider_facts::{AccountPin, Formula, Lanes, MeterPin};
+use crate::domain::names::{AccountName, ProviderMeter};
+use crate::domain::provider_facts::{AccountPin, Lanes, MeterPin};
 use crate::domain::state::HoldReason;
 use crate::domain::time::Window;
+use crate::provider::counting::{self, BuildError};
 use crate::provider::{
     CannotTell, Capabilities, Contact, EncodeError, Encoded, Grouping, Inspection, NoticeReader,
     Provider, Request, Totals,
@@ -40,17 +41,6 @@ pub mod inspection;
 
 use client::Client;
 use settings::Settings;
-
-/// Why a product cannot be worked with as it is set.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The secret must not be sent to the address.
-    #[error("the address of {0} {1}")]
-    Api(ProviderName, &'static str),
-    /// No HTTP client could be made.
-    #[error("no HTTP client can be made for {0}: {1}")]
-    Http(ProviderName, String),
-}
 
 /// One product at Planship.
 pub struct Planship {
@@ -89,16 +79,7 @@ impl Planship {
 
 /// A metering id as it is pinned.
 fn pin(metering_id: &ProviderMeter) -> MeterPin {
-    MeterPin {
-        meter: metering_id.clone(),
-        id: None,
-        formula: Formula::Sum,
-        customer_key: encode::CUSTOMER.to_owned(),
-        value_key: encode::USAGE.to_owned(),
-        span: None,
-        active: true,
-        learned: false,
-    }
+    counting::pin(metering_id, encode::CUSTOMER, encode::USAGE)
 }
 
 #[async_trait]
@@ -162,13 +143,11 @@ impl Provider for Planship {
         _span: Window,
         _grouping: Grouping,
     ) -> Result<Totals, Answer> {
-        let (reason, why) = if self.knows(meter) {
-            (HoldReason::Refused, "what was reported cannot be read back by its time".to_owned())
-        } else {
-            let unknown = EncodeError::UnknownMeter(meter.clone());
-            (unknown.reason(), unknown.to_string())
-        };
-        Err(Answer::bare(Outcome::Refused(reason), why))
+        Err(counting::no_totals(
+            meter,
+            self.knows(meter),
+            "what was reported cannot be read back by its time",
+        ))
     }
 
     async fn contact(&self) -> Result<Contact, Answer> {
