@@ -26,6 +26,7 @@ pub mod stripe;
 mod calendar;
 mod clock;
 mod control;
+mod counting;
 mod courier;
 mod deliveries;
 mod handle;

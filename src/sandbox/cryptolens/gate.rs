@@ -9,12 +9,11 @@ use serde_json::Value;
 use super::Settings;
 use super::books::{Account, Operation, no};
 use crate::domain::time::Timestamp;
-use crate::sandbox::faults::{Dice, FaultKind, Reach};
+use crate::sandbox::counting::{Front, Passing};
+use crate::sandbox::faults::{FaultKind, Reach};
 use crate::sandbox::handle::Shared;
-use crate::sandbox::limiter::Limiter;
 use crate::sandbox::stand_in::{Admission, Pace, StandIn};
-use crate::sandbox::statistics::{CLOSED, Counters};
-use crate::sandbox::wire::{Answer, Delivery, Request, UNAVAILABLE_HTML, http_date};
+use crate::sandbox::wire::{Answer, Delivery, Request, http_date};
 
 /// What the provider says when it fails.
 const FAILED: &str = "Something went wrong. Please try again or contact support.";
@@ -26,18 +25,14 @@ const LIMITED: &str = "Too many requests.";
 pub(in crate::sandbox) struct Admitted {
     operation: Operation,
     token: String,
-    fault: Option<FaultKind>,
-    /// Whether the limiter refuses it.
-    is_limited: bool,
+    passing: Passing,
 }
 
-impl Admitted {
-    const fn route(&self) -> &'static str {
-        match self.operation {
-            Operation::RecordUsage { .. } => "RecordUsage",
-            Operation::GetProducts => "GetProducts",
-            Operation::Other => "(unknown)",
-        }
+const fn route(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::RecordUsage { .. } => "RecordUsage",
+        Operation::GetProducts => "GetProducts",
+        Operation::Other => "(unknown)",
     }
 }
 
@@ -45,30 +40,25 @@ impl Admitted {
 #[derive(Debug)]
 pub(in crate::sandbox) struct Cryptolens {
     pub(super) account: Account,
-    limiter: Limiter,
-    pub(super) dice: Dice,
-    pub(super) counters: Counters,
+    pub(super) front: Front,
 }
 
 impl Cryptolens {
     pub(in crate::sandbox) fn new(mut settings: Settings) -> Result<Self, crate::sandbox::Error> {
         let faults = std::mem::take(&mut settings.faults);
-        faults.check_of_counting("Cryptolens").map_err(crate::sandbox::Error::Faults)?;
-        let limiter = Limiter::of_second(settings.per_second);
-        let mut dice = Dice::default();
-        dice.load(faults);
-        Ok(Self { account: Account::new(settings), limiter, dice, counters: Counters::default() })
+        let front = Front::new("Cryptolens", faults, settings.per_second)?;
+        Ok(Self { account: Account::new(settings), front })
     }
 
     fn roll(&mut self, operation: &Operation) -> Option<FaultKind> {
-        let name = match (operation, self.dice.faults.reach) {
+        let name = match (operation, self.front.dice.faults.reach) {
             (Operation::RecordUsage { key, .. }, _) => key.clone().unwrap_or_default(),
             (Operation::GetProducts | Operation::Other, Reach::Everything) => String::new(),
             (Operation::GetProducts | Operation::Other, Reach::MeterEvents | Reach::Writes) => {
                 return None;
             }
         };
-        self.dice.roll(&name)
+        self.front.dice.roll(&name)
     }
 }
 
@@ -119,22 +109,10 @@ impl StandIn for Cryptolens {
     fn admit(&mut self, request: &Request, now: Timestamp) -> Admission<Admitted> {
         let (operation, token) = read(request);
         let fault = self.roll(&operation);
-        let admitted = Admitted { operation, token, fault, is_limited: false };
-        let closes = if self.dice.faults.is_outage(now) {
-            Some("outage")
-        } else if fault == Some(FaultKind::ClosedBefore) {
-            Some(FaultKind::ClosedBefore.name())
-        } else {
-            None
-        };
-        if let Some(name) = closes {
-            self.counters.count_fault(name);
-            self.counters.count_request(admitted.route(), CLOSED);
-            return Admission::Refused(Delivery::Closed);
+        match self.front.admit(route(&operation), fault, now) {
+            Ok(passing) => Admission::Admitted(Box::new(Admitted { operation, token, passing })),
+            Err(delivery) => Admission::Refused(delivery),
         }
-        let is_storm = self.dice.faults.is_storm(now);
-        let is_limited = is_storm || !self.limiter.admit(now);
-        Admission::Admitted(Box::new(Admitted { is_limited, ..admitted }))
     }
 
     fn is_write(admitted: &Admitted) -> bool {
@@ -146,56 +124,18 @@ impl StandIn for Cryptolens {
 
     fn pace(&self, admitted: &Admitted) -> Pace {
         let latency = self.account.settings.latency;
-        let slow = self.dice.faults.slow();
-        Pace::of(admitted.fault, slow, Self::is_write(admitted), latency)
+        let slow = self.front.dice.faults.slow();
+        Pace::of(admitted.passing.fault, slow, Self::is_write(admitted), latency)
     }
 
     fn execute(&mut self, admitted: &mut Admitted, now: Timestamp) -> Delivery {
-        let fault = admitted.fault;
-        if let Some(kind) = fault {
-            self.counters.count_fault(kind.name());
-        }
-        let mut perform = || {
+        let perform = || {
             let done = self.account.perform(&admitted.operation, &admitted.token, now);
-            if done.2 {
-                self.counters.count_accepted(now);
-            }
-            dress(done.0, &done.1, now)
+            (dress(done.0, &done.1, now), done.2)
         };
-        let limited = admitted.is_limited.then_some(FaultKind::RateLimited);
-        let answer = match limited.or(fault) {
-            Some(FaultKind::RateLimited) => {
-                dress(429, &no(LIMITED), now).with("retry-after", "1".to_owned())
-            }
-            Some(FaultKind::ErrorBefore) => dress(500, &no(FAILED), now),
-            Some(FaultKind::ErrorAfter) => {
-                perform();
-                dress(500, &no(FAILED), now)
-            }
-            Some(FaultKind::UnavailableHtml) => {
-                let (status, content_type, body) = UNAVAILABLE_HTML;
-                Answer { status, content_type, headers: Vec::new(), body: body.into() }
-            }
-            Some(
-                FaultKind::ClosedBefore
-                | FaultKind::AnswerLost
-                | FaultKind::AnswerCut
-                | FaultKind::SlowBefore
-                | FaultKind::SlowAfter
-                | FaultKind::PinnedErrorBefore
-                | FaultKind::PinnedErrorAfter
-                | FaultKind::Conflict
-                | FaultKind::LockTimeout
-                | FaultKind::RejectedLater
-                | FaultKind::NoMeterLater,
-            )
-            | None => perform(),
-        };
-        let status = answer.status;
-        let delivery = Delivery::under(fault, answer);
-        let is_closed = matches!(delivery, Delivery::Closed);
-        self.counters.count_request(admitted.route(), if is_closed { CLOSED } else { status });
-        delivery
+        let limited = dress(429, &no(LIMITED), now).with("retry-after", "1");
+        let failed = dress(500, &no(FAILED), now);
+        self.front.execute(admitted.passing, (limited, failed), perform, now)
     }
 
     /// It occupies nothing: whoever asks again is heard again.

@@ -49,13 +49,13 @@ impl CryptolensHandle {
     /// What it saw so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.0.cryptolens().counters.view()
+        self.0.cryptolens().front.counters.view()
     }
 
     /// What is set to go wrong.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        self.0.cryptolens().dice.faults.clone()
+        self.0.cryptolens().front.dice.faults.clone()
     }
 
     /// Sets what goes wrong from now on. The count of attempts starts afresh.
@@ -64,7 +64,7 @@ impl CryptolensHandle {
     /// A rate or a delay is out of range, or a kind has no meaning here.
     pub fn set_faults(&self, faults: Faults) -> Result<(), String> {
         faults.check_of_counting("Cryptolens")?;
-        self.0.cryptolens().dice.load(faults);
+        self.0.cryptolens().front.dice.load(faults);
         Ok(())
     }
 

@@ -10,12 +10,11 @@ use super::Settings;
 use super::books::{Operation, Organization, no};
 use super::door::Tokens;
 use crate::domain::time::Timestamp;
-use crate::sandbox::faults::{Dice, FaultKind, Reach};
+use crate::sandbox::counting::{Front, Passing};
+use crate::sandbox::faults::{FaultKind, Reach};
 use crate::sandbox::handle::Shared;
-use crate::sandbox::limiter::Limiter;
 use crate::sandbox::stand_in::{Admission, Pace, StandIn};
-use crate::sandbox::statistics::{CLOSED, Counters};
-use crate::sandbox::wire::{Answer, Delivery, Request, UNAVAILABLE_HTML, http_date};
+use crate::sandbox::wire::{Answer, Delivery, Request, http_date};
 
 /// What it says when it fails; the text is ours, as none is published.
 const FAILED: &str = "Internal Server Error";
@@ -44,21 +43,19 @@ enum Purpose {
 pub(in crate::sandbox) struct Admitted {
     purpose: Purpose,
     authorization: String,
-    fault: Option<FaultKind>,
-    /// Whether the limiter refuses it.
-    is_limited: bool,
+    passing: Passing,
 }
 
-impl Admitted {
+impl Purpose {
     const fn route(&self) -> &'static str {
-        match &self.purpose {
-            Purpose::Health => "GET health",
-            Purpose::Token => "POST token",
-            Purpose::Operation(Operation::Report { .. }) => "POST usage",
-            Purpose::Operation(Operation::MeteringId { .. }) => "GET usage",
-            Purpose::Operation(Operation::Lever { .. }) => "GET lever",
-            Purpose::Operation(Operation::Product(_)) => "GET product",
-            Purpose::Nothing | Purpose::OtherMethod => "(unknown)",
+        match self {
+            Self::Health => "GET health",
+            Self::Token => "POST token",
+            Self::Operation(Operation::Report { .. }) => "POST usage",
+            Self::Operation(Operation::MeteringId { .. }) => "GET usage",
+            Self::Operation(Operation::Lever { .. }) => "GET lever",
+            Self::Operation(Operation::Product(_)) => "GET product",
+            Self::Nothing | Self::OtherMethod => "(unknown)",
         }
     }
 }
@@ -68,9 +65,7 @@ impl Admitted {
 pub(in crate::sandbox) struct Planship {
     pub(super) organization: Organization,
     pub(super) tokens: Tokens,
-    limiter: Limiter,
-    pub(super) dice: Dice,
-    pub(super) counters: Counters,
+    pub(super) front: Front,
 }
 
 impl Planship {
@@ -79,53 +74,45 @@ impl Planship {
         now: Timestamp,
     ) -> Result<Self, crate::sandbox::Error> {
         let faults = std::mem::take(&mut settings.faults);
-        faults.check_of_counting("Planship").map_err(crate::sandbox::Error::Faults)?;
-        let limiter = Limiter::of_second(settings.per_second);
-        let mut dice = Dice::default();
-        dice.load(faults);
-        let organization = Organization::new(settings, now);
-        let (tokens, counters) = (Tokens::default(), Counters::default());
-        Ok(Self { organization, tokens, limiter, dice, counters })
+        let front = Front::new("Planship", faults, settings.per_second)?;
+        let (organization, tokens) = (Organization::new(settings, now), Tokens::default());
+        Ok(Self { organization, tokens, front })
     }
 
     fn roll(&mut self, purpose: &Purpose) -> Option<FaultKind> {
-        match (purpose, self.dice.faults.reach) {
+        match (purpose, self.front.dice.faults.reach) {
             (Purpose::Operation(Operation::Report { customer, metering_id, .. }), _) => {
-                self.dice.roll(&format!("{metering_id} {customer}"))
+                self.front.dice.roll(&format!("{metering_id} {customer}"))
             }
-            (_, Reach::Everything) => self.dice.roll(""),
+            (_, Reach::Everything) => self.front.dice.roll(""),
             (_, Reach::MeterEvents | Reach::Writes) => None,
         }
     }
+}
 
-    /// Does what is asked for.
-    fn perform(&mut self, admitted: &Admitted, now: Timestamp) -> Answer {
-        let authorization = admitted.authorization.as_str();
-        let operation = match &admitted.purpose {
-            Purpose::Health => return dress(200, &json!({ "status": "ok" }), now),
-            Purpose::Token => return self.give_token(authorization, now),
-            Purpose::Nothing => return dress(404, &no("Not Found"), now),
-            Purpose::OtherMethod => return dress(405, &no("Method Not Allowed"), now),
-            Purpose::Operation(operation) => operation,
-        };
-        if !self.tokens.accept(authorization, now) {
-            return stranger(now);
+/// Does what is asked for; whether something was recorded.
+fn perform(
+    (organization, tokens): (&mut Organization, &mut Tokens),
+    admitted: &Admitted,
+    now: Timestamp,
+) -> (Answer, bool) {
+    let authorization = admitted.authorization.as_str();
+    let operation = match &admitted.purpose {
+        Purpose::Health => return (dress(200, &json!({ "status": "ok" }), now), false),
+        Purpose::Token => {
+            let Settings { clients, token_lives, .. } = &organization.settings;
+            let token = tokens.give(clients, authorization, *token_lives, now);
+            return (token.map_or_else(|| stranger(now), |token| dress(200, &token, now)), false);
         }
-        let (status, body, is_recorded) = self.organization.perform(operation, now);
-        if is_recorded {
-            self.counters.count_accepted(now);
-        }
-        dress(status, &body, now)
+        Purpose::Nothing => return (dress(404, &no("Not Found"), now), false),
+        Purpose::OtherMethod => return (dress(405, &no("Method Not Allowed"), now), false),
+        Purpose::Operation(operation) => operation,
+    };
+    if !tokens.accept(authorization, now) {
+        return (stranger(now), false);
     }
-
-    fn give_token(&mut self, authorization: &str, now: Timestamp) -> Answer {
-        let settings = &self.organization.settings;
-        let (clients, lives) = (&settings.clients, settings.token_lives);
-        match self.tokens.give(clients, authorization, lives, now) {
-            Some(token) => dress(200, &token, now),
-            None => stranger(now),
-        }
-    }
+    let (status, body, is_recorded) = organization.perform(operation, now);
+    (dress(status, &body, now), is_recorded)
 }
 
 /// What a segment of a path says. A plus is itself there, unlike in a form.
@@ -179,10 +166,6 @@ fn dress(status: u16, body: &Value, now: Timestamp) -> Answer {
     Answer::json(status, body.to_string()).with("date", http_date(now))
 }
 
-fn limited(now: Timestamp) -> Answer {
-    dress(429, &no(LIMITED), now).with("retry-after", "1")
-}
-
 fn stranger(now: Timestamp) -> Answer {
     dress(401, &no(UNKNOWN), now).with("www-authenticate", "Bearer")
 }
@@ -202,21 +185,12 @@ impl StandIn for Planship {
         let purpose = purpose(request);
         let fault = self.roll(&purpose);
         let authorization = request.header("authorization").unwrap_or_default().to_owned();
-        let admitted = Admitted { purpose, authorization, fault, is_limited: false };
-        let closes = if self.dice.faults.is_outage(now) {
-            Some("outage")
-        } else if fault == Some(FaultKind::ClosedBefore) {
-            Some(FaultKind::ClosedBefore.name())
-        } else {
-            None
-        };
-        if let Some(name) = closes {
-            self.counters.count_fault(name);
-            self.counters.count_request(admitted.route(), CLOSED);
-            return Admission::Refused(Delivery::Closed);
+        match self.front.admit(purpose.route(), fault, now) {
+            Ok(passing) => {
+                Admission::Admitted(Box::new(Admitted { purpose, authorization, passing }))
+            }
+            Err(delivery) => Admission::Refused(delivery),
         }
-        let is_limited = self.dice.faults.is_storm(now) || !self.limiter.admit(now);
-        Admission::Admitted(Box::new(Admitted { is_limited, ..admitted }))
     }
 
     fn is_write(admitted: &Admitted) -> bool {
@@ -225,47 +199,16 @@ impl StandIn for Planship {
 
     fn pace(&self, admitted: &Admitted) -> Pace {
         let latency = self.organization.settings.latency;
-        let slow = self.dice.faults.slow();
-        Pace::of(admitted.fault, slow, Self::is_write(admitted), latency)
+        let slow = self.front.dice.faults.slow();
+        Pace::of(admitted.passing.fault, slow, Self::is_write(admitted), latency)
     }
 
     fn execute(&mut self, admitted: &mut Admitted, now: Timestamp) -> Delivery {
-        let fault = admitted.fault;
-        if let Some(kind) = fault {
-            self.counters.count_fault(kind.name());
-        }
-        let is_limited = admitted.is_limited.then_some(FaultKind::RateLimited);
-        let answer = match is_limited.or(fault) {
-            Some(FaultKind::RateLimited) => limited(now),
-            Some(FaultKind::ErrorBefore) => dress(500, &no(FAILED), now),
-            Some(FaultKind::ErrorAfter) => {
-                self.perform(admitted, now);
-                dress(500, &no(FAILED), now)
-            }
-            Some(FaultKind::UnavailableHtml) => {
-                let (status, content_type, body) = UNAVAILABLE_HTML;
-                Answer { status, content_type, headers: Vec::new(), body: body.into() }
-            }
-            Some(
-                FaultKind::ClosedBefore
-                | FaultKind::AnswerLost
-                | FaultKind::AnswerCut
-                | FaultKind::SlowBefore
-                | FaultKind::SlowAfter
-                | FaultKind::PinnedErrorBefore
-                | FaultKind::PinnedErrorAfter
-                | FaultKind::Conflict
-                | FaultKind::LockTimeout
-                | FaultKind::RejectedLater
-                | FaultKind::NoMeterLater,
-            )
-            | None => self.perform(admitted, now),
-        };
-        let status = answer.status;
-        let delivery = Delivery::under(fault, answer);
-        let is_closed = matches!(delivery, Delivery::Closed);
-        self.counters.count_request(admitted.route(), if is_closed { CLOSED } else { status });
-        delivery
+        let Self { organization, tokens, front } = self;
+        let limited = dress(429, &no(LIMITED), now).with("retry-after", "1");
+        let failed = dress(500, &no(FAILED), now);
+        let perform = || perform((organization, tokens), admitted, now);
+        front.execute(admitted.passing, (limited, failed), perform, now)
     }
 
     /// It occupies nothing: whoever asks again is heard again.

@@ -57,13 +57,13 @@ impl PlanshipHandle {
     /// What it saw so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.0.planship().counters.view()
+        self.0.planship().front.counters.view()
     }
 
     /// What is set to go wrong.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        self.0.planship().dice.faults.clone()
+        self.0.planship().front.dice.faults.clone()
     }
 
     /// Sets what goes wrong from now on. The count of attempts starts afresh.
@@ -72,7 +72,7 @@ impl PlanshipHandle {
     /// A rate or a delay is out of range, or a kind has no meaning here.
     pub fn set_faults(&self, faults: Faults) -> Result<(), String> {
         faults.check_of_counting("Planship")?;
-        self.0.planship().dice.load(faults);
+        self.0.planship().front.dice.load(faults);
         Ok(())
     }
 
