@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::answer::{Answer, Outcome, OutcomeKind};
 use crate::domain::cutover::Mode;
 use crate::domain::provider_facts::ClockReading;
-use crate::domain::time::{TIMESTAMP_MAX, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::delivery::{DeliveryLedger, LeaseTerms, Leased, Settlement};
 use crate::provider::{Provider, Request};
@@ -209,11 +209,10 @@ impl Courier {
         let terms = LeaseTerms {
             now,
             provider_clock,
-            dedupe_floor: match self.provider.recognises_for_micros() {
-                Some(micros) => provider_now.plus_micros(-micros),
-                // Its clock tells whole seconds: whatever was tried, however lately, was before.
-                None => TIMESTAMP_MAX,
-            },
+            dedupe_floor: self
+                .provider
+                .recognises_for_micros()
+                .map(|micros| provider_now.plus_micros(-micros)),
             attempt_span_micros: LEASE_WAIT_MICROS_MAX + timeout,
             limit,
             lanes: self.provider.lanes(),
@@ -221,7 +220,8 @@ impl Courier {
         let leases = self.ledger.lease(&self.settings.provider, terms).await?;
         if leases.expired > 0 {
             let provider = &self.settings.provider;
-            tracing::warn!(%provider, count = leases.expired, "held, being past a window");
+            let count = leases.expired;
+            tracing::warn!(%provider, count, "held, as they may not be sent any more");
         }
         let lease = |leased: Leased| {
             let is_batched = self.provider.is_batched(&leased.says, &leased.body);

@@ -23,8 +23,9 @@ pub struct LeaseTerms {
     /// The provider's clock: an event's `first_attempt` is no later than this.
     pub provider_clock: ClockReading,
     /// An unknown first tried before this provider instant is past the dedupe window less its
-    /// margin: it is held, not sent again.
-    pub dedupe_floor: Timestamp,
+    /// margin: it is held, not sent again. Nothing where the provider recognises nothing: every
+    /// unknown is, however lately it was tried.
+    pub dedupe_floor: Option<Timestamp>,
     /// An upper bound, in microseconds, of how long after its lease a request may still land.
     pub attempt_span_micros: i64,
     /// At most this many leases.

@@ -370,8 +370,11 @@ impl Settler {
         let provider_now = clock.estimate(now);
         let meters: Vec<ProviderMeter> = facts.meters.iter().map(|pin| pin.meter.clone()).collect();
         let readable = self.readable(&meters);
+        if readable.is_empty() {
+            return Ok(step);
+        }
         let mut budget = self.budget(now).await?;
-        if readable.is_empty() || budget.waiting == 0 {
+        if budget.waiting == 0 {
             return Ok(step);
         }
         let ripe = |(meter, promise): &(ProviderMeter, ReadBack)| {

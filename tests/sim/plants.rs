@@ -389,7 +389,7 @@ impl Planted {
     ) -> Result<Leases, LedgerError> {
         if self.is(Plant::LocalClock) {
             terms.provider_clock = ClockReading { provider_at: terms.now, local_at: terms.now };
-            terms.dedupe_floor = terms.now.plus_micros(-23 * HOUR);
+            terms.dedupe_floor = Some(terms.now.plus_micros(-23 * HOUR));
         }
         if self.is(Plant::OneTimestamp) {
             self.run(

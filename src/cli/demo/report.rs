@@ -130,6 +130,9 @@ impl Comparison {
                 let HeldItem { name, account, meter, quantity, detail, .. } = item;
                 writeln!(f, "  {name} {account} {meter} {quantity}: {detail}")?;
             }
+            if let Some(more @ 1..) = its().count().checked_sub(DIFFERENCES_MAX) {
+                writeln!(f, "  and {more} more")?;
+            }
         }
         Ok(())
     }

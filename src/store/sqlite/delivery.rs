@@ -288,16 +288,19 @@ impl Candidate {
     /// Why it must not be sent any more, and the particulars, if so.
     fn expiry(
         &self,
-        dedupe_floor: Timestamp,
+        dedupe_floor: Option<Timestamp>,
         provider_now: Timestamp,
     ) -> Option<(HoldReason, String)> {
         let tried = self.first_attempt_at.filter(|_| self.leased.ambiguous);
         let window_passed = |first: Timestamp| {
-            let why =
-                format!("first tried at {first}; the provider may have forgotten the identifier");
+            let forgotten = match dedupe_floor {
+                Some(_) => "may have forgotten the identifier",
+                None => "recognises nothing that it was told before",
+            };
+            let why = format!("first tried at {first}; the provider {forgotten}");
             (HoldReason::WindowPassed, why)
         };
-        if let Some(first) = tried.filter(|first| *first < dedupe_floor) {
+        if let Some(first) = tried.filter(|first| dedupe_floor.is_none_or(|floor| *first < floor)) {
             return Some(window_passed(first));
         }
         // Whether it may be there already or not: only the closed bill itself can tell.

@@ -245,7 +245,7 @@ pub(crate) fn terms(now: Timestamp, limit: u32) -> LeaseTerms {
     LeaseTerms {
         now,
         provider_clock: ClockReading { provider_at: now, local_at: now },
-        dedupe_floor: now.plus_micros(-23 * MICROS_PER_HOUR),
+        dedupe_floor: Some(now.plus_micros(-23 * MICROS_PER_HOUR)),
         attempt_span_micros: 25_000_000,
         limit,
         lanes: Lanes::OfMeters,
