@@ -78,6 +78,9 @@ async fn what_a_lost_answer_leaves_unknown_is_held_to_the_unit_and_not_told_agai
     place.next(FaultKind::AnswerLost);
     pages(&daemon, "r1", "5").await;
     let names = place.holds(&[("window_passed", "5")]).await;
+    let shown = ["held", "show", &names[0], "--config", "tallyd.toml"];
+    let shown = String::from_utf8(place.home.run(&shown).await.stdout).unwrap();
+    assert!(shown.contains("the provider recognises nothing that it was told before"), "{shown}");
     // What comes later is told all the same, and for itself alone.
     pages(&daemon, "r2", "3").await;
     place.has_recorded(8, 2).await;
